@@ -1,0 +1,379 @@
+//! Every default and limit in one place, unit in the name, and its validation. Hosts hand over names and values as
+//! their user wrote them; what is accepted is decided here, once for all languages.
+
+use crate::error::Error;
+
+/// How long a number without a unit is: Python says seconds, Node milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurationUnit {
+    Seconds,
+    Millis,
+}
+
+/// A value as a host's user wrote it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OptionValue {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    /// A duration whose unit the host already knows (a `timedelta`, a `Duration`), in ms.
+    Millis(f64),
+    /// Options within an option: `breaker=Breaker(…)`.
+    Nested(Vec<(String, OptionValue)>),
+    /// Something else: its type's name, for the message.
+    Other(String),
+}
+
+impl std::fmt::Display for OptionValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Float(value) => write!(f, "{value}"),
+            Self::Millis(value) => write!(f, "{value} ms"),
+            Self::Text(value) => write!(f, "{value:?}"),
+            Self::Nested(_) => f.write_str("a group of options"),
+            Self::Other(name) => write!(f, "a {name}"),
+        }
+    }
+}
+
+/// When the breaker opens and how it closes again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BreakerConfig {
+    /// Timeouts or connection errors in a row that open it.
+    pub failures: u32,
+    /// Or this share of the commands within `window_ms`.
+    pub ratio: f64,
+    pub window_ms: u64,
+    /// While open, one probe each so many ms.
+    pub probe_ms: u64,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self { failures: 5, ratio: 0.5, window_ms: 1_000, probe_ms: 500 }
+    }
+}
+
+/// The settings of one manager.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The first segment of every key; one per service, shared by its Python and Node processes.
+    pub service: String,
+    /// The version of the key space, the N of `service:vN:…`.
+    pub version: u32,
+    /// Names the connections, so that managers can be told apart on the server.
+    pub role: String,
+    /// Life of an entry.
+    pub ttl_ms: u64,
+    /// Up to this share of a ttl is cut off by chance.
+    pub ttl_jitter: f64,
+    /// Life of a cached null.
+    pub null_ttl_ms: u64,
+    /// For so long after an invalidation nothing is stored (databases read from lagging replicas).
+    pub settle_ms: u64,
+    /// The exclusive time of a lease; renewed while the fallback runs.
+    pub lease_ms: u64,
+    /// How long a call waits for other processes.
+    pub wait_ms: u64,
+    /// How long a fallback may run before its lease is freed.
+    pub hard_timeout_ms: u64,
+    pub command_timeout_ms: u64,
+    pub connect_timeout_ms: u64,
+    pub breaker: BreakerConfig,
+    /// How many unconfirmed invalidations are remembered.
+    pub journal: usize,
+    /// The longest payload that is stored or read.
+    pub max_value_bytes: usize,
+    /// Raise what cannot be encoded instead of returning it uncached.
+    pub strict: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            service: "app".into(),
+            version: 1,
+            role: "cache".into(),
+            ttl_ms: 300_000,
+            ttl_jitter: 0.1,
+            null_ttl_ms: 30_000,
+            settle_ms: 0,
+            lease_ms: 2_000,
+            wait_ms: 5_000,
+            hard_timeout_ms: 30_000,
+            command_timeout_ms: 100,
+            connect_timeout_ms: 1_000,
+            breaker: BreakerConfig::default(),
+            journal: 100_000,
+            max_value_bytes: 1_048_576,
+            strict: false,
+        }
+    }
+}
+
+/// How long a lease's record lives without renewal.
+pub(crate) const LEASE_VALIDITY_MS: u64 = 60_000;
+/// For how long after a result that cannot be stored nobody queues for the key.
+pub(crate) const PASS_SOLO_MS: u64 = 5_000;
+/// The net under the pushes: the first and the longest pause between two questions of a waiting process.
+pub(crate) const POLL_FIRST_MS: u64 = 25;
+pub(crate) const POLL_LONGEST_MS: u64 = 500;
+/// Events that wait for the host's loop; beyond it they are counted and dropped.
+pub(crate) const EVENTS_MAX: usize = 10_000;
+/// Callers that may wait at once; beyond it the fallback serves uncached.
+pub(crate) const TICKETS_MAX: usize = 1_000_000;
+
+/// The longest duration that any option takes: 10 years.
+const DURATION_MS_MAX: f64 = 10.0 * 365.0 * 86_400_000.0;
+
+const OPTIONS: [&str; 16] = [
+    "service",
+    "version",
+    "role",
+    "ttl",
+    "ttl_jitter",
+    "null_ttl",
+    "settle",
+    "lease",
+    "wait",
+    "hard_timeout",
+    "command_timeout",
+    "connect_timeout",
+    "breaker",
+    "journal",
+    "max_value_bytes",
+    "strict",
+];
+const BREAKER_OPTIONS: [&str; 4] = ["failures", "ratio", "window", "probe"];
+
+impl Config {
+    /// Reads the options that a host's user gave.
+    ///
+    /// # Errors
+    /// `ConfigError` that names the option, shows what was given and what is accepted; for an unknown name, the
+    /// nearest one.
+    pub fn from_options(options: &[(String, OptionValue)], unit: DurationUnit) -> Result<Self, Error> {
+        let mut config = Self::default();
+        for (name, value) in options {
+            match name.as_str() {
+                "service" => config.service = text(name, value, "\"billing\"")?,
+                "role" => config.role = text(name, value, "\"cache\"")?,
+                "version" => {
+                    config.version = whole(name, value, 1, u64::from(u32::MAX))? as u32;
+                }
+                "ttl" => config.ttl_ms = positive_ms(name, value, unit)?,
+                "ttl_jitter" => config.ttl_jitter = share(name, value)?,
+                "null_ttl" => config.null_ttl_ms = positive_ms(name, value, unit)?,
+                "settle" => config.settle_ms = duration_ms(name, value, unit)?,
+                "lease" => config.lease_ms = between_ms(name, value, unit, 50, LEASE_VALIDITY_MS / 2)?,
+                "wait" => config.wait_ms = duration_ms(name, value, unit)?,
+                "hard_timeout" => config.hard_timeout_ms = positive_ms(name, value, unit)?,
+                "command_timeout" => config.command_timeout_ms = between_ms(name, value, unit, 1, 60_000)?,
+                "connect_timeout" => config.connect_timeout_ms = between_ms(name, value, unit, 1, 60_000)?,
+                "breaker" => config.breaker = breaker(value, unit)?,
+                "journal" => config.journal = whole(name, value, 1, 10_000_000)? as usize,
+                "max_value_bytes" => config.max_value_bytes = whole(name, value, 1, 512 << 20)? as usize,
+                "strict" => config.strict = boolean(name, value)?,
+                unknown => return Err(unknown_option(unknown, &OPTIONS)),
+            }
+        }
+        Ok(config)
+    }
+}
+
+fn breaker(value: &OptionValue, unit: DurationUnit) -> Result<BreakerConfig, Error> {
+    let OptionValue::Nested(options) = value else {
+        return Err(refused("breaker", value, "a group of failures, ratio, window and probe", "Breaker(failures=5)"));
+    };
+    let mut breaker = BreakerConfig::default();
+    for (name, value) in options {
+        let full = format!("breaker.{name}");
+        match name.as_str() {
+            "failures" => breaker.failures = whole(&full, value, 1, 1_000_000)? as u32,
+            "ratio" => breaker.ratio = share(&full, value)?,
+            "window" => breaker.window_ms = between_ms(&full, value, unit, 10, 600_000)?,
+            "probe" => breaker.probe_ms = between_ms(&full, value, unit, 10, 600_000)?,
+            unknown => return Err(unknown_option(unknown, &BREAKER_OPTIONS)),
+        }
+    }
+    Ok(breaker)
+}
+
+fn refused(name: &str, value: &OptionValue, accepted: &str, example: &str) -> Error {
+    Error::config(format!("{name}={value} is not accepted: {name} takes {accepted}; a right example: {example}"))
+}
+
+/// The error for an option that does not exist.
+pub fn unknown_option(given: &str, known: &[&str]) -> Error {
+    let nearest = known
+        .iter()
+        .map(|name| (strsim::jaro_winkler(given, name), *name))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness > 0.75);
+    match nearest {
+        Some((_, name)) => Error::config(format!("there is no option {given:?}; did you mean {name:?}?")),
+        None => Error::config(format!("there is no option {given:?}; the options are {}", known.join(", "))),
+    }
+}
+
+fn text(name: &str, value: &OptionValue, example: &str) -> Result<String, Error> {
+    match value {
+        OptionValue::Text(text) if !text.is_empty() => Ok(text.clone()),
+        other => Err(refused(name, other, "a text that is not empty", &format!("{name}={example}"))),
+    }
+}
+
+fn boolean(name: &str, value: &OptionValue) -> Result<bool, Error> {
+    match value {
+        OptionValue::Bool(value) => Ok(*value),
+        other => Err(refused(name, other, "true or false", &format!("{name}=true"))),
+    }
+}
+
+fn whole(name: &str, value: &OptionValue, least: u64, most: u64) -> Result<u64, Error> {
+    match value {
+        OptionValue::Int(number) if (least..=most).contains(&u64::try_from(*number).unwrap_or(0)) => {
+            Ok(u64::try_from(*number).unwrap_or(least))
+        }
+        other => {
+            let accepted = format!("a whole number from {least} to {most}");
+            Err(refused(name, other, &accepted, &format!("{name}={least}")))
+        }
+    }
+}
+
+fn share(name: &str, value: &OptionValue) -> Result<f64, Error> {
+    let number = match value {
+        OptionValue::Int(number) => *number as f64,
+        OptionValue::Float(number) => *number,
+        _ => f64::NAN,
+    };
+    if (0.0..=1.0).contains(&number) {
+        Ok(number)
+    } else {
+        Err(refused(name, value, "a number from 0 to 1", &format!("{name}=0.1")))
+    }
+}
+
+/// A duration in ms; zero allowed.
+///
+/// # Errors
+/// `ConfigError` for a negative, endless or unreadable one.
+pub fn duration_ms(name: &str, value: &OptionValue, unit: DurationUnit) -> Result<u64, Error> {
+    let scale = match unit {
+        DurationUnit::Seconds => 1_000.0,
+        DurationUnit::Millis => 1.0,
+    };
+    let ms = match value {
+        OptionValue::Int(number) => *number as f64 * scale,
+        OptionValue::Float(number) => number * scale,
+        OptionValue::Millis(ms) => *ms,
+        OptionValue::Text(text) => text_ms(text).unwrap_or(f64::NAN),
+        _ => f64::NAN,
+    };
+    if (0.0..=DURATION_MS_MAX).contains(&ms) {
+        return Ok(ms.ceil() as u64);
+    }
+    let number = match unit {
+        DurationUnit::Seconds => "seconds",
+        DurationUnit::Millis => "milliseconds",
+    };
+    let accepted = format!("a duration that is not negative: {number}, or a text such as \"500ms\", \"30s\", \"5m\", \"2h\", \"1d\"");
+    Err(refused(name, value, &accepted, &format!("{name}=\"5m\"")))
+}
+
+/// A duration of at least 1 ms.
+///
+/// # Errors
+/// As [`duration_ms`], and for zero.
+pub fn positive_ms(name: &str, value: &OptionValue, unit: DurationUnit) -> Result<u64, Error> {
+    match duration_ms(name, value, unit)? {
+        0 => Err(refused(name, value, "a duration above zero", &format!("{name}=\"5m\""))),
+        ms => Ok(ms),
+    }
+}
+
+fn between_ms(name: &str, value: &OptionValue, unit: DurationUnit, least: u64, most: u64) -> Result<u64, Error> {
+    let ms = duration_ms(name, value, unit)?;
+    if (least..=most).contains(&ms) {
+        return Ok(ms);
+    }
+    Err(refused(name, value, &format!("{least} to {most} ms"), &format!("{name}=\"{least}ms\"")))
+}
+
+/// `"500ms"`, `"2.5s"`, `"5m"`, `"2h"`, `"1d"`, and several after one another: `"1h30m"`.
+fn text_ms(text: &str) -> Option<f64> {
+    let mut rest = text.trim();
+    let mut total = 0.0;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit_len = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let scale = match &rest[..unit_len] {
+            "ms" => 1.0,
+            "s" => 1_000.0,
+            "m" => 60_000.0,
+            "h" => 3_600_000.0,
+            "d" => 86_400_000.0,
+            _ => return None,
+        };
+        total += number * scale;
+        rest = rest[unit_len..].trim_start();
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(name: &str, value: OptionValue) -> Result<Config, Error> {
+        Config::from_options(&[(name.into(), value)], DurationUnit::Seconds)
+    }
+
+    #[test]
+    fn durations_are_seconds_texts_or_exact() {
+        for (value, ms) in [
+            (OptionValue::Int(60), 60_000),
+            (OptionValue::Float(0.25), 250),
+            (OptionValue::Text("5m".into()), 300_000),
+            (OptionValue::Text("1h 30m".into()), 5_400_000),
+            (OptionValue::Text("500ms".into()), 500),
+            (OptionValue::Millis(1.5), 2),
+        ] {
+            assert_eq!(one("ttl", value).expect("right").ttl_ms, ms);
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_named_shown_and_put_right() {
+        for (name, value, shown) in [
+            ("ttl", OptionValue::Int(-1), "ttl=-1"),
+            ("ttl", OptionValue::Int(0), "ttl=0"),
+            ("ttl", OptionValue::Text("5 minutes".into()), "ttl=\"5 minutes\""),
+            ("ttl", OptionValue::Float(f64::NAN), "ttl=NaN"),
+            ("ttl", OptionValue::Bool(true), "ttl=true"),
+            ("ttl", OptionValue::Null, "ttl=null"),
+            ("ttl_jitter", OptionValue::Float(1.5), "ttl_jitter=1.5"),
+            ("lease", OptionValue::Float(0.001), "lease=0.001"),
+            ("version", OptionValue::Int(0), "version=0"),
+            ("breaker", OptionValue::Int(5), "breaker=5"),
+            ("service", OptionValue::Other("list".into()), "service=a list"),
+        ] {
+            let error = one(name, value).expect_err(shown);
+            assert!(error.message().contains(shown), "{error}");
+            assert!(error.message().contains("a right example"), "{error}");
+        }
+        let error = one("tll", OptionValue::Int(1)).expect_err("unknown");
+        assert!(error.message().contains("did you mean \"ttl\""), "{error}");
+    }
+}

@@ -1,0 +1,562 @@
+//! Steps and actions: a flight is stepped under its shard's lock, and what the step says is done after the lock is
+//! gone, since the store may answer in the same call and a dropped lease steps again.
+
+use bytes::Bytes;
+
+use super::flights::{FlightId, Question, Shard, Slot};
+use super::observe::{EventKind, Figures};
+use super::outcome::{Details, Failure, Hit, Lease, Outcome, Settlement, Token};
+use super::ticket::Ticket;
+use super::{Engine, journal};
+use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS};
+use crate::error::Error;
+use crate::ports::{Address, Command, Inbox, Notice, Reply, StoreError, StoreErrorKind, Verdict};
+use crate::protocol::envelope::{self, Draft, Entry, Payload, Reject};
+use crate::protocol::flight::{Action, Asked, Event, Filling, Flight, Moment, Patience, Reading, Right};
+use crate::protocol::freshness::{Freshness, Life, judge};
+use crate::protocol::key::Key;
+use crate::sync::{Arc, Ordering};
+
+/// Answers to nobody: they count for the breaker and the clock.
+const TARGET_NONE: u64 = 0;
+/// The breaker's probe.
+pub(super) const TARGET_PROBE: u64 = 1;
+/// Targets of operations have the top bit.
+pub(super) const TARGET_OPERATION: u64 = 1 << 63;
+/// The sequence of a RENEW, which is no flight's question.
+const SEQUENCE_RENEW: u32 = u32::MAX;
+/// Numbers in the timers that are no flights.
+pub(super) const TIMER_PROBE: u64 = 1;
+pub(super) const TIMER_JOURNAL: u64 = 2;
+pub(super) const TIMER_CLOSE: u64 = 3;
+/// Reads ask for the server's time this often, since GET does not carry it.
+const CLOCK_PAUSE_US: u64 = 10_000_000;
+
+/// What one step left to do once the lock is gone.
+pub(super) struct Batch {
+    flight: FlightId,
+    key: Key,
+    sequence: u32,
+    is_refresh: bool,
+    actions: Vec<Action<Arc<Ticket>>>,
+    deadline_before: Option<u64>,
+    deadline: Option<u64>,
+    led_us: u64,
+    life: Option<Life>,
+    /// How long it waited for another process, told when the wait ends.
+    waited_us: Option<u64>,
+}
+
+impl Engine {
+    /// Lets callers of `key` in: into the flight that flies, or a new one.
+    pub(super) fn join(&self, callers: Vec<(Arc<Ticket>, Patience)>, key: Key) {
+        self.waiting.fetch_add(callers.len() as u64, Ordering::Relaxed);
+        let may_ask = self.may_ask(&key);
+        let moment = self.moment();
+        let batch = {
+            let (number, mut shard) = self.flights.shard(&key);
+            let mut actions = Vec::new();
+            let mut callers = callers.into_iter();
+            let id = match shard.joinable(number, &key) {
+                Some((id, _)) if !self.is_crowded() => id,
+                _ => {
+                    let Some((first, patience)) = callers.next() else { return };
+                    let is_alone = self.is_crowded();
+                    let (flight, begun) = if may_ask && !is_alone {
+                        Flight::reading(Arc::clone(&first), patience, &self.rules)
+                    } else {
+                        Flight::away(Arc::clone(&first), patience, &self.rules, &moment)
+                    };
+                    actions = begun;
+                    let id = shard.insert(number, Slot::new(flight, key, false), !is_alone);
+                    first.flight.store(id, Ordering::Relaxed);
+                    id
+                }
+            };
+            for (caller, patience) in callers {
+                caller.flight.store(id, Ordering::Relaxed);
+                let flight = &mut shard.slot(id).flight;
+                actions.extend(flight.step(Event::Join(caller, patience), &self.rules, &moment));
+            }
+            Self::settle(&mut shard, id, actions, &moment)
+        };
+        self.perform(batch);
+    }
+
+    /// One event of one flight.
+    pub(super) fn step(&self, id: FlightId, event: Event<Arc<Ticket>>) {
+        self.step_with(id, |_| event);
+    }
+
+    /// As [`Engine::step`], with a look at the slot first, under the same lock.
+    pub(super) fn step_with(&self, id: FlightId, event: impl FnOnce(&mut Slot) -> Event<Arc<Ticket>>) {
+        let moment = self.moment();
+        let batch = {
+            let Some(mut shard) = self.flights.locate(id) else { return };
+            let slot = shard.slot(id);
+            let event = event(slot);
+            let actions = slot.flight.step(event, &self.rules, &moment);
+            Self::settle(&mut shard, id, actions, &moment)
+        };
+        self.perform(batch);
+    }
+
+    /// Ends a step under the lock: numbers the question that it asks, moves its deadline, forgets the flight when it
+    /// is over (so that nobody joins it any more).
+    pub(super) fn settle(shard: &mut Shard, id: FlightId, actions: Vec<Action<Arc<Ticket>>>, moment: &Moment) -> Batch {
+        let slot = shard.slot(id);
+        let mut waited_us = None;
+        let mut is_over = false;
+        for action in &actions {
+            let question = match action {
+                Action::Get => Question::Get,
+                Action::Acquire { .. } | Action::Refresh { .. } => Question::Ask,
+                Action::Fill { .. } => Question::Fill,
+                Action::Lead { leader, .. } => {
+                    slot.led_us = moment.now_us;
+                    leader.flight.store(id, Ordering::Relaxed);
+                    continue;
+                }
+                Action::Waits => {
+                    slot.waits_since_us = Some(moment.now_us);
+                    continue;
+                }
+                Action::Unwatch => {
+                    waited_us = slot.waits_since_us.take().map(|since_us| moment.now_us - since_us);
+                    continue;
+                }
+                Action::Over => {
+                    is_over = true;
+                    continue;
+                }
+                _ => continue,
+            };
+            slot.question = question;
+            // One below the sequence of RENEW.
+            slot.sequence = (slot.sequence + 1) % SEQUENCE_RENEW;
+        }
+        let deadline = slot.flight.deadline_us();
+        let batch = Batch {
+            flight: id,
+            key: slot.key.clone(),
+            sequence: slot.sequence,
+            is_refresh: slot.is_refresh,
+            actions,
+            deadline_before: std::mem::replace(&mut slot.armed_us, deadline),
+            deadline,
+            led_us: slot.led_us,
+            life: slot.life,
+            waited_us,
+        };
+        if is_over {
+            shard.remove(id);
+        }
+        batch
+    }
+
+    /// Does what a step said. No lock is held.
+    pub(super) fn perform(&self, batch: Batch) {
+        self.rearm(batch.flight, batch.deadline_before, batch.deadline);
+        let Batch { flight, ref key, sequence, .. } = batch;
+        let ask = |command: Command| self.submit(command, flight, sequence);
+        let exclusive_ms = self.config.lease_ms;
+        let validity_ms = LEASE_VALIDITY_MS;
+        for action in batch.actions {
+            match action {
+                Action::Get => {
+                    self.ask_time_sometimes();
+                    ask(Command::Get { key: key.clone() });
+                }
+                Action::Acquire { nonce, seen } => {
+                    ask(Command::Acquire { key: key.clone(), nonce, exclusive_ms, validity_ms, seen });
+                }
+                Action::Refresh { nonce } => {
+                    ask(Command::Refresh { key: key.clone(), nonce, exclusive_ms, validity_ms });
+                }
+                Action::Fill { grant, payload } => {
+                    let life = batch.life.expect("a fill sets its life before its step");
+                    let cost_us = self.clock.now_us().saturating_sub(batch.led_us);
+                    let entry = self.draft(key, &payload, life, cost_us);
+                    ask(Command::Fill { key: key.clone(), grant, entry });
+                }
+                Action::Renew(grant) => {
+                    let command = Command::Renew { key: key.clone(), grant, exclusive_ms, validity_ms };
+                    self.submit(command, flight, SEQUENCE_RENEW);
+                }
+                Action::Release(grant) => self.give_back(Command::Release { key: key.clone(), grant }),
+                Action::Pass(grant) => {
+                    self.give_back(Command::Pass { key: key.clone(), grant, solo_ms: PASS_SOLO_MS });
+                }
+                Action::Watch => {
+                    self.watches.add(key, flight);
+                    self.watches.tell(key, &*self.store);
+                    // The flight may have ended before it was added here.
+                    if self.flights.locate(flight).is_none() {
+                        self.watches.remove(key, flight);
+                        self.watches.tell(key, &*self.store);
+                    }
+                }
+                Action::Unwatch => {
+                    self.watches.remove(key, flight);
+                    self.watches.tell(key, &*self.store);
+                }
+                Action::Waits => Figures::count(&self.figures.waits),
+                Action::Lead { caller, leader, turn, right } => {
+                    self.lead(key, &caller, leader, Token { flight, turn }, &right, batch.is_refresh);
+                }
+                Action::Serve(caller, hit) => self.serve(key, &caller, hit),
+                Action::Share(caller, value) => self.answer(&caller, Outcome::Shared(value)),
+                Action::Fail(caller, failure) => {
+                    self.answer(&caller, Outcome::Failed(self.named(failure, key)));
+                }
+                Action::Busy(caller) => self.answer(&caller, Outcome::Busy),
+                Action::Settle(leader, settlement) => self.settled(key, &leader, settlement),
+                Action::Retire(leader) => {
+                    self.read_ended(&leader);
+                    if leader.retire() {
+                        self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    }
+                }
+                Action::Again(callers) => {
+                    self.waiting.fetch_sub(callers.len() as u64, Ordering::Relaxed);
+                    self.join(callers, key.clone());
+                }
+                Action::Over => self.close_if_drained(),
+            }
+        }
+        if let Some(waited_us) = batch.waited_us {
+            self.figures.wait_us.fetch_add(waited_us, Ordering::Relaxed);
+            if self.observers.is_listening() {
+                let mut event = self.event(EventKind::Wait, Some(key));
+                event.duration_us = Some(waited_us);
+                self.observers.emit(event);
+            }
+        }
+    }
+
+    pub(super) fn draft(&self, key: &Key, payload: &Payload, life: Life, cost_us: u64) -> Draft {
+        let cost_ms = u32::try_from(cost_us / 1_000).unwrap_or(u32::MAX);
+        Draft::new(key, payload, self.config.version, life, cost_ms)
+    }
+
+    pub(super) fn submit(&self, command: Command, target: u64, sequence: u32) {
+        self.store.submit(command, Address { target, sequence, sent_us: self.clock.now_us() });
+    }
+
+    /// RELEASE and PASS: nobody waits for the answer. With the store away the lease runs out by itself.
+    fn give_back(&self, command: Command) {
+        if !self.is_open.load(Ordering::Relaxed) {
+            self.submit(command, TARGET_NONE, 0);
+        }
+    }
+
+    pub(super) fn ask_time_sometimes(&self) {
+        let now_us = self.clock.now_us();
+        let asked_us = self.clock_asked_us.load(Ordering::Relaxed);
+        let is_due = asked_us == 0 || now_us.saturating_sub(asked_us) > CLOCK_PAUSE_US;
+        if is_due
+            && self.clock_asked_us.compare_exchange(asked_us, now_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.submit(Command::Ping, TARGET_NONE, 0);
+        }
+    }
+
+    /// Answers a place, and counts it out unless its caller had gone.
+    pub(super) fn answer(&self, caller: &Ticket, outcome: Outcome) {
+        if caller.answer(outcome) {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn lead(
+        &self,
+        key: &Key,
+        caller: &Ticket,
+        leader: Arc<Ticket>,
+        token: Token,
+        right: &Right,
+        is_refresh: bool,
+    ) {
+        Figures::count(&self.figures.fallbacks);
+        // A store that is away has not said that there is no entry; and a refresh does not ask.
+        if *right != Right::Away && !is_refresh && token.turn == 1 {
+            Figures::count(&self.figures.misses);
+            if self.observers.is_listening() {
+                let mut event = self.event(EventKind::Miss, Some(key));
+                event.source = Some(self.source);
+                event.duration_us = Some(self.clock.now_us().saturating_sub(caller.started_us));
+                self.observers.emit(event);
+            }
+        }
+        let lease = Lease {
+            key: key.clone(),
+            store: matches!(right, Right::Grant(_)),
+            ticket: leader,
+            engine: self.me.clone(),
+            token: Some(token),
+        };
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.answer(caller, Outcome::Lease(lease));
+    }
+
+    pub(super) fn serve(&self, key: &Key, caller: &Ticket, hit: Hit) {
+        Figures::count(&self.figures.hits);
+        let duration_us = self.read_ended(caller);
+        if self.observers.is_listening() {
+            let mut event = self.event(EventKind::Hit, Some(key));
+            event.source = Some(hit.source);
+            event.duration_us = Some(duration_us);
+            event.version = hit.details.as_ref().map(|details| details.version);
+            self.observers.emit(event);
+        }
+        self.answer(caller, Outcome::Hit(hit));
+    }
+
+    fn settled(&self, key: &Key, leader: &Ticket, settlement: Settlement) {
+        let duration_us = self.read_ended(leader);
+        if let Settlement::Stored { version } = settlement {
+            self.stored(key, version, duration_us);
+        }
+        self.answer(leader, Outcome::Settled(settlement));
+    }
+
+    pub(super) fn stored(&self, key: &Key, version: u64, duration_us: u64) {
+        Figures::count(&self.figures.sets);
+        if self.observers.is_listening() {
+            let mut event = self.event(EventKind::Set, Some(key));
+            event.source = Some(self.source);
+            event.duration_us = Some(duration_us);
+            event.version = Some(version);
+            self.observers.emit(event);
+        }
+    }
+
+    fn read_ended(&self, caller: &Ticket) -> u64 {
+        let duration_us = self.clock.now_us().saturating_sub(caller.started_us);
+        self.figures.latency(duration_us);
+        duration_us
+    }
+
+    fn named(&self, failure: Failure, key: &Key) -> Failure {
+        match failure {
+            Failure::HardTimeout => Failure::Own(Error::hard_timeout(key.relative(), self.config.hard_timeout_ms)),
+            other => other,
+        }
+    }
+
+    /// Judges the bytes of a GET.
+    pub(super) fn judge(&self, key: &Key, bytes: Option<&Bytes>) -> Reading {
+        let Some(bytes) = bytes else { return Reading::Miss { seen: 0 } };
+        let entry = match self.decode(key, bytes) {
+            Ok(entry) => entry,
+            Err(seen) => return Reading::Miss { seen },
+        };
+        let server_us = self.server_clock.at(self.clock.now_us());
+        let is_fresh = server_us.is_some_and(|now_us| {
+            let (created_ms, fresh_ms, stale_ms) = (entry.created_ms, entry.fresh_until_ms, entry.stale_until_ms);
+            judge(created_ms, fresh_ms, stale_ms, now_us / 1_000) == Freshness::Fresh
+        });
+        if is_fresh {
+            Reading::Fresh(Hit::of(entry, self.source))
+        } else {
+            // By our estimate of the clock; ACQUIRE asks the clock itself.
+            Reading::Miss { seen: 0 }
+        }
+    }
+
+    /// Decodes; what is wrong is reported, and the version to ask past is given (0 when there is no need).
+    fn decode(&self, key: &Key, bytes: &Bytes) -> Result<Entry, u64> {
+        Entry::decode(bytes, key, self.config.max_value_bytes).map_err(|reject| {
+            let message = format!("the entry of {:?} does not count: {}", key.relative(), reject.reason());
+            self.report(Some(key), reject.reason(), &message);
+            match reject {
+                Reject::NotAnEntry | Reject::Foreign => 0,
+                _ => envelope::header_times(bytes).map_or(0, |times| times.version),
+            }
+        })
+    }
+
+    fn asked(&self, key: &Key, verdict: Verdict) -> Option<Asked> {
+        Some(match verdict {
+            Verdict::Hit(bytes) => match self.decode(key, &bytes) {
+                Ok(entry) => Asked::Hit(Hit::of(entry, self.source)),
+                Err(seen) => Asked::Dead { seen },
+            },
+            Verdict::Lease(grant, _) => Asked::Lease(grant),
+            Verdict::Wait { left_ms, .. } => Asked::Wait { left_us: left_ms * 1_000 },
+            Verdict::Solo(_) => Asked::Solo,
+            Verdict::Foreign => {
+                let message = format!("an entry of a newer format stands at {:?}: left alone", key.relative());
+                self.report(Some(key), Reject::Foreign.reason(), &message);
+                Asked::Solo
+            }
+            _ => return None,
+        })
+    }
+
+    /// The answer to a flight's question.
+    fn flight_answered(&self, address: Address, answer: Result<Reply, StoreError>) {
+        let id = address.target;
+        let asked = {
+            let Some(mut shard) = self.flights.locate(id) else { return };
+            let slot = shard.slot(id);
+            if address.sequence != SEQUENCE_RENEW && address.sequence != slot.sequence {
+                return;
+            }
+            (slot.key.clone(), slot.question, slot.is_refresh, slot.life)
+        };
+        let (key, question, is_refresh, life) = asked;
+        if address.sequence == SEQUENCE_RENEW {
+            if let Ok(Reply { verdict: Verdict::Lost, .. }) = answer {
+                self.step(id, Event::RenewLost);
+            }
+            return;
+        }
+        let event = match (question, answer) {
+            (Question::Get, Ok(Reply { verdict: Verdict::Value(bytes), .. })) => {
+                Event::Read(self.judge(&key, bytes.as_ref()))
+            }
+            (Question::Ask, Ok(Reply { verdict, .. })) => match self.asked(&key, verdict) {
+                Some(asked) => {
+                    if is_refresh {
+                        // Those who joined a fill that began before the REFRESH have their own; nobody joins it now.
+                        self.flights.detach(&key);
+                    }
+                    Event::Asked(asked)
+                }
+                None => Event::StoreAway,
+            },
+            (Question::Fill, Ok(Reply { verdict, server_us })) => match verdict {
+                Verdict::Stored { version } => Event::Filled(Filling::Stored(stored_details(version, server_us, life))),
+                Verdict::Revoked => Event::Filled(Filling::Revoked),
+                Verdict::Superseded => Event::Filled(Filling::Superseded),
+                _ => Event::Filled(Filling::NoAnswer),
+            },
+            (Question::Fill, Err(_)) => Event::Filled(Filling::NoAnswer),
+            (Question::None, _) => return,
+            (Question::Get | Question::Ask, _) => {
+                if is_refresh {
+                    self.owe(&key, journal::Owed::Invalidate);
+                    self.flights.detach(&key);
+                }
+                Event::StoreAway
+            }
+        };
+        // Once: a second delivery of the same answer finds another sequence or no question.
+        self.step_answered(id, address.sequence, event);
+    }
+
+    fn step_answered(&self, id: FlightId, sequence: u32, event: Event<Arc<Ticket>>) {
+        let moment = self.moment();
+        let batch = {
+            let Some(mut shard) = self.flights.locate(id) else { return };
+            let slot = shard.slot(id);
+            if slot.sequence != sequence || slot.question == Question::None {
+                return;
+            }
+            slot.question = Question::None;
+            let actions = slot.flight.step(event, &self.rules, &moment);
+            Self::settle(&mut shard, id, actions, &moment)
+        };
+        self.perform(batch);
+    }
+
+    /// Something is due.
+    pub fn on_time(&self, now_us: u64) {
+        for number in self.timers.due(now_us) {
+            match number {
+                TIMER_PROBE => self.send_probe(),
+                TIMER_JOURNAL => self.replay(),
+                TIMER_CLOSE => self.close_now(),
+                flight => self.step_with(flight, |slot| {
+                    slot.armed_us = None;
+                    Event::Time
+                }),
+            }
+        }
+    }
+
+    /// When [`Engine::on_time`] is due next.
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        self.timers.earliest_us()
+    }
+
+    pub(super) fn rearm(&self, number: u64, before: Option<u64>, after: Option<u64>) {
+        if self.timers.rearm(number, before, after)
+            && let Some(at_us) = after
+        {
+            self.alarm.set(&self.me, at_us);
+        }
+    }
+
+    fn push_came(&self, key: &Key, event: &Event<Arc<Ticket>>) {
+        for id in self.watches.of(key) {
+            self.step(id, event.clone());
+        }
+    }
+}
+
+/// What FILL made of the entry, for those who share it.
+fn stored_details(version: u64, server_us: Option<u64>, life: Option<Life>) -> Details {
+    let created_ms = server_us.unwrap_or(version) / 1_000;
+    let life = life.unwrap_or(Life { fresh_ms: 0, kept_ms: 0 });
+    Details {
+        version,
+        created_ms,
+        fresh_until_ms: created_ms + life.fresh_ms,
+        stale_until_ms: created_ms + life.kept_ms,
+        tags: Vec::new(),
+    }
+}
+
+impl Inbox for Engine {
+    fn deliver(&self, address: Address, answer: Result<Reply, StoreError>) {
+        let now_us = self.clock.now_us();
+        match &answer {
+            Ok(Reply { server_us: Some(server_us), .. }) => {
+                self.server_clock.sample(*server_us, address.sent_us, now_us);
+            }
+            Ok(_) => {}
+            Err(error) if error.kind == StoreErrorKind::Closed => {}
+            Err(error) => self.report(None, error.kind.reason(), &error.message),
+        }
+        self.count_for_breaker(&answer, now_us);
+        match address.target {
+            TARGET_NONE => {}
+            TARGET_PROBE => self.probed(answer.is_ok()),
+            operation if operation & TARGET_OPERATION != 0 => self.operation_answered(operation, answer),
+            _ => self.flight_answered(address, answer),
+        }
+    }
+
+    fn notice(&self, notice: Notice) {
+        match notice {
+            Notice::Watching(key) => self.push_came(&key, &Event::Watching),
+            Notice::Woken(key) => self.push_came(&key, &Event::Woken),
+            Notice::PushLost => self.report(None, "push_lost", "the push connection is lost; waiters poll meanwhile"),
+            Notice::Connected => {
+                self.connection("connected", None);
+                self.replay();
+            }
+            Notice::Disconnected(reason) => {
+                // Another server, with another clock, may answer from now on.
+                self.server_clock.forget();
+                self.clock_asked_us.store(0, Ordering::Relaxed);
+                self.connection("disconnected", Some(reason));
+            }
+            Notice::Fault(error) => self.report(None, error.kind.reason(), &error.message),
+        }
+    }
+}
+
+impl Engine {
+    fn connection(&self, state: &'static str, reason: Option<String>) {
+        if self.observers.is_listening() {
+            let mut event = self.event(EventKind::Connection, None);
+            event.state = Some(state);
+            event.reason = reason;
+            event.source = Some(self.source);
+            self.observers.emit(event);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What the engine tells: events for observers, faults for the log, figures for `stats()`.
+//!
+//! Events are kept only while somebody listens, bounded, and taken in batches by the host's own loop, never on a
+//! caller's path. Faults (`cache.error`) are kept for the log also when nobody listens, a few per second at most.
+
+use std::collections::VecDeque;
+use std::sync::Weak;
+
+use hdrhistogram::Histogram;
+
+use super::outcome::Source;
+use super::ticket::Queue;
+use crate::config::EVENTS_MAX;
+use crate::protocol::key::Key;
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
+
+/// The events of this version of the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EventKind {
+    Hit,
+    Miss,
+    Set,
+    Invalidate,
+    Wait,
+    Error,
+    FallbackError,
+    Breaker,
+    Connection,
+}
+
+impl EventKind {
+    pub const ALL: [Self; 9] = [
+        Self::Hit,
+        Self::Miss,
+        Self::Set,
+        Self::Invalidate,
+        Self::Wait,
+        Self::Error,
+        Self::FallbackError,
+        Self::Breaker,
+        Self::Connection,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "cache.hit",
+            Self::Miss => "cache.miss",
+            Self::Set => "cache.set",
+            Self::Invalidate => "cache.invalidate",
+            Self::Wait => "cache.wait",
+            Self::Error => "cache.error",
+            Self::FallbackError => "cache.fallback_error",
+            Self::Breaker => "cache.breaker",
+            Self::Connection => "cache.connection",
+        }
+    }
+}
+
+/// One event. Fields that do not apply are absent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub kind: EventKind,
+    /// The relative key, as the user wrote it.
+    pub key: Option<Key>,
+    /// Milliseconds since the epoch.
+    pub timestamp_ms: u64,
+    pub source: Option<Source>,
+    pub duration_us: Option<u64>,
+    /// A stable name: why.
+    pub reason: Option<String>,
+    /// For people.
+    pub message: Option<String>,
+    pub version: Option<u64>,
+    /// `closed`, `open`, `half_open`; `connected`, `disconnected`.
+    pub state: Option<&'static str>,
+}
+
+impl Event {
+    pub(crate) fn new(kind: EventKind, timestamp_ms: u64) -> Self {
+        Self {
+            kind,
+            key: None,
+            timestamp_ms,
+            source: None,
+            duration_us: None,
+            reason: None,
+            message: None,
+            version: None,
+            state: None,
+        }
+    }
+}
+
+/// Faults kept for the log between two takings.
+const FAULTS_MAX: usize = 32;
+/// Faults of one reason that reach the log within this time: one.
+const FAULT_PAUSE_US: u64 = 1_000_000;
+
+#[derive(Default)]
+pub(crate) struct Observers {
+    is_listening: AtomicBool,
+    events: Mutex<VecDeque<Event>>,
+    faults: Mutex<Faults>,
+    /// The loop that delivers.
+    home: Mutex<Weak<Queue>>,
+    pub(crate) dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Faults {
+    waiting: Vec<Event>,
+    /// When each reason was last let through.
+    told_us: Vec<(String, u64)>,
+}
+
+impl Observers {
+    pub(crate) fn is_listening(&self) -> bool {
+        self.is_listening.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn listen(&self, on: bool) {
+        self.is_listening.store(on, Ordering::Relaxed);
+        if !on {
+            lock(&self.events).clear();
+        }
+    }
+
+    /// Names the loop that delivers; the first live one stays.
+    pub(crate) fn set_home(&self, queue: &Arc<Queue>) {
+        let mut home = lock(&self.home);
+        if home.upgrade().is_none_or(|current| current.is_closed()) {
+            *home = Arc::downgrade(queue);
+            drop(home);
+            if !lock(&self.events).is_empty() || !lock(&self.faults).waiting.is_empty() {
+                queue.tell_events();
+            }
+        }
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        let was_empty = {
+            let mut events = lock(&self.events);
+            if events.len() >= EVENTS_MAX {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            let was_empty = events.is_empty();
+            events.push_back(event);
+            was_empty
+        };
+        if was_empty {
+            self.tell_home();
+        }
+    }
+
+    /// Keeps a fault for the log, unless its reason was told a moment ago.
+    pub(crate) fn log(&self, event: &Event, now_us: u64) {
+        let reason = event.reason.clone().unwrap_or_default();
+        {
+            let mut faults = lock(&self.faults);
+            if faults.waiting.len() >= FAULTS_MAX {
+                return;
+            }
+            match faults.told_us.iter_mut().find(|(told, _)| *told == reason) {
+                Some((_, at_us)) if now_us.saturating_sub(*at_us) < FAULT_PAUSE_US => return,
+                Some((_, at_us)) => *at_us = now_us,
+                None => {
+                    if faults.told_us.len() >= FAULTS_MAX {
+                        faults.told_us.remove(0);
+                    }
+                    faults.told_us.push((reason, now_us));
+                }
+            }
+            faults.waiting.push(event.clone());
+        }
+        self.tell_home();
+    }
+
+    fn tell_home(&self) {
+        let home = lock(&self.home).upgrade();
+        if let Some(queue) = home {
+            queue.tell_events();
+        }
+    }
+
+    pub(crate) fn take_events(&self) -> Vec<Event> {
+        lock(&self.events).drain(..).collect()
+    }
+
+    pub(crate) fn take_faults(&self) -> Vec<Event> {
+        std::mem::take(&mut lock(&self.faults).waiting)
+    }
+}
+
+/// The counters behind `stats()`.
+pub(crate) struct Figures {
+    pub(crate) hits: AtomicU64,
+    pub(crate) misses: AtomicU64,
+    pub(crate) invalidations: AtomicU64,
+    pub(crate) sets: AtomicU64,
+    pub(crate) waits: AtomicU64,
+    pub(crate) wait_us: AtomicU64,
+    pub(crate) refreshes: AtomicU64,
+    pub(crate) fallbacks: AtomicU64,
+    pub(crate) fallback_errors: AtomicU64,
+    pub(crate) errors: AtomicU64,
+    latency_us: Mutex<Histogram<u32>>,
+}
+
+impl Figures {
+    pub(crate) fn new() -> Self {
+        // One minute at two digits: what a percentile needs, in about 10 kB.
+        let latency_us = Histogram::new_with_bounds(1, 60_000_000, 2).expect("bounds that the crate takes");
+        Self {
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            invalidations: AtomicU64::new(0),
+            sets: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
+            wait_us: AtomicU64::new(0),
+            refreshes: AtomicU64::new(0),
+            fallbacks: AtomicU64::new(0),
+            fallback_errors: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            latency_us: Mutex::new(latency_us),
+        }
+    }
+
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes the time of one read, from its call to its answer.
+    pub(crate) fn latency(&self, duration_us: u64) {
+        lock(&self.latency_us).saturating_record(duration_us.max(1));
+    }
+
+    /// The figures under their public names.
+    pub(crate) fn report(&self, dropped: u64) -> Vec<(&'static str, f64)> {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        let (hits, misses, waits) = (read(&self.hits), read(&self.misses), read(&self.waits));
+        let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+        let (mean, p50, p99) = {
+            let latency = lock(&self.latency_us);
+            (latency.mean(), latency.value_at_quantile(0.5) as f64, latency.value_at_quantile(0.99) as f64)
+        };
+        vec![
+            ("hits", hits),
+            ("misses", misses),
+            ("hit_rate", share(hits, hits + misses)),
+            ("miss_rate", share(misses, hits + misses)),
+            ("avg_latency_ms", mean / 1_000.0),
+            ("p50_ms", p50 / 1_000.0),
+            ("p99_ms", p99 / 1_000.0),
+            ("sets", read(&self.sets)),
+            ("invalidation_count", read(&self.invalidations)),
+            ("waits", waits),
+            ("avg_wait_ms", share(read(&self.wait_us), waits) / 1_000.0),
+            ("refreshes", read(&self.refreshes)),
+            ("fallbacks", read(&self.fallbacks)),
+            ("fallback_errors", read(&self.fallback_errors)),
+            ("errors", read(&self.errors)),
+            ("events_dropped", dropped as f64),
+        ]
+    }
+}

@@ -1,0 +1,139 @@
+//! A store that is away: the breaker that notices, the probe that finds it back, and the journal that is replayed.
+
+use super::Engine;
+use super::breaker::BreakerState;
+use super::drive::{TARGET_PROBE, TIMER_JOURNAL, TIMER_PROBE};
+use super::journal::{Owed, Sent};
+use super::observe::EventKind;
+use super::operations::Operation;
+use crate::ports::{Command, Reply, StoreError, StoreErrorKind};
+use crate::protocol::key::Key;
+use crate::sync::{Ordering, lock};
+
+/// Replays that may be out at once.
+const REPLAYS_MAX: usize = 64;
+
+impl Engine {
+    /// Whether a read of `key` may be answered by the store: not while the breaker is open, nor while an invalidation
+    /// of the key is owed (I12), nor while owed ones were lost.
+    pub(super) fn may_ask(&self, key: &Key) -> bool {
+        if self.is_open.load(Ordering::Relaxed) {
+            return false;
+        }
+        if self.journalled.load(Ordering::Acquire) == 0 {
+            return true;
+        }
+        let now_us = self.clock.now_us();
+        let longest_life_us = self.longest_life_ms.load(Ordering::Relaxed) * 1_000;
+        let mut journal = lock(&self.journal);
+        let may_ask = !journal.holds(key) && !journal.is_blinded(now_us, longest_life_us);
+        self.note_journal(&mut journal);
+        may_ask
+    }
+
+    /// Mirrors whether anything is owed or lost, under the journal's lock.
+    fn note_journal(&self, journal: &mut super::journal::Journal) {
+        let longest_life_us = self.longest_life_ms.load(Ordering::Relaxed) * 1_000;
+        let is_blinded = journal.is_blinded(self.clock.now_us(), longest_life_us);
+        self.journalled.store(journal.len() as u64 + u64::from(is_blinded), Ordering::Release);
+    }
+
+    /// Remembers an invalidation that the store did not confirm.
+    pub(super) fn owe(&self, key: &Key, owed: Owed) {
+        let now_us = self.clock.now_us();
+        let has_room = {
+            let mut journal = lock(&self.journal);
+            let has_room = journal.add(key, owed, now_us);
+            self.note_journal(&mut journal);
+            has_room
+        };
+        if !has_room {
+            let message = "the journal of unconfirmed invalidations is full: this process reads the store no more until \
+                           it is drained and the longest ttl has passed";
+            self.report(Some(key), "journal_full", message);
+        }
+        self.rearm(TIMER_JOURNAL, None, Some(now_us + self.config.breaker.probe_ms * 1_000));
+    }
+
+    /// Sends what is owed, oldest first, while the store is asked at all.
+    pub(super) fn replay(&self) {
+        if self.is_open.load(Ordering::Relaxed) {
+            return;
+        }
+        let out = usize::try_from(self.replays_out.load(Ordering::Relaxed)).unwrap_or(REPLAYS_MAX);
+        let sending = lock(&self.journal).take(REPLAYS_MAX.saturating_sub(out));
+        self.replays_out.fetch_add(sending.len() as u64, Ordering::Relaxed);
+        for sent in sending {
+            let command = self.command_of(&sent.key, sent.owed);
+            self.operate(Operation::Replay(sent), command);
+        }
+    }
+
+    pub(super) fn replayed(&self, sent: Sent, is_confirmed: bool) {
+        self.replays_out.fetch_sub(1, Ordering::Relaxed);
+        // What flies for this key did without the store; from here on the store may be asked again.
+        self.flights.detach(&sent.key);
+        {
+            let mut journal = lock(&self.journal);
+            if is_confirmed {
+                journal.confirm(&sent);
+            } else {
+                journal.put_back(sent);
+            }
+            self.note_journal(&mut journal);
+        }
+        if is_confirmed {
+            self.replay();
+        } else {
+            let at_us = self.clock.now_us() + self.config.breaker.probe_ms * 1_000;
+            self.rearm(TIMER_JOURNAL, None, Some(at_us));
+        }
+    }
+
+    pub(super) fn count_for_breaker(&self, answer: &Result<Reply, StoreError>, now_us: u64) {
+        let is_failure = match answer {
+            Ok(_) => false,
+            Err(error) => match error.kind {
+                StoreErrorKind::Timeout | StoreErrorKind::Disconnected => true,
+                // The server answered; or nothing was sent.
+                StoreErrorKind::Refused | StoreErrorKind::Protocol => false,
+                StoreErrorKind::Backpressure | StoreErrorKind::Closed => return,
+            },
+        };
+        if lock(&self.breaker).record(is_failure, now_us) {
+            self.is_open.store(true, Ordering::Relaxed);
+            self.breaker_changed(BreakerState::Open);
+            self.rearm_probe();
+        }
+    }
+
+    fn rearm_probe(&self) {
+        let at_us = self.clock.now_us() + self.config.breaker.probe_ms * 1_000;
+        self.rearm(TIMER_PROBE, None, Some(at_us));
+    }
+
+    pub(super) fn send_probe(&self) {
+        if !self.is_closed() && lock(&self.breaker).probe() {
+            self.submit(Command::Ping, TARGET_PROBE, 0);
+        }
+    }
+
+    pub(super) fn probed(&self, is_success: bool) {
+        let now_us = self.clock.now_us();
+        if lock(&self.breaker).probed(is_success, now_us) {
+            self.is_open.store(false, Ordering::Relaxed);
+            self.breaker_changed(BreakerState::Closed);
+            self.replay();
+        } else if self.is_open.load(Ordering::Relaxed) {
+            self.rearm_probe();
+        }
+    }
+
+    fn breaker_changed(&self, state: BreakerState) {
+        if self.observers.is_listening() {
+            let mut event = self.event(EventKind::Breaker, None);
+            event.state = Some(state.name());
+            self.observers.emit(event);
+        }
+    }
+}

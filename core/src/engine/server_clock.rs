@@ -1,0 +1,63 @@
+//! The server's clock, as estimated from here: each reply that carries TIME is a sample, the smallest round trip wins
+//! (Cristian, *Probabilistic clock synchronization*, 1989). Steps of this machine's wall clock change nothing.
+
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
+
+/// A sample is trusted less as it ages: clocks drift apart by up to this share, here one in a thousand.
+const DRIFT_DIVISOR: u64 = 1_000;
+
+#[derive(Default)]
+pub(super) struct ServerClock {
+    /// Server time minus monotonic time, in microseconds, wrapping.
+    offset_us: AtomicU64,
+    is_known: AtomicBool,
+    best: Mutex<Best>,
+}
+
+#[derive(Default)]
+struct Best {
+    round_trip_us: u64,
+    taken_us: u64,
+}
+
+impl ServerClock {
+    pub(super) fn sample(&self, server_us: u64, sent_us: u64, received_us: u64) {
+        let round_trip_us = received_us.saturating_sub(sent_us);
+        let mut best = lock(&self.best);
+        let allowed_us = best.round_trip_us + received_us.saturating_sub(best.taken_us) / DRIFT_DIVISOR;
+        if self.is_known.load(Ordering::Relaxed) && round_trip_us > allowed_us {
+            return;
+        }
+        *best = Best { round_trip_us, taken_us: received_us };
+        let offset_us = server_us.wrapping_sub(sent_us + round_trip_us / 2);
+        self.offset_us.store(offset_us, Ordering::Relaxed);
+        self.is_known.store(true, Ordering::Release);
+    }
+
+    /// Server time in microseconds at `now_us` of the monotonic clock; none before the first sample.
+    pub(super) fn at(&self, now_us: u64) -> Option<u64> {
+        self.is_known.load(Ordering::Acquire).then(|| now_us.wrapping_add(self.offset_us.load(Ordering::Relaxed)))
+    }
+
+    /// Another server may answer from now on: forget what is known.
+    pub(super) fn forget(&self) {
+        self.is_known.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_round_trip_wins_until_it_is_old() {
+        let clock = ServerClock::default();
+        assert_eq!(clock.at(5), None);
+        clock.sample(1_000_000, 100, 200);
+        assert_eq!(clock.at(150), Some(1_000_000));
+        clock.sample(9_000_000, 200, 1_200);
+        assert_eq!(clock.at(150), Some(1_000_000), "a slow reply says less");
+        clock.sample(2_000_000, 3_000_000, 3_001_000);
+        assert_eq!(clock.at(3_000_500), Some(2_000_000), "but more than an old one");
+    }
+}

@@ -1,0 +1,187 @@
+//! Tickets and the queue they are answered through: the whole crossing from the engine to a host.
+//!
+//! A ticket is answered exactly once: into the call that made it while that call is still on the stack, else through
+//! its queue. The queue wakes its host when it goes from empty to non-empty, once per batch.
+
+use std::collections::VecDeque;
+
+use super::outcome::Outcome;
+use crate::ports::Wake;
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
+
+/// A caller's place.
+pub struct Ticket {
+    /// The host's own number for it.
+    pub id: u64,
+    /// When the call began, on the engine's clock.
+    pub(crate) started_us: u64,
+    queue: Arc<Queue>,
+    slot: Mutex<Slot>,
+    /// The flight it waits in; 0 for none. Written under that flight's lock.
+    pub(crate) flight: AtomicU64,
+}
+
+enum Slot {
+    /// The verb that made the ticket has not returned.
+    InCall,
+    Ready(Box<Outcome>),
+    Waiting,
+    Answered,
+}
+
+impl Ticket {
+    pub(crate) fn new(queue: Arc<Queue>, id: u64, started_us: u64) -> Arc<Self> {
+        Arc::new(Self { id, started_us, queue, slot: Mutex::new(Slot::InCall), flight: AtomicU64::new(0) })
+    }
+
+    /// The place of the same caller from the moment it leads: answered through the queue under the same number.
+    pub(crate) fn leader(caller: &Self) -> Arc<Self> {
+        Arc::new(Self {
+            id: caller.id,
+            started_us: caller.started_us,
+            queue: Arc::clone(&caller.queue),
+            slot: Mutex::new(Slot::Waiting),
+            flight: AtomicU64::new(0),
+        })
+    }
+
+    /// A verb settles this ticket: an answer given before [`Ticket::leave_call`] goes into the call. False when it
+    /// has been answered already.
+    pub(crate) fn enter_call(&self) -> bool {
+        let mut slot = lock(&self.slot);
+        let is_waiting = matches!(*slot, Slot::Waiting);
+        if is_waiting {
+            *slot = Slot::InCall;
+        }
+        is_waiting
+    }
+
+    /// The queue it is answered through.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// Answers; false for the second answer of one ticket, which is dropped (and with it a lease gives itself back).
+    pub(crate) fn answer(&self, outcome: Outcome) -> bool {
+        {
+            let mut slot = lock(&self.slot);
+            match *slot {
+                Slot::InCall => {
+                    *slot = Slot::Ready(Box::new(outcome));
+                    return true;
+                }
+                Slot::Waiting => *slot = Slot::Answered,
+                Slot::Ready(_) | Slot::Answered => {
+                    drop(slot);
+                    drop(outcome);
+                    return false;
+                }
+            }
+        }
+        self.queue.push(Completion { id: self.id, outcome });
+        true
+    }
+
+    /// Ends the call that made the ticket: the outcome if there is one already; from here on the queue carries it.
+    pub(crate) fn leave_call(&self) -> Option<Outcome> {
+        let mut slot = lock(&self.slot);
+        match std::mem::replace(&mut *slot, Slot::Answered) {
+            Slot::Ready(outcome) => Some(*outcome),
+            Slot::InCall => {
+                *slot = Slot::Waiting;
+                None
+            }
+            Slot::Waiting | Slot::Answered => unreachable!("a call is left once"),
+        }
+    }
+
+    /// Ends the ticket without an answer; true when it had none.
+    pub(crate) fn retire(&self) -> bool {
+        let mut slot = lock(&self.slot);
+        let before = std::mem::replace(&mut *slot, Slot::Answered);
+        drop(slot);
+        matches!(before, Slot::InCall | Slot::Waiting)
+    }
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ticket").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// One outcome on its way to the host.
+#[derive(Debug)]
+pub struct Completion {
+    pub id: u64,
+    pub outcome: Outcome,
+}
+
+/// The outcomes that are ready for one loop or thread of a host.
+pub struct Queue {
+    ready: Mutex<VecDeque<Completion>>,
+    wake: Box<dyn Wake>,
+    is_closed: AtomicBool,
+    /// Set while observers' events wait to be taken on this queue's loop.
+    events_ready: AtomicBool,
+}
+
+impl Queue {
+    pub fn new(wake: Box<dyn Wake>) -> Arc<Self> {
+        Arc::new(Self {
+            ready: Mutex::new(VecDeque::new()),
+            wake,
+            is_closed: AtomicBool::new(false),
+            events_ready: AtomicBool::new(false),
+        })
+    }
+
+    fn push(&self, completion: Completion) {
+        let was_empty = {
+            let mut ready = lock(&self.ready);
+            // A closed loop swallows what comes late; a lease in it gives itself back when dropped, outside the lock.
+            if self.is_closed.load(Ordering::Relaxed) {
+                drop(ready);
+                drop(completion);
+                return;
+            }
+            let was_empty = ready.is_empty();
+            ready.push_back(completion);
+            was_empty
+        };
+        if was_empty {
+            self.wake.wake();
+        }
+    }
+
+    /// Moves everything that is ready to the end of `into`.
+    pub fn drain(&self, into: &mut Vec<Completion>) {
+        into.extend(lock(&self.ready).drain(..));
+    }
+
+    /// Tells the host that events wait; its next drain asks [`Queue::take_events_flag`].
+    pub(crate) fn tell_events(&self) {
+        if !self.events_ready.swap(true, Ordering::AcqRel) {
+            self.wake.wake();
+        }
+    }
+
+    /// True once after events became ready.
+    pub fn take_events_flag(&self) -> bool {
+        self.events_ready.swap(false, Ordering::AcqRel)
+    }
+
+    /// The host's loop is gone: what is ready and what comes late is dropped.
+    pub fn close(&self) {
+        let left = {
+            let mut ready = lock(&self.ready);
+            self.is_closed.store(true, Ordering::Relaxed);
+            std::mem::take(&mut *ready)
+        };
+        drop(left);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+}

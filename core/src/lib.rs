@@ -1,0 +1,36 @@
+//! tidegate: a cache-aside library that is correct under races, calm under stampedes and invisible when Redis fails.
+//!
+//! ```text
+//! host code ─ bindings ─ engine ─── protocol   pure: keys, envelope, freshness, flight
+//!                        decides ── ports ◄─── store::{memory, redis}
+//! ```
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`engine`] | the verbs, and everything that decides |
+//! | [`protocol`] | pure values and transitions |
+//! | [`ports`] | what the engine asks of the world: store, clock, wake |
+//! | [`store`] | the drivers: memory (the reference) and Redis |
+//! | [`config`] | every default and limit |
+//! | [`error`] | every error, its code and message |
+//! | [`key`] | building and checking keys |
+
+pub mod clock;
+pub mod config;
+pub mod engine;
+pub mod error;
+pub mod ports;
+pub mod protocol;
+pub mod store;
+mod sync;
+
+pub use engine::Engine;
+pub use error::{Error, ErrorKind};
+pub use protocol::key;
+
+/// To be called in a forked child before anything else: threads and connections of the parent are not the child's.
+pub fn after_fork() {
+    engine::timers::after_fork();
+    #[cfg(feature = "redis")]
+    store::redis::runtime::after_fork();
+}

@@ -1,0 +1,211 @@
+//! The ports: what the engine asks of the world. A driver implements [`Store`]; the engine implements [`Inbox`].
+//!
+//! A store is told commands and answers them through the inbox, in the same call (memory) or later from its own
+//! thread (Redis). Nothing here blocks and nothing here is a future, so a simulation can stand in for any of it.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+
+use crate::protocol::envelope::Draft;
+use crate::protocol::key::Key;
+use crate::protocol::lease::{Grant, Nonce};
+
+/// One command of the lease protocol (`docs/protocol.md`). Every command may be delivered twice or late (I10).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// The raw bytes at the key, or none. A value of a wrong type counts as none.
+    Get { key: Key },
+    /// Ask for the lease of `key`. `seen` is the version that the caller holds for dead or old, 0 for none.
+    Acquire { key: Key, nonce: Nonce, exclusive_ms: u64, validity_ms: u64, seen: u64 },
+    /// Store `entry` if the grant still stands.
+    Fill { key: Key, grant: Grant, entry: Draft },
+    /// Prolong the exclusive time of the latest grant.
+    Renew { key: Key, grant: Grant, exclusive_ms: u64, validity_ms: u64 },
+    /// Give the exclusive time up: the fallback failed or its caller went away.
+    Release { key: Key, grant: Grant },
+    /// The result cannot be stored: spare the next callers a queue for `solo_ms`.
+    Pass { key: Key, grant: Grant, solo_ms: u64 },
+    /// Remove the entry and every right to fill it. For `settle_ms` afterwards nothing is stored.
+    Invalidate { key: Key, settle_ms: u64 },
+    /// Soft invalidation: the entry stays for `stale_if_error` but is no longer fresh.
+    Expire { key: Key },
+    /// A lease that begins now whatever was granted before; the entry stays.
+    Refresh { key: Key, nonce: Nonce, exclusive_ms: u64, validity_ms: u64 },
+    /// Store `entry` unless the server's clock has passed `not_after_ms`.
+    Set { key: Key, not_after_ms: u64, entry: Draft },
+    /// Nothing but the server's time.
+    Ping,
+}
+
+impl Command {
+    /// The value key the command is about; none for [`Command::Ping`].
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Get { key }
+            | Self::Acquire { key, .. }
+            | Self::Fill { key, .. }
+            | Self::Renew { key, .. }
+            | Self::Release { key, .. }
+            | Self::Pass { key, .. }
+            | Self::Invalidate { key, .. }
+            | Self::Expire { key }
+            | Self::Refresh { key, .. }
+            | Self::Set { key, .. } => Some(key),
+            Self::Ping => None,
+        }
+    }
+}
+
+/// What a command is answered with: the verdict, and the server's time where the script took it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// Server time in microseconds since the epoch at the moment the command ran; `None` for GET.
+    pub server_us: Option<u64>,
+    pub verdict: Verdict,
+}
+
+/// The verdicts, by command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// GET: the bytes.
+    Value(Option<Bytes>),
+    /// ACQUIRE: the entry is fresh and newer than `seen`.
+    Hit(Bytes),
+    /// ACQUIRE, REFRESH: the right to fill; the entry that stands there, if any.
+    Lease(Grant, Option<Bytes>),
+    /// ACQUIRE: somebody else computes; `left_ms` of the exclusive time remain.
+    Wait { left_ms: u64, value: Option<Bytes> },
+    /// ACQUIRE, REFRESH: compute, store nothing.
+    Solo(Option<Bytes>),
+    /// ACQUIRE: an entry of a future format stands there. Compute, store nothing, leave it alone.
+    Foreign,
+    /// FILL, SET: stored under this version.
+    Stored { version: u64 },
+    /// FILL: an invalidation came between (I1).
+    Revoked,
+    /// FILL: a later grant has been filled already.
+    Superseded,
+    /// RENEW, RELEASE, PASS, INVALIDATE, EXPIRE, PING: done.
+    Ok,
+    /// RENEW, RELEASE, PASS: the grant is no longer the latest one.
+    Lost,
+    /// SET: the command ran after `not_after_ms`, nothing was stored.
+    Late,
+    /// SET: a writer stands between database and cache; the entry was removed, nothing was stored.
+    NotStored,
+}
+
+/// Why a command got no verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreError {
+    pub kind: StoreErrorKind,
+    /// For people: no password, no value.
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StoreErrorKind {
+    /// No answer within `command_timeout`. The command may still have run, or run later.
+    Timeout,
+    /// No connection, or lost before the answer. The command may have run.
+    Disconnected,
+    /// The driver's buffer is full. The command was not sent.
+    Backpressure,
+    /// The server answered with an error (OOM, READONLY, LOADING, NOPERM, …).
+    Refused,
+    /// The server's answer made no sense.
+    Protocol,
+    /// The store has been closed.
+    Closed,
+}
+
+impl StoreErrorKind {
+    /// The stable name that events and errors carry as their reason.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Disconnected => "disconnected",
+            Self::Backpressure => "backpressure",
+            Self::Refused => "refused",
+            Self::Protocol => "protocol",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl StoreError {
+    pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+/// Where an answer belongs: plain data that the engine made and alone can read. `Copy`, so that a driver may keep it
+/// in a queue and a simulation may deliver it twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// The flight or operation that asked.
+    pub target: u64,
+    /// Which of its questions this answers.
+    pub sequence: u32,
+    /// When it was sent, on the engine's monotonic clock, in microseconds.
+    pub sent_us: u64,
+}
+
+/// What a store tells without having been asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// The watch of `key` is in effect: every later wake will arrive, until [`Notice::PushLost`].
+    Watching(Key),
+    /// Somebody's wait on `key` is over: a fill, release, invalidation or the like happened.
+    Woken(Key),
+    /// The push connection is lost: wakes may be missed. The driver reconnects, watches again and says
+    /// [`Notice::Watching`] anew for each key still watched.
+    PushLost,
+    /// The command connection stands (again).
+    Connected,
+    /// The command connection is lost; the driver reconnects by itself.
+    Disconnected(String),
+    /// Something that an operator should see and that no command's answer tells.
+    Fault(StoreError),
+}
+
+/// The engine, as a store sees it.
+pub trait Inbox: Send + Sync {
+    /// Takes the answer of one command. Each submitted command is answered at least once; the engine ignores repeats.
+    fn deliver(&self, address: Address, answer: Result<Reply, StoreError>);
+    fn notice(&self, notice: Notice);
+}
+
+/// A place that keeps entries and leases. The memory driver is the reference: what it answers is right.
+pub trait Store: Send + Sync {
+    /// The `source` that events and entries name: `memory` or `redis`.
+    fn name(&self) -> &'static str;
+    /// Called once, before anything else. No socket is opened before the first command.
+    fn attach(&self, inbox: Weak<dyn Inbox>);
+    /// Takes the command and returns at once. The answer arrives at the inbox within `command_timeout`, with an error
+    /// if nothing better is known by then; it may arrive before this returns, so the caller holds no lock.
+    fn submit(&self, command: Command, address: Address);
+    /// Asks for [`Notice::Woken`] of `key`; counted, so each `watch` is undone by one `unwatch`.
+    fn watch(&self, key: &Key);
+    fn unwatch(&self, key: &Key);
+    /// Lets go of every connection. Commands still out are answered with [`StoreErrorKind::Closed`].
+    fn close(&self);
+}
+
+/// Monotonic time. Only differences mean anything.
+pub trait Clock: Send + Sync {
+    fn now_us(&self) -> u64;
+}
+
+/// The host's wake: called when its completion queue goes from empty to non-empty, from any thread, never under a
+/// lock of the engine's. It must not block.
+pub trait Wake: Send + Sync {
+    fn wake(&self);
+}
+
+impl<W: Wake + ?Sized> Wake for Arc<W> {
+    fn wake(&self) {
+        (**self).wake();
+    }
+}

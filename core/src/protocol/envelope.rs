@@ -1,0 +1,433 @@
+//! The envelope: the bytes of an entry, wire format 1 (`docs/wire-format.md`).
+//!
+//! Little-endian, one fixed header, so that a script can patch bytes 12–43 (version and times) and any language can
+//! read it. Decoding trusts nothing: whatever is wrong is a [`Reject`] with a reason, never a panic.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::freshness::Life;
+use super::key::Key;
+
+pub const MAGIC: [u8; 2] = *b"TG";
+pub const FORMAT: u8 = 1;
+pub const HEADER_BYTES: usize = 72;
+/// The flags that this format knows.
+pub mod flags {
+    /// A cached null: no payload.
+    pub const NEGATIVE: u8 = 1;
+    pub const TAGGED: u8 = 2;
+    pub const SIGNED: u8 = 4;
+    /// Integers beyond 2^53 inside.
+    pub const BIG_INTEGERS: u8 = 8;
+    pub const WRITTEN_BEHIND: u8 = 16;
+    pub(super) const KNOWN: u8 = 31;
+}
+
+const AT_FLAGS: usize = 3;
+const AT_CODEC: usize = 4;
+const AT_COMPRESSION: usize = 5;
+const AT_HEADER_LEN: usize = 6;
+const AT_SCHEMA: usize = 8;
+pub(crate) const AT_VERSION: usize = 12;
+const AT_CREATED: usize = 20;
+const AT_FRESH: usize = 28;
+const AT_STALE: usize = 36;
+const AT_COST: usize = 44;
+const AT_RAW_LEN: usize = 48;
+const AT_HASH: usize = 52;
+const AT_CRC: usize = 68;
+const STREAM_ID_BYTES: usize = 16;
+const TAG_NONCE_BYTES: usize = 16;
+
+/// How the payload is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    Raw = 0,
+    Json = 1,
+    Msgpack = 2,
+}
+
+impl Codec {
+    fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Raw),
+            1 => Some(Self::Json),
+            2 => Some(Self::Msgpack),
+            _ => None,
+        }
+    }
+}
+
+/// What a host hands over to be stored: a payload in the host's codec, or a null.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// `None` is a cached null.
+    pub bytes: Option<Bytes>,
+    pub codec: Codec,
+    /// Integers beyond 2^53 are inside.
+    pub big_integers: bool,
+}
+
+impl Payload {
+    pub fn json(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: Some(bytes.into()), codec: Codec::Json, big_integers: false }
+    }
+
+    pub fn null() -> Self {
+        Self { bytes: None, codec: Codec::Json, big_integers: false }
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.as_ref().map_or(0, Bytes::len)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// An envelope that lacks only its version and times, which the store writes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    pub bytes: Bytes,
+    pub life: Life,
+}
+
+impl Draft {
+    /// Writes the envelope of `payload` for `key`. `cost_ms` is what the fallback took.
+    pub fn new(key: &Key, payload: &Payload, schema: u32, life: Life, cost_ms: u32) -> Self {
+        let mut bytes = BytesMut::with_capacity(HEADER_BYTES + payload.len());
+        let mut flag_bits = 0;
+        if payload.bytes.is_none() {
+            flag_bits |= flags::NEGATIVE;
+        }
+        if payload.big_integers {
+            flag_bits |= flags::BIG_INTEGERS;
+        }
+        bytes.put_slice(&MAGIC);
+        bytes.put_u8(FORMAT);
+        bytes.put_u8(flag_bits);
+        bytes.put_u8(payload.codec as u8);
+        bytes.put_u8(0);
+        bytes.put_u16_le(HEADER_BYTES as u16);
+        bytes.put_u32_le(schema);
+        bytes.put_bytes(0, AT_COST - AT_VERSION);
+        bytes.put_u32_le(cost_ms);
+        bytes.put_u32_le(u32::try_from(payload.len()).expect("max_value_bytes is below 4 GiB"));
+        bytes.put_slice(key.hash());
+        bytes.put_u32_le(0);
+        if let Some(body) = &payload.bytes {
+            bytes.put_slice(body);
+        }
+        let crc = checksum(&bytes, None);
+        bytes[AT_CRC..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+        Self { bytes: bytes.freeze(), life }
+    }
+
+    /// The envelope with its version and times written in: what a store keeps.
+    pub fn stamped(&self, version: u64, now_ms: u64) -> Bytes {
+        let mut bytes = BytesMut::from(&self.bytes[..]);
+        let times = [version, now_ms, now_ms + self.life.fresh_ms, now_ms + self.life.kept_ms];
+        for (word, value) in bytes[AT_VERSION..AT_COST].chunks_exact_mut(8).zip(times) {
+            word.copy_from_slice(&value.to_le_bytes());
+        }
+        bytes.freeze()
+    }
+}
+
+/// An entry as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub version: u64,
+    pub created_ms: u64,
+    pub fresh_until_ms: u64,
+    pub stale_until_ms: u64,
+    pub cost_ms: u32,
+    pub schema: u32,
+    pub payload: Payload,
+    pub tags: Vec<TagRecord>,
+}
+
+/// A tag as an entry remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagRecord {
+    pub name: Box<str>,
+    pub nonce: [u8; TAG_NONCE_BYTES],
+}
+
+/// Why bytes are no entry for this key. Each is a miss and one `cache.error` event with [`Reject::reason`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reject {
+    /// Shorter than a header, or another magic: not tidegate's.
+    NotAnEntry,
+    /// Of a newer format. Left alone: never overwritten, never removed but by an invalidation.
+    Foreign,
+    UnknownFlag,
+    UnknownCodec,
+    UnknownCompression,
+    /// A length that does not fit the bytes.
+    Length,
+    NegativeWithPayload,
+    Checksum,
+    /// Another key's entry: a collision, or a copy made by hand.
+    WrongKey,
+    /// Over `max_value_bytes`.
+    TooLarge,
+    Signature,
+    /// The tags or other parts of the tail do not parse.
+    Tail,
+}
+
+impl Reject {
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NotAnEntry => "not_an_entry",
+            Self::Foreign => "foreign_format",
+            Self::UnknownFlag => "unknown_flag",
+            Self::UnknownCodec => "unknown_codec",
+            Self::UnknownCompression => "unknown_compression",
+            Self::Length => "length",
+            Self::NegativeWithPayload => "negative_with_payload",
+            Self::Checksum => "checksum",
+            Self::WrongKey => "wrong_key",
+            Self::TooLarge => "too_large",
+            Self::Signature => "signature",
+            Self::Tail => "tail",
+        }
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+/// CRC-32C with what stores patch (bytes 12–43, the stream id) and the checksum itself taken as zero.
+fn checksum(bytes: &[u8], stream_id_at: Option<usize>) -> u32 {
+    const ZEROS: [u8; AT_COST - AT_VERSION] = [0; AT_COST - AT_VERSION];
+    let mut crc = crc32c::crc32c(&bytes[..AT_VERSION]);
+    crc = crc32c::crc32c_append(crc, &ZEROS);
+    crc = crc32c::crc32c_append(crc, &bytes[AT_COST..AT_CRC]);
+    crc = crc32c::crc32c_append(crc, &ZEROS[..4]);
+    match stream_id_at {
+        None => crc32c::crc32c_append(crc, &bytes[HEADER_BYTES..]),
+        Some(at) => {
+            crc = crc32c::crc32c_append(crc, &bytes[HEADER_BYTES..at]);
+            crc = crc32c::crc32c_append(crc, &ZEROS[..STREAM_ID_BYTES]);
+            crc32c::crc32c_append(crc, &bytes[at + STREAM_ID_BYTES..])
+        }
+    }
+}
+
+/// Whether the bytes are an envelope of any format.
+pub fn is_envelope(bytes: &[u8]) -> bool {
+    bytes.len() >= HEADER_BYTES && bytes[..2] == MAGIC
+}
+
+/// Whether the bytes are an envelope of a format newer than ours.
+pub fn is_foreign(bytes: &[u8]) -> bool {
+    is_envelope(bytes) && bytes[2] > FORMAT
+}
+
+/// Version and times straight from the header, unchecked: what the scripts look at. `None` for no envelope of ours.
+pub fn header_times(bytes: &[u8]) -> Option<HeaderTimes> {
+    (is_envelope(bytes) && bytes[2] == FORMAT).then(|| HeaderTimes {
+        version: u64_at(bytes, AT_VERSION),
+        created_ms: u64_at(bytes, AT_CREATED),
+        fresh_until_ms: u64_at(bytes, AT_FRESH),
+        stale_until_ms: u64_at(bytes, AT_STALE),
+    })
+}
+
+/// Bytes 12–43 of an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeaderTimes {
+    pub version: u64,
+    pub created_ms: u64,
+    pub fresh_until_ms: u64,
+    pub stale_until_ms: u64,
+}
+
+/// The same envelope with fresh-until zero: what EXPIRE leaves.
+pub fn expired(bytes: &Bytes) -> Bytes {
+    let mut copy = BytesMut::from(&bytes[..]);
+    copy[AT_FRESH..AT_STALE].fill(0);
+    copy.freeze()
+}
+
+impl Entry {
+    /// Reads an envelope that should be `key`'s. The payload shares the bytes, nothing is copied.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn decode(bytes: &Bytes, key: &Key, max_value_bytes: usize) -> Result<Self, Reject> {
+        if !is_envelope(bytes) {
+            return Err(Reject::NotAnEntry);
+        }
+        match bytes[2] {
+            FORMAT => {}
+            newer if newer > FORMAT => return Err(Reject::Foreign),
+            _ => return Err(Reject::NotAnEntry),
+        }
+        let flag_bits = bytes[AT_FLAGS];
+        if flag_bits & !flags::KNOWN != 0 {
+            return Err(Reject::UnknownFlag);
+        }
+        let codec = Codec::from_byte(bytes[AT_CODEC]).ok_or(Reject::UnknownCodec)?;
+        let header_len = usize::from(u16_at(bytes, AT_HEADER_LEN));
+        if header_len < HEADER_BYTES || header_len > bytes.len() {
+            return Err(Reject::Length);
+        }
+        let (tags, stream_id_at) = tail(&bytes[..header_len], flag_bits)?;
+        if checksum(bytes, stream_id_at) != u32_at(bytes, AT_CRC) {
+            return Err(Reject::Checksum);
+        }
+        if bytes[AT_HASH..AT_CRC] != *key.hash() {
+            return Err(Reject::WrongKey);
+        }
+        if flag_bits & flags::SIGNED != 0 {
+            return Err(Reject::Signature);
+        }
+        if bytes[AT_COMPRESSION] != 0 {
+            return Err(Reject::UnknownCompression);
+        }
+        let body = bytes.slice(header_len..);
+        let raw_len = u32_at(bytes, AT_RAW_LEN) as usize;
+        if raw_len > max_value_bytes {
+            return Err(Reject::TooLarge);
+        }
+        let is_negative = flag_bits & flags::NEGATIVE != 0;
+        if is_negative && !body.is_empty() {
+            return Err(Reject::NegativeWithPayload);
+        }
+        if raw_len != body.len() {
+            return Err(Reject::Length);
+        }
+        let times = header_times(bytes).ok_or(Reject::NotAnEntry)?;
+        Ok(Self {
+            version: times.version,
+            created_ms: times.created_ms,
+            fresh_until_ms: times.fresh_until_ms,
+            stale_until_ms: times.stale_until_ms,
+            cost_ms: u32_at(bytes, AT_COST),
+            schema: u32_at(bytes, AT_SCHEMA),
+            payload: Payload {
+                bytes: (!is_negative).then_some(body),
+                codec,
+                big_integers: flag_bits & flags::BIG_INTEGERS != 0,
+            },
+            tags,
+        })
+    }
+}
+
+/// Reads the tail of a header: the tags, and where the stream id stands.
+fn tail(header: &[u8], flag_bits: u8) -> Result<(Vec<TagRecord>, Option<usize>), Reject> {
+    const SIGNATURE_BYTES: usize = 1 + 16;
+    let mut rest = &header[HEADER_BYTES..];
+    let mut take = |count: usize| -> Result<&[u8], Reject> {
+        let (head, left) = rest.split_at_checked(count).ok_or(Reject::Tail)?;
+        rest = left;
+        Ok(head)
+    };
+    let mut tags = Vec::new();
+    let mut at = HEADER_BYTES;
+    if flag_bits & flags::TAGGED != 0 {
+        let count = take(1)?[0];
+        at += 1;
+        for _ in 0..count {
+            let name_len = usize::from(take(1)?[0]);
+            let name = std::str::from_utf8(take(name_len)?).map_err(|_| Reject::Tail)?.into();
+            let nonce = take(TAG_NONCE_BYTES)?.try_into().expect("as many bytes as asked for");
+            tags.push(TagRecord { name, nonce });
+            at += 1 + name_len + TAG_NONCE_BYTES;
+        }
+    }
+    let mut stream_id_at = None;
+    if flag_bits & flags::WRITTEN_BEHIND != 0 {
+        take(STREAM_ID_BYTES)?;
+        stream_id_at = Some(at);
+    }
+    if flag_bits & flags::SIGNED != 0 {
+        take(SIGNATURE_BYTES)?;
+    }
+    if rest.is_empty() { Ok((tags, stream_id_at)) } else { Err(Reject::Tail) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::key::KeySpace;
+    use super::*;
+
+    const LIFE: Life = Life { fresh_ms: 60_000, kept_ms: 90_000 };
+
+    fn key() -> Key {
+        KeySpace::new("billing", 1).expect("a right name").key("user:profile:42").expect("a right key")
+    }
+
+    fn stored(payload: &Payload) -> Bytes {
+        Draft::new(&key(), payload, 1, LIFE, 7).stamped(1_000_000, 1_000)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for payload in [Payload::json(&b"{\"a\":1}"[..]), Payload::json(&b""[..]), Payload::null()] {
+            let entry = Entry::decode(&stored(&payload), &key(), 100).expect("whole");
+            assert_eq!(entry.payload, payload);
+            assert_eq!((entry.version, entry.created_ms), (1_000_000, 1_000));
+            assert_eq!((entry.fresh_until_ms, entry.stale_until_ms, entry.cost_ms), (61_000, 91_000, 7));
+        }
+    }
+
+    #[test]
+    fn the_checksum_allows_what_scripts_patch_and_nothing_else() {
+        let bytes = stored(&Payload::json(&b"[1,2,3]"[..]));
+        for at in 0..bytes.len() {
+            let mut bent = bytes.to_vec();
+            bent[at] ^= 0x40;
+            let read = Entry::decode(&bent.into(), &key(), 100);
+            assert_eq!(read.is_ok(), (AT_VERSION..AT_COST).contains(&at), "byte {at}");
+        }
+        assert!(Entry::decode(&expired(&bytes), &key(), 100).is_ok());
+    }
+
+    #[test]
+    fn each_fault_has_its_reason() {
+        let good = stored(&Payload::json(&b"[1,2,3]"[..]));
+        let bent = |at: usize, value: u8| {
+            let mut bytes = good.to_vec();
+            bytes[at] = value;
+            Entry::decode(&bytes.into(), &key(), 100).expect_err("bent").reason()
+        };
+        assert_eq!(bent(0, b'X'), "not_an_entry");
+        assert_eq!(bent(2, 2), "foreign_format");
+        assert_eq!(bent(2, 0), "not_an_entry");
+        assert_eq!(bent(3, 32), "unknown_flag");
+        assert_eq!(bent(4, 9), "unknown_codec");
+        assert_eq!(bent(6, 71), "length");
+        assert_eq!(bent(3, 2), "tail");
+        assert_eq!(bent(75, 0), "checksum");
+        let other = KeySpace::new("billing", 1).expect("right").key("user:profile:43").expect("right");
+        assert_eq!(Entry::decode(&good, &other, 100), Err(Reject::WrongKey));
+        assert_eq!(Entry::decode(&good, &key(), 6), Err(Reject::TooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_never_panics(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), as_ours: bool) {
+            if as_ours && bytes.len() >= 3 {
+                bytes[..3].copy_from_slice(b"TG\x01");
+            }
+            let _ = Entry::decode(&bytes.into(), &key(), 100);
+        }
+    }
+}

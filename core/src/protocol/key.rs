@@ -1,0 +1,361 @@
+//! Keys: how a user's key becomes the key of an entry, what is refused and why, and how data is escaped into a key.
+//!
+//! A user's key is relative and hierarchical, `{domain}:{entity}:{id}[:{field}…]`. The manager's [`KeySpace`] makes
+//! the value key `service:vN:relative` of it. One scan decides; nothing here is ever repaired silently.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::error::Error;
+
+/// Relative keys longer than this many bytes are shortened.
+pub const KEY_BYTES_MAX: usize = 200;
+/// What a shortened key ends with: `#` and the 128-bit hash in hexadecimal.
+const HASH_TAIL_BYTES: usize = 1 + 32;
+/// The escape of one byte: `%XX`.
+const ESCAPE_BYTES: usize = 3;
+
+/// The full value key, and with it the identity that its envelope carries. Cheap to clone.
+#[derive(Clone)]
+pub struct Key {
+    full: Arc<str>,
+    relative_at: u32,
+    hash: [u8; 16],
+}
+
+impl Key {
+    /// The value key as the store knows it.
+    pub fn full(&self) -> &str {
+        &self.full
+    }
+
+    /// The key as the user wrote it (shortened where it was too long): what events and errors show.
+    pub fn relative(&self) -> &str {
+        &self.full[self.relative_at as usize..]
+    }
+
+    /// BLAKE3 of the value key before it was shortened, the first 128 bits: two long keys that were shortened to the
+    /// same text still differ here, so a collision shows up as a miss.
+    pub fn hash(&self) -> &[u8; 16] {
+        &self.hash
+    }
+
+    /// The key of its lease, in the same Cluster slot.
+    pub fn lease(&self) -> String {
+        format!("{{{}}}:lease", self.full)
+    }
+
+    /// The key of its fields (a hash), in the same Cluster slot.
+    pub fn fields(&self) -> String {
+        format!("{{{}}}:fields", self.full)
+    }
+
+    /// The channel that wakes those who wait for it, in the same Cluster slot.
+    pub fn wake(&self) -> String {
+        format!("{{{}}}:wake", self.full)
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.full == other.full
+    }
+}
+
+impl Eq for Key {}
+
+impl std::hash::Hash for Key {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        // Eight bytes of a cryptographic hash are spread well enough for any table.
+        state.write(&self.hash[..8]);
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Key({:?})", self.full)
+    }
+}
+
+/// The prefix that a manager puts before every relative key: `service:vN:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySpace {
+    prefix: Arc<str>,
+}
+
+impl KeySpace {
+    /// # Errors
+    /// `ConfigError` when `service` is not one segment of a key, or `version` is 0.
+    pub fn new(service: &str, version: u32) -> Result<Self, Error> {
+        if let Err(fault) = scan_segment(service) {
+            return Err(Error::config(format!(
+                "service={service:?} {fault}; a right example: service=\"billing\""
+            )));
+        }
+        if version == 0 {
+            return Err(Error::config("version=0 is not a key space; versions count from 1"));
+        }
+        Ok(Self { prefix: format!("{service}:v{version}:").into() })
+    }
+
+    /// The value key of a user's relative key.
+    ///
+    /// # Errors
+    /// `KeyFormatError` that shows the key, the place and a right example.
+    pub fn key(&self, relative: &str) -> Result<Key, Error> {
+        check(relative)?;
+        let mut full = String::with_capacity(self.prefix.len() + relative.len().min(KEY_BYTES_MAX));
+        full.push_str(&self.prefix);
+        full.push_str(relative);
+        let hash = hash128(full.as_bytes());
+        if relative.len() > KEY_BYTES_MAX {
+            full.truncate(self.prefix.len());
+            full.push_str(&shorten(relative));
+        }
+        let relative_at = u32::try_from(self.prefix.len()).expect("a service's name is a short segment");
+        Ok(Key { full: full.into(), relative_at, hash })
+    }
+}
+
+fn hash128(bytes: &[u8]) -> [u8; 16] {
+    let mut first = [0; 16];
+    first.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+    first
+}
+
+/// The head of a long key, cut at a character and outside an escape, then `#` and the hash of the whole.
+fn shorten(relative: &str) -> String {
+    let mut cut = KEY_BYTES_MAX - HASH_TAIL_BYTES;
+    while !relative.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    if let Some(escape) = relative[..cut].rfind('%').filter(|at| at + ESCAPE_BYTES > cut) {
+        cut = escape;
+    }
+    let mut short = String::with_capacity(KEY_BYTES_MAX);
+    short.push_str(&relative[..cut]);
+    short.push('#');
+    for byte in hash128(relative.as_bytes()) {
+        write!(short, "{byte:02x}").expect("a String takes all that is written to it");
+    }
+    short
+}
+
+/// A part of a key that comes from data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    Text(&'a str),
+    /// An integer of any size, in decimal, as the host prints it.
+    Integer(&'a str),
+    Bool(bool),
+    /// Any spelling; written in lower case.
+    Uuid(&'a str),
+}
+
+/// Joins parts to a relative key, each escaped so that data can never make a segment of its own.
+///
+/// ```
+/// use tidegate::key::{build, Part};
+/// let key = build(&[Part::Text("user"), Part::Text("a:b"), Part::Integer("42")]).unwrap();
+/// assert_eq!(key, "user:a%3Ab:42");
+/// ```
+///
+/// # Errors
+/// `KeyFormatError` for an empty part or fewer than two parts.
+pub fn build(parts: &[Part<'_>]) -> Result<String, Error> {
+    let mut key = String::new();
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            key.push(':');
+        }
+        push_part(&mut key, part).map_err(|()| {
+            Error::key(format!("part {} of the key is empty; every segment needs at least one character", index + 1))
+        })?;
+    }
+    check(&key)?;
+    Ok(key)
+}
+
+/// Appends one escaped part; `Err` when it is empty.
+pub(crate) fn push_part(key: &mut String, part: &Part<'_>) -> Result<(), ()> {
+    match part {
+        Part::Text("") | Part::Integer("") | Part::Uuid("") => return Err(()),
+        Part::Text(text) => push_escaped(key, text),
+        Part::Integer(digits) => key.push_str(digits),
+        Part::Bool(value) => key.push_str(if *value { "true" } else { "false" }),
+        Part::Uuid(text) => key.push_str(&text.to_ascii_lowercase()),
+    }
+    Ok(())
+}
+
+fn push_escaped(key: &mut String, text: &str) {
+    for character in text.chars() {
+        if is_reserved(character) || character == '%' || character == ':' {
+            for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                write!(key, "%{byte:02X}").expect("a String takes all that is written to it");
+            }
+        } else {
+            key.push(character);
+        }
+    }
+}
+
+/// What a raw key may not hold, `%` and `:` aside, which have their own rules.
+fn is_reserved(character: char) -> bool {
+    matches!(character, '{' | '}' | '*' | '?' | '[' | ']' | '\\' | '@' | '~' | '#')
+        || character.is_control()
+        || character.is_whitespace()
+}
+
+/// Checks a user's relative key.
+///
+/// # Errors
+/// `KeyFormatError` that shows the key, the place and a right example.
+pub fn check(relative: &str) -> Result<(), Error> {
+    const EXAMPLE: &str = "a right example: \"user:profile:42\"; data goes in by key(\"user\", \"profile\", id)";
+    let fault = |what: String| Error::key(format!("key {relative:?} {what}; {EXAMPLE}"));
+    if relative.is_empty() {
+        return Err(fault("is empty".into()));
+    }
+    let mut offset = 0;
+    for segment in relative.split(':') {
+        scan_segment(segment).map_err(|what| match what {
+            Fault::Empty => fault(format!("has an empty segment at byte {offset}")),
+            Fault::Reserved(at, character) => {
+                fault(format!("has the reserved character {character:?} at byte {}", offset + at))
+            }
+            Fault::Escape(at) => fault(format!(
+                "has a % at byte {} that is no escape (%XX, two upper-case hexadecimal digits)",
+                offset + at
+            )),
+        })?;
+        offset += segment.len() + 1;
+    }
+    if !relative.contains(':') {
+        return Err(fault("is flat: it needs at least two segments, parted by a colon".into()));
+    }
+    Ok(())
+}
+
+/// Why a text is not one segment.
+enum Fault {
+    Empty,
+    Reserved(usize, char),
+    Escape(usize),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Empty => write!(f, "is empty"),
+            Self::Reserved(at, character) => write!(f, "has the reserved character {character:?} at byte {at}"),
+            Self::Escape(at) => write!(f, "has a % at byte {at} that is no escape"),
+        }
+    }
+}
+
+fn scan_segment(segment: &str) -> Result<(), Fault> {
+    if segment.is_empty() {
+        return Err(Fault::Empty);
+    }
+    let bytes = segment.as_bytes();
+    for (at, character) in segment.char_indices() {
+        if character == '%' {
+            let is_escape = bytes
+                .get(at + 1..at + ESCAPE_BYTES)
+                .is_some_and(|hex| hex.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F')));
+            if !is_escape {
+                return Err(Fault::Escape(at));
+            }
+        } else if is_reserved(character) || character == ':' {
+            return Err(Fault::Reserved(at, character));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn space() -> KeySpace {
+        KeySpace::new("billing", 1).expect("a right name")
+    }
+
+    #[test]
+    fn the_value_key_and_its_companions_share_a_slot() {
+        let key = space().key("user:profile:42").expect("a right key");
+        assert_eq!(key.full(), "billing:v1:user:profile:42");
+        assert_eq!(key.relative(), "user:profile:42");
+        assert_eq!(key.lease(), "{billing:v1:user:profile:42}:lease");
+        assert_eq!(key.wake(), "{billing:v1:user:profile:42}:wake");
+        assert_eq!(key.fields(), "{billing:v1:user:profile:42}:fields");
+    }
+
+    #[test]
+    fn a_bad_key_is_refused_with_its_place_and_an_example() {
+        for (raw, place) in [
+            ("", "is empty"),
+            ("user", "is flat"),
+            ("user::42", "empty segment at byte 5"),
+            (":user", "empty segment at byte 0"),
+            ("user:", "empty segment at byte 5"),
+            ("user:{42}", "'{' at byte 5"),
+            ("user:a b", "' ' at byte 6"),
+            ("user:a\n", "'\\n' at byte 6"),
+            ("user:100%", "a % at byte 8"),
+            ("user:%2f", "a % at byte 5"),
+            ("user:~tag", "'~' at byte 5"),
+            ("@acme:user", "'@' at byte 0"),
+        ] {
+            let error = check(raw).expect_err(raw);
+            assert!(error.message().contains(place), "{raw:?}: {error}");
+            assert!(error.message().contains("user:profile:42"), "{raw:?}: {error}");
+        }
+        assert!(check("user:%2F").is_ok());
+        assert!(check("användare:profil:å").is_ok());
+    }
+
+    #[test]
+    fn long_keys_are_shortened_at_a_character_and_keep_their_identity() {
+        let one = format!("user:{}:1", "é".repeat(200));
+        let other = format!("user:{}:2", "é".repeat(200));
+        let (a, b) = (space().key(&one).expect("long"), space().key(&other).expect("long"));
+        assert!(a.relative().len() <= KEY_BYTES_MAX);
+        assert_ne!(a.full(), b.full());
+        assert_ne!(a.hash(), b.hash());
+        let escaped = format!("user:{}", "%2F".repeat(100));
+        let head = space().key(&escaped).expect("long");
+        let (kept, _) = head.relative().split_once('#').expect("shortened");
+        assert!(check(kept).is_ok(), "{kept}");
+    }
+
+    #[test]
+    fn a_service_is_one_segment() {
+        for bad in ["", "a:b", "a b", "~", "@x"] {
+            assert!(KeySpace::new(bad, 1).is_err(), "{bad:?}");
+        }
+        assert!(KeySpace::new("billing", 0).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_data_a_built_key_is_right_and_no_two_lists_of_parts_meet(
+            a in ".{1,12}", b in ".{1,12}", c in ".{1,12}",
+        ) {
+            let one = build(&[Part::Text(&a), Part::Text(&b), Part::Text(&c)]).expect("not empty");
+            prop_assert!(check(&one).is_ok());
+            prop_assert_eq!(one.split(':').count(), 3);
+            let two = build(&[Part::Text(&b), Part::Text(&a), Part::Text(&c)]).expect("not empty");
+            prop_assert_eq!(one == two, a == b);
+        }
+
+        #[test]
+        fn checking_never_panics(raw in "\\PC*") {
+            let _ = check(&raw);
+            let _ = space().key(&raw);
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Pure values and transitions: no async, no I/O, no clock, no lock. Everything here can be checked by reading.
+
+pub mod answer;
+pub mod envelope;
+pub mod flight;
+pub mod freshness;
+pub mod key;
+pub mod lease;

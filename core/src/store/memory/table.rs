@@ -1,0 +1,265 @@
+//! The lease protocol on a map: what each command does, in the order of section 4 of the design and of the scripts in
+//! `store/redis/lua`. Pure but for its own state; the caller says what time it is on the server.
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+
+use crate::ports::{Command, Reply, Verdict};
+use crate::protocol::envelope::{self, Draft};
+use crate::protocol::freshness::{FUTURE_SLACK_MS, Freshness, judge};
+use crate::protocol::key::Key;
+use crate::protocol::lease::{Grant, Nonce};
+
+/// Writes between two sweeps of what has expired, at the least.
+const SWEEP_AFTER_MIN: usize = 1_024;
+
+/// All keys of one server.
+#[derive(Default)]
+pub struct Table {
+    rows: FxHashMap<Key, Row>,
+    writes_since_sweep: usize,
+}
+
+/// What the scripts know as V and L.
+#[derive(Default)]
+struct Row {
+    value: Option<Value>,
+    lease: Option<Lease>,
+}
+
+struct Value {
+    bytes: Bytes,
+    expires_ms: u64,
+}
+
+/// L. `generation` absent means that no fill is allowed.
+#[derive(Default)]
+struct Lease {
+    generation: Option<Box<str>>,
+    granted: u64,
+    exclusive_until_ms: u64,
+    holder: Option<Nonce>,
+    filled: u64,
+    solo_until_ms: u64,
+    expires_ms: u64,
+}
+
+/// A reply, and whether it ends somebody's wait.
+pub struct Answer {
+    pub reply: Reply,
+    pub wakes: bool,
+}
+
+impl Table {
+    /// Runs one command at `now_us` of the server's clock.
+    pub fn apply(&mut self, command: &Command, now_us: u64) -> Answer {
+        let now_ms = now_us / 1_000;
+        let Some(key) = command.key() else {
+            return Answer { reply: Reply { server_us: Some(now_us), verdict: Verdict::Ok }, wakes: false };
+        };
+        if let Command::Get { .. } = command {
+            let value = self.rows.get(key).and_then(|row| row.live_value(now_ms));
+            return Answer { reply: Reply { server_us: None, verdict: Verdict::Value(value) }, wakes: false };
+        }
+        self.sweep_sometimes(now_ms);
+        let row = self.rows.entry(key.clone()).or_default();
+        row.forget_expired(now_ms);
+        let (verdict, wakes) = row.apply(command, now_us);
+        if row.is_empty() {
+            self.rows.remove(key);
+        }
+        Answer { reply: Reply { server_us: Some(now_us), verdict }, wakes }
+    }
+
+    /// Forgets everything, as FLUSHALL or a restart does.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+    }
+
+    /// How many keys hold an entry or a lease, the expired but not yet swept included.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// As many writes as there are rows pay for one walk over them.
+    fn sweep_sometimes(&mut self, now_ms: u64) {
+        self.writes_since_sweep += 1;
+        if self.writes_since_sweep > self.rows.len().max(SWEEP_AFTER_MIN) {
+            self.writes_since_sweep = 0;
+            self.rows.retain(|_, row| {
+                row.forget_expired(now_ms);
+                !row.is_empty()
+            });
+        }
+    }
+}
+
+impl Row {
+    fn apply(&mut self, command: &Command, now_us: u64) -> (Verdict, bool) {
+        let now_ms = now_us / 1_000;
+        match command {
+            Command::Acquire { nonce, exclusive_ms, validity_ms, seen, .. } => {
+                (self.acquire(*nonce, *exclusive_ms, *validity_ms, *seen, now_us), false)
+            }
+            Command::Fill { grant, entry, .. } => {
+                let verdict = self.fill(grant, entry, now_us);
+                let wakes = matches!(verdict, Verdict::Stored { .. });
+                (verdict, wakes)
+            }
+            Command::Renew { grant, exclusive_ms, validity_ms, .. } => match self.lease_at(grant) {
+                Some(lease) => {
+                    lease.exclusive_until_ms = now_ms + exclusive_ms;
+                    lease.expires_ms = now_ms + validity_ms;
+                    (Verdict::Ok, false)
+                }
+                None => (Verdict::Lost, false),
+            },
+            Command::Release { grant, .. } => match self.lease_at(grant) {
+                Some(lease) => {
+                    lease.exclusive_until_ms = 0;
+                    (Verdict::Ok, true)
+                }
+                None => (Verdict::Lost, false),
+            },
+            Command::Pass { grant, solo_ms, .. } => match self.lease_of(&grant.generation) {
+                Some(lease) => {
+                    lease.solo_until_ms = now_ms + solo_ms;
+                    lease.exclusive_until_ms = 0;
+                    (Verdict::Ok, true)
+                }
+                None => (Verdict::Lost, false),
+            },
+            Command::Invalidate { settle_ms, .. } => {
+                self.value = None;
+                self.lease = (*settle_ms > 0).then(|| Lease {
+                    solo_until_ms: now_ms + settle_ms,
+                    expires_ms: now_ms + settle_ms,
+                    ..Lease::default()
+                });
+                (Verdict::Ok, true)
+            }
+            Command::Expire { .. } => {
+                self.lease = None;
+                match &mut self.value {
+                    Some(value) if envelope::header_times(&value.bytes).is_some() => {
+                        value.bytes = envelope::expired(&value.bytes);
+                    }
+                    other => *other = None,
+                }
+                (Verdict::Ok, true)
+            }
+            Command::Refresh { nonce, exclusive_ms, validity_ms, .. } => {
+                let is_repeat = self.lease.as_ref().is_some_and(|lease| lease.holder == Some(*nonce));
+                if !is_repeat {
+                    self.lease = None;
+                }
+                (self.grant(*nonce, *exclusive_ms, *validity_ms, now_us), !is_repeat)
+            }
+            Command::Set { not_after_ms, entry, .. } => {
+                if now_ms > *not_after_ms {
+                    return (Verdict::Late, false);
+                }
+                self.lease = None;
+                (self.store(entry, now_us), true)
+            }
+            Command::Get { .. } | Command::Ping => unreachable!("answered by the table"),
+        }
+    }
+
+    fn acquire(&mut self, nonce: Nonce, exclusive_ms: u64, validity_ms: u64, seen: u64, now_us: u64) -> Verdict {
+        let now_ms = now_us / 1_000;
+        let value = self.value.as_ref().map(|value| value.bytes.clone());
+        if value.as_deref().is_some_and(envelope::is_foreign) {
+            return Verdict::Foreign;
+        }
+        let value = value.filter(|bytes| envelope::header_times(bytes).is_some());
+        if let Some(bytes) = &value
+            && let Some(times) = envelope::header_times(bytes)
+            && judge(times.created_ms, times.fresh_until_ms, times.stale_until_ms, now_ms) == Freshness::Fresh
+            && times.version > seen
+        {
+            return Verdict::Hit(bytes.clone());
+        }
+        if let Some(lease) = &self.lease {
+            if lease.solo_until_ms > now_ms {
+                return Verdict::Solo(value);
+            }
+            let left_ms = lease.exclusive_until_ms.saturating_sub(now_ms);
+            // An exclusive time longer than any we grant is a clock that stepped: not believed.
+            if lease.holder != Some(nonce) && left_ms > 0 && left_ms <= validity_ms {
+                return Verdict::Wait { left_ms, value };
+            }
+        }
+        self.grant(nonce, exclusive_ms, validity_ms, now_us)
+    }
+
+    /// The same grant to the holder that asks again (its first reply was lost); else the next one.
+    fn grant(&mut self, nonce: Nonce, exclusive_ms: u64, validity_ms: u64, now_us: u64) -> Verdict {
+        let now_ms = now_us / 1_000;
+        let lease = self.lease.get_or_insert_default();
+        let generation = match &lease.generation {
+            Some(generation) => generation.clone(),
+            None => Grant::generation(nonce, now_us),
+        };
+        if lease.holder != Some(nonce) || lease.generation.is_none() {
+            lease.granted += 1;
+            lease.generation = Some(generation.clone());
+            lease.holder = Some(nonce);
+            lease.exclusive_until_ms = now_ms + exclusive_ms;
+            lease.expires_ms = now_ms + validity_ms;
+        }
+        let grant = Grant { generation, number: lease.granted };
+        Verdict::Lease(grant, self.value.as_ref().map(|value| value.bytes.clone()))
+    }
+
+    fn fill(&mut self, grant: &Grant, entry: &Draft, now_us: u64) -> Verdict {
+        let Some(lease) = self.lease_of(&grant.generation) else { return Verdict::Revoked };
+        if grant.number <= lease.filled {
+            return Verdict::Superseded;
+        }
+        if grant.number == lease.granted {
+            self.lease = None;
+        } else {
+            lease.filled = grant.number;
+        }
+        self.store(entry, now_us)
+    }
+
+    fn store(&mut self, entry: &Draft, now_us: u64) -> Verdict {
+        let previous = self.value.as_ref().and_then(|value| envelope::header_times(&value.bytes));
+        let believed = previous.map_or(0, |times| times.version);
+        let ceiling = now_us + FUTURE_SLACK_MS * 1_000;
+        let version = if believed > ceiling { now_us } else { now_us.max(believed + 1) };
+        let now_ms = now_us / 1_000;
+        self.value =
+            Some(Value { bytes: entry.stamped(version, now_ms), expires_ms: now_ms + entry.life.kept_ms });
+        Verdict::Stored { version }
+    }
+
+    /// The lease while its generation stands.
+    fn lease_of(&mut self, generation: &str) -> Option<&mut Lease> {
+        self.lease.as_mut().filter(|lease| lease.generation.as_deref() == Some(generation))
+    }
+
+    /// The lease while this very grant is the latest one.
+    fn lease_at(&mut self, grant: &Grant) -> Option<&mut Lease> {
+        self.lease_of(&grant.generation).filter(|lease| lease.granted == grant.number)
+    }
+
+    fn live_value(&self, now_ms: u64) -> Option<Bytes> {
+        self.value.as_ref().filter(|value| value.expires_ms > now_ms).map(|value| value.bytes.clone())
+    }
+
+    fn forget_expired(&mut self, now_ms: u64) {
+        self.value.take_if(|value| value.expires_ms <= now_ms);
+        self.lease.take_if(|lease| lease.expires_ms <= now_ms);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.value.is_none() && self.lease.is_none()
+    }
+}

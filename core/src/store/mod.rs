@@ -1,0 +1,39 @@
+//! The drivers of the [`Store`] port, and which of them a URL names.
+
+pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::ports::Store;
+
+/// The store that `url` names; nothing is opened yet.
+///
+/// # Errors
+/// `ConfigError` for a URL that no driver knows, without its password.
+pub fn open(url: &str, config: &Config) -> Result<Arc<dyn Store>, Error> {
+    if url == "memory://" {
+        return Ok(memory::MemoryStore::new(memory::MemoryHub::new()));
+    }
+    #[cfg(feature = "redis")]
+    if ["redis://", "rediss://", "redis+unix://"].iter().any(|scheme| url.starts_with(scheme)) {
+        use std::time::Duration;
+        let settings = redis::RedisSettings {
+            url: url.to_owned(),
+            client_name: format!("tidegate:{}:{}", config.service, config.role),
+            command_timeout: Duration::from_millis(config.command_timeout_ms),
+            connect_timeout: Duration::from_millis(config.connect_timeout_ms),
+            buffer: 10_000,
+        };
+        return Ok(redis::RedisStore::new(settings)?);
+    }
+    let _ = config;
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    Err(Error::config(format!(
+        "url with the scheme {scheme:?} is not accepted: url takes memory://, redis://, rediss:// or redis+unix:///path; \
+         a right example: \"redis://localhost:6379/0\""
+    )))
+}

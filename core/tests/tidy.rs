@@ -1,0 +1,368 @@
+//! The house rules of the source, run as a test: which layer may name which, what only one place may call, no dead
+//! file, no giant file, nothing of one machine in the tree. Each rule is also shown to bite, on a tree made for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+/// What each module of the core may name of the others. A new module has to find its place here.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("sync", &[]),
+    ("protocol", &["error"]),
+    ("config", &["error", "protocol"]),
+    ("ports", &["error", "protocol"]),
+    ("clock", &["ports"]),
+    ("store", &["clock", "config", "error", "ports", "protocol", "sync"]),
+    ("engine", &["config", "error", "ports", "protocol", "sync"]),
+    ("client", &["clock", "config", "engine", "error", "ports", "protocol", "store", "sync"]),
+    ("lib", &["client", "clock", "config", "engine", "error", "ports", "protocol", "store", "sync"]),
+];
+
+/// Files that may name one module more, each with its reason.
+const EXCEPT: &[(&str, &str, &str)] = &[
+    ("core/src/engine/mod.rs", "store", "opens the store that a URL names"),
+    ("core/src/engine/mod.rs", "clock", "the real clocks, where no other is given"),
+    ("core/src/engine/timers.rs", "clock", "the thread that sleeps until a deadline, in real time"),
+];
+
+/// Words that stand in the code of these places only.
+const HOMES: &[(&str, &[&str])] = &[
+    ("fred", &["core/src/store/redis"]),
+    ("redis_protocol", &["core/src/store/redis"]),
+    ("pyo3", &["bindings-python/"]),
+    ("napi", &["bindings-node/"]),
+    ("Instant::now", &["core/src/clock.rs"]),
+    ("SystemTime::now", &["core/src/clock.rs"]),
+    (".unwrap()", &[]),
+];
+
+/// What the protocol does without: it is values and transitions, nothing else.
+const NOT_IN_PROTOCOL: &[&str] = &[
+    "async",
+    "await",
+    "tokio",
+    "Mutex",
+    "RwLock",
+    "Condvar",
+    "Instant",
+    "SystemTime",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::thread",
+    "std::sync::atomic",
+];
+
+const LINES_MAX: usize = 450;
+/// Longer files, each with its reason.
+const LONG: &[(&str, &str)] = &[];
+
+/// Written in halves, so that this file does not hold what it forbids.
+const OF_ONE_MACHINE: &[&str] = &[
+    concat!("/ro", "ot/"),
+    concat!("/wo", "rk/"),
+    concat!("/ho", "me/"),
+    concat!("py", "pi.org"),
+    concat!("pythonhosted", ".org"),
+    concat!("registry.", "npmjs"),
+    concat!("index.", "crates.io"),
+    concat!("static.", "crates.io"),
+    concat!("deb.", "debian.org"),
+];
+
+/// Path (with `/`, from the top of the repository) to text.
+type Tree = BTreeMap<String, String>;
+type Rule = fn(&Tree) -> Vec<String>;
+
+const RULES: &[(&str, Rule)] = &[
+    ("layers", layers),
+    ("homes", homes),
+    ("protocol is pure", protocol_is_pure),
+    ("no dead file", no_dead_file),
+    ("no giant file", no_giant_file),
+    ("nothing of one machine", nothing_of_one_machine),
+];
+
+#[test]
+fn the_tree_is_tidy() {
+    let tree = tree();
+    assert!(tree.contains_key("core/src/lib.rs"), "the list of files is wrong: {:?}", tree.keys().take(9));
+    let findings: Vec<_> =
+        RULES.iter().flat_map(|(name, rule)| rule(&tree).into_iter().map(move |f| (name, f))).collect();
+    let lines: Vec<_> = findings.iter().map(|(name, finding)| format!("  {name}: {finding}")).collect();
+    assert!(lines.is_empty(), "the house rules (style of core/tests/tidy.rs) are broken:\n{}", lines.join("\n"));
+}
+
+#[test]
+fn every_rule_bites() {
+    let long = "// a line\n".repeat(LINES_MAX + 1);
+    let path = format!("see {}me/notes", OF_ONE_MACHINE[0]);
+    let cases: &[(Rule, &str, &str, usize)] = &[
+        (layers, "core/src/protocol/key.rs", "use crate::engine::Engine;", 1),
+        (layers, "core/src/engine/drive.rs", "use crate::{error::Error, store::{self, memory}};", 1),
+        (layers, "core/src/store/redis/mod.rs", "fn f() { super::super::engine::run() }", 1),
+        (layers, "core/src/novel/mod.rs", "use crate::error::Error;", 1),
+        (layers, "core/src/protocol/key.rs", "use crate::error::Error; use super::lease::Grant;", 0),
+        (layers, "core/src/protocol/key.rs", "#[cfg(test)]\nmod tests { use crate::engine::Engine; }", 0),
+        (layers, "core/src/protocol/key.rs", "/// See [`Engine`](crate::engine::Engine).\nstruct A;", 0),
+        (homes, "core/src/engine/mod.rs", "use fred::prelude::*;", 1),
+        (homes, "core/src/store/redis/connect.rs", "use fred::prelude::*;", 0),
+        (homes, "core/src/engine/mod.rs", "let now = std::time::Instant::now();", 1),
+        (homes, "core/src/engine/mod.rs", "x.unwrap(); y.unwrap_or(\".unwrap()\")", 1),
+        (homes, "core/src/engine/mod.rs", "#[cfg(test)]\nmod tests { fn f() { x.unwrap(); } }", 0),
+        (homes, "core/src/lib.rs", "use pyo3::prelude::*;", 1),
+        (homes, "bindings-python/src/lib.rs", "use pyo3::prelude::*;", 0),
+        (protocol_is_pure, "core/src/protocol/flight.rs", "pub async fn f() {}", 1),
+        (protocol_is_pure, "core/src/protocol/flight.rs", "use std::sync::Mutex;", 1),
+        (protocol_is_pure, "core/src/engine/flights.rs", "use std::sync::Mutex;", 0),
+        (no_dead_file, "core/src/engine/forgotten.rs", "", 1),
+        (no_giant_file, "core/src/engine/mod.rs", &long, 1),
+        (nothing_of_one_machine, "README.md", &path, 1),
+        (nothing_of_one_machine, "README.md", "a rootless framework/homework", 0),
+    ];
+    for (rule, file, text, expected) in cases {
+        let tree = Tree::from([("core/src/lib.rs".into(), "mod a;".into()), ((*file).into(), (*text).into())]);
+        let mut findings = rule(&tree);
+        findings.retain(|finding| finding.starts_with(file));
+        assert_eq!(findings.len(), *expected, "{file} with {text:?}: {findings:?}");
+    }
+}
+
+fn layers(tree: &Tree) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (file, text) in rust(tree, "core/src/") {
+        let path = module_path(file);
+        let own = path.first().map_or("lib", String::as_str);
+        let Some((_, allowed)) = LAYERS.iter().find(|(layer, _)| *layer == own) else {
+            findings.push(format!("{file}: LAYERS has no place for the module {own}"));
+            continue;
+        };
+        for name in named_modules(&without_tests(&code(text)), &path) {
+            let known = LAYERS.iter().any(|(layer, _)| *layer == name);
+            let excepted = EXCEPT.iter().any(|(at, module, _)| at == file && *module == name);
+            if known && name != own && !allowed.contains(&name.as_str()) && !excepted {
+                findings.push(format!("{file}: {own} must not name {name}"));
+            }
+        }
+    }
+    findings
+}
+
+fn homes(tree: &Tree) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (file, text) in rust(tree, "core/src/").chain(rust(tree, "bindings-")) {
+        let code = without_tests(&code(text));
+        let elsewhere = HOMES.iter().filter(|(_, homes)| !homes.iter().any(|home| file.starts_with(home)));
+        findings.extend(lines_with(file, &code, elsewhere.map(|(word, _)| *word)));
+    }
+    findings
+}
+
+fn protocol_is_pure(tree: &Tree) -> Vec<String> {
+    let files = rust(tree, "core/src/protocol/");
+    files
+        .flat_map(|(file, text)| lines_with(file, &without_tests(&code(text)), NOT_IN_PROTOCOL.iter().copied()))
+        .collect()
+}
+
+fn no_dead_file(tree: &Tree) -> Vec<String> {
+    let mut findings = Vec::new();
+    for root in ["core/src/", "bindings-python/src/", "bindings-node/src/"] {
+        let mut live = BTreeSet::new();
+        let mut next = vec![format!("{root}lib.rs")];
+        while let Some(file) = next.pop() {
+            let Some(text) = tree.get(&file) else { continue };
+            let folder = file.trim_end_matches(".rs").trim_end_matches("/lib").trim_end_matches("/mod").to_owned();
+            for name in declared_modules(&code(text)) {
+                next.extend([format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")]);
+            }
+            live.insert(file);
+        }
+        let dead = rust(tree, root).map(|(file, _)| file).filter(|file| !live.contains(*file));
+        findings.extend(dead.map(|file| format!("{file}: no `mod` leads here")));
+    }
+    findings
+}
+
+fn no_giant_file(tree: &Tree) -> Vec<String> {
+    let source = |file: &str| [".rs", ".py", ".ts", ".mjs", ".lua"].iter().any(|end| file.ends_with(end));
+    let mut findings = Vec::new();
+    for (file, text) in tree.iter().filter(|(file, _)| source(file)) {
+        let (lines, listed) = (text.lines().count(), LONG.iter().any(|(long, _)| long == file));
+        match (lines > LINES_MAX, listed) {
+            (true, false) => findings.push(format!("{file}: {lines} lines; split an idea off, or give LONG a reason")),
+            (false, true) => findings.push(format!("{file}: {lines} lines need no place in LONG")),
+            _ => {}
+        }
+    }
+    findings
+}
+
+fn nothing_of_one_machine(tree: &Tree) -> Vec<String> {
+    let findings = tree.iter().filter(|(file, _)| *file != "Cargo.lock").flat_map(|(file, text)| {
+        let leaks = |line: &&str| OF_ONE_MACHINE.iter().any(|leak| starts_a_path(line, leak));
+        text.lines().filter(leaks).map(move |line| format!("{file}: {}", line.trim())).collect::<Vec<_>>()
+    });
+    findings.collect()
+}
+
+/// Every file that git tracks or would track, as text.
+fn tree() -> Tree {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("core lies in the repository");
+    let listed = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(top)
+        .output();
+    let listed = listed.expect("git lists the files of a clone");
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let names = String::from_utf8(listed.stdout).expect("paths are UTF-8");
+    let read = |name: &str| Some((name.to_owned(), std::fs::read_to_string(top.join(name)).ok()?));
+    names.split_terminator('\0').filter_map(read).collect()
+}
+
+fn rust<'a>(tree: &'a Tree, under: &'a str) -> impl Iterator<Item = (&'a String, &'a String)> {
+    let test = |file: &str| file.contains("/tests/") || file.ends_with("tests.rs");
+    tree.iter().filter(move |(file, _)| {
+        file.starts_with(under) && file.contains("/src/") && file.ends_with(".rs") && !test(file)
+    })
+}
+
+/// `core/src/store/redis/mod.rs` is `store::redis`.
+fn module_path(file: &str) -> Vec<String> {
+    let inner = file.trim_start_matches("core/src/").trim_end_matches(".rs");
+    inner.split('/').filter(|part| !["lib", "mod"].contains(part)).map(str::to_owned).collect()
+}
+
+/// The text with comments and the insides of strings blanked out, every line where it was.
+fn code(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = bytes.to_vec();
+    let mut at = 0;
+    let mut blank = |from: usize, to: usize| out[from..to].iter_mut().filter(|b| **b != b'\n').for_each(|b| *b = b' ');
+    let find =
+        |from: usize, what: &str| text.get(from..).and_then(|rest| rest.find(what)).map_or(bytes.len(), |n| from + n);
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        let in_word = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');
+        let end = if rest.starts_with(b"//") {
+            find(at, "\n")
+        } else if rest.starts_with(b"/*") {
+            (find(at, "*/") + 2).min(bytes.len())
+        } else if !in_word && (rest.starts_with(b"r\"") || rest.starts_with(b"r#\"")) {
+            let close = if rest[1] == b'"' { "\"" } else { "\"#" };
+            (find(at + close.len() + 1, close) + close.len()).min(bytes.len())
+        } else if rest[0] == b'"' {
+            let mut close = at + 1;
+            while close < bytes.len() && bytes[close] != b'"' {
+                close += if bytes[close] == b'\\' { 2 } else { 1 };
+            }
+            (close + 1).min(bytes.len())
+        } else if rest.starts_with(b"'\\") || (rest[0] == b'\'' && rest.get(2) == Some(&b'\'')) {
+            find(at + 2 + usize::from(rest[1] == b'\\'), "'") + 1
+        } else {
+            at += 1;
+            continue;
+        };
+        blank(at, end);
+        at = end;
+    }
+    String::from_utf8(out).expect("whole comments and strings were blanked")
+}
+
+/// The code with every item under `#[cfg(test)]` (or `all(test, …)`) blanked out.
+fn without_tests(code: &str) -> String {
+    let mut out = code.to_owned();
+    for (start, _) in code.match_indices("#[cfg(test)]").chain(code.match_indices("#[cfg(all(test")) {
+        let mut depth = 0usize;
+        let after = code[start..].find(']').map_or(code.len(), |n| start + n + 1);
+        let end = code[after..].char_indices().find_map(|(n, c)| {
+            depth = match c {
+                '{' => depth + 1,
+                '}' => depth.saturating_sub(1),
+                _ => depth,
+            };
+            (depth == 0 && (c == '}' || c == ';')).then_some(after + n + 1)
+        });
+        let end = end.unwrap_or(code.len());
+        let blanks: String = code[start..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
+        if blanks.len() == end - start {
+            out.replace_range(start..end, &blanks);
+        }
+    }
+    out
+}
+
+/// The top modules that the code names by `crate::` or `super::`.
+fn named_modules(code: &str, own: &[String]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (start, _) in code.match_indices("crate::") {
+        names.extend(first_names(&code[start + "crate::".len()..]));
+    }
+    for (start, _) in code.match_indices("super::") {
+        let (mut rest, mut levels) = (&code[start..], 0);
+        while let Some(after) = rest.strip_prefix("super::") {
+            (rest, levels) = (after, levels + 1);
+        }
+        if levels == own.len() {
+            names.extend(first_names(rest));
+        }
+    }
+    names
+}
+
+/// `engine::Engine` names `engine`; `{a::b, c::{d, e}}` names `a` and `c`.
+fn first_names(path: &str) -> Vec<String> {
+    let word =
+        |text: &str| text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let Some(group) = path.strip_prefix('{') else { return vec![word(path)] };
+    let (mut depth, mut names, mut start) = (1, vec![word(group)], 0);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => start = at + 1,
+            _ => continue,
+        }
+        if depth == 0 {
+            break;
+        }
+        if start == at + 1 {
+            names.push(word(&group[start..]));
+        }
+    }
+    names
+}
+
+/// The names of `mod name;`.
+fn declared_modules(code: &str) -> Vec<String> {
+    let tokens: Vec<_> =
+        code.split_inclusive(';').flat_map(|part| part.rsplit_once("mod ").map(|(_, name)| name)).collect();
+    let plain = |name: &&str| name.trim_end_matches(';').trim().chars().all(|c| c.is_alphanumeric() || c == '_');
+    tokens.into_iter().filter(plain).map(|name| name.trim_end_matches(';').trim().to_owned()).collect()
+}
+
+/// A finding for every line on which one of the words stands as a word.
+fn lines_with<'a>(file: &str, code: &str, words: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let inside = |c: char| c.is_alphanumeric() || c == '_';
+    let stands = |line: &str, word: &str| {
+        line.match_indices(word).any(|(at, _)| {
+            let before = line[..at].chars().next_back().filter(|_| !word.starts_with('.'));
+            let after = line[at + word.len()..].chars().next().filter(|_| !word.ends_with(')'));
+            !before.is_some_and(inside) && !after.is_some_and(inside)
+        })
+    };
+    let words: Vec<_> = words.collect();
+    let lines = code.lines().enumerate();
+    let hits =
+        lines.flat_map(|(n, line)| words.iter().filter(move |word| stands(line, word)).map(move |word| (n, word)));
+    hits.map(|(n, word)| format!("{file}:{}: `{word}` does not belong here", n + 1)).collect()
+}
+
+/// Whether `leak` stands in the line, and, where it is a path, at the path's beginning.
+fn starts_a_path(line: &str, leak: &str) -> bool {
+    line.match_indices(leak).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        !leak.starts_with('/') || !before.is_some_and(|c| c.is_alphanumeric() || "_-.~/}".contains(c))
+    })
+}
