@@ -7,6 +7,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`client`] | the Rust API: futures on top of the verbs |
 //! | [`engine`] | the verbs, and everything that decides |
 //! | [`protocol`] | pure values and transitions |
 //! | [`ports`] | what the engine asks of the world: store, clock, wake |
@@ -15,6 +16,7 @@
 //! | [`error`] | every error, its code and message |
 //! | [`key`] | building and checking keys |
 
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod engine;
@@ -24,6 +26,7 @@ pub mod protocol;
 pub mod store;
 mod sync;
 
+pub use client::{GetError, Manager};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 pub use protocol::key;

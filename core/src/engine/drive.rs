@@ -1,30 +1,28 @@
 //! Steps and actions: a flight is stepped under its shard's lock, and what the step says is done after the lock is
 //! gone, since the store may answer in the same call and a dropped lease steps again.
 
-use bytes::Bytes;
-
+use super::Engine;
 use super::flights::{FlightId, Question, Shard, Slot};
 use super::observe::{EventKind, Figures};
-use super::outcome::{Details, Failure, Hit, Lease, Outcome, Settlement, Token};
+use super::outcome::{Failure, Hit, Lease, Outcome, Settlement, Token};
 use super::ticket::Ticket;
-use super::{Engine, journal};
 use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS};
 use crate::error::Error;
-use crate::ports::{Address, Command, Inbox, Notice, Reply, StoreError, StoreErrorKind, Verdict};
-use crate::protocol::envelope::{self, Draft, Entry, Payload, Reject};
-use crate::protocol::flight::{Action, Asked, Event, Filling, Flight, Moment, Patience, Reading, Right};
-use crate::protocol::freshness::{Freshness, Life, judge};
+use crate::ports::{Address, Command};
+use crate::protocol::envelope::{Draft, Payload};
+use crate::protocol::flight::{Action, Event, Flight, Moment, Patience, Right};
+use crate::protocol::freshness::Life;
 use crate::protocol::key::Key;
 use crate::sync::{Arc, Ordering};
 
 /// Answers to nobody: they count for the breaker and the clock.
-const TARGET_NONE: u64 = 0;
+pub(super) const TARGET_NONE: u64 = 0;
 /// The breaker's probe.
 pub(super) const TARGET_PROBE: u64 = 1;
 /// Targets of operations have the top bit.
 pub(super) const TARGET_OPERATION: u64 = 1 << 63;
 /// The sequence of a RENEW, which is no flight's question.
-const SEQUENCE_RENEW: u32 = u32::MAX;
+pub(super) const SEQUENCE_RENEW: u32 = u32::MAX;
 /// Numbers in the timers that are no flights.
 pub(super) const TIMER_PROBE: u64 = 1;
 pub(super) const TIMER_JOURNAL: u64 = 2;
@@ -344,123 +342,6 @@ impl Engine {
         }
     }
 
-    /// Judges the bytes of a GET.
-    pub(super) fn judge(&self, key: &Key, bytes: Option<&Bytes>) -> Reading {
-        let Some(bytes) = bytes else { return Reading::Miss { seen: 0 } };
-        let entry = match self.decode(key, bytes) {
-            Ok(entry) => entry,
-            Err(seen) => return Reading::Miss { seen },
-        };
-        let server_us = self.server_clock.at(self.clock.now_us());
-        let is_fresh = server_us.is_some_and(|now_us| {
-            let (created_ms, fresh_ms, stale_ms) = (entry.created_ms, entry.fresh_until_ms, entry.stale_until_ms);
-            judge(created_ms, fresh_ms, stale_ms, now_us / 1_000) == Freshness::Fresh
-        });
-        if is_fresh {
-            Reading::Fresh(Hit::of(entry, self.source))
-        } else {
-            // By our estimate of the clock; ACQUIRE asks the clock itself.
-            Reading::Miss { seen: 0 }
-        }
-    }
-
-    /// Decodes; what is wrong is reported, and the version to ask past is given (0 when there is no need).
-    fn decode(&self, key: &Key, bytes: &Bytes) -> Result<Entry, u64> {
-        Entry::decode(bytes, key, self.config.max_value_bytes).map_err(|reject| {
-            let message = format!("the entry of {:?} does not count: {}", key.relative(), reject.reason());
-            self.report(Some(key), reject.reason(), &message);
-            match reject {
-                Reject::NotAnEntry | Reject::Foreign => 0,
-                _ => envelope::header_times(bytes).map_or(0, |times| times.version),
-            }
-        })
-    }
-
-    fn asked(&self, key: &Key, verdict: Verdict) -> Option<Asked> {
-        Some(match verdict {
-            Verdict::Hit(bytes) => match self.decode(key, &bytes) {
-                Ok(entry) => Asked::Hit(Hit::of(entry, self.source)),
-                Err(seen) => Asked::Dead { seen },
-            },
-            Verdict::Lease(grant, _) => Asked::Lease(grant),
-            Verdict::Wait { left_ms, .. } => Asked::Wait { left_us: left_ms * 1_000 },
-            Verdict::Solo(_) => Asked::Solo,
-            Verdict::Foreign => {
-                let message = format!("an entry of a newer format stands at {:?}: left alone", key.relative());
-                self.report(Some(key), Reject::Foreign.reason(), &message);
-                Asked::Solo
-            }
-            _ => return None,
-        })
-    }
-
-    /// The answer to a flight's question.
-    fn flight_answered(&self, address: Address, answer: Result<Reply, StoreError>) {
-        let id = address.target;
-        let asked = {
-            let Some(mut shard) = self.flights.locate(id) else { return };
-            let slot = shard.slot(id);
-            if address.sequence != SEQUENCE_RENEW && address.sequence != slot.sequence {
-                return;
-            }
-            (slot.key.clone(), slot.question, slot.is_refresh, slot.life)
-        };
-        let (key, question, is_refresh, life) = asked;
-        if address.sequence == SEQUENCE_RENEW {
-            if let Ok(Reply { verdict: Verdict::Lost, .. }) = answer {
-                self.step(id, Event::RenewLost);
-            }
-            return;
-        }
-        let event = match (question, answer) {
-            (Question::Get, Ok(Reply { verdict: Verdict::Value(bytes), .. })) => {
-                Event::Read(self.judge(&key, bytes.as_ref()))
-            }
-            (Question::Ask, Ok(Reply { verdict, .. })) => match self.asked(&key, verdict) {
-                Some(asked) => {
-                    if is_refresh {
-                        // Those who joined a fill that began before the REFRESH have their own; nobody joins it now.
-                        self.flights.detach(&key);
-                    }
-                    Event::Asked(asked)
-                }
-                None => Event::StoreAway,
-            },
-            (Question::Fill, Ok(Reply { verdict, server_us })) => match verdict {
-                Verdict::Stored { version } => Event::Filled(Filling::Stored(stored_details(version, server_us, life))),
-                Verdict::Revoked => Event::Filled(Filling::Revoked),
-                Verdict::Superseded => Event::Filled(Filling::Superseded),
-                _ => Event::Filled(Filling::NoAnswer),
-            },
-            (Question::Fill, Err(_)) => Event::Filled(Filling::NoAnswer),
-            (Question::None, _) => return,
-            (Question::Get | Question::Ask, _) => {
-                if is_refresh {
-                    self.owe(&key, journal::Owed::Invalidate);
-                    self.flights.detach(&key);
-                }
-                Event::StoreAway
-            }
-        };
-        // Once: a second delivery of the same answer finds another sequence or no question.
-        self.step_answered(id, address.sequence, event);
-    }
-
-    fn step_answered(&self, id: FlightId, sequence: u32, event: Event<Arc<Ticket>>) {
-        let moment = self.moment();
-        let batch = {
-            let Some(mut shard) = self.flights.locate(id) else { return };
-            let slot = shard.slot(id);
-            if slot.sequence != sequence || slot.question == Question::None {
-                return;
-            }
-            slot.question = Question::None;
-            let actions = slot.flight.step(event, &self.rules, &moment);
-            Self::settle(&mut shard, id, actions, &moment)
-        };
-        self.perform(batch);
-    }
-
     /// Something is due.
     pub fn on_time(&self, now_us: u64) {
         for number in self.timers.due(now_us) {
@@ -486,77 +367,6 @@ impl Engine {
             && let Some(at_us) = after
         {
             self.alarm.set(&self.me, at_us);
-        }
-    }
-
-    fn push_came(&self, key: &Key, event: &Event<Arc<Ticket>>) {
-        for id in self.watches.of(key) {
-            self.step(id, event.clone());
-        }
-    }
-}
-
-/// What FILL made of the entry, for those who share it.
-fn stored_details(version: u64, server_us: Option<u64>, life: Option<Life>) -> Details {
-    let created_ms = server_us.unwrap_or(version) / 1_000;
-    let life = life.unwrap_or(Life { fresh_ms: 0, kept_ms: 0 });
-    Details {
-        version,
-        created_ms,
-        fresh_until_ms: created_ms + life.fresh_ms,
-        stale_until_ms: created_ms + life.kept_ms,
-        tags: Vec::new(),
-    }
-}
-
-impl Inbox for Engine {
-    fn deliver(&self, address: Address, answer: Result<Reply, StoreError>) {
-        let now_us = self.clock.now_us();
-        match &answer {
-            Ok(Reply { server_us: Some(server_us), .. }) => {
-                self.server_clock.sample(*server_us, address.sent_us, now_us);
-            }
-            Ok(_) => {}
-            Err(error) if error.kind == StoreErrorKind::Closed => {}
-            Err(error) => self.report(None, error.kind.reason(), &error.message),
-        }
-        self.count_for_breaker(&answer, now_us);
-        match address.target {
-            TARGET_NONE => {}
-            TARGET_PROBE => self.probed(answer.is_ok()),
-            operation if operation & TARGET_OPERATION != 0 => self.operation_answered(operation, answer),
-            _ => self.flight_answered(address, answer),
-        }
-    }
-
-    fn notice(&self, notice: Notice) {
-        match notice {
-            Notice::Watching(key) => self.push_came(&key, &Event::Watching),
-            Notice::Woken(key) => self.push_came(&key, &Event::Woken),
-            Notice::PushLost => self.report(None, "push_lost", "the push connection is lost; waiters poll meanwhile"),
-            Notice::Connected => {
-                self.connection("connected", None);
-                self.replay();
-            }
-            Notice::Disconnected(reason) => {
-                // Another server, with another clock, may answer from now on.
-                self.server_clock.forget();
-                self.clock_asked_us.store(0, Ordering::Relaxed);
-                self.connection("disconnected", Some(reason));
-            }
-            Notice::Fault(error) => self.report(None, error.kind.reason(), &error.message),
-        }
-    }
-}
-
-impl Engine {
-    fn connection(&self, state: &'static str, reason: Option<String>) {
-        if self.observers.is_listening() {
-            let mut event = self.event(EventKind::Connection, None);
-            event.state = Some(state);
-            event.reason = reason;
-            event.source = Some(self.source);
-            self.observers.emit(event);
         }
     }
 }

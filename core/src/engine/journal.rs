@@ -64,10 +64,6 @@ impl Journal {
         self.entries.contains_key(key)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -135,7 +131,7 @@ mod tests {
         let again = journal.take(10);
         assert_eq!(again[0].owed, Owed::Invalidate);
         journal.confirm(&again[0]);
-        assert!(journal.is_empty() && journal.take(10).is_empty());
+        assert!(journal.len() == 0 && journal.take(10).is_empty());
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! | file | owns |
 //! |---|---|
 //! | `flights` | which flight serves which key |
-//! | `drive` | steps, actions, the store's answers, deadlines |
+//! | `drive` | steps, actions, deadlines |
+//! | `answers` | the store's replies and pushes, judged and brought home |
 //! | `operations` | peek, set, invalidate, expire, close |
 //! | `journal`, `breaker`, `recover` | what is owed to a store that is away, and when it is asked again |
 //! | `watches` | which flights wait for a push |
@@ -15,6 +16,7 @@
 //! | `observe` | events, faults, figures |
 //! | `timers`, `server_clock` | deadlines, and the server's time |
 
+mod answers;
 pub mod breaker;
 mod drive;
 mod flights;

@@ -4,6 +4,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::protocol::answer::Details;
+use crate::protocol::lease::{Grant, Nonce};
 
 const RULES: Rules = Rules {
     lease_us: 2_000_000,

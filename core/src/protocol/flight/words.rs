@@ -1,0 +1,148 @@
+//! The words of a flight: what happens to it, what it asks for, and the rights that a leader can hold.
+
+use crate::protocol::answer::{Details, Failure, Hit, HostObject, Settlement};
+use crate::protocol::envelope::Payload;
+use crate::protocol::lease::{Grant, Nonce};
+
+/// A place in a flight: cheap to clone, equal when it is the same place.
+pub trait Caller: Clone + PartialEq {
+    /// The place that a caller holds from the moment it leads: answered when its fill is, or at the hard timeout.
+    fn to_leader(&self) -> Self;
+}
+
+/// Whether a caller will wait for somebody else's fallback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    Wait,
+    /// Answered `Busy` instead: for batches, which must not wait while they hold a lease.
+    Busy,
+}
+
+/// The durations that a flight goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub lease_us: u64,
+    pub wait_us: u64,
+    pub hard_timeout_us: u64,
+    pub poll_first_us: u64,
+    pub poll_longest_us: u64,
+}
+
+/// What a step may know of the world: the time, a nonce never used before, and chance in `[0, 1)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now_us: u64,
+    pub nonce: Nonce,
+    pub chance: f64,
+}
+
+/// What happens to a flight.
+#[derive(Clone, Debug)]
+pub enum Event<T> {
+    Join(T, Patience),
+    /// GET's answer, judged.
+    Read(Reading),
+    /// ACQUIRE's or REFRESH's answer, judged.
+    Asked(Asked),
+    /// No answer to GET, ACQUIRE or REFRESH: this call's use of the store ends.
+    StoreAway,
+    /// The watch of the wake channel is in effect.
+    Watching,
+    /// Somebody's push says that the wait may be over.
+    Woken,
+    /// [`Flight::deadline_us`] has passed.
+    Time,
+    /// The leader of `turn` brings a value.
+    Fill { turn: u32, payload: Payload },
+    /// The leader of `turn` brings none.
+    Abandon { turn: u32, why: Abandoned },
+    /// FILL's answer.
+    Filled(Filling),
+    /// RENEW says that the lease is another's or nobody's.
+    RenewLost,
+    /// A waiting caller went away.
+    Cancel(T),
+    Close,
+}
+
+#[derive(Clone, Debug)]
+pub enum Reading {
+    Fresh(Hit),
+    /// Absent, or an entry that does not count: `seen` is its version, 0 for none.
+    Miss { seen: u64 },
+}
+
+#[derive(Clone, Debug)]
+pub enum Asked {
+    Hit(Hit),
+    /// A hit by the server's clock that does not count (undecodable): ask past it.
+    Dead { seen: u64 },
+    Lease(Grant),
+    Wait { left_us: u64 },
+    /// Settling, unstorable, a writer under way, or an entry of a future format: compute, store nothing.
+    Solo,
+}
+
+#[derive(Clone, Debug)]
+pub enum Filling {
+    Stored(Details),
+    Revoked,
+    Superseded,
+    NoAnswer,
+}
+
+/// Why a leader brings no value to store.
+#[derive(Clone, Debug)]
+pub enum Abandoned {
+    /// The fallback failed: its error, for those who wait.
+    Failed(HostObject),
+    /// The value cannot be stored: the host's own object, for those who may share it.
+    Unstorable(HostObject),
+    /// The value is over the size limit: its payload, for those who may share it.
+    TooLarge(Payload),
+    /// The caller went away.
+    Cancelled,
+}
+
+/// What the engine is to do, in this order.
+#[derive(Clone, Debug)]
+pub enum Action<T> {
+    Get,
+    Acquire { nonce: Nonce, seen: u64 },
+    Refresh { nonce: Nonce },
+    Fill { grant: Grant, payload: Payload },
+    Renew(Grant),
+    Release(Grant),
+    Pass(Grant),
+    Watch,
+    Unwatch,
+    /// Tell `caller` to run the fallback. From now on `leader` is its place.
+    Lead { caller: T, leader: T, turn: u32, right: Right },
+    Serve(T, Hit),
+    Share(T, HostObject),
+    Fail(T, Failure),
+    Busy(T),
+    /// The leader's place is answered.
+    Settle(T, Settlement),
+    /// The leader's place ends without an answer: it brought its own end.
+    Retire(T),
+    /// These callers go round again, in one new flight.
+    Again(Vec<(T, Patience)>),
+    /// The flight began to wait for another process; once per flight.
+    Waits,
+    /// The flight is over: forget it. Always the last.
+    Over,
+}
+
+/// What the lead comes with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Right {
+    /// The store granted the lease.
+    Grant(Grant),
+    /// The store said, or the bound of waiting says: compute, store nothing. Only elders may share, since others may
+    /// have come after an invalidation.
+    Solo,
+    /// The store is away: nothing can be known of invalidations elsewhere, so all who wait share (one fallback per key
+    /// while the store is down).
+    Away,
+}
