@@ -35,5 +35,5 @@ pub use protocol::key;
 pub fn after_fork() {
     engine::timers::after_fork();
     #[cfg(feature = "redis")]
-    store::redis::runtime::after_fork();
+    store::redis::after_fork();
 }

@@ -15,8 +15,8 @@ use crate::ports::Store;
 /// # Errors
 /// `ConfigError` for a URL that no driver knows, without its password.
 pub fn open(url: &str, config: &Config) -> Result<Arc<dyn Store>, Error> {
-    if url == "memory://" {
-        return Ok(memory::MemoryStore::new(memory::MemoryHub::new()));
+    if let Some(name) = url.strip_prefix("memory://") {
+        return Ok(memory::MemoryStore::new(memory::MemoryHub::named(name)));
     }
     #[cfg(feature = "redis")]
     if ["redis://", "rediss://", "redis+unix://"].iter().any(|scheme| url.starts_with(scheme)) {
@@ -33,7 +33,7 @@ pub fn open(url: &str, config: &Config) -> Result<Arc<dyn Store>, Error> {
     let _ = config;
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     Err(Error::config(format!(
-        "url with the scheme {scheme:?} is not accepted: url takes memory://, redis://, rediss:// or redis+unix:///path; \
+        "url with the scheme {scheme:?} is not accepted: url takes memory:// (memory://NAME to share it), redis://, rediss:// or redis+unix:///path; \
          a right example: \"redis://localhost:6379/0\""
     )))
 }

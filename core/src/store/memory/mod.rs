@@ -5,6 +5,7 @@
 
 pub mod table;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use rustc_hash::FxHashMap;
@@ -36,6 +37,23 @@ struct Watcher {
 impl MemoryHub {
     pub fn new() -> Arc<Self> {
         Self::with_clock(Arc::new(MonotonicClock))
+    }
+
+    /// The hub that all managers of this process share who give the same name, while one of them lives; a hub of
+    /// one's own for the empty name.
+    pub fn named(name: &str) -> Arc<Self> {
+        static NAMED: Mutex<BTreeMap<String, Weak<MemoryHub>>> = Mutex::new(BTreeMap::new());
+        if name.is_empty() {
+            return Self::new();
+        }
+        let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
+        named.retain(|_, hub| hub.strong_count() > 0);
+        if let Some(hub) = named.get(name).and_then(Weak::upgrade) {
+            return hub;
+        }
+        let hub = Self::new();
+        named.insert(name.to_owned(), Arc::downgrade(&hub));
+        hub
     }
 
     /// A hub on a clock of one's own, for tests.

@@ -1,0 +1,53 @@
+//! One call through fred: a request goes out, a frame comes back. EVALSHA, and EVAL where the server has no such script.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::clients::Client;
+use fred::error::Error as FredError;
+use fred::interfaces::ClientLike;
+use fred::types::config::Options;
+use fred::types::{ClusterHash, CustomCommand, Value};
+use redis_protocol::resp3::types::BytesFrame as Frame;
+
+use super::reply::error_text;
+use super::scripts::{Request, Script};
+
+/// Where a script's first key stands: behind its hash and the number of keys.
+const SCRIPT_KEY_AT: ClusterHash = ClusterHash::Offset(2);
+
+/// Sends `request`, within the client's default command timeout.
+pub(super) async fn send(client: &Client, request: Request) -> Result<Frame, FredError> {
+    match request {
+        Request::Get(key) => raw(client, "GET", ClusterHash::FirstKey, vec![Value::Bytes(key)]).await,
+        Request::Time => raw(client, "TIME", ClusterHash::Random, Vec::new()).await,
+        Request::Script(name, arguments) => {
+            let script = name.script();
+            let frame = raw(client, "EVALSHA", SCRIPT_KEY_AT, script_arguments(&script.hash, &arguments)).await?;
+            if error_text(&frame).is_some_and(|error| error.starts_with("NOSCRIPT")) {
+                let Script { source, .. } = script;
+                return raw(client, "EVAL", SCRIPT_KEY_AT, script_arguments(source, &arguments)).await;
+            }
+            Ok(frame)
+        }
+    }
+}
+
+/// Sends a command of the driver's own, with a timeout of its own.
+pub(super) async fn own(client: &Client, name: &'static str, arguments: &[&str], timeout: Duration) -> Result<Frame, FredError> {
+    let arguments = arguments.iter().map(|argument| Value::Bytes(Bytes::copy_from_slice(argument.as_bytes()))).collect::<Vec<_>>();
+    let options = Options { timeout: Some(timeout), ..Options::default() };
+    client.with_options(&options).custom_raw(command(name, ClusterHash::Random), arguments).await
+}
+
+async fn raw(client: &Client, name: &'static str, hash: ClusterHash, arguments: Vec<Value>) -> Result<Frame, FredError> {
+    client.custom_raw(command(name, hash), arguments).await
+}
+
+fn command(name: &'static str, hash: ClusterHash) -> CustomCommand {
+    CustomCommand::new_static(name, hash, false)
+}
+
+fn script_arguments(script: &Bytes, arguments: &[Bytes]) -> Vec<Value> {
+    std::iter::once(script).chain(arguments).map(|argument| Value::Bytes(argument.clone())).collect()
+}

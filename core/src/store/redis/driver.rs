@@ -1,0 +1,444 @@
+//! The driver task: takes commands in batches, keeps the calls in one set (no task per command), and answers each
+//! command once, at its deadline if nothing better is known by then.
+//!
+//! One loop owns all of it: the pending commands, the calls in flight, and the [`Link`]. fred's timers and reconnects
+//! are not relied on: the deadline is ours, and a connection that is lost or silent is replaced by a new client. A
+//! command whose connection is lost before its answer is sent again within its time (I10 allows it).
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fred::error::Error as FredError;
+use fred::interfaces::ClientLike;
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use redis_protocol::resp3::types::BytesFrame as Frame;
+use slab::Slab;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::connect::{Connection, dial};
+use super::errors::from_fred;
+use super::scripts::Request;
+use super::watchdog::{self, Watchdog};
+use super::{Shared, backoff, calls, closed, reply};
+use crate::ports::{Address, Command, Notice, Reply, StoreError, StoreErrorKind};
+
+/// Commands taken from the channel at once.
+const BATCH: usize = 256;
+/// Times that one command is sent.
+const ATTEMPTS_MAX: u32 = 3;
+/// A connection that stood for so long was a good one: the next loss is met with an attempt at once.
+const STEADY: Duration = Duration::from_secs(2);
+/// How long QUIT may take.
+const QUIT_PATIENCE: Duration = Duration::from_millis(100);
+
+/// What the handle posts.
+pub(super) enum Post {
+    Command { command: Command, address: Address, due: Instant },
+    Close,
+}
+
+struct Driver {
+    shared: Arc<Shared>,
+    posts: UnboundedReceiver<Post>,
+    /// Counted up by the handle, down here.
+    out: Arc<AtomicUsize>,
+    pending: Slab<Pending>,
+    /// Serial number of the next command: tells a slot's present tenant from its former ones.
+    serial: u64,
+    /// All commands have the same time to live, so their deadlines come in the order of arrival. Answered ones stay
+    /// until they are passed over.
+    deadlines: VecDeque<(Instant, Ticket)>,
+    alarm: Pin<Box<Sleep>>,
+    /// Whether `alarm` stands at a deadline to come.
+    is_armed: bool,
+    calls: FuturesUnordered<Call>,
+    /// Waiting for a connection, in order of arrival.
+    held: VecDeque<Ticket>,
+    link: Link,
+    /// Failed attempts and short-lived connections in a row.
+    failures: u32,
+    last_dial: Instant,
+    /// What the inbox was last told of the connection.
+    told: Option<Told>,
+    /// The last refusal told as a fault, so that each is told once.
+    last_fault: Option<StoreError>,
+}
+
+struct Pending {
+    serial: u64,
+    address: Address,
+    request: Request,
+    attempts: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Ticket {
+    slot: usize,
+    serial: u64,
+}
+
+type Call = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// A call's end. The connection's number tells a late answer of a connection that has been replaced.
+enum Done {
+    Command(Ticket, Result<Frame, FredError>),
+    Heartbeat { link: u64, is_alive: bool },
+}
+
+/// Where the connection is. Commands that find none are held while there is hope of one within their time, and
+/// answered at once while there is not.
+enum Link {
+    /// Nothing has been asked yet, so nothing is open.
+    Idle,
+    /// `error` is why there is none: none known yet, so commands are held.
+    Dialing { attempt: Pin<Box<dyn Future<Output = Result<Connection, StoreError>> + Send>>, error: Option<StoreError> },
+    Up(Box<Up>),
+    Down { until: Pin<Box<Sleep>>, error: StoreError },
+}
+
+struct Up {
+    connection: Connection,
+    number: u64,
+    since: Instant,
+    watchdog: Watchdog,
+    next_ping: Pin<Box<Sleep>>,
+}
+
+#[derive(Clone, PartialEq)]
+enum Told {
+    Connected,
+    Disconnected(String),
+}
+
+/// What happened to the link.
+enum LinkEvent {
+    Connected(Connection),
+    DialFailed(StoreError),
+    Lost(StoreError),
+    PingDue,
+    RetryDue,
+}
+
+/// The task: runs until the store is closed or dropped.
+pub(super) async fn drive(shared: Arc<Shared>, posts: UnboundedReceiver<Post>, out: Arc<AtomicUsize>) {
+    Driver::new(shared, posts, out).run().await;
+}
+
+impl Driver {
+    /// On the I/O thread only: it makes timers.
+    fn new(shared: Arc<Shared>, posts: UnboundedReceiver<Post>, out: Arc<AtomicUsize>) -> Self {
+        Self {
+            shared,
+            posts,
+            out,
+            pending: Slab::new(),
+            serial: 0,
+            deadlines: VecDeque::new(),
+            alarm: Box::pin(sleep_until(Instant::now())),
+            is_armed: false,
+            calls: FuturesUnordered::new(),
+            held: VecDeque::new(),
+            link: Link::Idle,
+            failures: 0,
+            last_dial: Instant::now(),
+            told: None,
+            last_fault: None,
+        }
+    }
+
+    async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            // Clocks first, so that no load keeps them waiting.
+            tokio::select! {
+                biased;
+                () = &mut self.alarm, if self.is_armed => self.answer_overdue(),
+                event = self.link.event() => self.on_link(event),
+                Some(done) = self.calls.next() => {
+                    self.settle(done);
+                    while let Some(Some(done)) = self.calls.next().now_or_never() {
+                        self.settle(done);
+                    }
+                }
+                count = self.posts.recv_many(&mut batch, BATCH) => {
+                    let mut is_closing = count == 0;
+                    for post in batch.drain(..) {
+                        match post {
+                            Post::Command { command, address, due } => self.accept(&command, address, due),
+                            Post::Close => is_closing = true,
+                        }
+                    }
+                    if is_closing {
+                        return self.close().await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, command: &Command, address: Address, due: Instant) {
+        self.serial += 1;
+        let pending = Pending { serial: self.serial, address, request: Request::of(command), attempts: 0 };
+        let ticket = Ticket { slot: self.pending.insert(pending), serial: self.serial };
+        self.deadlines.push_back((due, ticket));
+        if !self.is_armed {
+            self.alarm.as_mut().reset(due);
+            self.is_armed = true;
+        }
+        if let Link::Idle = self.link {
+            self.dial(None);
+        }
+        self.forward(ticket);
+    }
+
+    /// Sends a command, holds it for the connection to come, or says why there is none.
+    fn forward(&mut self, ticket: Ticket) {
+        let Some(pending) = self.pending.get_mut(ticket.slot).filter(|pending| pending.serial == ticket.serial) else {
+            return;
+        };
+        match &self.link {
+            Link::Up(up) => {
+                pending.attempts += 1;
+                let client = up.connection.client.clone();
+                let request = pending.request.clone();
+                self.calls.push(Box::pin(async move { Done::Command(ticket, calls::send(&client, request).await) }));
+            }
+            Link::Idle | Link::Dialing { error: None, .. } => self.held.push_back(ticket),
+            Link::Dialing { error: Some(error), .. } | Link::Down { error, .. } => {
+                let error = error.clone();
+                self.answer(ticket, Err(error));
+            }
+        }
+    }
+
+    fn settle(&mut self, done: Done) {
+        let (ticket, result) = match done {
+            Done::Command(ticket, result) => (ticket, result),
+            Done::Heartbeat { link, is_alive } => return self.on_heartbeat(link, is_alive),
+        };
+        let Some(pending) = self.pending.get(ticket.slot).filter(|pending| pending.serial == ticket.serial) else {
+            return;
+        };
+        match result {
+            Ok(frame) => {
+                if let Link::Up(up) = &mut self.link {
+                    up.watchdog.heard();
+                }
+                let answer = reply::read(&pending.request, frame);
+                self.answer(ticket, answer);
+            }
+            Err(error) => {
+                let error = from_fred(&error);
+                if error.kind == StoreErrorKind::Disconnected && pending.attempts < ATTEMPTS_MAX {
+                    self.hold_again(ticket);
+                } else {
+                    self.answer(ticket, Err(error));
+                }
+            }
+        }
+    }
+
+    /// The connection went away under a command: wait for the next one, or take the word of the link.
+    fn hold_again(&mut self, ticket: Ticket) {
+        if let Link::Up(_) = self.link {
+            // The task's end is about to be seen.
+            self.held.push_back(ticket);
+        } else {
+            self.forward(ticket);
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Result<Reply, StoreError>) {
+        if self.pending.get(ticket.slot).is_some_and(|pending| pending.serial == ticket.serial) {
+            let pending = self.pending.remove(ticket.slot);
+            self.out.fetch_sub(1, Ordering::Relaxed);
+            self.shared.deliver(pending.address, answer);
+        }
+    }
+
+    fn answer_overdue(&mut self) {
+        let now = Instant::now();
+        self.is_armed = false;
+        while let Some((due, ticket)) = self.deadlines.front().copied() {
+            let is_waiting = self.pending.get(ticket.slot).is_some_and(|pending| pending.serial == ticket.serial);
+            if is_waiting && due > now {
+                self.alarm.as_mut().reset(due);
+                self.is_armed = true;
+                return;
+            }
+            self.deadlines.pop_front();
+            if is_waiting {
+                self.answer(ticket, Err(self.overdue()));
+            }
+        }
+    }
+
+    fn overdue(&self) -> StoreError {
+        match &self.link {
+            Link::Dialing { error: Some(error), .. } | Link::Down { error, .. } => error.clone(),
+            Link::Up(_) | Link::Idle | Link::Dialing { error: None, .. } => {
+                let message = format!("no answer within {} ms", self.shared.command_timeout.as_millis());
+                StoreError::new(StoreErrorKind::Timeout, message)
+            }
+        }
+    }
+
+    fn on_link(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Connected(connection) => self.go_up(connection),
+            LinkEvent::DialFailed(error) => {
+                self.failures = self.failures.saturating_add(1);
+                self.go_down(error);
+            }
+            LinkEvent::Lost(error) => self.lose(error),
+            LinkEvent::PingDue => self.ping(),
+            LinkEvent::RetryDue => {
+                if let Link::Down { error, .. } = &self.link {
+                    let error = error.clone();
+                    self.dial(Some(error));
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, error: Option<StoreError>) {
+        self.last_dial = Instant::now();
+        self.link = Link::Dialing { attempt: Box::pin(dial(Arc::clone(&self.shared))), error };
+    }
+
+    fn go_up(&mut self, connection: Connection) {
+        let now = Instant::now();
+        self.serial += 1;
+        let next_ping = Box::pin(sleep_until(now + watchdog::INTERVAL));
+        let up = Up { connection, number: self.serial, since: now, watchdog: Watchdog::default(), next_ping };
+        self.link = Link::Up(Box::new(up));
+        self.tell(Told::Connected);
+        self.forward_held();
+    }
+
+    /// The connection that stood is gone. A steady one is replaced at once and commands wait for it; one that never
+    /// lasted is not.
+    fn lose(&mut self, error: StoreError) {
+        let was_steady = matches!(&self.link, Link::Up(up) if up.since.elapsed() >= STEADY);
+        let is_hung = error.kind == StoreErrorKind::Timeout;
+        self.tell(Told::Disconnected(error.message.clone()));
+        if was_steady {
+            self.failures = 0;
+            self.last_fault = None;
+            self.tell_fault(&error);
+            let is_hopeless = is_hung || error.kind == StoreErrorKind::Refused;
+            self.dial(is_hopeless.then_some(error));
+            self.forward_held();
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            self.go_down(error);
+        }
+    }
+
+    fn go_down(&mut self, error: StoreError) {
+        self.tell_fault(&error);
+        self.tell(Told::Disconnected(error.message.clone()));
+        // Counted from the attempt's start: one that took a second to fail has waited already.
+        let until = self.last_dial + backoff::delay(self.failures, fastrand::f64());
+        self.link = Link::Down { until: Box::pin(sleep_until(until)), error };
+        self.forward_held();
+    }
+
+    fn forward_held(&mut self) {
+        for ticket in std::mem::take(&mut self.held) {
+            self.forward(ticket);
+        }
+    }
+
+    /// A server that answers but will not have us needs an operator.
+    fn tell_fault(&mut self, error: &StoreError) {
+        if error.kind == StoreErrorKind::Refused && self.last_fault.as_ref() != Some(error) {
+            self.shared.notice(Notice::Fault(error.clone()));
+            self.last_fault = Some(error.clone());
+        }
+    }
+
+    /// Tells the inbox what is new; the same loss is told once, however many attempts fail.
+    fn tell(&mut self, news: Told) {
+        let is_new = match (&self.told, &news) {
+            (Some(Told::Connected), Told::Connected) | (Some(Told::Disconnected(_)), Told::Disconnected(_)) => false,
+            _ => true,
+        };
+        if is_new {
+            self.shared.notice(match &news {
+                Told::Connected => Notice::Connected,
+                Told::Disconnected(reason) => Notice::Disconnected(reason.clone()),
+            });
+        }
+        self.told = Some(news);
+    }
+
+    fn ping(&mut self) {
+        let Link::Up(up) = &mut self.link else { return };
+        up.watchdog.pinged();
+        up.next_ping.as_mut().reset(Instant::now() + watchdog::INTERVAL);
+        let (client, link) = (up.connection.client.clone(), up.number);
+        self.calls.push(Box::pin(async move {
+            let answer = calls::own(&client, "PING", &[], watchdog::PATIENCE).await;
+            Done::Heartbeat { link, is_alive: answer.is_ok() }
+        }));
+    }
+
+    fn on_heartbeat(&mut self, link: u64, is_alive: bool) {
+        let Link::Up(up) = &mut self.link else { return };
+        if up.number != link {
+            return;
+        }
+        if is_alive {
+            up.watchdog.heard();
+        } else if up.watchdog.missed() {
+            self.lose(StoreError::new(StoreErrorKind::Timeout, "the server has stopped answering; connecting anew"));
+        }
+    }
+
+    /// Answers whatever is out, then leaves; QUIT must not keep anybody.
+    async fn close(mut self) {
+        self.posts.close();
+        while let Ok(post) = self.posts.try_recv() {
+            if let Post::Command { address, .. } = post {
+                self.shared.deliver(address, Err(closed()));
+            }
+        }
+        for pending in self.pending.drain() {
+            self.shared.deliver(pending.address, Err(closed()));
+        }
+        if let Link::Up(up) = &self.link {
+            let _ = tokio::time::timeout(QUIT_PATIENCE, up.connection.client.quit()).await;
+        }
+    }
+}
+
+impl Link {
+    /// The next thing that happens to the link; never, while idle. Nothing is lost when this is dropped halfway.
+    async fn event(&mut self) -> LinkEvent {
+        match self {
+            Self::Idle => std::future::pending().await,
+            Self::Dialing { attempt, .. } => match attempt.await {
+                Ok(connection) => LinkEvent::Connected(connection),
+                Err(error) => LinkEvent::DialFailed(error),
+            },
+            Self::Up(up) => tokio::select! {
+                end = &mut up.connection.task.0 => LinkEvent::Lost(match end {
+                    Ok(Err(error)) => from_fred(&error),
+                    Ok(Ok(())) | Err(_) => StoreError::new(StoreErrorKind::Disconnected, "the connection was closed"),
+                }),
+                () = &mut up.next_ping => LinkEvent::PingDue,
+            },
+            Self::Down { until, .. } => {
+                until.await;
+                LinkEvent::RetryDue
+            }
+        }
+    }
+}

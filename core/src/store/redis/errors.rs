@@ -1,0 +1,60 @@
+//! The one place where errors of the server and of fred become ours. No password and no value passes through here.
+
+use fred::error::{Error as FredError, ErrorKind};
+
+use crate::ports::{StoreError, StoreErrorKind};
+
+const MESSAGE_CHARS_MAX: usize = 200;
+
+/// An error reply of the server: its code stays in front.
+pub(super) fn refused(reply: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Refused, server_text(reply))
+}
+
+/// The server's words, without what it repeats of ours: an unknown command is answered with its arguments, AUTH's
+/// password among them.
+fn server_text(reply: &str) -> String {
+    let head = reply.split(", with args beginning with").next().unwrap_or_default();
+    let head = head.split(" script: ").next().unwrap_or_default();
+    head.trim_end().chars().take(MESSAGE_CHARS_MAX).collect()
+}
+
+/// Whether a message begins with a code of the server's, as `READONLY You can't write …` does.
+fn has_server_code(message: &str) -> bool {
+    let code = message.split(' ').next().unwrap_or_default();
+    code.len() >= 3 && code.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// An error of fred's.
+pub(super) fn from_fred(error: &FredError) -> StoreError {
+    let details = error.details();
+    if has_server_code(details) {
+        return refused(details);
+    }
+    let kind = match error.kind() {
+        ErrorKind::Timeout => StoreErrorKind::Timeout,
+        ErrorKind::Backpressure => StoreErrorKind::Backpressure,
+        ErrorKind::Auth => StoreErrorKind::Refused,
+        ErrorKind::Protocol | ErrorKind::Parse | ErrorKind::InvalidCommand | ErrorKind::InvalidArgument => {
+            StoreErrorKind::Protocol
+        }
+        // Canceled and Unknown: the connection's task has ended, and dropped what was in flight.
+        _ => StoreErrorKind::Disconnected,
+    };
+    StoreError::new(kind, server_text(details))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_code_stays_and_our_arguments_do_not() {
+        let old = refused("ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, `s3cret`, ");
+        assert_eq!(old.message, "ERR unknown command `HELLO`");
+        let readonly = from_fred(&FredError::new(ErrorKind::Unknown, "READONLY You can't write against a read only replica."));
+        assert_eq!(readonly.kind, StoreErrorKind::Refused);
+        let gone = from_fred(&FredError::new(ErrorKind::IO, "Connection closed."));
+        assert_eq!(gone.kind, StoreErrorKind::Disconnected);
+    }
+}

@@ -1,0 +1,79 @@
+-- What every script begins with: its keys, the server's time, and how V and L are read and written.
+-- KEYS: V the entry, L its lease, F its fields. The last of ARGV is the wake channel of V.
+-- Only TIME inside the script counts as now. Replies are {verdict, microseconds, …}.
+local V, L, F = KEYS[1], KEYS[2], KEYS[3]
+local time = redis.call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now = math.floor(now_us / 1000)
+
+-- The format of an envelope, or nil for whatever is none: absent, too short, another magic, a wrong type.
+local function format_of(bytes)
+  if type(bytes) == 'string' and #bytes >= 72 and string.sub(bytes, 1, 2) == 'TG' then
+    return string.byte(bytes, 3)
+  end
+end
+
+-- V if it is an entry of our format, else false.
+local function our_value()
+  local bytes = redis.pcall('GET', V)
+  return format_of(bytes) == 1 and bytes
+end
+
+-- The named fields of L. An L of a wrong type is removed: it must not be an error for ever.
+local function lease(...)
+  local fields = redis.pcall('HMGET', L, ...)
+  if fields.err then
+    redis.call('UNLINK', L)
+    return nil
+  end
+  return unpack(fields)
+end
+
+-- Whether writers stand between database and cache; then nothing is stored, and none of their marks is removed.
+local function has_writers()
+  local w = lease('w')
+  return w and w ~= ''
+end
+
+-- What INVALIDATE, EXPIRE, REFRESH and SET do on an L with writers: the entry goes, the writers learn of it.
+local function contend()
+  redis.call('UNLINK', V, F)
+  redis.call('HSET', L, 'c', 1)
+end
+
+-- The next grant (I2: given once, I3: n only grows within g). `..` would cut the microseconds.
+local function grant(g, n, nonce, exclusive_ms, validity_ms)
+  if g then
+    n = tonumber(n) + 1
+  else
+    g = nonce .. '.' .. string.format('%.0f', now_us)
+    n = 1
+    redis.call('HSET', L, 'f', 0)
+  end
+  redis.call('HSET', L, 'g', g, 'n', n, 'h', nonce, 'u', now + exclusive_ms)
+  redis.call('PEXPIRE', L, validity_ms)
+  return g, n
+end
+
+-- Stamps bytes 12-43 of the draft and stores it. Versions grow, but one that lies more than a second ahead of now is
+-- not believed. UNLINK comes before SET, so that a full memory does not refuse what it need not.
+local function store(draft, fresh_ms, kept_ms)
+  local version = now_us
+  local header = redis.pcall('GETRANGE', V, 0, 71)
+  if format_of(header) == 1 then
+    local previous = struct.unpack('<I8', header, 13)
+    if previous <= now_us + 1000000 then
+      version = math.max(now_us, previous + 1)
+    end
+  end
+  local times = struct.pack('<I8I8I8I8', version, now, now + fresh_ms, now + kept_ms)
+  redis.call('UNLINK', V)
+  redis.call('SET', V, string.sub(draft, 1, 12) .. times .. string.sub(draft, 45), 'PX', kept_ms)
+  return version
+end
+
+-- Ends the waits on V. A user without the right to the channel still stores: polling is the net.
+local function wake()
+  redis.pcall('PUBLISH', ARGV[#ARGV], '')
+end
+

@@ -1,0 +1,16 @@
+-- REFRESH nonce exclusive_ms validity_ms: a lease that begins now. The rights to fill granted before go (I1), under a
+-- new g (I2); the entry stays. A repeat gets the grant it had (I10).
+local nonce = ARGV[1]
+if has_writers() then
+  contend()
+  wake()
+  return {'SOLO', now_us, false}
+end
+local g, n, h = lease('g', 'n', 'h')
+if g and h == nonce then
+  return {'LEASE', now_us, g, tonumber(n), our_value()}
+end
+redis.call('UNLINK', L)
+g, n = grant(nil, nil, nonce, tonumber(ARGV[2]), tonumber(ARGV[3]))
+wake()
+return {'LEASE', now_us, g, n, our_value()}

@@ -1,0 +1,97 @@
+//! How a frame of the server becomes a reply of the port. Trusts nothing: a frame of an unknown shape is `Protocol`.
+
+use bytes::Bytes;
+use redis_protocol::resp3::types::BytesFrame as Frame;
+
+use super::errors::refused;
+use super::scripts::Request;
+use crate::ports::{Reply, StoreError, StoreErrorKind, Verdict};
+use crate::protocol::lease::Grant;
+
+/// The answer that `frame` gives to `request`.
+pub(super) fn read(request: &Request, frame: Frame) -> Result<Reply, StoreError> {
+    if let Some(error) = error_text(&frame) {
+        return match request {
+            // A value of a wrong type counts as none.
+            Request::Get(_) if error.starts_with("WRONGTYPE") => Ok(Reply { server_us: None, verdict: Verdict::Value(None) }),
+            _ => Err(refused(error)),
+        };
+    }
+    match request {
+        Request::Get(_) => value(frame).map(|bytes| Reply { server_us: None, verdict: Verdict::Value(bytes) }),
+        Request::Time => time(frame),
+        Request::Script(..) => verdict(frame),
+    }
+}
+
+/// The text of an error frame.
+pub(super) fn error_text(frame: &Frame) -> Option<&str> {
+    match frame {
+        Frame::SimpleError { data, .. } => Some(data),
+        Frame::BlobError { data, .. } => Some(std::str::from_utf8(data).unwrap_or("ERR")),
+        _ => None,
+    }
+}
+
+fn nonsense() -> StoreError {
+    StoreError::new(StoreErrorKind::Protocol, "the server's answer made no sense")
+}
+
+fn value(frame: Frame) -> Result<Option<Bytes>, StoreError> {
+    match frame {
+        Frame::BlobString { data, .. } | Frame::SimpleString { data, .. } => Ok(Some(data)),
+        Frame::Null => Ok(None),
+        _ => Err(nonsense()),
+    }
+}
+
+fn array(frame: Frame) -> Result<Vec<Frame>, StoreError> {
+    match frame {
+        Frame::Array { data, .. } => Ok(data),
+        _ => Err(nonsense()),
+    }
+}
+
+fn number(frame: Frame) -> Result<u64, StoreError> {
+    let parsed = match frame {
+        Frame::Number { data, .. } => u64::try_from(data).ok(),
+        Frame::BlobString { data, .. } => std::str::from_utf8(&data).ok().and_then(|digits| digits.parse().ok()),
+        _ => None,
+    };
+    parsed.ok_or_else(nonsense)
+}
+
+fn time(frame: Frame) -> Result<Reply, StoreError> {
+    let [seconds, micros] = <[Frame; 2]>::try_from(array(frame)?).map_err(|_| nonsense())?;
+    let server_us = number(seconds)?.checked_mul(1_000_000).and_then(|us| us.checked_add(number(micros).ok()?));
+    Ok(Reply { server_us: Some(server_us.ok_or_else(nonsense)?), verdict: Verdict::Ok })
+}
+
+/// What a script answers: its verdict, the microseconds at which it ran, and the verdict's own parts.
+fn verdict(frame: Frame) -> Result<Reply, StoreError> {
+    let mut parts = array(frame)?.into_iter();
+    let mut next = || parts.next().ok_or_else(nonsense);
+    let name = value(next()?)?.ok_or_else(nonsense)?;
+    let server_us = Some(number(next()?)?);
+    let verdict = match &name[..] {
+        b"HIT" => Verdict::Hit(value(next()?)?.ok_or_else(nonsense)?),
+        b"LEASE" => {
+            let generation = value(next()?)?.ok_or_else(nonsense)?;
+            let generation = std::str::from_utf8(&generation).map_err(|_| nonsense())?.into();
+            let number = number(next()?)?;
+            Verdict::Lease(Grant { generation, number }, value(next()?)?)
+        }
+        b"WAIT" => Verdict::Wait { left_ms: number(next()?)?, value: value(next()?)? },
+        b"SOLO" => Verdict::Solo(value(next()?)?),
+        b"FOREIGN" => Verdict::Foreign,
+        b"STORED" => Verdict::Stored { version: number(next()?)? },
+        b"REVOKED" => Verdict::Revoked,
+        b"SUPERSEDED" => Verdict::Superseded,
+        b"OK" => Verdict::Ok,
+        b"LOST" => Verdict::Lost,
+        b"LATE" => Verdict::Late,
+        b"NOT_STORED" => Verdict::NotStored,
+        _ => return Err(nonsense()),
+    };
+    Ok(Reply { server_us, verdict })
+}

@@ -1,0 +1,62 @@
+//! The little of RESP3 that the push connection needs: writing a command, reading frames.
+
+use bytes::{Bytes, BytesMut};
+use redis_protocol::resp3::decode::complete::decode_bytes_mut;
+use redis_protocol::resp3::types::BytesFrame as Frame;
+
+/// More unread bytes than this mean that the other side speaks no RESP3.
+const UNREAD_BYTES_MAX: usize = 64 << 20;
+
+/// Appends one command.
+pub(super) fn write(out: &mut BytesMut, parts: &[&[u8]]) {
+    out.extend_from_slice(format!("*{}\r\n", parts.len()).as_bytes());
+    for part in parts {
+        out.extend_from_slice(format!("${}\r\n", part.len()).as_bytes());
+        out.extend_from_slice(part);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Takes one whole frame from the front.
+pub(super) fn read(buffer: &mut BytesMut) -> Result<Option<Frame>, String> {
+    if buffer.is_empty() {
+        return Ok(None);
+    }
+    match decode_bytes_mut(buffer) {
+        Ok(Some((frame, _, _))) => Ok(Some(frame)),
+        Ok(None) if buffer.len() > UNREAD_BYTES_MAX => Err("a frame larger than anything we ask for".into()),
+        Ok(None) => Ok(None),
+        Err(error) => Err(format!("no RESP3: {}", error.kind().to_str())),
+    }
+}
+
+/// The bytes of a string frame.
+pub(super) fn string(frame: Frame) -> Option<Bytes> {
+    match frame {
+        Frame::BlobString { data, .. } | Frame::SimpleString { data, .. } => Some(data),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_read_whole_or_not_at_all() {
+        let mut buffer = BytesMut::from(&b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$0\r\n"[..]);
+        assert_eq!(read(&mut buffer), Ok(None));
+        buffer.extend_from_slice(b"\r\n+PONG\r\n");
+        assert!(matches!(read(&mut buffer), Ok(Some(Frame::Push { .. }))));
+        assert_eq!(read(&mut buffer).expect("right").and_then(string), Some(Bytes::from_static(b"PONG")));
+        assert_eq!(read(&mut buffer), Ok(None));
+        assert!(read(&mut BytesMut::from(&b"HTTP/1.1 400\r\n\r\n"[..])).is_err());
+    }
+
+    #[test]
+    fn a_command_is_an_array_of_strings() {
+        let mut out = BytesMut::new();
+        write(&mut out, &[b"SUBSCRIBE", b"a"]);
+        assert_eq!(&out[..], b"*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\na\r\n");
+    }
+}

@@ -1,0 +1,132 @@
+//! How a command becomes a request: GET, TIME, or one of the scripts of `lua/` with its keys and arguments.
+//!
+//! A script is sent by its hash; a server that does not know it (restarted, flushed) is sent the text once.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use crate::ports::Command;
+use crate::protocol::key::Key;
+
+/// Times beyond this are as good as for ever, and small enough for every sum that a script makes of them.
+const MS_MAX: u64 = 1 << 45;
+
+/// A script: the prelude and its own text.
+pub(super) struct Script {
+    pub(super) source: Bytes,
+    /// SHA-1 of the source in hexadecimal, which is its name on the server.
+    pub(super) hash: Bytes,
+}
+
+macro_rules! scripts {
+    ($($name:ident: $file:literal),* $(,)?) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum ScriptName { $($name),* }
+
+        const SOURCES: &[&str] = &[$(concat!(include_str!("lua/prelude.lua"), include_str!($file))),*];
+    };
+}
+
+scripts! {
+    Acquire: "lua/acquire.lua",
+    Fill: "lua/fill.lua",
+    Renew: "lua/renew.lua",
+    Release: "lua/release.lua",
+    Pass: "lua/pass.lua",
+    Invalidate: "lua/invalidate.lua",
+    Expire: "lua/expire.lua",
+    Refresh: "lua/refresh.lua",
+    Set: "lua/set.lua",
+}
+
+impl ScriptName {
+    pub(super) fn script(self) -> &'static Script {
+        static SCRIPTS: OnceLock<Vec<Script>> = OnceLock::new();
+        let scripts = SCRIPTS.get_or_init(|| {
+            let load = |source: &&'static str| Script {
+                source: Bytes::from_static(source.as_bytes()),
+                hash: Bytes::from(fred::util::sha1_hash(source)),
+            };
+            SOURCES.iter().map(load).collect()
+        });
+        &scripts[self as usize]
+    }
+}
+
+/// What is sent for a command.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Request {
+    Get(Bytes),
+    Time,
+    /// The script, and what follows its hash: the number of keys, the keys, the arguments.
+    Script(ScriptName, Vec<Bytes>),
+}
+
+impl Request {
+    pub(super) fn of(command: &Command) -> Self {
+        let (name, key, mut arguments) = match command {
+            Command::Get { key } => return Self::Get(text(key.full())),
+            Command::Ping => return Self::Time,
+            Command::Acquire { key, nonce, exclusive_ms, validity_ms, seen } => {
+                let arguments = vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms), text(seen)];
+                (ScriptName::Acquire, key, arguments)
+            }
+            Command::Fill { key, grant, entry } => {
+                let (life, draft) = (entry.life, entry.bytes.clone());
+                let arguments =
+                    vec![text(&grant.generation), text(grant.number), draft, ms(life.fresh_ms), ms(life.kept_ms)];
+                (ScriptName::Fill, key, arguments)
+            }
+            Command::Renew { key, grant, exclusive_ms, validity_ms } => {
+                let arguments = vec![text(&grant.generation), text(grant.number), ms(*exclusive_ms), ms(*validity_ms)];
+                (ScriptName::Renew, key, arguments)
+            }
+            Command::Release { key, grant } => {
+                (ScriptName::Release, key, vec![text(&grant.generation), text(grant.number)])
+            }
+            Command::Pass { key, grant, solo_ms } => {
+                (ScriptName::Pass, key, vec![text(&grant.generation), text(grant.number), ms(*solo_ms)])
+            }
+            Command::Invalidate { key, settle_ms } => (ScriptName::Invalidate, key, vec![ms(*settle_ms)]),
+            Command::Expire { key } => (ScriptName::Expire, key, Vec::new()),
+            Command::Refresh { key, nonce, exclusive_ms, validity_ms } => {
+                (ScriptName::Refresh, key, vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms)])
+            }
+            Command::Set { key, not_after_ms, entry } => {
+                let (life, draft) = (entry.life, entry.bytes.clone());
+                (ScriptName::Set, key, vec![text(not_after_ms), draft, ms(life.fresh_ms), ms(life.kept_ms)])
+            }
+        };
+        arguments.push(text(key.wake()));
+        Self::Script(name, with_keys(key, arguments))
+    }
+}
+
+fn with_keys(key: &Key, arguments: Vec<Bytes>) -> Vec<Bytes> {
+    let keys = [Bytes::from_static(b"3"), text(key.full()), text(key.lease()), text(key.fields())];
+    keys.into_iter().chain(arguments).collect()
+}
+
+fn text(value: impl ToString) -> Bytes {
+    Bytes::from(value.to_string())
+}
+
+fn ms(value: u64) -> Bytes {
+    text(value.min(MS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_script_is_named_by_its_own_hash() {
+        let names = [ScriptName::Acquire, ScriptName::Fill, ScriptName::Set];
+        let hashes: Vec<&Bytes> = names.iter().map(|name| &name.script().hash).collect();
+        assert!(hashes.iter().all(|hash| hash.len() == 40));
+        assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2]);
+        let fill = &ScriptName::Fill.script().source;
+        assert!(fill.windows(4).any(|part| part == b"FILL") && fill.starts_with(b"-- What every script begins with"));
+    }
+}
