@@ -11,7 +11,8 @@ use crate::protocol::envelope::Draft;
 use crate::protocol::key::Key;
 use crate::protocol::lease::{Grant, Nonce};
 
-/// One command of the lease protocol (`docs/protocol.md`). Every command may be delivered twice or late (I10).
+/// One command of the lease protocol (`docs/protocol.md`). Every command but SET may be delivered twice, each may be
+/// delivered late (I10).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// The raw bytes at the key, or none. A value of a wrong type counts as none.
@@ -32,7 +33,8 @@ pub enum Command {
     Expire { key: Key },
     /// A lease that begins now whatever was granted before; the entry stays.
     Refresh { key: Key, nonce: Nonce, exclusive_ms: u64, validity_ms: u64 },
-    /// Store `entry` unless the server's clock has passed `not_after_ms`.
+    /// Store `entry` unless the server's clock has passed `not_after_ms`. The one command that a driver sends at most
+    /// once: a repeat within that time would overwrite what came between (an invalidation, a later SET).
     Set { key: Key, not_after_ms: u64, entry: Draft },
     /// Nothing but the server's time.
     Ping,

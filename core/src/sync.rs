@@ -3,15 +3,17 @@
 
 #[cfg(tidegate_loom)]
 pub(crate) use loom::sync::{
-    Arc, Mutex, MutexGuard,
+    Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 #[cfg(not(tidegate_loom))]
 pub(crate) use std::sync::{
-    Arc, Mutex, MutexGuard,
+    Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+/// std's under loom too: loom's has neither `Weak` nor trait objects, and the counting is not what we try.
+pub(crate) use std::sync::Arc;
 use std::sync::PoisonError;
 
 /// Locks; a panic elsewhere does not spread through a poisoned lock.

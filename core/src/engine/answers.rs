@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::drive::{SEQUENCE_RENEW, TARGET_NONE, TARGET_OPERATION, TARGET_PROBE};
-use super::flights::{FlightId, Question};
+use super::flights::{FlightId, Question, SlotKind};
 use super::observe::EventKind;
 use super::outcome::{Details, Hit};
 use super::ticket::Ticket;
@@ -116,7 +116,7 @@ impl Engine {
             if address.sequence != SEQUENCE_RENEW && address.sequence != slot.sequence {
                 return;
             }
-            (slot.key.clone(), slot.question, slot.is_refresh, slot.life)
+            (slot.key.clone(), slot.question, slot.kind == SlotKind::Refresh, slot.life)
         };
         let (key, question, is_refresh, life) = asked;
         if address.sequence == SEQUENCE_RENEW {

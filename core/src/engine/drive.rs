@@ -2,7 +2,7 @@
 //! gone, since the store may answer in the same call and a dropped lease steps again.
 
 use super::Engine;
-use super::flights::{FlightId, Question, Shard, Slot};
+use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
 use super::observe::{EventKind, Figures};
 use super::outcome::{Failure, Hit, Lease, Outcome, Settlement, Token};
 use super::ticket::Ticket;
@@ -35,7 +35,7 @@ pub(super) struct Batch {
     flight: FlightId,
     key: Key,
     sequence: u32,
-    is_refresh: bool,
+    kind: SlotKind,
     actions: Vec<Action<Arc<Ticket>>>,
     deadline_before: Option<u64>,
     deadline: Option<u64>,
@@ -60,13 +60,16 @@ impl Engine {
                 _ => {
                     let Some((first, patience)) = callers.next() else { return };
                     let is_alone = self.is_crowded();
-                    let (flight, begun) = if may_ask && !is_alone {
+                    let asks = may_ask && !is_alone;
+                    let (flight, begun) = if asks {
                         Flight::reading(Arc::clone(&first), patience, &self.rules)
                     } else {
-                        Flight::away(Arc::clone(&first), patience, &self.rules, &moment)
+                        let right = self.right_without_store();
+                        Flight::without_store((Arc::clone(&first), patience), right, &self.rules, &moment)
                     };
                     actions = begun;
-                    let id = shard.insert(number, Slot::new(flight, key, false), !is_alone);
+                    let kind = if asks { SlotKind::Read } else { SlotKind::Blind };
+                    let id = shard.insert(number, Slot::new(flight, key, kind), !is_alone);
                     first.flight.store(id, Ordering::Relaxed);
                     id
                 }
@@ -138,7 +141,7 @@ impl Engine {
             flight: id,
             key: slot.key.clone(),
             sequence: slot.sequence,
-            is_refresh: slot.is_refresh,
+            kind: slot.kind,
             actions,
             deadline_before: std::mem::replace(&mut slot.armed_us, deadline),
             deadline,
@@ -200,7 +203,7 @@ impl Engine {
                 }
                 Action::Waits => Figures::count(&self.figures.waits),
                 Action::Lead { caller, leader, turn, right } => {
-                    self.lead(key, &caller, leader, Token { flight, turn }, &right, batch.is_refresh);
+                    self.lead(key, &caller, leader, Token { flight, turn }, &right, batch.kind);
                 }
                 Action::Serve(caller, hit) => self.serve(key, &caller, hit),
                 Action::Share(caller, value) => self.answer(&caller, Outcome::Shared(value)),
@@ -273,11 +276,11 @@ impl Engine {
         leader: Arc<Ticket>,
         token: Token,
         right: &Right,
-        is_refresh: bool,
+        kind: SlotKind,
     ) {
         Figures::count(&self.figures.fallbacks);
-        // A store that is away has not said that there is no entry; and a refresh does not ask.
-        if *right != Right::Away && !is_refresh && token.turn == 1 {
+        // A store that was not asked, or is away, has not said that there is no entry.
+        if *right != Right::Away && kind == SlotKind::Read && token.turn == 1 {
             Figures::count(&self.figures.misses);
             if self.observers.is_listening() {
                 let mut event = self.event(EventKind::Miss, Some(key));

@@ -34,11 +34,20 @@ pub(crate) enum Question {
     Fill,
 }
 
+/// How a flight began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SlotKind {
+    Read,
+    Refresh,
+    /// Without a question to the store.
+    Blind,
+}
+
 /// A flight in the table.
 pub(crate) struct Slot {
     pub(crate) flight: Flight<Arc<Ticket>>,
     pub(crate) key: Key,
-    pub(crate) is_refresh: bool,
+    pub(crate) kind: SlotKind,
     /// The command whose answer is awaited; an answer to any other is late or repeated, and ignored.
     pub(crate) question: Question,
     pub(crate) sequence: u32,
@@ -54,11 +63,11 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(flight: Flight<Arc<Ticket>>, key: Key, is_refresh: bool) -> Self {
+    pub(crate) fn new(flight: Flight<Arc<Ticket>>, key: Key, kind: SlotKind) -> Self {
         Self {
             flight,
             key,
-            is_refresh,
+            kind,
             question: Question::None,
             sequence: 0,
             armed_us: None,

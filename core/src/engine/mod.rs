@@ -21,6 +21,8 @@ pub mod breaker;
 mod drive;
 mod flights;
 mod journal;
+#[cfg(all(test, tidegate_loom))]
+mod loom_tests;
 pub mod observe;
 mod operations;
 pub mod outcome;
@@ -43,7 +45,7 @@ use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use breaker::Breaker;
-use flights::{Flights, Slot};
+use flights::{Flights, Slot, SlotKind};
 use journal::Journal;
 use observe::{EventKind, Figures, Observers};
 use operations::Operations;
@@ -211,12 +213,13 @@ impl Engine {
             Flight::refreshing(Arc::clone(&ticket), &self.rules, &moment)
         } else {
             self.owe(&key, journal::Owed::Invalidate);
-            Flight::away(Arc::clone(&ticket), Patience::Wait, &self.rules, &moment)
+            let first = (Arc::clone(&ticket), Patience::Wait);
+            Flight::without_store(first, self.right_without_store(), &self.rules, &moment)
         };
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let batch = {
             let (number, mut shard) = self.flights.shard(&key);
-            let flight_id = shard.insert(number, Slot::new(flight, key, true), false);
+            let flight_id = shard.insert(number, Slot::new(flight, key, SlotKind::Refresh), false);
             ticket.flight.store(flight_id, Ordering::Relaxed);
             Self::settle(&mut shard, flight_id, actions, &moment)
         };

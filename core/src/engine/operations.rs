@@ -97,7 +97,7 @@ impl Engine {
         if !self.may_ask(&key) {
             self.owe(&key, Owed::Invalidate);
             self.answer(&ticket, Outcome::Confirmed(false));
-        } else if self.server_clock.at(self.clock.now_us()).is_some() {
+        } else if self.server_clock.at_least(self.clock.now_us()).is_some() {
             self.send_set(key, Arc::clone(&ticket), entry);
         } else {
             self.operate(Operation::SetAfterPing { key, ticket: Arc::clone(&ticket), entry }, Command::Ping);
@@ -163,10 +163,10 @@ impl Engine {
     }
 
     fn send_set(&self, key: Key, ticket: Arc<Ticket>, entry: Draft) {
-        let Some(server_us) = self.server_clock.at(self.clock.now_us()) else {
+        // A SET that timed out may still sit in a buffer: it must not run after its caller was told that it had not.
+        let Some(server_us) = self.server_clock.at_least(self.clock.now_us()) else {
             return self.set_failed(&key, &ticket);
         };
-        // A SET that timed out may still sit in a buffer: it must not run after its caller was told that it had not.
         let not_after_ms = server_us / 1_000 + self.config.command_timeout_ms;
         let command = Command::Set { key: key.clone(), not_after_ms, entry };
         self.operate(Operation::Set { key, ticket }, command);

@@ -7,6 +7,7 @@ use super::journal::{Owed, Sent};
 use super::observe::EventKind;
 use super::operations::Operation;
 use crate::ports::{Command, Reply, StoreError, StoreErrorKind};
+use crate::protocol::flight::Right;
 use crate::protocol::key::Key;
 use crate::sync::{Ordering, lock};
 
@@ -29,6 +30,12 @@ impl Engine {
         let may_ask = !journal.holds(key) && !journal.is_blinded(now_us, longest_life_us);
         self.note_journal(&mut journal);
         may_ask
+    }
+
+    /// What a flight that may not ask the store is led with. With the store within reach (a key whose invalidation is
+    /// owed), others may be told of invalidations meanwhile: only those share who came before the fallback (I4).
+    pub(super) fn right_without_store(&self) -> Right {
+        if self.is_open.load(Ordering::Relaxed) { Right::Away } else { Right::Solo }
     }
 
     /// Mirrors whether anything is owed or lost, under the journal's lock.

@@ -10,6 +10,8 @@ const DRIFT_DIVISOR: u64 = 1_000;
 pub(super) struct ServerClock {
     /// Server time minus monotonic time, in microseconds, wrapping.
     offset_us: AtomicU64,
+    /// The same, but surely not ahead of the server: as if the reply had taken no time to come back.
+    least_offset_us: AtomicU64,
     is_known: AtomicBool,
     best: Mutex<Best>,
 }
@@ -31,12 +33,18 @@ impl ServerClock {
         *best = Best { round_trip_us, taken_us: received_us };
         let offset_us = server_us.wrapping_sub(sent_us + round_trip_us / 2);
         self.offset_us.store(offset_us, Ordering::Relaxed);
+        self.least_offset_us.store(server_us.wrapping_sub(received_us), Ordering::Relaxed);
         self.is_known.store(true, Ordering::Release);
     }
 
     /// Server time in microseconds at `now_us` of the monotonic clock; none before the first sample.
     pub(super) fn at(&self, now_us: u64) -> Option<u64> {
         self.is_known.load(Ordering::Acquire).then(|| now_us.wrapping_add(self.offset_us.load(Ordering::Relaxed)))
+    }
+
+    /// Server time that has surely passed already at `now_us`; none before the first sample.
+    pub(super) fn at_least(&self, now_us: u64) -> Option<u64> {
+        self.is_known.load(Ordering::Acquire).then(|| now_us.wrapping_add(self.least_offset_us.load(Ordering::Relaxed)))
     }
 
     /// Another server may answer from now on: forget what is known.
@@ -55,6 +63,7 @@ mod tests {
         assert_eq!(clock.at(5), None);
         clock.sample(1_000_000, 100, 200);
         assert_eq!(clock.at(150), Some(1_000_000));
+        assert_eq!(clock.at_least(200), Some(1_000_000));
         clock.sample(9_000_000, 200, 1_200);
         assert_eq!(clock.at(150), Some(1_000_000), "a slow reply says less");
         clock.sample(2_000_000, 3_000_000, 3_001_000);

@@ -78,11 +78,12 @@ impl<T: Caller> Flight<T> {
         (flight, vec![Action::Refresh { nonce: moment.nonce }])
     }
 
-    /// A flight that does without the store.
-    pub fn away(first: T, patience: Patience, rules: &Rules, moment: &Moment) -> (Self, Vec<Action<T>>) {
-        let mut flight = Self::new((first, patience), Phase::Over, rules);
+    /// A flight that does without the store: [`Right::Away`] when it is away, [`Right::Solo`] when only this key may not
+    /// be read from it.
+    pub fn without_store(first: (T, Patience), right: Right, rules: &Rules, moment: &Moment) -> (Self, Vec<Action<T>>) {
+        let mut flight = Self::new(first, Phase::Over, rules);
         let mut actions = Vec::new();
-        flight.lead(Right::Away, rules, moment, &mut actions);
+        flight.lead(right, rules, moment, &mut actions);
         (flight, actions)
     }
 
