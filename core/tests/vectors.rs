@@ -1,0 +1,127 @@
+//! The vectors of `tests/vectors`, made by an implementation of its own from the documents, hold for the core.
+
+use serde_json::Value;
+use tidegate::key::{KeySpace, Part, build, check};
+use tidegate::protocol::envelope::{Codec, Entry};
+
+fn load(name: &str) -> Value {
+    let path = format!("{}/../tests/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).expect("readable")).expect("JSON")
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("{name} of {value}"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal");
+    (0..text.len()).step_by(2).map(digits).collect()
+}
+
+#[test]
+fn keys_are_built_as_the_vectors_say() {
+    let vectors = load("keys");
+    let cases = vectors["build"].as_array().expect("a list");
+    assert!(cases.len() >= 11);
+    for case in cases {
+        let parts = case["parts"].as_array().expect("a list").iter().map(|part| {
+            let (kind, value) = part.as_object().and_then(|part| part.iter().next()).expect("one kind");
+            match kind.as_str() {
+                "text" => Part::Text(value.as_str().expect("a text")),
+                "int" => Part::Integer(value.as_str().expect("digits in a text")),
+                "bool" => Part::Bool(value.as_bool().expect("a boolean")),
+                "uuid" => Part::Uuid(value.as_str().expect("a text")),
+                other => panic!("{other}"),
+            }
+        });
+        assert_eq!(build(&parts.collect::<Vec<_>>()).as_deref(), Ok(text(case, "key")), "{case}");
+    }
+}
+
+#[test]
+fn value_keys_and_their_companions_are_as_the_vectors_say() {
+    let vectors = load("keys");
+    let cases = vectors["value_keys"].as_array().expect("a list");
+    assert!(cases.len() >= 8);
+    for case in cases {
+        let version = u32::try_from(case["version"].as_u64().expect("a number")).expect("small");
+        let space = KeySpace::new(text(case, "service"), version).expect("right");
+        let key = space.key(text(case, "relative")).expect("right");
+        assert_eq!(key.full(), text(case, "value"));
+        assert_eq!(key.lease(), text(case, "lease"));
+        assert_eq!(key.fields(), text(case, "fields"));
+        assert_eq!(key.wake(), text(case, "wake"));
+        assert_eq!(hex(key.hash()), text(case, "hash"), "{case}");
+    }
+}
+
+#[test]
+fn what_the_vectors_refuse_is_refused() {
+    let vectors = load("keys");
+    let refused = vectors["refused"].as_array().expect("a list");
+    assert!(refused.len() >= 20);
+    for raw in refused {
+        let raw = raw.as_str().expect("a text");
+        let error = check(raw).expect_err(raw);
+        assert_eq!(error.code(), "ERR_TIDEGATE_KEY_FORMAT");
+        assert!(error.message().contains(&format!("{raw:?}")), "{error}");
+    }
+}
+
+#[test]
+fn entries_are_read_as_the_vectors_say() {
+    let key = KeySpace::new("billing", 1).expect("right").key("user:profile:42").expect("right");
+    let vectors = load("entries");
+    let cases = vectors.as_array().expect("a list");
+    assert!(cases.len() >= 29);
+    for case in cases {
+        let name = text(case, "name");
+        let bytes = unhex(text(case, "bytes"));
+        let read = Entry::decode(&bytes.into(), &key, 1_048_576);
+        if let Some(reason) = case["reject"].as_str() {
+            assert_eq!(read.expect_err(name).reason(), reason, "{name}");
+            continue;
+        }
+        let (entry, seen) = (read.expect(name), &case["entry"]);
+        assert_eq!(entry.version.to_string(), text(seen, "version"), "{name}");
+        assert_eq!(entry.created_ms, seen["created_ms"], "{name}");
+        assert_eq!(entry.fresh_until_ms, seen["fresh_until_ms"], "{name}");
+        assert_eq!(entry.stale_until_ms, seen["stale_until_ms"], "{name}");
+        assert_eq!((entry.cost_ms, entry.schema), (12, seen["schema"].as_u64().expect("a number") as u32), "{name}");
+        let codec = [Codec::Raw, Codec::Json, Codec::Msgpack][seen["codec"].as_u64().expect("a number") as usize];
+        assert_eq!((entry.payload.codec, entry.payload.big_integers), (codec, seen["big_integers"] == true), "{name}");
+        assert_eq!(entry.payload.bytes.as_deref().map(hex).as_deref(), seen["payload"].as_str(), "{name}");
+        let tags: Vec<_> = entry.tags.iter().map(|tag| Value::from(&*tag.name)).collect();
+        assert_eq!(Value::from(tags), seen["tags"], "{name}");
+    }
+}
+
+#[test]
+fn entries_are_written_as_the_vectors_say() {
+    use tidegate::protocol::envelope::{Draft, Payload};
+    use tidegate::protocol::freshness::Life;
+    let key = KeySpace::new("billing", 1).expect("right").key("user:profile:42").expect("right");
+    let life = Life { fresh_ms: 300_000, kept_ms: 600_000 };
+    let vectors = load("entries");
+    let mut written = 0;
+    for case in vectors.as_array().expect("a list") {
+        let seen = &case["entry"];
+        let plain = ["a JSON object", "an empty JSON payload", "a cached null", "raw bytes", "integers beyond 2^53"];
+        if !plain.contains(&text(case, "name")) {
+            continue;
+        }
+        let payload = Payload {
+            bytes: seen["payload"].as_str().map(|payload| unhex(payload).into()),
+            codec: if seen["codec"] == 0 { Codec::Raw } else { Codec::Json },
+            big_integers: seen["big_integers"] == true,
+        };
+        let stamped = Draft::new(&key, &payload, 1, life, 12).stamped(1_790_000_000_123_456, 1_790_000_000_123);
+        assert_eq!(hex(&stamped), text(case, "bytes"), "{}", case["name"]);
+        written += 1;
+    }
+    assert_eq!(written, 5);
+}
