@@ -107,8 +107,10 @@ impl ManagerBuilder {
     pub async fn build(self) -> Result<Manager, Error> {
         let has_service = self.options.iter().any(|(name, _)| name == "service");
         if !has_service && self.url != "memory://" {
-            return Err(Error::config("service is required: it is the first segment of every key; a right example: \
-                                      Manager::builder(url).service(\"billing\")"));
+            return Err(Error::config(
+                "service is required: it is the first segment of every key; a right example: \
+                                      Manager::builder(url).service(\"billing\")",
+            ));
         }
         let config = Config::from_options(&self.options, DurationUnit::Millis)?;
         Ok(Manager::on(Engine::open(&self.url, config)?))

@@ -283,7 +283,9 @@ pub fn duration_ms(name: &str, value: &OptionValue, unit: DurationUnit) -> Resul
         DurationUnit::Seconds => "seconds",
         DurationUnit::Millis => "milliseconds",
     };
-    let accepted = format!("a duration that is not negative: {number}, or a text such as \"500ms\", \"30s\", \"5m\", \"2h\", \"1d\"");
+    let accepted = format!(
+        "a duration that is not negative: {number}, or a text such as \"500ms\", \"30s\", \"5m\", \"2h\", \"1d\""
+    );
     Err(refused(name, value, &accepted, &format!("{name}=\"5m\"")))
 }
 

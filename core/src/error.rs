@@ -93,7 +93,8 @@ impl Error {
     }
 
     pub(crate) fn hard_timeout(key: &str, timeout_ms: u64) -> Self {
-        let message = format!("the fallback of {key:?} ran longer than hard_timeout ({timeout_ms} ms); its lease is free");
+        let message =
+            format!("the fallback of {key:?} ran longer than hard_timeout ({timeout_ms} ms); its lease is free");
         Self::new(ErrorKind::HardTimeout, message)
     }
 

@@ -165,7 +165,8 @@ impl Scenario {
         } else if let Some(Value::Table(step)) = step.get("eventually") {
             self.eventually(step).await;
         } else if let Some(Value::Table(figures)) = step.get("stats") {
-            let stats: HashMap<_, _> = self.manager(text(step, "manager").expect("a manager")).await.stats().into_iter().collect();
+            let stats: HashMap<_, _> =
+                self.manager(text(step, "manager").expect("a manager")).await.stats().into_iter().collect();
             for (name, value) in figures {
                 assert_eq!(stats[name.as_str()], value.as_integer().expect("a number") as f64, "{name} of {stats:?}");
             }
@@ -236,9 +237,8 @@ impl Scenario {
                 }
             },
             "set" => {
-                let ttl = text(step, "ttl").map(|ttl| {
-                    Duration::from_millis(ttl.trim_end_matches("ms").parse().expect("a time in ms"))
-                });
+                let ttl = text(step, "ttl")
+                    .map(|ttl| Duration::from_millis(ttl.trim_end_matches("ms").parse().expect("a time in ms")));
                 confirmed(manager.set(key, &json(&step["to"]), ttl).await)
             }
             "invalidate" => confirmed(manager.invalidate(key).await),

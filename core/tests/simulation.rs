@@ -87,14 +87,33 @@ impl Store for SimStore {
 /// What happens at a time.
 enum Happening {
     /// A command reaches the server.
-    Arrives { process: u64, command: Command, address: Address },
-    Answers { process: u64, address: Address, answer: Result<Reply, StoreError> },
-    Notice { process: u64, notice: Notice },
-    Subscribed { process: u64, key: Key },
+    Arrives {
+        process: u64,
+        command: Command,
+        address: Address,
+    },
+    Answers {
+        process: u64,
+        address: Address,
+        answer: Result<Reply, StoreError>,
+    },
+    Notice {
+        process: u64,
+        notice: Notice,
+    },
+    Subscribed {
+        process: u64,
+        key: Key,
+    },
     /// A fallback ends.
-    Ends { process: u64, call: u64 },
+    Ends {
+        process: u64,
+        call: u64,
+    },
     /// The SET of a writer that died can no longer run.
-    WriterForgotten { key: usize },
+    WriterForgotten {
+        key: usize,
+    },
     /// The workload's next step.
     Next,
 }
@@ -377,12 +396,8 @@ impl World {
         }
         self.next_call += 1;
         let id = self.next_call;
-        let call = Call {
-            key,
-            floor: self.floors[key],
-            floor_here: self.processes[at].floors[key],
-            began_us: self.now_us(),
-        };
+        let call =
+            Call { key, floor: self.floors[key], floor_here: self.processes[at].floors[key], began_us: self.now_us() };
         self.processes[at].calls.insert(id, call);
         let (engine, queue) = (Arc::clone(&self.processes[at].engine), Arc::clone(&self.processes[at].queue));
         let begun = if is_refresh {
@@ -481,12 +496,19 @@ impl World {
                 let seen: u64 = std::str::from_utf8(&text).expect("digits").parse().expect("digits");
                 self.hits += 1;
                 let Call { key, floor, floor_here, began_us } = call;
-                assert!(seen >= floor_here, "seed {seed}: row {key}: saw {seen} after this process had invalidated {floor_here}, began {began_us}");
+                assert!(
+                    seen >= floor_here,
+                    "seed {seed}: row {key}: saw {seen} after this process had invalidated {floor_here}, began {began_us}"
+                );
                 // With the store away a running fallback is shared by all who wait: nothing can be known then of
                 // invalidations elsewhere, and one fallback per key is what protects the source.
                 let met_timeout = self.processes[at].met_timeout;
                 let is_shared_blindly = met_timeout && hit.source == Source::Flight && hit.details.is_none();
-                assert!(is_shared_blindly || seen >= floor, "seed {seed}: row {key}: saw {seen} after {floor} was invalidated, began {began_us}, {:?}", hit.source);
+                assert!(
+                    is_shared_blindly || seen >= floor,
+                    "seed {seed}: row {key}: saw {seen} after {floor} was invalidated, began {began_us}, {:?}",
+                    hit.source
+                );
             }
             Outcome::Confirmed(is_confirmed) => {
                 let Some(Writing { key, version }) = self.processes[at].writes.remove(&id) else { return };

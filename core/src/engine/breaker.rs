@@ -36,14 +36,7 @@ pub struct Breaker {
 
 impl Breaker {
     pub fn new(config: BreakerConfig) -> Self {
-        Self {
-            config,
-            state: BreakerState::Closed,
-            failures_in_a_row: 0,
-            window_from_us: 0,
-            commands: 0,
-            failures: 0,
-        }
+        Self { config, state: BreakerState::Closed, failures_in_a_row: 0, window_from_us: 0, commands: 0, failures: 0 }
     }
 
     pub fn state(&self) -> BreakerState {
@@ -67,8 +60,8 @@ impl Breaker {
         }
         self.failures += 1;
         self.failures_in_a_row += 1;
-        let is_mostly_failing = self.commands >= COMMANDS_MIN
-            && f64::from(self.failures) >= self.config.ratio * f64::from(self.commands);
+        let is_mostly_failing =
+            self.commands >= COMMANDS_MIN && f64::from(self.failures) >= self.config.ratio * f64::from(self.commands);
         if self.failures_in_a_row < self.config.failures && !is_mostly_failing {
             return false;
         }

@@ -269,15 +269,7 @@ impl Engine {
         }
     }
 
-    fn lead(
-        &self,
-        key: &Key,
-        caller: &Ticket,
-        leader: Arc<Ticket>,
-        token: Token,
-        right: &Right,
-        kind: SlotKind,
-    ) {
+    fn lead(&self, key: &Key, caller: &Ticket, leader: Arc<Ticket>, token: Token, right: &Right, kind: SlotKind) {
         Figures::count(&self.figures.fallbacks);
         // A store that was not asked, or is away, has not said that there is no entry.
         if *right != Right::Away && kind == SlotKind::Read && token.turn == 1 {

@@ -13,8 +13,7 @@ use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
 
-const RULES: Rules =
-    Rules { lease_us: 1, wait_us: 1, hard_timeout_us: 1, poll_first_us: 1, poll_longest_us: 1 };
+const RULES: Rules = Rules { lease_us: 1, wait_us: 1, hard_timeout_us: 1, poll_first_us: 1, poll_longest_us: 1 };
 
 struct Flag(Arc<AtomicBool>);
 

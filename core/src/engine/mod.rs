@@ -56,7 +56,7 @@ use watches::Watches;
 
 pub use crate::protocol::flight::Patience;
 pub use observe::Event;
-pub use outcome::{Begun, HostObject, Hit, Lease, Outcome, Settlement, Source};
+pub use outcome::{Begun, Hit, HostObject, Lease, Outcome, Settlement, Source};
 
 /// What the engine takes from its surroundings; a simulation brings its own.
 pub struct Environment {

@@ -3,12 +3,12 @@
 
 use rustc_hash::FxHashMap;
 
+use super::Engine;
 use super::drive::{TARGET_OPERATION, TIMER_CLOSE};
 use super::journal::{Owed, Sent};
 use super::observe::{EventKind, Figures};
 use super::outcome::{Begun, Failure, Outcome};
 use super::ticket::{Queue, Ticket};
-use super::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::ports::{Command, Reply, StoreError, Verdict};
 use crate::protocol::envelope::{Draft, Payload};
@@ -24,11 +24,27 @@ pub(crate) struct Operations {
 }
 
 pub(super) enum Operation {
-    Peek { key: Key, ticket: Arc<Ticket>, required: bool },
+    Peek {
+        key: Key,
+        ticket: Arc<Ticket>,
+        required: bool,
+    },
     /// A SET needs the server's time first, for its `not_after`.
-    SetAfterPing { key: Key, ticket: Arc<Ticket>, entry: Draft },
-    Set { key: Key, ticket: Arc<Ticket> },
-    Drop { key: Key, ticket: Arc<Ticket>, owed: Owed, required: bool },
+    SetAfterPing {
+        key: Key,
+        ticket: Arc<Ticket>,
+        entry: Draft,
+    },
+    Set {
+        key: Key,
+        ticket: Arc<Ticket>,
+    },
+    Drop {
+        key: Key,
+        ticket: Arc<Ticket>,
+        owed: Owed,
+        required: bool,
+    },
     /// An invalidation from the journal.
     Replay(Sent),
 }
@@ -124,14 +140,7 @@ impl Engine {
         self.drop_entry(key, Owed::Expire, required, queue, id)
     }
 
-    fn drop_entry(
-        &self,
-        key: &str,
-        owed: Owed,
-        required: bool,
-        queue: &Arc<Queue>,
-        id: u64,
-    ) -> Result<Begun, Error> {
+    fn drop_entry(&self, key: &str, owed: Owed, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
         let key = self.open_key(key)?;
         let ticket = self.ticket(queue, id);
         // Before it is sent and again on the answer (I8): between the two a flight may read what was there before.
@@ -229,11 +238,8 @@ impl Engine {
     }
 
     fn peeked_nothing(&self, key: &Key, ticket: &Arc<Ticket>, required: bool) {
-        let outcome = if required {
-            Outcome::Failed(Failure::Own(self.unavailable("a read", key)))
-        } else {
-            Outcome::Absent
-        };
+        let outcome =
+            if required { Outcome::Failed(Failure::Own(self.unavailable("a read", key))) } else { Outcome::Absent };
         self.answer(ticket, outcome);
     }
 

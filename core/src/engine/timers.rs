@@ -88,8 +88,7 @@ impl Keeper {
         if let Some(shared) = unsafe { present.as_ref() } {
             return shared;
         }
-        let shared: &'static Shared =
-            Box::leak(Box::new(Shared { state: Mutex::default(), changed: Condvar::new() }));
+        let shared: &'static Shared = Box::leak(Box::new(Shared { state: Mutex::default(), changed: Condvar::new() }));
         CURRENT.store(std::ptr::from_ref(shared).cast_mut(), Ordering::Release);
         std::thread::Builder::new()
             .name("tidegate-time".into())

@@ -23,13 +23,25 @@ enum Phase<T> {
     /// GET is out.
     Reading,
     /// ACQUIRE or REFRESH is out; `woken` since it was sent.
-    Asking { woken: bool },
+    Asking {
+        woken: bool,
+    },
     /// Another process computes.
-    Waiting { ask_at_us: u64 },
+    Waiting {
+        ask_at_us: u64,
+    },
     /// A caller of ours runs the fallback.
-    Leading { right: Right, leader: T, renew_at_us: Option<u64>, hard_at_us: u64 },
+    Leading {
+        right: Right,
+        leader: T,
+        renew_at_us: Option<u64>,
+        hard_at_us: u64,
+    },
     /// FILL is out.
-    Filling { leader: T, payload: Payload },
+    Filling {
+        leader: T,
+        payload: Payload,
+    },
     Over,
 }
 
@@ -91,9 +103,7 @@ impl<T: Caller> Flight<T> {
     pub fn deadline_us(&self) -> Option<u64> {
         match &self.phase {
             Phase::Waiting { ask_at_us } => Some((*ask_at_us).min(self.wait_until_us.unwrap_or(u64::MAX))),
-            Phase::Leading { renew_at_us, hard_at_us, .. } => {
-                Some(renew_at_us.unwrap_or(u64::MAX).min(*hard_at_us))
-            }
+            Phase::Leading { renew_at_us, hard_at_us, .. } => Some(renew_at_us.unwrap_or(u64::MAX).min(*hard_at_us)),
             Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } | Phase::Over => None,
         }
     }
@@ -193,14 +203,7 @@ impl<T: Caller> Flight<T> {
         }
     }
 
-    fn wait(
-        &mut self,
-        left_us: u64,
-        woken: bool,
-        rules: &Rules,
-        moment: &Moment,
-        actions: &mut Vec<Action<T>>,
-    ) {
+    fn wait(&mut self, left_us: u64, woken: bool, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
         self.members.append(&mut self.late);
         let (busy, waiting) = std::mem::take(&mut self.members)
             .into_iter()
@@ -299,14 +302,7 @@ impl<T: Caller> Flight<T> {
         }
     }
 
-    fn abandon(
-        &mut self,
-        turn: u32,
-        why: Abandoned,
-        rules: &Rules,
-        moment: &Moment,
-        actions: &mut Vec<Action<T>>,
-    ) {
+    fn abandon(&mut self, turn: u32, why: Abandoned, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
         let Some((right, leader)) = self.end_of_turn(turn) else { return };
         actions.push(Action::Retire(leader));
         match why {

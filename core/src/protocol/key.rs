@@ -88,9 +88,7 @@ impl KeySpace {
     /// `ConfigError` when `service` is not one segment of a key, or `version` is 0.
     pub fn new(service: &str, version: u32) -> Result<Self, Error> {
         if let Err(fault) = scan_segment(service) {
-            return Err(Error::config(format!(
-                "service={service:?} {fault}; a right example: service=\"billing\""
-            )));
+            return Err(Error::config(format!("service={service:?} {fault}; a right example: service=\"billing\"")));
         }
         if version == 0 {
             return Err(Error::config("version=0 is not a key space; versions count from 1"));

@@ -80,7 +80,8 @@ impl RedisServer {
     }
 
     fn is_ready(&self) -> bool {
-        UnixStream::connect(self.socket()).is_ok() && self.port.is_none_or(|port| TcpStream::connect(("127.0.0.1", port)).is_ok())
+        UnixStream::connect(self.socket()).is_ok()
+            && self.port.is_none_or(|port| TcpStream::connect(("127.0.0.1", port)).is_ok())
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -100,7 +101,8 @@ impl RedisServer {
 
     /// A store that waits longer than a busy test machine stalls, for tests that are not about time.
     pub fn patient_store(&self) -> Arc<RedisStore> {
-        let settings = RedisSettings { command_timeout: PATIENCE, ..RedisSettings::new(self.url(), "tidegate:billing:cache") };
+        let settings =
+            RedisSettings { command_timeout: PATIENCE, ..RedisSettings::new(self.url(), "tidegate:billing:cache") };
         RedisStore::new(settings).expect("right settings")
     }
 
@@ -255,7 +257,8 @@ impl Caller {
 
     /// The answer, and how long it took from `since`.
     pub fn answer(&self, target: u64, since: Instant) -> (Result<Reply, StoreError>, Duration) {
-        let found = self.inbox.wait(PATIENCE * 2, |state| state.answers.get(&target).and_then(|list| list.first().cloned()));
+        let found =
+            self.inbox.wait(PATIENCE * 2, |state| state.answers.get(&target).and_then(|list| list.first().cloned()));
         let (answer, at) = found.expect("each command is answered");
         (answer, at.duration_since(since))
     }
@@ -348,4 +351,22 @@ pub fn expire(key: &Key) -> Command {
 
 pub fn sleep_ms(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
+}
+
+/// An entry as a newer tidegate may write it.
+pub fn foreign(key: &Key) -> Draft {
+    let ours = draft(key, "1");
+    let mut bytes = ours.bytes.to_vec();
+    bytes[2] = 2;
+    Draft { bytes: bytes.into(), life: ours.life }
+}
+
+/// How long until a GET is answered again.
+pub fn recovery(caller: &Caller) -> Duration {
+    let started = Instant::now();
+    while caller.try_ask(get(&key("user:profile:1"))).is_err() {
+        assert!(started.elapsed() < PATIENCE * 2, "never recovered: {:?}", caller.inbox.notices());
+        sleep_ms(5);
+    }
+    started.elapsed()
 }

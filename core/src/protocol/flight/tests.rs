@@ -52,7 +52,10 @@ fn with_a_leader(right: Asked) -> Flight<u32> {
 }
 
 fn served(actions: &[Action<u32>]) -> Vec<u32> {
-    actions.iter().filter_map(|action| if let Action::Serve(caller, _) = action { Some(*caller) } else { None }).collect()
+    actions
+        .iter()
+        .filter_map(|action| if let Action::Serve(caller, _) = action { Some(*caller) } else { None })
+        .collect()
 }
 
 fn again(actions: &[Action<u32>]) -> Vec<u32> {

@@ -53,9 +53,15 @@ pub enum Event<T> {
     /// [`Flight::deadline_us`] has passed.
     Time,
     /// The leader of `turn` brings a value.
-    Fill { turn: u32, payload: Payload },
+    Fill {
+        turn: u32,
+        payload: Payload,
+    },
     /// The leader of `turn` brings none.
-    Abandon { turn: u32, why: Abandoned },
+    Abandon {
+        turn: u32,
+        why: Abandoned,
+    },
     /// FILL's answer.
     Filled(Filling),
     /// RENEW says that the lease is another's or nobody's.
@@ -69,16 +75,22 @@ pub enum Event<T> {
 pub enum Reading {
     Fresh(Hit),
     /// Absent, or an entry that does not count: `seen` is its version, 0 for none.
-    Miss { seen: u64 },
+    Miss {
+        seen: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
 pub enum Asked {
     Hit(Hit),
     /// A hit by the server's clock that does not count (undecodable): ask past it.
-    Dead { seen: u64 },
+    Dead {
+        seen: u64,
+    },
     Lease(Grant),
-    Wait { left_us: u64 },
+    Wait {
+        left_us: u64,
+    },
     /// Settling, unstorable, a writer under way, or an entry of a future format: compute, store nothing.
     Solo,
 }
@@ -108,16 +120,29 @@ pub enum Abandoned {
 #[derive(Clone, Debug)]
 pub enum Action<T> {
     Get,
-    Acquire { nonce: Nonce, seen: u64 },
-    Refresh { nonce: Nonce },
-    Fill { grant: Grant, payload: Payload },
+    Acquire {
+        nonce: Nonce,
+        seen: u64,
+    },
+    Refresh {
+        nonce: Nonce,
+    },
+    Fill {
+        grant: Grant,
+        payload: Payload,
+    },
     Renew(Grant),
     Release(Grant),
     Pass(Grant),
     Watch,
     Unwatch,
     /// Tell `caller` to run the fallback. From now on `leader` is its place.
-    Lead { caller: T, leader: T, turn: u32, right: Right },
+    Lead {
+        caller: T,
+        leader: T,
+        turn: u32,
+        right: Right,
+    },
     Serve(T, Hit),
     Share(T, HostObject),
     Fail(T, Failure),

@@ -104,7 +104,9 @@ impl Store for MemoryStore {
         if let Some(inbox) = self.inbox() {
             inbox.deliver(address, Ok(answer.reply));
         }
-        if answer.wakes && let Some(key) = command.key() {
+        if answer.wakes
+            && let Some(key) = command.key()
+        {
             for inbox in self.hub.watchers(key) {
                 inbox.notice(Notice::Woken(key.clone()));
             }

@@ -213,7 +213,8 @@ impl Row {
             lease.expires_ms = now_ms + validity_ms;
         }
         let grant = Grant { generation, number: lease.granted };
-        Verdict::Lease(grant, self.value.as_ref().map(|value| value.bytes.clone()))
+        let value = self.value.as_ref().map(|value| value.bytes.clone());
+        Verdict::Lease(grant, value.filter(|bytes| envelope::header_times(bytes).is_some()))
     }
 
     fn fill(&mut self, grant: &Grant, entry: &Draft, now_us: u64) -> Verdict {
@@ -235,8 +236,7 @@ impl Row {
         let ceiling = now_us + FUTURE_SLACK_MS * 1_000;
         let version = if believed > ceiling { now_us } else { now_us.max(believed + 1) };
         let now_ms = now_us / 1_000;
-        self.value =
-            Some(Value { bytes: entry.stamped(version, now_ms), expires_ms: now_ms + entry.life.kept_ms });
+        self.value = Some(Value { bytes: entry.stamped(version, now_ms), expires_ms: now_ms + entry.life.kept_ms });
         Verdict::Stored { version }
     }
 

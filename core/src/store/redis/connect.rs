@@ -65,15 +65,16 @@ async fn attempt(shared: &Shared) -> Result<Connection, StoreError> {
 fn config(shared: &Shared) -> Result<Config, StoreError> {
     let (server, tls) = match &shared.endpoint.place {
         Place::Tcp { host, port, tls } => {
-            let connector = if *tls { Some(TlsConnector::default_rustls().map_err(|error| from_fred(&error))?) } else { None };
+            let connector =
+                if *tls { Some(TlsConnector::default_rustls().map_err(|error| from_fred(&error))?) } else { None };
             (ServerConfig::Centralized { server: Server::new(host.as_str(), *port) }, connector.map(Into::into))
         }
         Place::Unix(path) => (ServerConfig::Unix { path: path.clone() }, None),
     };
     Ok(Config {
         fail_fast: true,
-        username: shared.endpoint.username.clone(),
-        password: shared.endpoint.password.clone(),
+        username: shared.endpoint.username.as_deref().map(inline_argument),
+        password: shared.endpoint.password.as_deref().map(inline_argument),
         server,
         version: RespVersion::RESP3,
         database: Some(shared.endpoint.database).filter(|database| *database != 0),
@@ -82,8 +83,19 @@ fn config(shared: &Shared) -> Result<Config, StoreError> {
     })
 }
 
+/// fred writes HELLO and its credentials as an inline command, unquoted: a space would end the password and a line end
+/// would begin another command. So what is not plain is quoted here, as Redis reads inline arguments.
+fn inline_argument(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\')) {
+        return text.into();
+    }
+    let escaped: String = text.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+    format!("\"{escaped}\"")
+}
+
 fn limits(shared: &Shared) -> (PerformanceConfig, ConnectionConfig) {
-    let performance = PerformanceConfig { default_command_timeout: shared.command_timeout, ..PerformanceConfig::default() };
+    let performance =
+        PerformanceConfig { default_command_timeout: shared.command_timeout, ..PerformanceConfig::default() };
     let connection = ConnectionConfig {
         connection_timeout: shared.connect_timeout,
         internal_command_timeout: shared.connect_timeout,
@@ -128,7 +140,9 @@ fn server_of(hello: &Frame) -> (String, String) {
 
 fn text(frame: &Frame) -> &str {
     match frame {
-        Frame::BlobString { data, .. } | Frame::SimpleString { data, .. } => std::str::from_utf8(data).unwrap_or_default(),
+        Frame::BlobString { data, .. } | Frame::SimpleString { data, .. } => {
+            std::str::from_utf8(data).unwrap_or_default()
+        }
         _ => "",
     }
 }
@@ -142,6 +156,12 @@ fn is_new_enough(name: &str, version: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_that_are_not_plain_are_quoted() {
+        assert_eq!(inline_argument("s3cret!@#"), "s3cret!@#");
+        assert_eq!(inline_argument("a b\"é"), "\"\\x61\\x20\\x62\\x22\\xc3\\xa9\"");
+    }
 
     #[test]
     fn old_servers_are_told_from_new_ones() {

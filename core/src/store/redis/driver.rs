@@ -3,7 +3,7 @@
 //!
 //! One loop owns all of it: the pending commands, the calls in flight, and the [`Link`]. fred's timers and reconnects
 //! are not relied on: the deadline is ours, and a connection that is lost or silent is replaced by a new client. A
-//! command whose connection is lost before its answer is sent again within its time (I10 allows it).
+//! command whose connection is lost before its answer is sent again within its time (I10 allows it), but for SET.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -23,6 +23,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connect::{Connection, dial};
 use super::errors::from_fred;
+use super::link::{Link, LinkEvent, Up};
 use super::scripts::Request;
 use super::watchdog::{self, Watchdog};
 use super::{Shared, backoff, calls, closed, reply};
@@ -91,38 +92,10 @@ enum Done {
     Heartbeat { link: u64, is_alive: bool },
 }
 
-/// Where the connection is. Commands that find none are held while there is hope of one within their time, and
-/// answered at once while there is not.
-enum Link {
-    /// Nothing has been asked yet, so nothing is open.
-    Idle,
-    /// `error` is why there is none: none known yet, so commands are held.
-    Dialing { attempt: Pin<Box<dyn Future<Output = Result<Connection, StoreError>> + Send>>, error: Option<StoreError> },
-    Up(Box<Up>),
-    Down { until: Pin<Box<Sleep>>, error: StoreError },
-}
-
-struct Up {
-    connection: Connection,
-    number: u64,
-    since: Instant,
-    watchdog: Watchdog,
-    next_ping: Pin<Box<Sleep>>,
-}
-
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Told {
     Connected,
-    Disconnected(String),
-}
-
-/// What happened to the link.
-enum LinkEvent {
-    Connected(Connection),
-    DialFailed(StoreError),
-    Lost(StoreError),
-    PingDue,
-    RetryDue,
+    Disconnected,
 }
 
 /// The task: runs until the store is closed or dropped.
@@ -235,7 +208,8 @@ impl Driver {
             }
             Err(error) => {
                 let error = from_fred(&error);
-                if error.kind == StoreErrorKind::Disconnected && pending.attempts < ATTEMPTS_MAX {
+                let may_repeat = pending.request.may_repeat() && pending.attempts < ATTEMPTS_MAX;
+                if may_repeat && error.kind == StoreErrorKind::Disconnected {
                     self.hold_again(ticket);
                 } else {
                     self.answer(ticket, Err(error));
@@ -318,32 +292,33 @@ impl Driver {
         let next_ping = Box::pin(sleep_until(now + watchdog::INTERVAL));
         let up = Up { connection, number: self.serial, since: now, watchdog: Watchdog::default(), next_ping };
         self.link = Link::Up(Box::new(up));
-        self.tell(Told::Connected);
+        self.tell_connected();
         self.forward_held();
     }
 
-    /// The connection that stood is gone. A steady one is replaced at once and commands wait for it; one that never
-    /// lasted is not.
+    /// The connection that stood is gone. A steady one is replaced at once, and commands wait for the next unless there
+    /// is no hope in it; one that did not last is replaced when the backoff has passed.
     fn lose(&mut self, error: StoreError) {
         let was_steady = matches!(&self.link, Link::Up(up) if up.since.elapsed() >= STEADY);
-        let is_hung = error.kind == StoreErrorKind::Timeout;
-        self.tell(Told::Disconnected(error.message.clone()));
         if was_steady {
             self.failures = 0;
             self.last_fault = None;
-            self.tell_fault(&error);
-            let is_hopeless = is_hung || error.kind == StoreErrorKind::Refused;
-            self.dial(is_hopeless.then_some(error));
-            self.forward_held();
         } else {
             self.failures = self.failures.saturating_add(1);
-            self.go_down(error);
         }
+        if !was_steady && self.last_dial.elapsed() < backoff::delay(self.failures, 0.0) {
+            return self.go_down(error);
+        }
+        self.tell_fault(&error);
+        self.tell_disconnected(&error);
+        let is_hopeful = error.kind == StoreErrorKind::Disconnected;
+        self.dial((!is_hopeful).then_some(error));
+        self.forward_held();
     }
 
     fn go_down(&mut self, error: StoreError) {
         self.tell_fault(&error);
-        self.tell(Told::Disconnected(error.message.clone()));
+        self.tell_disconnected(&error);
         // Counted from the attempt's start: one that took a second to fail has waited already.
         let until = self.last_dial + backoff::delay(self.failures, fastrand::f64());
         self.link = Link::Down { until: Box::pin(sleep_until(until)), error };
@@ -364,19 +339,19 @@ impl Driver {
         }
     }
 
-    /// Tells the inbox what is new; the same loss is told once, however many attempts fail.
-    fn tell(&mut self, news: Told) {
-        let is_new = match (&self.told, &news) {
-            (Some(Told::Connected), Told::Connected) | (Some(Told::Disconnected(_)), Told::Disconnected(_)) => false,
-            _ => true,
-        };
-        if is_new {
-            self.shared.notice(match &news {
-                Told::Connected => Notice::Connected,
-                Told::Disconnected(reason) => Notice::Disconnected(reason.clone()),
-            });
+    fn tell_connected(&mut self) {
+        if self.told != Some(Told::Connected) {
+            self.told = Some(Told::Connected);
+            self.shared.notice(Notice::Connected);
         }
-        self.told = Some(news);
+    }
+
+    /// The same loss is told once, however many attempts fail.
+    fn tell_disconnected(&mut self, error: &StoreError) {
+        if self.told != Some(Told::Disconnected) {
+            self.told = Some(Told::Disconnected);
+            self.shared.notice(Notice::Disconnected(error.message.clone()));
+        }
     }
 
     fn ping(&mut self) {
@@ -415,30 +390,6 @@ impl Driver {
         }
         if let Link::Up(up) = &self.link {
             let _ = tokio::time::timeout(QUIT_PATIENCE, up.connection.client.quit()).await;
-        }
-    }
-}
-
-impl Link {
-    /// The next thing that happens to the link; never, while idle. Nothing is lost when this is dropped halfway.
-    async fn event(&mut self) -> LinkEvent {
-        match self {
-            Self::Idle => std::future::pending().await,
-            Self::Dialing { attempt, .. } => match attempt.await {
-                Ok(connection) => LinkEvent::Connected(connection),
-                Err(error) => LinkEvent::DialFailed(error),
-            },
-            Self::Up(up) => tokio::select! {
-                end = &mut up.connection.task.0 => LinkEvent::Lost(match end {
-                    Ok(Err(error)) => from_fred(&error),
-                    Ok(Ok(())) | Err(_) => StoreError::new(StoreErrorKind::Disconnected, "the connection was closed"),
-                }),
-                () = &mut up.next_ping => LinkEvent::PingDue,
-            },
-            Self::Down { until, .. } => {
-                until.await;
-                LinkEvent::RetryDue
-            }
         }
     }
 }

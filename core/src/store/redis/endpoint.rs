@@ -148,7 +148,9 @@ fn decode(part: &str) -> Result<String, &'static str> {
 /// ```
 pub fn redact(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'-') => {
+        Some((scheme, rest))
+            if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'-') =>
+        {
             (scheme, rest)
         }
         _ => return "***".into(),
@@ -160,8 +162,12 @@ pub fn redact(url: &str) -> String {
     };
     let (place, query) = split(rest, '?');
     let authority = place.split(['/', '#']).next().unwrap_or_default();
-    let is_plain = Url::parse(&format!("redis://{authority}")).is_ok_and(|parsed| parsed.host_str().is_some());
-    if place.contains('#') || !(is_plain || authority.is_empty()) || (authority.is_empty() && scheme != "redis+unix") {
+    let is_plain = if scheme == "redis+unix" {
+        place.starts_with('/')
+    } else {
+        Url::parse(&format!("redis://{authority}")).is_ok_and(|parsed| parsed.host_str().is_some())
+    };
+    if place.contains('#') || !is_plain {
         return format!("{scheme}://***");
     }
     let query = match query {

@@ -52,7 +52,8 @@ mod tests {
     fn the_servers_code_stays_and_our_arguments_do_not() {
         let old = refused("ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, `s3cret`, ");
         assert_eq!(old.message, "ERR unknown command `HELLO`");
-        let readonly = from_fred(&FredError::new(ErrorKind::Unknown, "READONLY You can't write against a read only replica."));
+        let readonly =
+            from_fred(&FredError::new(ErrorKind::Unknown, "READONLY You can't write against a read only replica."));
         assert_eq!(readonly.kind, StoreErrorKind::Refused);
         let gone = from_fred(&FredError::new(ErrorKind::IO, "Connection closed."));
         assert_eq!(gone.kind, StoreErrorKind::Disconnected);

@@ -11,6 +11,7 @@ mod connect;
 mod driver;
 mod endpoint;
 mod errors;
+mod link;
 mod push;
 mod reply;
 mod resp;
@@ -120,11 +121,7 @@ impl RedisStore {
             inbox: OnceLock::new(),
             closed: AtomicBool::new(false),
         };
-        Ok(Arc::new(Self {
-            shared: Arc::new(shared),
-            command_door: PerProcess::new(),
-            push_door: PerProcess::new(),
-        }))
+        Ok(Arc::new(Self { shared: Arc::new(shared), command_door: PerProcess::new(), push_door: PerProcess::new() }))
     }
 
     fn is_closed(&self) -> bool {
@@ -235,12 +232,13 @@ fn check(settings: &RedisSettings) -> Result<(), Error> {
             "client_name={name:?}: Redis takes printable ASCII without spaces; a right example: \"tidegate:billing:cache\""
         )));
     }
-    for (argument, value, example) in [
-        ("command_timeout", settings.command_timeout, "100 ms"),
-        ("connect_timeout", settings.connect_timeout, "1 s"),
-    ] {
+    for (argument, value, example) in
+        [("command_timeout", settings.command_timeout, "100 ms"), ("connect_timeout", settings.connect_timeout, "1 s")]
+    {
         if value.is_zero() {
-            return Err(Error::config(format!("{argument}=0: a time above zero is needed; a right example: {example}")));
+            return Err(Error::config(format!(
+                "{argument}=0: a time above zero is needed; a right example: {example}"
+            )));
         }
     }
     if settings.buffer == 0 {

@@ -167,7 +167,8 @@ impl Push {
     async fn connect(&self) -> Result<Session, StoreError> {
         let limit = self.shared.connect_timeout;
         timeout(limit, self.open()).await.unwrap_or_else(|_| {
-            let message = format!("the push connection to {} took longer than {} ms", self.shared.endpoint, limit.as_millis());
+            let message =
+                format!("the push connection to {} took longer than {} ms", self.shared.endpoint, limit.as_millis());
             Err(StoreError::new(StoreErrorKind::Timeout, message))
         })
     }

@@ -11,11 +11,7 @@ use crate::protocol::lease::Grant;
 /// The answer that `frame` gives to `request`.
 pub(super) fn read(request: &Request, frame: Frame) -> Result<Reply, StoreError> {
     if let Some(error) = error_text(&frame) {
-        return match request {
-            // A value of a wrong type counts as none.
-            Request::Get(_) if error.starts_with("WRONGTYPE") => Ok(Reply { server_us: None, verdict: Verdict::Value(None) }),
-            _ => Err(refused(error)),
-        };
+        return Err(refused(error));
     }
     match request {
         Request::Get(_) => value(frame).map(|bytes| Reply { server_us: None, verdict: Verdict::Value(bytes) }),

@@ -64,6 +64,11 @@ pub(super) enum Request {
 }
 
 impl Request {
+    /// Whether it may be sent again when its answer is lost. A second SET would overwrite what came in between.
+    pub(super) fn may_repeat(&self) -> bool {
+        !matches!(self, Self::Script(ScriptName::Set, _))
+    }
+
     pub(super) fn of(command: &Command) -> Self {
         let (name, key, mut arguments) = match command {
             Command::Get { key } => return Self::Get(text(key.full())),
@@ -75,18 +80,18 @@ impl Request {
             Command::Fill { key, grant, entry } => {
                 let (life, draft) = (entry.life, entry.bytes.clone());
                 let arguments =
-                    vec![text(&grant.generation), text(grant.number), draft, ms(life.fresh_ms), ms(life.kept_ms)];
+                    vec![text(&grant.generation), text(&grant.number), draft, ms(life.fresh_ms), ms(life.kept_ms)];
                 (ScriptName::Fill, key, arguments)
             }
             Command::Renew { key, grant, exclusive_ms, validity_ms } => {
-                let arguments = vec![text(&grant.generation), text(grant.number), ms(*exclusive_ms), ms(*validity_ms)];
+                let arguments = vec![text(&grant.generation), text(&grant.number), ms(*exclusive_ms), ms(*validity_ms)];
                 (ScriptName::Renew, key, arguments)
             }
             Command::Release { key, grant } => {
-                (ScriptName::Release, key, vec![text(&grant.generation), text(grant.number)])
+                (ScriptName::Release, key, vec![text(&grant.generation), text(&grant.number)])
             }
             Command::Pass { key, grant, solo_ms } => {
-                (ScriptName::Pass, key, vec![text(&grant.generation), text(grant.number), ms(*solo_ms)])
+                (ScriptName::Pass, key, vec![text(&grant.generation), text(&grant.number), ms(*solo_ms)])
             }
             Command::Invalidate { key, settle_ms } => (ScriptName::Invalidate, key, vec![ms(*settle_ms)]),
             Command::Expire { key } => (ScriptName::Expire, key, Vec::new()),
@@ -98,22 +103,22 @@ impl Request {
                 (ScriptName::Set, key, vec![text(not_after_ms), draft, ms(life.fresh_ms), ms(life.kept_ms)])
             }
         };
-        arguments.push(text(key.wake()));
+        arguments.push(text(&key.wake()));
         Self::Script(name, with_keys(key, arguments))
     }
 }
 
 fn with_keys(key: &Key, arguments: Vec<Bytes>) -> Vec<Bytes> {
-    let keys = [Bytes::from_static(b"3"), text(key.full()), text(key.lease()), text(key.fields())];
+    let keys = [Bytes::from_static(b"3"), text(key.full()), text(&key.lease()), text(&key.fields())];
     keys.into_iter().chain(arguments).collect()
 }
 
-fn text(value: impl ToString) -> Bytes {
+fn text(value: &(impl ToString + ?Sized)) -> Bytes {
     Bytes::from(value.to_string())
 }
 
 fn ms(value: u64) -> Bytes {
-    text(value.min(MS_MAX))
+    text(&value.min(MS_MAX))
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn three_silent_pings_in_a_row_are_death() {
         let mut dog = Watchdog::default();
-        let mut ping = |dog: &mut Watchdog, hears: bool| {
+        let ping = |dog: &mut Watchdog, hears: bool| {
             dog.pinged();
             if hears {
                 dog.heard();

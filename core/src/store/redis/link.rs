@@ -1,0 +1,69 @@
+//! The driver's link to the server: where it stands, and the next thing that happens to it.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tokio::time::{Instant, Sleep};
+
+use super::connect::Connection;
+use super::errors::from_fred;
+use super::watchdog::Watchdog;
+use crate::ports::{StoreError, StoreErrorKind};
+
+/// Where the connection is. Commands that find none are held while there is hope of one within their time, and
+/// answered at once while there is not.
+pub(super) enum Link {
+    /// Nothing has been asked yet, so nothing is open.
+    Idle,
+    /// `error` is why there is none: none known yet, so commands are held.
+    Dialing {
+        attempt: Pin<Box<dyn Future<Output = Result<Connection, StoreError>> + Send>>,
+        error: Option<StoreError>,
+    },
+    Up(Box<Up>),
+    Down {
+        until: Pin<Box<Sleep>>,
+        error: StoreError,
+    },
+}
+
+pub(super) struct Up {
+    pub(super) connection: Connection,
+    pub(super) number: u64,
+    pub(super) since: Instant,
+    pub(super) watchdog: Watchdog,
+    pub(super) next_ping: Pin<Box<Sleep>>,
+}
+
+/// What happened to the link.
+pub(super) enum LinkEvent {
+    Connected(Connection),
+    DialFailed(StoreError),
+    Lost(StoreError),
+    PingDue,
+    RetryDue,
+}
+
+impl Link {
+    /// The next thing that happens to the link; never, while idle. Nothing is lost when this is dropped halfway.
+    pub(super) async fn event(&mut self) -> LinkEvent {
+        match self {
+            Self::Idle => std::future::pending().await,
+            Self::Dialing { attempt, .. } => match attempt.await {
+                Ok(connection) => LinkEvent::Connected(connection),
+                Err(error) => LinkEvent::DialFailed(error),
+            },
+            Self::Up(up) => tokio::select! {
+                end = &mut up.connection.task.0 => LinkEvent::Lost(match end {
+                    Ok(Err(error)) => from_fred(&error),
+                    Ok(Ok(())) | Err(_) => StoreError::new(StoreErrorKind::Disconnected, "the connection was closed"),
+                }),
+                () = &mut up.next_ping => LinkEvent::PingDue,
+            },
+            Self::Down { until, .. } => {
+                until.await;
+                LinkEvent::RetryDue
+            }
+        }
+    }
+}

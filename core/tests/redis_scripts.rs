@@ -1,0 +1,221 @@
+//! What only a real server can hold: wrong types, entries and leases made by hand, writers under way, full memory,
+//! forgotten scripts, forbidden commands.
+
+mod support;
+
+use support::*;
+use tidegate::ports::{Command, Notice, StoreErrorKind, Verdict};
+use tidegate::protocol::key::Key;
+use tidegate::protocol::lease::Grant;
+
+/// An entry with the times given, as raw bytes.
+fn entry_at(key: &Key, version: u64, created_ms: u64, fresh_until_ms: u64, stale_until_ms: u64) -> Vec<u8> {
+    let mut bytes = draft(key, "\"made by hand\"").bytes.to_vec();
+    for (word, value) in bytes[12..44].chunks_exact_mut(8).zip([version, created_ms, fresh_until_ms, stale_until_ms]) {
+        word.copy_from_slice(&value.to_le_bytes());
+    }
+    bytes
+}
+
+fn put(server: &RedisServer, key: &Key, bytes: &[u8]) {
+    assert_eq!(server.raw(&[b"SET", key.full().as_bytes(), bytes]), "OK");
+}
+
+fn lease_field(server: &RedisServer, key: &Key, field: &str) -> String {
+    server.command(&format!("HGET {} {field}", key.lease()))
+}
+
+#[test]
+fn keys_of_a_wrong_type_are_no_error_and_go_away() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    let key = key("user:profile:1");
+    let spoil = || {
+        server.command("FLUSHALL");
+        server.command(&format!("LPUSH {} x", key.full()));
+        server.command(&format!("SET {} x", key.lease()));
+        server.command(&format!("SET {} x", key.fields()));
+    };
+    let none = Grant { generation: "x".into(), number: 1 };
+    for (command, expected) in [
+        (get(&key), "Value(None)"),
+        (acquire(&key, nonce(1)), "Lease"),
+        (fill(&key, &none, "1"), "Revoked"),
+        (renew(&key, &none, 1), "Lost"),
+        (release(&key, &none), "Lost"),
+        (pass(&key, &none, 1), "Lost"),
+        (invalidate(&key), "Ok"),
+        (expire(&key), "Ok"),
+        (refresh(&key, nonce(1)), "Lease"),
+        (set(&key, "1"), "Stored"),
+    ] {
+        spoil();
+        let told = format!("{command:?}");
+        let verdict = format!("{:?}", caller.ask(command));
+        assert!(verdict.starts_with(expected), "{told}: {verdict}");
+    }
+    spoil();
+    let grant = caller.lease(&key, nonce(1));
+    assert!(matches!(caller.ask(fill(&key, &grant, "1")), Verdict::Stored { .. }));
+    assert!(matches!(caller.ask(acquire(&key, nonce(1))), Verdict::Hit(_)));
+}
+
+#[test]
+fn an_entry_created_more_than_a_second_ahead_is_not_fresh() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    let key = key("user:profile:1");
+    let now_ms = caller.now_us() / 1_000;
+    put(&server, &key, &entry_at(&key, 5, now_ms + 60_000, now_ms + 90_000, now_ms + 90_000));
+    assert!(matches!(caller.ask(acquire(&key, nonce(1))), Verdict::Lease(_, Some(_))));
+    put(&server, &key, &entry_at(&key, 5, now_ms, now_ms + 90_000, now_ms + 90_000));
+    assert!(matches!(caller.ask(acquire(&key, nonce(1))), Verdict::Hit(_)));
+    put(&server, &key, &entry_at(&key, 5, now_ms, now_ms + 90_000, now_ms - 1));
+    assert!(matches!(caller.ask(acquire(&key, nonce(1))), Verdict::Lease(..)), "past its stale-until");
+}
+
+#[test]
+fn a_version_grows_past_the_last_one_but_not_past_one_from_the_future() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    let key = key("user:profile:1");
+    let now_us = caller.now_us();
+    let ahead = now_us + 900_000;
+    put(&server, &key, &entry_at(&key, ahead, 1, 1, 1));
+    assert_eq!(caller.ask(set(&key, "1")), Verdict::Stored { version: ahead + 1 });
+    for far in [now_us + 60_000_000, u64::MAX] {
+        put(&server, &key, &entry_at(&key, far, 1, 1, 1));
+        let Verdict::Stored { version } = caller.ask(set(&key, "1")) else { panic!("not stored") };
+        assert!((now_us..now_us + 10_000_000).contains(&version));
+    }
+}
+
+#[test]
+fn an_exclusive_time_longer_than_any_grant_is_not_believed() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    let key = key("user:profile:1");
+    let grant = caller.lease(&key, nonce(1));
+    let far = caller.now_us() / 1_000 + 3_600_000;
+    server.command(&format!("HSET {} u {far}", key.lease()));
+    assert_eq!(caller.lease(&key, nonce(2)).number, grant.number + 1);
+}
+
+#[test]
+fn beside_a_writer_nothing_is_stored_and_its_mark_stays() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    type End = fn(&Key) -> Command;
+    let ends: [(End, Verdict); 4] = [
+        (invalidate, Verdict::Ok),
+        (expire, Verdict::Ok),
+        (|key| refresh(key, nonce(2)), Verdict::Solo(None)),
+        (|key| set(key, "1"), Verdict::NotStored),
+    ];
+    for (end, expected) in ends {
+        server.command("FLUSHALL");
+        let key = key("user:profile:1");
+        let now_ms = caller.now_us() / 1_000;
+        put(&server, &key, &entry_at(&key, 5, 1, 1, now_ms + 60_000));
+        server.command(&format!("HSET {} f x", key.fields()));
+        server.command(&format!("HSET {} g 0000000000000000.1 n 1 u 0 f 0 h w w 0101010101010101", key.lease()));
+        assert!(matches!(caller.ask(acquire(&key, nonce(1))), Verdict::Solo(Some(_))));
+        assert_eq!(caller.ask(end(&key)), expected, "{:?}", end(&key));
+        assert_eq!(server.command(&format!("EXISTS {} {}", key.full(), key.fields())), "0");
+        assert_eq!(lease_field(&server, &key, "w"), "0101010101010101");
+        assert_eq!(lease_field(&server, &key, "g"), "0000000000000000.1");
+        assert_eq!(lease_field(&server, &key, "c"), "1");
+        assert!(matches!(caller.ask(acquire(&key, nonce(1))), Verdict::Solo(None)));
+    }
+}
+
+#[test]
+fn invalidate_and_set_remove_the_fields_too() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    let key = key("user:profile:1");
+    for end in [invalidate(&key), set(&key, "1")] {
+        server.command(&format!("HSET {} name x", key.fields()));
+        caller.ask(end);
+        assert_eq!(server.command(&format!("EXISTS {}", key.fields())), "0");
+    }
+}
+
+#[test]
+fn forgotten_scripts_are_sent_again() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    let key = key("user:profile:1");
+    for _ in 0..3 {
+        let grant = caller.lease(&key, nonce(1));
+        server.command("SCRIPT FLUSH");
+        assert!(matches!(caller.ask(fill(&key, &grant, "1")), Verdict::Stored { .. }));
+        server.command("SCRIPT FLUSH");
+        assert_eq!(caller.ask(invalidate(&key)), Verdict::Ok);
+    }
+}
+
+#[test]
+fn with_full_memory_only_what_must_grow_is_refused() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    let key = key("user:profile:1");
+    let grant = caller.lease(&key, nonce(1));
+    server.command("CONFIG SET maxmemory-policy noeviction");
+    server.command("CONFIG SET maxmemory 1");
+    for command in [acquire(&support::key("user:profile:2"), nonce(1)), release(&key, &grant)] {
+        let error = caller.try_ask(command).expect_err("refused");
+        assert_eq!(error.kind, StoreErrorKind::Refused);
+        assert!(error.message.starts_with("OOM "), "{}", error.message);
+    }
+    assert!(matches!(caller.ask(fill(&key, &grant, "1")), Verdict::Stored { .. }));
+    assert!(matches!(caller.ask(get(&key)), Verdict::Value(Some(_))));
+    assert!(matches!(caller.ask(acquire(&key, nonce(1))), Verdict::Hit(_)));
+    assert!(matches!(caller.ask(set(&key, "2")), Verdict::Stored { .. }));
+    assert_eq!(caller.ask(expire(&key)), Verdict::Ok);
+    assert_eq!(caller.ask(invalidate(&key)), Verdict::Ok);
+    assert_eq!(caller.ask(Command::Invalidate { key: key.clone(), settle_ms: 60_000 }), Verdict::Ok);
+    assert_eq!(caller.ask(acquire(&key, nonce(1))), Verdict::Solo(None));
+    assert!(matches!(caller.ask(refresh(&key, nonce(1))), Verdict::Lease(..)));
+    server.command("CONFIG SET maxmemory 0");
+    caller.lease(&support::key("user:profile:2"), nonce(1));
+}
+
+#[test]
+fn what_the_user_may_not_do_is_refused_with_the_servers_code() {
+    let server = RedisServer::start();
+    server.command("ACL SETUSER app on >pw ~billing:* ~{billing:* +@all -get resetchannels");
+    let url = server.url().replace("://", "://app:pw@");
+    let settings = tidegate::store::redis::RedisSettings {
+        command_timeout: PATIENCE,
+        ..tidegate::store::redis::RedisSettings::new(url, "tidegate:billing:cache")
+    };
+    let caller = Caller::new(tidegate::store::redis::RedisStore::new(settings).expect("right"));
+    let key = key("user:profile:1");
+    let error = caller.try_ask(get(&key)).expect_err("refused");
+    assert_eq!(error.kind, StoreErrorKind::Refused);
+    assert!(error.message.starts_with("NOPERM "), "{}", error.message);
+    assert_eq!(caller.ask(invalidate(&key)), Verdict::Ok, "the wake channel is forbidden: polling is the net");
+    caller.store.watch(&key);
+    let fault = caller.inbox.wait(PATIENCE, |state| {
+        state
+            .notices
+            .iter()
+            .find_map(|notice| if let Notice::Fault(error) = notice { Some(error.clone()) } else { None })
+    });
+    assert!(fault.expect("told").message.starts_with("NOPERM "));
+}
+
+#[test]
+fn connections_carry_their_managers_name() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    caller.store.watch(&key("user:profile:1"));
+    assert!(caller.saw(&Notice::Watching(key("user:profile:1"))));
+    caller.now_us();
+    let clients = server.command("CLIENT LIST");
+    assert!(
+        clients.contains(" name=tidegate:billing:cache ") && clients.contains(" name=tidegate:billing:cache:push ")
+    );
+    assert_eq!(clients.matches("resp=3").count(), 2);
+}

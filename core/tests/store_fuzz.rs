@@ -1,0 +1,138 @@
+//! The same random commands to memory, the reference, and to Redis: the verdicts must be of the same kind.
+//! `TIDEGATE_FUZZ_SEEDS=300` tries more of them.
+
+mod support;
+
+use bytes::Bytes;
+use support::*;
+use tidegate::ports::{Command, Verdict};
+use tidegate::protocol::envelope::Draft;
+use tidegate::protocol::freshness::Life;
+use tidegate::protocol::key::Key;
+use tidegate::protocol::lease::Grant;
+use tidegate::store::memory::{MemoryHub, MemoryStore};
+
+#[test]
+fn every_random_sequence_gets_the_same_verdicts_on_memory_and_on_redis() {
+    let seeds: u64 = std::env::var("TIDEGATE_FUZZ_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+    let server = RedisServer::start();
+    let redis = Caller::new(server.patient_store());
+    let mut steps_of_kind = std::collections::BTreeMap::new();
+    for seed in 0..seeds {
+        server.command("FLUSHALL");
+        let memory = Caller::new(MemoryStore::new(MemoryHub::new()));
+        let mut fuzz = Fuzz { random: fastrand::Rng::with_seed(seed), grants: Vec::new(), versions: [(0, 0); 2] };
+        for step in 0..300 {
+            let (on_memory, on_redis, at) = fuzz.next();
+            let told = format!("seed {seed}, step {step}: {on_memory:?}");
+            let (left, right) = (memory.ask(on_memory), redis.ask(on_redis));
+            assert_eq!(shape(&left), shape(&right), "{told}: memory {left:?}, redis {right:?}");
+            *steps_of_kind.entry(shape(&left).0).or_insert(0) += 1;
+            fuzz.learn(at, &left, &right);
+        }
+    }
+    println!("{seeds} seeds of 300 steps: {steps_of_kind:?}");
+    assert!(steps_of_kind.len() >= 11, "all verdicts but WAIT's kin were met: {steps_of_kind:?}");
+}
+
+/// Commands that mean the same to both stores, whose clocks and grants differ. Times are nothing or for ever.
+struct Fuzz {
+    random: fastrand::Rng,
+    /// Of memory and of Redis, with the key they belong to.
+    grants: Vec<(usize, Grant, Grant)>,
+    /// The last version stored at each key.
+    versions: [(u64, u64); 2],
+}
+
+impl Fuzz {
+    fn next(&mut self) -> (Command, Command, usize) {
+        let at = self.random.usize(0..2);
+        let key = key(["user:a", "user:b"][at]);
+        let nonce = nonce(self.random.u8(1..4));
+        let ms = [0, 30_000][self.random.usize(0..2)];
+        let entry = self.entry(&key);
+        let both = |command: Command| (command.clone(), command, at);
+        match self.random.u32(0..13) {
+            0..=2 => {
+                let (left, right) = if self.random.bool() { self.versions[at] } else { (0, 0) };
+                let ask =
+                    |seen| Command::Acquire { key: key.clone(), nonce, exclusive_ms: ms, validity_ms: 60_000, seen };
+                (ask(left), ask(right), at)
+            }
+            3 => both(get(&key)),
+            4 => both(Command::Invalidate { key, settle_ms: if self.random.u8(0..4) == 0 { 30_000 } else { 0 } }),
+            5 => both(expire(&key)),
+            6 => both(Command::Refresh { key, nonce, exclusive_ms: ms, validity_ms: 60_000 }),
+            7 => both(Command::Set { key, not_after_ms: [0, 1 << 44][self.random.usize(0..2)], entry }),
+            _ => match self.grant() {
+                None => both(Command::Ping),
+                Some((at, left, right)) => {
+                    let key = support::key(["user:a", "user:b"][at]);
+                    let entry = self.entry(&key);
+                    let kind = self.random.u32(0..6);
+                    let ask = |grant: Grant| match kind {
+                        0..=2 => Command::Fill { key: key.clone(), grant, entry: entry.clone() },
+                        3 => Command::Renew { key: key.clone(), grant, exclusive_ms: ms, validity_ms: 60_000 },
+                        4 => Command::Release { key: key.clone(), grant },
+                        _ => Command::Pass { key: key.clone(), grant, solo_ms: ms },
+                    };
+                    (ask(left), ask(right), at)
+                }
+            },
+        }
+    }
+
+    /// Mostly a late one.
+    fn grant(&mut self) -> Option<(usize, Grant, Grant)> {
+        let back = self.random.usize(0..6).min(self.random.usize(0..6));
+        self.grants.len().checked_sub(1 + back).map(|index| self.grants[index].clone())
+    }
+
+    fn entry(&mut self, key: &Key) -> Draft {
+        let fresh_ms = [0, 60_000][self.random.usize(0..2)];
+        let life = Life { fresh_ms, kept_ms: 90_000 };
+        match self.random.u8(0..12) {
+            0 => Draft { life, ..foreign(key) },
+            1 => Draft { life, bytes: Bytes::from(vec![b'x'; 80]) },
+            _ => Draft { life, ..draft(key, &self.random.u32(..).to_string()) },
+        }
+    }
+
+    fn learn(&mut self, at: usize, left: &Verdict, right: &Verdict) {
+        match (left, right) {
+            (Verdict::Lease(left, _), Verdict::Lease(right, _)) => self.grants.push((at, left.clone(), right.clone())),
+            (Verdict::Stored { version: left }, Verdict::Stored { version: right }) => {
+                self.versions[at] = (*left, *right);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A verdict without what the clock decides: its kind, the grant's number, and the value with its times taken out.
+fn shape(verdict: &Verdict) -> (&'static str, u64, Option<Vec<u8>>) {
+    // Our format only: memory gives LEASE's bytes as they are, the scripts give what they know to be an entry.
+    let ours = |bytes: &Bytes| bytes.starts_with(b"TG\x01").then(|| timeless(bytes));
+    match verdict {
+        Verdict::Value(value) => ("VALUE", 0, value.as_ref().map(timeless)),
+        Verdict::Hit(value) => ("HIT", 0, Some(timeless(value))),
+        Verdict::Lease(grant, value) => ("LEASE", grant.number, value.as_ref().and_then(ours)),
+        Verdict::Wait { value, .. } => ("WAIT", 0, value.as_ref().and_then(ours)),
+        Verdict::Solo(value) => ("SOLO", 0, value.as_ref().and_then(ours)),
+        Verdict::Foreign => ("FOREIGN", 0, None),
+        Verdict::Stored { .. } => ("STORED", 0, None),
+        Verdict::Revoked => ("REVOKED", 0, None),
+        Verdict::Superseded => ("SUPERSEDED", 0, None),
+        Verdict::Ok => ("OK", 0, None),
+        Verdict::Lost => ("LOST", 0, None),
+        Verdict::Late => ("LATE", 0, None),
+        Verdict::NotStored => ("NOT_STORED", 0, None),
+    }
+}
+
+fn timeless(bytes: &Bytes) -> Vec<u8> {
+    let mut copy = bytes.to_vec();
+    let is_expired = copy[28..36] == [0; 8];
+    copy[12..44].fill(u8::from(is_expired));
+    copy
+}
