@@ -1,0 +1,72 @@
+"""tidegate: a cache-aside library that is correct under races, calm under stampedes and invisible when Redis fails.
+
+>>> import asyncio
+>>> from tidegate import CacheManager, key
+>>> cache = CacheManager("memory://", service="billing")
+>>> async def fetch():
+...     return {"name": "Ada"}
+>>> asyncio.run(cache.get(key("user", "profile", 42), fetch, ttl="5m"))
+{'name': 'Ada'}
+
+Blocking programs use `tidegate.sync`, which has the same names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import _lifecycle as _lifecycle
+from ._context import Context
+from ._errors import (
+    ClosedError,
+    ConfigError,
+    EncodeError,
+    HardTimeout,
+    KeyFormatError,
+    QueueFull,
+    StoreUnavailable,
+    TidegateError,
+    ValueTooLarge,
+)
+from ._keys import key
+from ._manager import CacheManager
+from ._tidegate import __version__
+from ._types import Breaker, Duration, Options
+
+if TYPE_CHECKING:
+    from ._entry import Entry
+    from ._events import CacheEvent
+
+__all__ = [
+    "Breaker",
+    "CacheEvent",
+    "CacheManager",
+    "ClosedError",
+    "ConfigError",
+    "Context",
+    "Duration",
+    "EncodeError",
+    "Entry",
+    "HardTimeout",
+    "KeyFormatError",
+    "Options",
+    "QueueFull",
+    "StoreUnavailable",
+    "TidegateError",
+    "ValueTooLarge",
+    "__version__",
+    "key",
+]
+
+
+def __getattr__(name: str) -> object:
+    # Dataclasses: what they import would be half of this package's import time.
+    if name == "CacheEvent":
+        from ._events import CacheEvent
+
+        return CacheEvent
+    if name == "Entry":
+        from ._entry import Entry
+
+        return Entry
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

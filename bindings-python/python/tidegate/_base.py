@@ -1,0 +1,354 @@
+"""What the async and the blocking manager share: options, codec, observers, and what becomes of a fallback's value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from . import _tidegate
+from ._disabled import Disabled, is_disabled
+from ._errors import ConfigError, EncodeError
+from ._logging import log_faults, log_observer
+from ._tidegate import Absent, Cache, Failed, Hit, Lease, Shared
+from ._types import MISSING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Unpack
+
+    from ._codec import Decode, Decoders
+    from ._context import Context
+    from ._entry import Entry
+    from ._events import CacheEvent
+    from ._types import Duration, Options
+
+Observer = Callable[["CacheEvent"], object]
+
+_RIGHT_URL = '"redis://localhost:6379/0"'
+
+# The keys whose fallback this task or thread is running, by manager.
+leading: ContextVar[frozenset[tuple[int, str]]] = ContextVar("tidegate_leading", default=frozenset())
+
+
+class ManagerBase:
+    """Not for use by itself."""
+
+    __slots__ = (
+        "__weakref__",
+        "_begin",
+        "_decoders",
+        "_disabled_blocks",
+        "_encode",
+        "_native",
+        "_observers",
+        "_shown_url",
+    )
+
+    def __init__(self, url: str = "memory://", **options: Unpack[Options]) -> None:
+        from . import _codec
+
+        if not isinstance(url, str):
+            raise ConfigError(f"url={url!r} is not a text; a right example: {_RIGHT_URL}")
+        if "service" not in options and not url.startswith("memory:"):
+            raise ConfigError(
+                'service is missing: it is the first segment of every key; a right example: service="billing"'
+            )
+        self._native = Cache(url, options)
+        self._begin = self._native.begin
+        self._encode = _codec.encode
+        self._decoders: Decoders = _codec.Decoders()
+        self._observers: dict[str, list[Observer]] = {}
+        self._disabled_blocks = 0
+        self._shown_url = _without_password(url)
+
+    def __repr__(self) -> str:
+        name = f"{type(self).__module__.partition('._')[0]}.{type(self).__qualname__}"
+        return f"{name}({self._shown_url!r}, service={self._native.service!r})"
+
+    # --- observers -------------------------------------------------------------------------------------------------
+
+    def on(self, event: str, observer: Observer) -> None:
+        """Call `observer` with each event of this kind: a `CacheEvent`, in batches, never on a caller's path.
+
+        What an observer raises goes to the log `tidegate`. Events are kept only while somebody observes.
+        """
+        _check_event(event)
+        if not callable(observer):
+            raise ConfigError(f'observer={observer!r} is not callable; a right example: cache.on("cache.hit", print)')
+        was_silent = not self._observers
+        self._observers.setdefault(event, []).append(observer)
+        if was_silent:
+            self._listen()
+
+    def off(self, event: str, observer: Observer) -> None:
+        """Stop calling `observer`; does nothing when it was not called."""
+        _check_event(event)
+        observers = self._observers.get(event, [])
+        if observer in observers:
+            observers.remove(observer)
+        if event in self._observers and not observers:
+            del self._observers[event]
+            if not self._observers:
+                self._unlisten()
+
+    def _listen(self) -> None:
+        raise NotImplementedError
+
+    def _unlisten(self) -> None:
+        raise NotImplementedError
+
+    def _deliver(self) -> None:
+        """Hand out what has happened since the last time."""
+        log_faults(self._native.take_faults())
+        events = self._native.take_events()
+        if not events:
+            return
+        from ._events import CacheEvent
+
+        for fields in events:
+            for observer in tuple(self._observers.get(fields[0], ())):
+                try:
+                    observer(CacheEvent(*fields))
+                except Exception:  # noqa: BLE001 - an observer harms nobody
+                    log_observer(observer, fields[0])
+
+    # --- what needs no store ---------------------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, Any]:
+        """The figures since this manager was made: `hits`, `misses`, `hit_rate`, `p99_ms`, `waits`, `breaker`, …
+
+        >>> from tidegate.sync import CacheManager
+        >>> CacheManager().stats()["hits"]
+        0.0
+        """
+        return self._native.stats()
+
+    def disabled(self) -> Disabled:
+        """A block in which every `get` runs its fallback and nothing is stored; seen by this task or thread only.
+
+        >>> from tidegate.sync import CacheManager
+        >>> cache = CacheManager()
+        >>> with cache.disabled():
+        ...     cache.get("user:profile:42", lambda: "fresh")
+        'fresh'
+        >>> cache.exists("user:profile:42")
+        False
+        """
+        return Disabled(self)
+
+    # --- one call's way --------------------------------------------------------------------------------------------
+
+    def _check(
+        self, fallback: object, ttl: Duration | None, unknown: dict[str, Any], known: tuple[str, ...]
+    ) -> int | None:
+        """Refuses what cannot work; gives the ttl in ms, None for the default."""
+        if unknown:
+            raise _tidegate.unknown_option(next(iter(unknown)), known)
+        if not callable(fallback):
+            raise ConfigError(
+                f'fallback={fallback!r} is not callable; a right example: cache.get("user:profile:42", fetch)'
+            )
+        return None if ttl is None else _tidegate.positive_ms("ttl", ttl)
+
+    def _check_get(
+        self, fallback: object, default: object, ttl: Duration | None, unknown: dict[str, Any]
+    ) -> int | None:
+        ttl_ms = self._check(fallback, ttl, unknown, ("default", "ttl", "type"))
+        if default is not MISSING:
+            raise ConfigError(
+                f"default={default!r} and a fallback do not go together: there is always the fallback's value"
+            )
+        return ttl_ms
+
+    def _check_default(self, key: object, default: object, ttl: Duration | None, unknown: dict[str, Any]) -> None:
+        if unknown:
+            raise _tidegate.unknown_option(next(iter(unknown)), ("default", "ttl", "type"))
+        if default is MISSING:
+            raise ConfigError(
+                f"get({key!r}) has neither a fallback nor a default; "
+                'a right example: cache.get("user:profile:42", fetch), or cache.get("user:profile:42", default=None)'
+            )
+        if ttl is not None:
+            raise ConfigError(f"ttl={ttl!r} has no use in a get without a fallback: nothing is stored")
+
+    def _check_many(
+        self, keys: object, fetch_missing: object, ttl: Duration | None, unknown: dict[str, Any]
+    ) -> int | None:
+        if unknown:
+            raise _tidegate.unknown_option(next(iter(unknown)), ("ttl", "type"))
+        if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
+            raise ConfigError(
+                f"keys={keys!r} is no list of keys; a right example: cache.get_many([key_1, key_2], fetch)"
+            )
+        if not callable(fetch_missing):
+            raise ConfigError(
+                f"fetch_missing={fetch_missing!r} is not callable; it takes a list of keys and gives a dict; "
+                "a right example: cache.get_many([key_1, key_2], fetch)"
+            )
+        return None if ttl is None else _tidegate.positive_ms("ttl", ttl)
+
+    def _check_set(self, values: object, ttl: Duration | None, unknown: dict[str, Any]) -> int | None:
+        if unknown:
+            raise _tidegate.unknown_option(next(iter(unknown)), ("ttl",))
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"values={values!r} is no dict; a right example: cache.set_many({{key_1: value_1}})")
+        for key in values:
+            _tidegate.check_key(key)
+        return None if ttl is None else _tidegate.positive_ms("ttl", ttl)
+
+    def _is_disabled(self) -> bool:
+        return is_disabled(self)
+
+    def _leads(self, key: str) -> bool:
+        """Whether this call comes from inside the fallback of the same key."""
+        return (id(self), key) in leading.get()
+
+    def _report_nested(self, key: str) -> None:
+        self._native.report(key, "nested", f"get({key!r}) inside its own fallback: runs it at once, uncached")
+
+    def _fill(
+        self, lease: Lease, key: str, value: Any, decode: Decode, context: Context | None, ttl_ms: int | None
+    ) -> tuple[Any, Any]:
+        """Hands a fallback's value to the engine: the value as a later hit gives it, and the outcome of the fill."""
+        if context is not None:
+            ttl_ms = context._ttl_ms
+            if context._skipped:
+                lease.share((value, None))
+                return value, None
+        try:
+            payload = self._encode(value)
+            same = None if payload is None else decode(payload)
+        except Exception as error:
+            refusal = self._unstorable(key, error)
+            lease.share((value, refusal))
+            if refusal is not None:
+                raise refusal from error
+            return value, None
+        except BaseException:
+            lease.give_back()
+            raise
+        return same, lease.fill(payload, ttl_ms)
+
+    def _same(self, value: Any, decode: Decode) -> Any:
+        """A value as a hit would give it, though it is not stored."""
+        try:
+            payload = self._encode(value)
+            return None if payload is None else decode(payload)
+        except Exception:  # noqa: BLE001 - told where it is stored
+            return value
+
+    def _encode_all(self, values: Mapping[str, Any]) -> list[tuple[str, bytes | None]]:
+        """The payloads of many values; `EncodeError` for the first that cannot be encoded."""
+        from ._codec import Unencodable
+
+        items = []
+        for key, value in values.items():
+            try:
+                items.append((key, self._encode(value)))
+            except Unencodable as error:
+                raise EncodeError(f"the value of {key!r} is not stored: {error}") from error
+        return items
+
+    def _found(self, key: str, outcome: Any, default: Any, decode: Decode) -> Any:
+        """What a read without a fallback gives."""
+        if outcome is None:
+            return None
+        if outcome.__class__ is Absent:
+            return default
+        if outcome.__class__ is Failed:
+            raise_failed(outcome)
+        try:
+            return decode(outcome)
+        except Exception as error:  # noqa: BLE001 - a user's type may raise anything
+            self._undecodable(key, outcome, error)
+            return default
+
+    def _entry(self, key: str, hit: Hit, decode: Decode) -> Entry | None:
+        from ._entry import Entry
+
+        try:
+            if hit.codec != "json":
+                raise TypeError(hit.codec)
+            value = None if hit.payload is None else decode(hit.payload)
+        except Exception as error:  # noqa: BLE001 - a user's type may raise anything
+            self._undecodable(key, hit.payload if hit.codec == "json" else hit, error)
+            return None
+        return Entry(value, hit.version, hit.created_at, hit.fresh_until, hit.stale_until, tuple(hit.tags), hit.source)
+
+    def _unstorable(self, key: str, error: Exception) -> EncodeError | None:
+        """Reports a value that cannot be stored; with `strict` gives what to raise."""
+        from ._codec import Unencodable
+
+        reason = "encode" if isinstance(error, Unencodable) else "schema"
+        message = f"the value of {key!r} is not stored: {error}"
+        self._native.report(key, reason, message)
+        return EncodeError(message) if self._native.strict else None
+
+    def _undecodable(self, key: str, outcome: object, error: Exception) -> None:
+        """Reports an entry that Python cannot read; it counts as a miss."""
+        from ._codec import why_undecodable
+
+        if isinstance(outcome, bytes):
+            self._native.report(key, why_undecodable(error), f"the entry of {key!r} cannot be read: {error}")
+        else:
+            self._native.report(key, "decode", f"the entry of {key!r} is in a codec that Python does not read")
+
+    def _decoder(self, kind: Any) -> Decode:
+        try:
+            return self._decoders[kind]
+        except TypeError:  # not hashable: made anew each time
+            return self._decoders.__missing__(kind)
+
+
+def shared(outcome: Shared) -> Any:
+    """The value of another caller's fallback that could not be stored."""
+    value, refusal = outcome.value
+    if refusal is not None:
+        raise refusal
+    return value
+
+
+def raise_failed(outcome: Failed) -> NoReturn:
+    """Raises another caller's exception unchanged, or tidegate's own."""
+    reason = outcome.reason
+    if isinstance(reason, tuple):
+        error, trace = reason
+        # Its own trace, not that of everybody who raised it before.
+        raise error.with_traceback(trace)
+    raise reason
+
+
+def failure(error: BaseException) -> tuple[BaseException, TracebackType | None]:
+    """A fallback's exception as those who wait are given it."""
+    return error, error.__traceback__
+
+
+def confirmed(outcomes: list[Any]) -> bool:
+    """Whether the store confirmed them all; raises the first that failed."""
+    for outcome in outcomes:
+        if outcome.__class__ is Failed:
+            raise_failed(outcome)
+    return all(outcomes)
+
+
+def entry_or_none(outcome: Any) -> Hit | None:
+    """The entry of a read that requires the store."""
+    if outcome.__class__ is Failed:
+        raise_failed(outcome)
+    return outcome if outcome.__class__ is Hit else None
+
+
+def _check_event(event: str) -> None:
+    if event not in _tidegate.EVENT_TYPES:
+        raise ConfigError(
+            f"event={event!r} is not an event; the events are {', '.join(_tidegate.EVENT_TYPES)}; "
+            'a right example: cache.on("cache.hit", print)'
+        )
+
+
+def _without_password(url: str) -> str:
+    scheme, parted, rest = url.partition("://")
+    place = rest.rpartition("@")[2].partition("?")[0]
+    return f"{scheme}{parted}{place}"

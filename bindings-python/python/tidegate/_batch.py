@@ -1,0 +1,119 @@
+"""The bookkeeping of one `get_many`, for both managers.
+
+Nobody waits while the batch holds a lease that it has not filled: first come the keys that are there or leased, then
+`fetch_missing` runs once for all that are leased, and only when those are filled the batch waits for the keys that
+others are computing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ._base import ManagerBase, failure, raise_failed, shared
+from ._errors import ConfigError
+from ._tidegate import Busy, Failed, Lease, Shared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ._codec import Decode
+
+# A key whose other holder failed is begun again so many times before its error is raised.
+_TRIES = 2
+
+
+class Batch:
+    """What is known of the keys so far."""
+
+    def __init__(self, manager: ManagerBase, keys: Iterable[str], decode: Decode, ttl_ms: int | None) -> None:
+        self.keys = list(dict.fromkeys(keys))
+        self.results: dict[str, Any] = {}
+        self.leases: dict[str, Lease] = {}
+        self.busy: list[str] = []
+        """Others compute these."""
+        self.unreadable: list[str] = []
+        """Their entries cannot be decoded: to be computed anew."""
+        self._manager = manager
+        self._decode = decode
+        self._ttl_ms = ttl_ms
+        self._failed: dict[str, int] = {}
+
+    def take_all(self, keys: list[str], outcomes: list[Any]) -> None:
+        """Sorts the outcomes of many keys; none of their leases is lost when one of them raises."""
+        self.leases.update(
+            (key, outcome) for key, outcome in zip(keys, outcomes, strict=True) if outcome.__class__ is Lease
+        )
+        for key, outcome in zip(keys, outcomes, strict=True):
+            self.take(key, outcome)
+
+    def take(self, key: str, outcome: Any) -> None:
+        """Sorts the outcome of one key."""
+        kind = type(outcome)
+        if outcome is None:
+            self.results[key] = None
+        elif kind is Lease:
+            self.leases[key] = outcome
+        elif kind is Busy:
+            self.busy.append(key)
+        elif kind is Shared:
+            self.results[key] = shared(outcome)
+        elif kind is Failed:
+            if self._is_last_try(key):
+                raise_failed(outcome)
+            self.busy.append(key)
+        else:
+            try:
+                self.results[key] = self._decode(outcome)
+            except Exception as error:
+                self._manager._undecodable(key, outcome, error)
+                if self._is_last_try(key):
+                    raise
+                self.unreadable.append(key)
+
+    def _is_last_try(self, key: str) -> bool:
+        self._failed[key] = self._failed.get(key, 0) + 1
+        return self._failed[key] >= _TRIES
+
+    def uncached(self, found: Any) -> dict[str, Any]:
+        """The results of a `fetch_missing` that was called for all keys, with nothing stored."""
+        found = _mapping(found)
+        return {key: self._manager._same(found.get(key), self._decode) for key in self.keys}
+
+    def fill(self, found: Any) -> list[Any]:
+        """Fills every lease with what `fetch_missing` gave, a key that it left out as null; what to wait for."""
+        found = _mapping(found)
+        outcomes = []
+        while self.leases:
+            key, lease = self.leases.popitem()
+            try:
+                value, outcome = self._manager._fill(lease, key, found.get(key), self._decode, None, self._ttl_ms)
+            finally:
+                lease.give_back()
+            self.results[key] = value
+            outcomes.append(outcome)
+        return outcomes
+
+    def fail(self, error: BaseException) -> None:
+        """`fetch_missing` failed: so have the keys."""
+        for lease in self.leases.values():
+            lease.fail(failure(error))
+        self.leases.clear()
+
+    def give_back(self) -> None:
+        """The caller went away."""
+        for lease in self.leases.values():
+            lease.give_back()
+        self.leases.clear()
+
+    def in_order(self) -> dict[str, Any]:
+        """The results, in the order of the keys."""
+        return {key: self.results[key] for key in self.keys}
+
+
+def _mapping(found: Any) -> Mapping[str, Any]:
+    if isinstance(found, Mapping):
+        return found
+    raise ConfigError(
+        f"fetch_missing gave a {type(found).__qualname__}; it takes a list of keys and gives a dict: {{key: value}}"
+    )

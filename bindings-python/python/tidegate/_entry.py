@@ -1,0 +1,21 @@
+"""What `get_entry` gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A value, and what is known of its entry. Times are milliseconds since the epoch, by the server's clock."""
+
+    value: Any
+    version: int
+    """Grows with every fill of the key."""
+    created_at: int
+    fresh_until: int
+    stale_until: int
+    tags: tuple[str, ...]
+    source: str
+    """`redis` or `memory`."""

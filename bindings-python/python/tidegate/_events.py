@@ -1,0 +1,29 @@
+"""What observers are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CacheEvent:
+    """One event. Fields that do not apply are None."""
+
+    type: str
+    """`cache.hit`, `cache.miss`, `cache.set`, `cache.invalidate`, `cache.wait`, `cache.error`, …"""
+    timestamp: int
+    """Milliseconds since the epoch."""
+    service: str
+    key: str | None = None
+    """The key as the user wrote it."""
+    source: str | None = None
+    """`redis`, `memory` or `flight` (another caller's fallback in this process)."""
+    duration_ms: float | None = None
+    reason: str | None = None
+    """A stable name: why."""
+    message: str | None = None
+    """For people."""
+    version: int | None = None
+    """The entry's version."""
+    state: str | None = None
+    """`confirmed` or `journalled`; `connected` or `disconnected`; `closed`, `open` or `half_open`."""

@@ -1,0 +1,90 @@
+"""Building keys from data: `key(...)`, and templates with named places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import _tidegate
+from ._errors import KeyFormatError
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+RIGHT_TEMPLATE = '"user:profile:{user_id}"'
+
+
+def key(*parts: str | int | bool | UUID) -> str:
+    """Join parts to a key, each escaped so that data never makes a segment of its own; `KeyFormatError` for others.
+
+    >>> key("user", "profile", 42)
+    'user:profile:42'
+    >>> key("file", "a:b/c d")
+    'file:a%3Ab/c%20d'
+    """
+    return _tidegate.build_key(*parts)
+
+
+class Place(NamedTuple):
+    """A named place of a template, with the text before it: `{user.id}` is of `user`, by the path `("id",)`."""
+
+    before: str
+    name: str
+    path: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The place as its template has it, without braces."""
+        return ".".join((self.name, *self.path))
+
+
+class Template(NamedTuple):
+    """A key with named places, taken apart: the places in order, and the text after the last."""
+
+    text: str
+    places: tuple[Place, ...]
+    after: str
+
+
+def parse_template(text: object) -> Template:
+    """Take a template apart; `KeyFormatError` when no value could make a right key of it.
+
+    >>> [place.text for place in parse_template("user:{user.id}:posts:{page}").places]
+    ['user.id', 'page']
+    """
+    if not isinstance(text, str):
+        raise KeyFormatError(f"template={text!r} is not a text; a right example: {RIGHT_TEMPLATE}")
+    pieces = list(_pieces(text))
+    places = tuple(Place(before, *_path(text, name)) for before, name in pieces[:-1] if name is not None)
+    after = pieces[-1][0]
+    # Two places in one segment could meet: "{a}-{b}" of ("1-2", "3") and of ("1", "2-3").
+    if any(":" not in place.before for place in places[1:]):
+        raise _refused(text, "has two places in one segment, so that different values could make the same key")
+    _tidegate.check_key("x".join([place.before for place in places] + [after]))
+    return Template(text, places, after)
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str | None]]:
+    rest = text
+    while True:
+        before, brace, rest = rest.partition("{")
+        if "}" in before:
+            raise _refused(text, "has a } without its {")
+        if not brace:
+            yield before, None
+            return
+        name, brace, rest = rest.partition("}")
+        if not brace:
+            raise _refused(text, "has a { without its }")
+        yield before, name
+
+
+def _path(text: str, name: str) -> tuple[str, tuple[str, ...]]:
+    first, *path = name.split(".")
+    if not all(step.isidentifier() for step in (first, *path)):
+        raise _refused(text, f"has the place {{{name}}}, which is no name of a parameter")
+    return first, tuple(path)
+
+
+def _refused(text: str, fault: str) -> KeyFormatError:
+    return KeyFormatError(f"template {text!r} {fault}; a right example: {RIGHT_TEMPLATE}")

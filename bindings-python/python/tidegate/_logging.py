@@ -1,0 +1,31 @@
+"""The logger of tidegate's own: faults (`cache.error`) and what observers raise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._tidegate import _Event
+
+_AT_KEY, _AT_REASON, _AT_MESSAGE = 3, 6, 7
+
+
+def log_faults(faults: Iterable[_Event]) -> None:
+    """Write `cache.error` events to `logging.getLogger("tidegate")`, as warnings."""
+    faults = list(faults)
+    if not faults:
+        return
+    import logging
+
+    logger = logging.getLogger("tidegate")
+    for fault in faults:
+        key = "" if fault[_AT_KEY] is None else f" [{fault[_AT_KEY]}]"
+        logger.warning("%s%s: %s", fault[_AT_REASON], key, fault[_AT_MESSAGE])
+
+
+def log_observer(observer: Callable[..., Any], event: str) -> None:
+    """Write what an observer has just raised."""
+    import logging
+
+    logging.getLogger("tidegate").exception("the observer %r of %s raised", observer, event)

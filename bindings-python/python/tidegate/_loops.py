@@ -1,0 +1,82 @@
+"""One port for each event loop, shared by all managers that the loop's tasks use.
+
+The engine's threads push outcomes to the port's queue and ring its descriptor; the loop's reader settles the futures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+from ._errors import ConfigError
+from ._tidegate import Port
+
+if TYPE_CHECKING:
+    from ._manager import CacheManager
+
+_ports: dict[asyncio.AbstractEventLoop, Port] = {}
+# Kept so that they are not collected before their loop ends.
+_farewells: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
+managers: weakref.WeakSet[CacheManager] = weakref.WeakSet()
+
+
+def port_of(loop: asyncio.AbstractEventLoop) -> Port:
+    """The port of a running loop, made at its first use."""
+    port = _ports.get(loop)
+    if port is None:
+        for gone in [known for known in _ports if known.is_closed()]:
+            _leave(gone)
+        port = Port.of_loop(loop.create_future, lambda: _deliver(loop))
+        try:
+            loop.add_reader(port.fileno(), port.drain)
+        except NotImplementedError:
+            raise ConfigError(
+                f"{type(loop).__name__} cannot watch a descriptor; use a selector event loop or uvloop"
+            ) from None
+        _ports[loop] = port
+        _farewells[loop] = farewell = _until_the_end(loop)
+        _start(farewell)
+    return port
+
+
+async def _until_the_end(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+    """The loop closes the generators that were started in it when it ends, and so this one leaves the loop."""
+    try:
+        yield
+    finally:
+        _leave(loop)
+
+
+def _start(generator: AsyncGenerator[None, None]) -> None:
+    step: Any = generator.asend(None)
+    with contextlib.suppress(StopIteration):
+        step.send(None)
+
+
+def _leave(loop: asyncio.AbstractEventLoop) -> None:
+    port = _ports.pop(loop, None)
+    _farewells.pop(loop, None)
+    if port is None:
+        return
+    if not loop.is_closed():
+        loop.remove_reader(port.fileno())
+    port.close()
+    for manager in managers:
+        manager._left(loop)
+
+
+def _deliver(loop: asyncio.AbstractEventLoop) -> None:
+    for manager in list(managers):
+        if loop in manager._ports:
+            manager._deliver()
+
+
+def forget_all() -> None:
+    """In a forked child: the loops, and the descriptors that they watch, are the parent's too. Nothing is undone."""
+    _ports.clear()
+    _farewells.clear()
+    for manager in managers:
+        manager._ports.clear()

@@ -1,0 +1,51 @@
+"""One port for each thread that blocks, and the thread that delivers to observers."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from .._tidegate import Port
+
+if TYPE_CHECKING:
+    from ._manager import CacheManager
+
+_local = threading.local()
+managers: weakref.WeakSet[CacheManager] = weakref.WeakSet()
+
+
+def port() -> Port:
+    """The port of this thread, made at its first use."""
+    try:
+        return _local.port  # type: ignore[no-any-return]  # an attribute of a local has no type
+    except AttributeError:
+        _local.port = Port.of_thread(threading.current_thread() is threading.main_thread())
+        return port()
+
+
+def start_courier(manager: CacheManager) -> Port:
+    """A thread that delivers `manager`'s events until its port is closed or the manager is gone."""
+    home = Port.of_thread(False)
+    # The thread keeps no manager alive; one that goes away closes the port, and so ends the thread.
+    reference = weakref.ref(manager)
+    weakref.finalize(manager, home.close)
+    threading.Thread(target=_carry, args=(home, reference), name="tidegate-events", daemon=True).start()
+    return home
+
+
+def _carry(home: Port, reference: weakref.ref[CacheManager]) -> None:
+    while home.wait_events():
+        manager = reference()
+        if manager is None:
+            return
+        manager._deliver()
+        del manager
+
+
+def renew() -> None:
+    """In a forked child: the parent's threads are not here, and its ports are the parent's."""
+    global _local
+    _local = threading.local()
+    for manager in managers:
+        manager._renew()

@@ -1,0 +1,358 @@
+//! Values in both directions: outcomes and events to Python, options, key parts and payloads from it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyDelta, PyDict, PyFloat, PyInt, PyMapping, PyString, PyTuple, PyType};
+use tidegate::config::{self, DurationUnit, OptionValue};
+use tidegate::engine::outcome::Failure;
+use tidegate::engine::{Engine, Event, HostObject, Outcome, Settlement, Source};
+use tidegate::key::{Key, Part};
+use tidegate::protocol::envelope::{Codec, Payload};
+use tidegate::{Error, ErrorKind};
+
+use crate::cache::Lease;
+use crate::error::{self, OrRaise};
+use crate::wake::Port;
+
+/// A read's entry, with what is known of it. Times in ms since the epoch, by the server's clock.
+#[pyclass(frozen, get_all, module = "tidegate._tidegate")]
+pub(crate) struct Hit {
+    /// None for a cached null, and for a codec that Python does not read.
+    payload: Option<Py<PyBytes>>,
+    codec: &'static str,
+    source: &'static str,
+    version: u64,
+    created_at: u64,
+    fresh_until: u64,
+    stale_until: u64,
+    tags: Vec<String>,
+}
+
+/// There is no entry, or none that counts.
+#[pyclass(frozen, module = "tidegate._tidegate")]
+pub(crate) struct Absent;
+
+/// Somebody else computes the key.
+#[pyclass(frozen, module = "tidegate._tidegate")]
+pub(crate) struct Busy;
+
+/// What another caller's fallback gave and could not be stored: the object that its leader handed over.
+#[pyclass(frozen, get_all, module = "tidegate._tidegate")]
+pub(crate) struct Shared {
+    value: Py<PyAny>,
+}
+
+/// No value: the object that a leader handed over, or an exception of tidegate's own.
+#[pyclass(frozen, get_all, module = "tidegate._tidegate")]
+pub(crate) struct Failed {
+    reason: Py<PyAny>,
+}
+
+/// What became of a fill: `stored`, `not_stored` or `unconfirmed`.
+#[pyclass(frozen, get_all, module = "tidegate._tidegate")]
+pub(crate) struct Settled {
+    state: &'static str,
+    version: Option<u64>,
+}
+
+/// How a hit is given: its payload alone, or with all that is known of it.
+#[derive(Clone, Copy)]
+pub(crate) enum Form {
+    Plain,
+    Detailed,
+}
+
+/// An outcome as the object that Python tells apart by its type.
+pub(crate) fn outcome(
+    py: Python<'_>,
+    outcome: Outcome,
+    form: Form,
+    port: &Bound<'_, Port>,
+    engine: &Arc<Engine>,
+) -> PyResult<Py<PyAny>> {
+    Ok(match outcome {
+        Outcome::Hit(hit) => match (form, hit.payload.codec) {
+            (Form::Plain, Codec::Json) => payload_bytes(py, &hit.payload).into_pyobject(py)?.unbind(),
+            (Form::Plain | Form::Detailed, _) => Py::new(py, detailed(py, hit))?.into_any(),
+        },
+        Outcome::Absent => Py::new(py, Absent)?.into_any(),
+        Outcome::Busy => Py::new(py, Busy)?.into_any(),
+        Outcome::Lease(lease) => Lease::take(py, lease, port, engine)?.into_any(),
+        Outcome::Shared(object) => Py::new(py, Shared { value: from_host(py, &object)? })?.into_any(),
+        Outcome::Failed(failure) => {
+            let reason = match failure {
+                Failure::Host(object) => from_host(py, &object)?,
+                Failure::Own(error) => error::to_py(py, &error).into_value(py).into_any(),
+                // The engine names the key before it gives this out.
+                Failure::HardTimeout => {
+                    let error = Error::new(ErrorKind::HardTimeout, "the fallback ran longer than hard_timeout");
+                    error::to_py(py, &error).into_value(py).into_any()
+                }
+            };
+            Py::new(py, Failed { reason })?.into_any()
+        }
+        Outcome::Settled(settlement) => {
+            let (state, version) = match settlement {
+                Settlement::Stored { version } => ("stored", Some(version)),
+                Settlement::NotStored => ("not_stored", None),
+                Settlement::Unconfirmed => ("unconfirmed", None),
+            };
+            Py::new(py, Settled { state, version })?.into_any()
+        }
+        Outcome::Confirmed(confirmed) => PyBool::new(py, confirmed).to_owned().into_any().unbind(),
+    })
+}
+
+fn payload_bytes(py: Python<'_>, payload: &Payload) -> Option<Py<PyBytes>> {
+    payload.bytes.as_ref().map(|bytes| PyBytes::new(py, bytes).unbind())
+}
+
+fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
+    let codec = match hit.payload.codec {
+        Codec::Raw => "raw",
+        Codec::Json => "json",
+        Codec::Msgpack => "msgpack",
+    };
+    let payload = payload_bytes(py, &hit.payload);
+    let source = hit.source.name();
+    match hit.details {
+        Some(details) => Hit {
+            payload,
+            codec,
+            source,
+            version: details.version,
+            created_at: details.created_ms,
+            fresh_until: details.fresh_until_ms,
+            stale_until: details.stale_until_ms,
+            tags: details.tags,
+        },
+        None => {
+            Hit { payload, codec, source, version: 0, created_at: 0, fresh_until: 0, stale_until: 0, tags: Vec::new() }
+        }
+    }
+}
+
+/// An object of Python's, on its way through the engine to other callers.
+pub(crate) fn to_host(object: Py<PyAny>) -> HostObject {
+    Arc::new(object)
+}
+
+fn from_host(py: Python<'_>, object: &HostObject) -> PyResult<Py<PyAny>> {
+    object
+        .downcast_ref::<Py<PyAny>>()
+        .map(|object| object.clone_ref(py))
+        .ok_or_else(|| PyTypeError::new_err("an outcome of another language's caller"))
+}
+
+/// What is stored: JSON, or None for a null.
+pub(crate) fn payload(bytes: Option<&Bound<'_, PyBytes>>) -> Payload {
+    let Some(bytes) = bytes else { return Payload::null() };
+    let mut payload = Payload::json(Bytes::copy_from_slice(bytes.as_bytes()));
+    payload.big_integers = has_big_integers(bytes.as_bytes());
+    payload
+}
+
+/// The largest integer up to which every one is a double: 2^53.
+const SAFE_INTEGER: u64 = 1 << 53;
+/// Fewer digits than its own are always safe.
+const SAFE_DIGITS: usize = 15;
+
+/// Whether JSON text holds an integer beyond 2^53, outside of its strings.
+fn has_big_integers(json: &[u8]) -> bool {
+    let mut at = 0;
+    while at < json.len() {
+        match json[at] {
+            b'"' => {
+                at += 1;
+                while at < json.len() && json[at] != b'"' {
+                    at += if json[at] == b'\\' { 2 } else { 1 };
+                }
+                at += 1;
+            }
+            b'0'..=b'9' => {
+                let digits = json[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let number = &json[at..at + digits];
+                at += digits;
+                let is_float = matches!(json.get(at), Some(b'.' | b'e' | b'E'));
+                while matches!(json.get(at), Some(b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')) {
+                    at += 1;
+                }
+                if digits > SAFE_DIGITS && !is_float {
+                    let text = std::str::from_utf8(number).expect("digits are ASCII");
+                    if text.parse::<u64>().map_or(true, |value| value > SAFE_INTEGER) {
+                        return true;
+                    }
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    false
+}
+
+/// An event as the tuple that `CacheEvent` is made of.
+pub(crate) fn event<'py>(py: Python<'py>, event: &Event, service: &str) -> PyResult<Bound<'py, PyTuple>> {
+    (
+        event.kind.name(),
+        event.timestamp_ms,
+        service,
+        event.key.as_ref().map(Key::relative),
+        event.source.map(Source::name),
+        event.duration_us.map(|us| us as f64 / 1_000.0),
+        event.reason.as_deref(),
+        event.message.as_deref(),
+        event.version,
+        event.state,
+    )
+        .into_pyobject(py)
+}
+
+/// A value as the user wrote it; what is accepted is decided in the core.
+pub(crate) fn option(value: &Bound<'_, PyAny>) -> PyResult<OptionValue> {
+    if value.is_none() {
+        return Ok(OptionValue::Null);
+    }
+    if let Ok(value) = value.cast::<PyBool>() {
+        return Ok(OptionValue::Bool(value.is_true()));
+    }
+    if value.is_instance_of::<PyInt>() {
+        // Beyond 64 bits is beyond every limit: a float says so well enough.
+        return Ok(value.extract().map_or_else(|_| OptionValue::Other("very large int".into()), OptionValue::Int));
+    }
+    if let Ok(value) = value.cast::<PyFloat>() {
+        return Ok(OptionValue::Float(value.extract()?));
+    }
+    if let Ok(value) = value.cast::<PyString>() {
+        return Ok(OptionValue::Text(value.extract()?));
+    }
+    if value.is_instance_of::<PyDelta>() {
+        let seconds: f64 = value.call_method0("total_seconds")?.extract()?;
+        return Ok(OptionValue::Millis(seconds * 1_000.0));
+    }
+    if let Ok(group) = value.cast::<PyMapping>() {
+        let mut options = Vec::new();
+        for item in group.items()? {
+            let (name, value): (String, Bound<'_, PyAny>) = item.extract()?;
+            options.push((name, option(&value)?));
+        }
+        return Ok(OptionValue::Nested(options));
+    }
+    Ok(OptionValue::Other(value.get_type().name()?.to_string()))
+}
+
+pub(crate) fn options(given: &Bound<'_, PyDict>) -> PyResult<Vec<(String, OptionValue)>> {
+    given.iter().map(|(name, value)| Ok((name.extract()?, option(&value)?))).collect()
+}
+
+/// A duration in ms, above zero: seconds, a timedelta, or a text such as "5m".
+#[pyfunction]
+pub(crate) fn positive_ms(py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    config::positive_ms(name, &option(value)?, DurationUnit::Seconds).or_raise(py)
+}
+
+/// A duration in ms, zero allowed.
+#[pyfunction]
+pub(crate) fn duration_ms(py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    config::duration_ms(name, &option(value)?, DurationUnit::Seconds).or_raise(py)
+}
+
+/// The error for an option that does not exist, naming the nearest that does.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "pyo3 makes a list of what Python gives")]
+pub(crate) fn unknown_option(py: Python<'_>, given: &str, known: Vec<String>) -> Py<PyAny> {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    error::to_py(py, &config::unknown_option(given, &known)).into_value(py).into_any()
+}
+
+/// Joins parts to a relative key, each escaped.
+#[pyfunction]
+#[pyo3(signature = (*parts))]
+pub(crate) fn build_key(py: Python<'_>, parts: &Bound<'_, PyTuple>) -> PyResult<String> {
+    let owned: Vec<OwnedPart> =
+        parts.iter().enumerate().map(|(at, part)| part_of(&part, at)).collect::<PyResult<_>>()?;
+    let parts: Vec<Part<'_>> = owned.iter().map(OwnedPart::as_part).collect();
+    tidegate::key::build(&parts).or_raise(py)
+}
+
+/// One part, escaped, for a named place of a template.
+#[pyfunction]
+pub(crate) fn key_part(py: Python<'_>, place: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
+    const HEAD: &str = "k:";
+    let part = part_of(value, 0).and_then(|part| tidegate::key::build(&[Part::Text("k"), part.as_part()]).or_raise(py));
+    match part {
+        Ok(key) => Ok(key[HEAD.len()..].to_owned()),
+        Err(_) => {
+            let given = value.repr()?;
+            Err(refused_part(py, &format!("the place {{{place}}} of the key's template got {given}")))
+        }
+    }
+}
+
+/// Checks a raw relative key.
+#[pyfunction]
+pub(crate) fn check_key(py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
+    tidegate::key::check(key_text(key)?).or_raise(py)
+}
+
+/// A key as text; what is no text is refused as a key, not as an argument.
+pub(crate) fn key_text<'a>(key: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    if let Ok(text) = key.cast::<PyString>() {
+        return text.to_str();
+    }
+    let message = format!(
+        "key={} is a {}, not a text; a right example: \"user:profile:42\"",
+        key.repr()?,
+        key.get_type().name()?
+    );
+    Err(error::to_py(key.py(), &Error::new(ErrorKind::KeyFormatError, message)))
+}
+
+enum OwnedPart {
+    Text(String),
+    Integer(String),
+    Bool(bool),
+    Uuid(String),
+}
+
+impl OwnedPart {
+    fn as_part(&self) -> Part<'_> {
+        match self {
+            Self::Text(text) => Part::Text(text),
+            Self::Integer(digits) => Part::Integer(digits),
+            Self::Bool(value) => Part::Bool(*value),
+            Self::Uuid(text) => Part::Uuid(text),
+        }
+    }
+}
+
+fn part_of(value: &Bound<'_, PyAny>, at: usize) -> PyResult<OwnedPart> {
+    static UUID: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let py = value.py();
+    if let Ok(text) = value.cast::<PyString>() {
+        return Ok(OwnedPart::Text(text.to_str()?.to_owned()));
+    }
+    if let Ok(value) = value.cast::<PyBool>() {
+        return Ok(OwnedPart::Bool(value.is_true()));
+    }
+    if value.is_instance_of::<PyInt>() {
+        // Not str(): an IntEnum's depends on the Python version.
+        let digits = py.get_type::<PyInt>().call_method1("__repr__", (value,))?;
+        return Ok(OwnedPart::Integer(digits.extract()?));
+    }
+    if value.is_instance(UUID.import(py, "uuid", "UUID")?)? {
+        return Ok(OwnedPart::Uuid(value.str()?.extract()?));
+    }
+    Err(refused_part(py, &format!("part {} of the key is {}", at + 1, value.repr()?)))
+}
+
+fn refused_part(py: Python<'_>, what: &str) -> PyErr {
+    let message = format!(
+        "{what}; a key takes texts that are not empty, integers, booleans and UUIDs, which every language writes alike; \
+         a right example: key(\"user\", \"profile\", 42)"
+    );
+    error::to_py(py, &Error::new(ErrorKind::KeyFormatError, message))
+}

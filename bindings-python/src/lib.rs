@@ -1,0 +1,45 @@
+//! `tidegate._tidegate`: takes a call, hands it to the engine, gives the outcome back. Nothing here knows what a cache
+//! is; the package's Python code runs the fallback and the codec.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `cache` | the engine's verbs as methods, and the lease |
+//! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
+//! | `convert` | values, in both directions |
+//! | `error` | the engine's errors as Python's exceptions |
+
+mod cache;
+mod convert;
+mod error;
+mod wake;
+
+// An abi3 module can only be loaded by an interpreter with a GIL, and `Port` counts on it: one thread at a time.
+/// The native half of tidegate.
+#[pyo3::pymodule(gil_used = true)]
+mod _tidegate {
+    use pyo3::prelude::*;
+    use pyo3::types::PyDict;
+    use tidegate::ErrorKind;
+    use tidegate::engine::observe::EventKind;
+
+    #[pymodule_export]
+    use crate::cache::{Cache, Lease};
+    #[pymodule_export]
+    use crate::convert::{
+        Absent, Busy, Failed, Hit, Settled, Shared, build_key, check_key, duration_ms, key_part, positive_ms,
+        unknown_option,
+    };
+    #[pymodule_export]
+    use crate::wake::{Port, after_fork, prepare_exit};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let codes = PyDict::new(module.py());
+        for kind in ErrorKind::ALL {
+            codes.set_item(kind.name(), kind.code())?;
+        }
+        module.add("ERROR_CODES", codes)?;
+        module.add("EVENT_TYPES", EventKind::ALL.map(EventKind::name))?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

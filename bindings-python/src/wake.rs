@@ -1,0 +1,512 @@
+//! How an outcome reaches its caller: through a [`Port`], of which every event loop and every thread that blocks has
+//! one. The engine's threads only push and ring; they never take the GIL.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use pyo3::exceptions::{PyRuntimeError, PySystemExit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use rustc_hash::FxHashMap;
+use tidegate::engine::ticket::{Completion, Queue, Ticket};
+use tidegate::engine::{Begun, Engine, Outcome};
+use tidegate::ports::Wake;
+
+use crate::cache::Lease;
+use crate::convert::{self, Form};
+
+/// The main thread, when parked, looks for signals this often, so that Ctrl-C works.
+const SLICE: Duration = Duration::from_millis(50);
+/// No other thread is given signals: it sleeps until it is rung, by an outcome or by the interpreter's end. A thousand
+/// threads that look every 50 ms would fight for the GIL.
+const NO_SLICE: Duration = Duration::from_secs(3_600);
+/// The exit waits at most this long for parked threads to leave native code.
+const EXIT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where a caller stands until its outcome comes.
+struct Place {
+    engine: Arc<Engine>,
+    form: Form,
+    /// What a cancelled caller gives back; none for the place of a lease, which its own drop gives back.
+    ticket: Option<Arc<Ticket>>,
+    /// The future of a loop's caller.
+    future: Option<Py<PyAny>>,
+    /// An outcome that came before there was a future, or for a parked thread.
+    early: Option<Outcome>,
+}
+
+enum Bell {
+    Loop { doorbell: Arc<Doorbell>, create_future: Py<PyAny>, on_events: Py<PyAny> },
+    Thread { gong: Arc<Gong>, slice: Duration },
+}
+
+/// The place where one event loop or one thread meets its outcomes.
+#[pyclass(frozen, module = "tidegate._tidegate")]
+pub(crate) struct Port {
+    queue: Arc<Queue>,
+    bell: Bell,
+    next_id: AtomicU64,
+    /// Never held while Python code may run: a finalizer may give a lease back.
+    places: Mutex<FxHashMap<u64, Place>>,
+}
+
+impl Port {
+    pub(crate) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn places(&self) -> MutexGuard<'_, FxHashMap<u64, Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The outcome of a call; a loop's caller who must wait gets `(future, id)` instead, a thread is parked.
+    pub(crate) fn finish(slf: &Bound<'_, Self>, engine: &Arc<Engine>, begun: Begun, form: Form) -> PyResult<Py<PyAny>> {
+        match (begun, &slf.get().bell) {
+            (Begun::Ready(outcome), _) => convert::outcome(slf.py(), outcome, form, slf, engine),
+            (Begun::Waiting(ticket), Bell::Loop { .. }) => Self::stand(slf, engine, ticket, form),
+            (Begun::Waiting(ticket), Bell::Thread { .. }) => {
+                let id = ticket.id;
+                slf.get().open_place(engine, Some(ticket), form, id);
+                Self::park(slf, id)
+            }
+        }
+    }
+
+    /// As [`Port::finish`], but a thread gets `(None, id)` and is parked by `wait_any` later.
+    pub(crate) fn finish_later(
+        slf: &Bound<'_, Self>,
+        engine: &Arc<Engine>,
+        begun: Begun,
+        form: Form,
+    ) -> PyResult<Py<PyAny>> {
+        match (begun, &slf.get().bell) {
+            (Begun::Waiting(ticket), Bell::Thread { .. }) => {
+                let id = ticket.id;
+                slf.get().open_place(engine, Some(ticket), form, id);
+                Ok((slf.py().None(), id).into_pyobject(slf.py())?.into_any().unbind())
+            }
+            (begun, _) => Self::finish(slf, engine, begun, form),
+        }
+    }
+
+    /// A loop's caller: its future, made now that there is a need for one.
+    fn stand(slf: &Bound<'_, Self>, engine: &Arc<Engine>, ticket: Arc<Ticket>, form: Form) -> PyResult<Py<PyAny>> {
+        let id = ticket.id;
+        slf.get().open_place(engine, Some(ticket), form, id);
+        let future = Self::future_of(slf, id)?;
+        Ok((future, id).into_pyobject(slf.py())?.into_any().unbind())
+    }
+
+    pub(crate) fn open_place(&self, engine: &Arc<Engine>, ticket: Option<Arc<Ticket>>, form: Form, id: u64) {
+        let place = Place { engine: Arc::clone(engine), form, ticket, future: None, early: None };
+        let before = self.places().insert(id, place);
+        drop(before);
+    }
+
+    /// Forgets a place; an outcome that waits there is dropped, and with it a lease gives itself back.
+    pub(crate) fn leave_place(&self, id: u64) {
+        let place = self.places().remove(&id);
+        drop(place);
+    }
+
+    /// The future that the place `id` is answered by.
+    pub(crate) fn future_of(slf: &Bound<'_, Self>, id: u64) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let Bell::Loop { create_future, .. } = &slf.get().bell else {
+            return Err(PyRuntimeError::new_err("a thread's port has no futures"));
+        };
+        let future = create_future.call0(py)?;
+        let early = {
+            let mut places = slf.get().places();
+            let Some(place) = places.get_mut(&id) else { return Ok(future) };
+            match place.early.take() {
+                None => {
+                    place.future = Some(future.clone_ref(py));
+                    None
+                }
+                Some(outcome) => places.remove(&id).map(|place| (place, outcome)),
+            }
+        };
+        if let Some((place, outcome)) = early {
+            Self::answer(slf, &place, &future, outcome)?;
+        }
+        Ok(future)
+    }
+
+    /// Takes what is ready, and sorts it to its places.
+    fn sort(&self, ready: &mut Vec<Completion>) -> Vec<(Place, Py<PyAny>, Outcome)> {
+        self.queue.drain(ready);
+        let mut answers = Vec::with_capacity(ready.len());
+        let mut late = Vec::new();
+        {
+            let mut places = self.places();
+            for Completion { id, outcome } in ready.drain(..) {
+                match places.get_mut(&id) {
+                    Some(place) if place.future.is_none() => late.extend(place.early.replace(outcome)),
+                    Some(_) => {
+                        let mut place = places.remove(&id).expect("looked up a line above");
+                        let future = place.future.take().expect("the guard above");
+                        answers.push((place, future, outcome));
+                    }
+                    None => late.push(outcome),
+                }
+            }
+        }
+        // For callers who have gone: dropped outside the lock, since a lease steps its flight.
+        drop(late);
+        answers
+    }
+
+    fn answer(slf: &Bound<'_, Self>, place: &Place, future: &Py<PyAny>, outcome: Outcome) -> PyResult<()> {
+        let py = slf.py();
+        let value = convert::outcome(py, outcome, place.form, slf, &place.engine)?;
+        let set = future.call_method1(py, intern!(py, "set_result"), (value,));
+        match set {
+            Ok(_) => Ok(()),
+            // Its caller was cancelled. What it would have got is dropped: a lease gives itself back.
+            Err(_) if future.call_method0(py, intern!(py, "done"))?.is_truthy(py)? => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn take_early(&self, id: u64) -> Option<(Place, Outcome)> {
+        let mut places = self.places();
+        let outcome = places.get_mut(&id)?.early.take()?;
+        let place = places.remove(&id)?;
+        Some((place, outcome))
+    }
+
+    /// Waits with the GIL released.
+    fn park(slf: &Bound<'_, Self>, id: u64) -> PyResult<Py<PyAny>> {
+        let outcomes = Self::park_any(slf, &[id])?;
+        match outcomes.into_iter().next() {
+            Some((_, outcome)) => Ok(outcome),
+            None => Err(PyRuntimeError::new_err("a place was left while its caller waited")),
+        }
+    }
+
+    /// Returns when at least one of `ids` is answered. Interrupted, it leaves all of them.
+    fn park_any(slf: &Bound<'_, Self>, ids: &[u64]) -> PyResult<Vec<(u64, Py<PyAny>)>> {
+        let py = slf.py();
+        let port = slf.get();
+        let Bell::Thread { gong, slice } = &port.bell else {
+            return Err(PyRuntimeError::new_err("an event loop is never parked"));
+        };
+        let mut ready = Vec::new();
+        loop {
+            port.sort(&mut ready);
+            let answered: Vec<_> = ids.iter().filter_map(|id| Some((*id, port.take_early(*id)?))).collect();
+            if !answered.is_empty() {
+                return answered
+                    .into_iter()
+                    .map(|(id, (place, outcome))| {
+                        Ok((id, convert::outcome(py, outcome, place.form, slf, &place.engine)?))
+                    })
+                    .collect();
+            }
+            let interrupted = match py.check_signals() {
+                Ok(()) if must_leave() => Some(PySystemExit::new_err("the interpreter ends")),
+                Ok(()) => None,
+                Err(error) => Some(error),
+            };
+            if let Some(error) = interrupted {
+                for id in ids {
+                    port.cancel_place(*id);
+                }
+                return Err(error);
+            }
+            py.detach(|| gong.wait(*slice));
+        }
+    }
+
+    fn cancel_place(&self, id: u64) -> bool {
+        let place = self.places().remove(&id);
+        match place {
+            Some(Place { engine, ticket: Some(ticket), .. }) => {
+                engine.cancel(&ticket);
+                true
+            }
+            Some(_) => true,
+            None => false,
+        }
+    }
+}
+
+#[pymethods]
+#[expect(clippy::needless_pass_by_value, reason = "pyo3 makes a list of what Python gives")]
+impl Port {
+    /// The port of an event loop: `loop.add_reader(port.fileno(), port.drain)`.
+    #[staticmethod]
+    fn of_loop(create_future: Py<PyAny>, on_events: Py<PyAny>) -> PyResult<Self> {
+        let doorbell = Arc::new(Doorbell::new()?);
+        let queue = Queue::new(Box::new(Arc::clone(&doorbell)));
+        Ok(Self::new(queue, Bell::Loop { doorbell, create_future, on_events }))
+    }
+
+    /// The port of a thread that blocks; `is_main` for the one that is given signals.
+    #[staticmethod]
+    fn of_thread(is_main: bool) -> Self {
+        let gong = Gong::new();
+        let queue = Queue::new(Box::new(Arc::clone(&gong)));
+        Self::new(queue, Bell::Thread { gong, slice: if is_main { SLICE } else { NO_SLICE } })
+    }
+
+    /// The descriptor that becomes readable when outcomes wait; -1 for a thread's port.
+    fn fileno(&self) -> i32 {
+        match &self.bell {
+            Bell::Loop { doorbell, .. } => doorbell.fileno(),
+            Bell::Thread { .. } => -1,
+        }
+    }
+
+    /// Settles every future whose outcome is ready: the loop's reader.
+    fn drain(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let port = slf.get();
+        let Bell::Loop { doorbell, on_events, .. } = &port.bell else { return Ok(()) };
+        // Cleared before the queue is emptied: what is pushed meanwhile rings again.
+        doorbell.clear();
+        let mut ready = Vec::new();
+        let mut broken = None;
+        for (place, future, outcome) in port.sort(&mut ready) {
+            if let Err(error) = Self::answer(slf, &place, &future, outcome) {
+                broken = Some(error);
+            }
+        }
+        if port.queue.take_events_flag() {
+            on_events.call0(py)?;
+        }
+        broken.map_or(Ok(()), Err)
+    }
+
+    /// The caller of `(future, id)` went away; a lease that it has been given already is given back.
+    fn cancel(&self, py: Python<'_>, future: &Bound<'_, PyAny>, id: u64) -> PyResult<()> {
+        let had_place = self.cancel_place(id);
+        if had_place || future.is_none() || !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+            return Ok(());
+        }
+        if future.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+            return Ok(());
+        }
+        if let Ok(lease) = future.call_method0(intern!(py, "result"))?.cast::<Lease>() {
+            lease.get().give_back();
+        }
+        Ok(())
+    }
+
+    /// The caller of a place of `wait_any` went away.
+    fn leave(&self, id: u64) {
+        self.cancel_place(id);
+    }
+
+    /// Parks the thread until at least one of `ids` is answered: `[(id, outcome), …]`.
+    fn wait_any<'py>(slf: &Bound<'py, Self>, ids: Vec<u64>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let answered = Self::park_any(slf, &ids)?;
+        answered.into_iter().map(|pair| pair.into_pyobject(slf.py())).collect()
+    }
+
+    /// Parks the thread until events wait: True. False when the interpreter ends or the port was closed.
+    fn wait_events(&self, py: Python<'_>) -> bool {
+        let Bell::Thread { gong, .. } = &self.bell else { return false };
+        loop {
+            if self.queue.take_events_flag() {
+                return true;
+            }
+            if must_leave() || self.queue.is_closed() {
+                return false;
+            }
+            // Rung at the end and at a close too: no need to look in between.
+            py.detach(|| gong.wait(NO_SLICE));
+        }
+    }
+
+    /// The loop or thread is gone: what comes late is dropped.
+    fn close(&self) {
+        self.queue.close();
+        let places = std::mem::take(&mut *self.places());
+        drop(places);
+        if let Bell::Thread { gong, .. } = &self.bell {
+            gong.wake();
+        }
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+}
+
+impl Port {
+    fn new(queue: Arc<Queue>, bell: Bell) -> Self {
+        Self { queue, bell, next_id: AtomicU64::new(1), places: Mutex::default() }
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// A descriptor that an event loop watches. It lives as long as anybody may ring it, so its number is never another
+/// file's while an engine still holds it.
+#[cfg(target_os = "linux")]
+struct Doorbell {
+    event: std::fs::File,
+}
+
+#[cfg(target_os = "linux")]
+impl Doorbell {
+    fn new() -> std::io::Result<Self> {
+        use std::os::fd::{FromRawFd, OwnedFd};
+        // SAFETY: takes no pointer.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor was made a line above and belongs to nobody else.
+        let event = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { event: event.into() })
+    }
+
+    fn fileno(&self) -> i32 {
+        std::os::fd::AsRawFd::as_raw_fd(&self.event)
+    }
+
+    fn clear(&self) {
+        let mut count = [0; 8];
+        // Nothing to read means that it was cleared before.
+        let _ = std::io::Read::read(&mut &self.event, &mut count);
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Wake for Doorbell {
+    fn wake(&self) {
+        // Full (WouldBlock) means that it rings already.
+        while let Err(error) = std::io::Write::write(&mut &self.event, &1_u64.to_ne_bytes()) {
+            if error.kind() != std::io::ErrorKind::Interrupted {
+                break;
+            }
+        }
+    }
+}
+
+/// As above, where there is no eventfd: a pair of sockets.
+#[cfg(not(target_os = "linux"))]
+struct Doorbell {
+    ours: std::os::unix::net::UnixStream,
+    theirs: std::os::unix::net::UnixStream,
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Doorbell {
+    fn new() -> std::io::Result<Self> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        theirs.set_nonblocking(true)?;
+        Ok(Self { ours, theirs })
+    }
+
+    fn fileno(&self) -> i32 {
+        std::os::fd::AsRawFd::as_raw_fd(&self.ours)
+    }
+
+    fn clear(&self) {
+        let mut rings = [0; 64];
+        while matches!(std::io::Read::read(&mut &self.ours, &mut rings), Ok(count) if count == rings.len()) {}
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Wake for Doorbell {
+    fn wake(&self) {
+        // Full (WouldBlock) means that it rings already.
+        while let Err(error) = std::io::Write::write(&mut &self.theirs, &[1]) {
+            if error.kind() != std::io::ErrorKind::Interrupted {
+                break;
+            }
+        }
+    }
+}
+
+/// What a parked thread sleeps on.
+struct Gong {
+    rang: Mutex<bool>,
+    rings: Condvar,
+}
+
+/// Every gong, so that the end of the interpreter can wake all who sleep.
+static GONGS: Mutex<Vec<Weak<Gong>>> = Mutex::new(Vec::new());
+/// Threads that sleep in [`Gong::wait`].
+static ASLEEP: AtomicUsize = AtomicUsize::new(0);
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+/// The thread that ends the interpreter may go on waiting.
+static ENDING_THREAD: Mutex<Option<ThreadId>> = Mutex::new(None);
+
+impl Gong {
+    fn new() -> Arc<Self> {
+        let gong = Arc::new(Self { rang: Mutex::new(false), rings: Condvar::new() });
+        let mut gongs = GONGS.lock().unwrap_or_else(PoisonError::into_inner);
+        gongs.retain(|gong| gong.strong_count() > 0);
+        gongs.push(Arc::downgrade(&gong));
+        gong
+    }
+
+    fn wait(&self, longest: Duration) {
+        ASLEEP.fetch_add(1, Ordering::SeqCst);
+        let rang = self.rang.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut rang, _) =
+            self.rings.wait_timeout_while(rang, longest, |rang| !*rang).unwrap_or_else(PoisonError::into_inner);
+        *rang = false;
+        drop(rang);
+        ASLEEP.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Wake for Gong {
+    fn wake(&self) {
+        *self.rang.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.rings.notify_one();
+    }
+}
+
+/// The interpreter ends and this thread is not the one that ends it: back to Python, which knows how to stop it. A
+/// thread that came back from native code later would be killed on the way, through frames that cannot unwind.
+fn must_leave() -> bool {
+    IS_ENDING.load(Ordering::SeqCst)
+        && *ENDING_THREAD.lock().unwrap_or_else(PoisonError::into_inner) != Some(std::thread::current().id())
+}
+
+/// At the end of the interpreter: wakes every parked thread and waits, for a moment, until none sleeps here.
+#[pyfunction]
+pub(crate) fn prepare_exit(py: Python<'_>) {
+    *ENDING_THREAD.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current().id());
+    IS_ENDING.store(true, Ordering::SeqCst);
+    let gongs: Vec<_> = GONGS.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
+    py.detach(|| {
+        let pause = Duration::from_millis(1);
+        let mut left = EXIT_PATIENCE;
+        while ASLEEP.load(Ordering::SeqCst) > 0 && !left.is_zero() {
+            for gong in &gongs {
+                gong.wake();
+            }
+            std::thread::sleep(pause);
+            left = left.saturating_sub(pause);
+        }
+    });
+}
+
+/// In a forked child: the threads that slept, rang and waited are the parent's.
+#[pyfunction]
+pub(crate) fn after_fork() {
+    ASLEEP.store(0, Ordering::SeqCst);
+    tidegate::after_fork();
+}

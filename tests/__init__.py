@@ -1,0 +1,1 @@
+"""What no single language owns: shared test servers, the naive manager, the races."""

@@ -1,0 +1,54 @@
+"""The race and the stampede in a short form; the scripts beside this file run them at length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.race import race, stampede
+from tests.support.redis_server import RedisServer
+
+SHORT_RACE = race.Settings(seconds=3.0)
+SHORT_STAMPEDE = stampede.Settings(rounds=1)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with RedisServer() as running:
+        yield running
+
+
+def test_the_oracle_condemns_only_reads_that_began_after_the_invalidation_returned() -> None:
+    invalidations = [race.Invalidation("k", 100, 2), race.Invalidation("k", 200, 4), race.Invalidation("k", 300, 3)]
+    old_but_begun_before = [race.Read("k", 99, 1), race.Read("k", 100, 1), race.Read("k", 150, 2)]
+    fresh = [race.Read("k", 201, 4), race.Read("k", 400, 5), race.Read("other", 400, 1)]
+    stale = [race.Read("k", 101, 1), race.Read("k", 201, 3), race.Read("k", 400, 3)]
+
+    assert race.count_stale(old_but_begun_before + fresh, invalidations) == 0
+    assert race.count_stale(old_but_begun_before + fresh + stale, invalidations) == 3
+
+
+def test_an_invalidation_that_races_a_fill_fools_the_naive_manager_and_never_tidegate(
+    server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    naive = race.run("naive", server, SHORT_RACE)
+    tidegate = race.run("tidegate", server, SHORT_RACE)
+    with capsys.disabled():
+        print(f"\n{naive}\n{tidegate}")
+
+    assert naive.stale > 0, "the race did not bite: it proves nothing about tidegate"
+    assert tidegate.stale == 0
+    assert tidegate.fallbacks < tidegate.reads / 2, "hardly anything came from the cache"
+    assert tidegate.unconfirmed < tidegate.invalidations / 2, "hardly any invalidation was confirmed"
+
+
+def test_a_stampede_of_1200_callers_in_6_processes_runs_the_fallback_once(
+    server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    naive = stampede.run("naive", server, SHORT_STAMPEDE)
+    tidegate = stampede.run("tidegate", server, SHORT_STAMPEDE)
+    with capsys.disabled():
+        print(f"\n{naive}\n{tidegate}")
+
+    assert tidegate.fallbacks == [1]
