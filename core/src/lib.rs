@@ -16,6 +16,10 @@
 //! | [`error`] | every error, its code and message |
 //! | [`key`] | building and checking keys |
 
+/// Why it is built this way.
+#[doc = include_str!("../DESIGN.md")]
+pub mod design {}
+
 pub mod client;
 pub mod clock;
 pub mod config;

@@ -178,16 +178,14 @@ async def test_a_fill_after_an_invalidation_is_refused(cache: CacheManager) -> N
     assert await cache.get("user:profile:1", lambda: "new") == "new"
 
 
-async def test_an_unstorable_value_is_shared_as_it_is(cache: CacheManager) -> None:
+async def test_an_unstorable_value_is_given_to_all_as_it_is(cache: CacheManager) -> None:
     value = object()
     fetch = Counter(value, held=True)
-    leader = await _lead(cache, fetch)
-    follower = asyncio.create_task(cache.get("user:profile:1", fetch))
-    await _settle()
+    calls = [asyncio.create_task(cache.get("user:profile:1", fetch)) for _ in range(20)]
+    await fetch.entered.wait()
     fetch.go.set()
-    assert await leader is value
-    assert await follower is value
-    assert fetch.runs == 1
+    assert all(seen is value for seen in await asyncio.gather(*calls))
+    assert not await cache.exists("user:profile:1")
 
 
 async def test_the_fallback_sees_its_callers_context(cache: CacheManager) -> None:

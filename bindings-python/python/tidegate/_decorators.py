@@ -239,10 +239,10 @@ class _Plan:
 
 
 class _Method:
-    """A cached function in a class: `obj.get_user(42)`, `obj.get_user.refresh(42)`."""
+    """A cached function in a class."""
 
     def __init__(self, function: Any) -> None:
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self._function = function
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -255,11 +255,13 @@ class _Method:
         return getattr(self._function, name)
 
 
-class _BoundMethod(_Method):
-    """Of one object."""
+class _BoundMethod:
+    """A cached function of one object: `obj.get_user(42)`, `obj.get_user.refresh(42)`."""
+
+    __slots__ = ("__self__", "_function")
 
     def __init__(self, function: Any, instance: Any) -> None:
-        super().__init__(function)
+        self._function = function
         self.__self__ = instance
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -267,6 +269,14 @@ class _BoundMethod(_Method):
 
     def refresh(self, *args: Any, **kwargs: Any) -> Any:
         return self._function.refresh(self.__self__, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._function, name)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        signature = inspect.signature(self._function)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
 def _compile(
