@@ -153,7 +153,8 @@ impl Scenario {
             let calls = self.calls.borrow();
             assert!(calls[name].iter().all(|call| !call.is_finished()), "{name} has ended");
         } else if let Some(name) = text(step, "cancel") {
-            for call in self.calls.borrow_mut().remove(name).expect("a call of that name was started") {
+            let calls = self.calls.borrow_mut().remove(name).expect("a call of that name was started");
+            for call in calls {
                 call.abort();
                 assert!(call.await.is_err_and(|end| end.is_cancelled()), "{name} had ended");
             }

@@ -1,5 +1,7 @@
-//! GETs per second through `Store::submit`: a measurement, for release mode.
+//! GETs per second through `Store::submit`, by how many are in flight: `cargo bench -p tidegate --bench redis_gets`.
+//! It submits again on the I/O thread, so there is no crossing between threads in the figures.
 
+#[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::sync::atomic::Ordering;
@@ -9,10 +11,7 @@ use support::*;
 use tidegate::ports::{Notice, StoreError};
 use tidegate::store::redis::RedisStore;
 
-/// `cargo test --release -p tidegate --test redis_speed -- --ignored --nocapture gets_per_second`
-#[test]
-#[ignore = "a measurement, for release mode"]
-fn gets_per_second() {
+fn main() {
     use tidegate::ports::{Address, Inbox, Reply, Store};
     struct Again {
         store: std::sync::OnceLock<std::sync::Weak<RedisStore>>,
