@@ -38,7 +38,7 @@ def in_memory(database: Path) -> None:
     page.act("In memory", "one process, since a cache in memory belongs to its process")
     with Instance("api-1") as api:
         api.tell("open", url="memory://", database=str(database))
-        first, again = ask_twice(api, cities.find(database, "Ushuaia", "AR"))
+        first, again = ask_often(api, cities.find(database, "Ushuaia", "AR"), "Ushuaia")
         crowd([api], cities.find(database, "Timbuktu", "ML"), f"{CALLERS:,} callers ask for Timbuktu at once")
         change(api, api, cities.find(database, "Ushuaia", "AR"), f"{NEW_TOWN} 1")
         visits(database, [api])
@@ -55,7 +55,7 @@ def on_redis(database: Path) -> None:
         for api in (one, two):
             api.tell("open", url=server.url, database=str(database))
         home = cities.find(database, "Tromsø", "NO")
-        first, again = ask_twice(one, home, "Tromsø")
+        first, again = ask_often(one, home, "Tromsø")
         shared = two.tell("ask", city=home)
         page.row(
             two.name, "asks the same, for its first time", shared["ms"], city=shared["nearest"][0], ran=shared["ran"]
@@ -66,7 +66,7 @@ def on_redis(database: Path) -> None:
         summary([one, two], first, again)
 
 
-def ask_twice(api: Instance, city: int, name: str = "Ushuaia") -> tuple[float, float]:
+def ask_often(api: Instance, city: int, name: str) -> tuple[float, float]:
     """A cold call, and many hits one after another; how long the first took, and each of the others."""
     first = api.tell("ask", city=city)
     page.row(api.name, f"asks for {name}, the first to do so", first["ms"], city=first["nearest"][0], ran=first["ran"])

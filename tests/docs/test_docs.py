@@ -1,0 +1,52 @@
+"""The documents are true: their Python runs, and what they list is what there is, in both directions."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tidegate
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    pytest.param(block, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL), 1)
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_python_of_a_page_runs(block: str) -> None:
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(compile(block, "<page>", "exec"), names)  # noqa: S102
+    assert len(names) > 2
+
+
+def test_there_are_pages_to_run() -> None:
+    assert len(BLOCKS) >= 5
+
+
+def test_the_errors_of_the_page_are_the_errors_there_are() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text()
+    listed = dict(re.findall(r"\| `(\w+)` \| `(ERR_\w+)` \|", page))
+    kinds = [kind for kind in vars(tidegate).values() if isinstance(kind, type) and issubclass(kind, tidegate.TidegateError)]
+    assert listed == {kind.__name__: kind.code for kind in kinds if kind is not tidegate.TidegateError}
+
+
+def test_the_figures_of_the_page_are_the_figures_there_are() -> None:
+    page = (ROOT / "docs" / "events.md").read_text()
+    listed = set(re.findall(r"`(\w+)`", page[page.index("`stats()` gives") :])) - {"closed", "open", "half_open"}
+    assert listed == set(tidegate.CacheManager().stats())
+
+
+def test_the_options_of_the_page_are_the_options_there_are() -> None:
+    page = (ROOT / "docs" / "options.md").read_text()
+    listed = set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
+    with pytest.raises(tidegate.ConfigError) as caught:
+        tidegate.CacheManager(**{"zzzzzz": 1})  # type: ignore[call-overload,arg-type,misc,unused-ignore]
+    known = set(str(caught.value).rsplit("the options are ", 1)[-1].split(", "))
+    assert listed == known
