@@ -7,7 +7,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use tidegate::config::{Config, DurationUnit};
-use tidegate::engine::{Abandoned, Begun, Engine, Patience, outcome};
+use tidegate::engine::{Abandoned, Begun, Engine, Figure, Patience, outcome};
 
 use crate::convert::{self, Form, key_text};
 use crate::error::OrRaise;
@@ -143,7 +143,10 @@ impl Cache {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = PyDict::new(py);
         for (name, figure) in self.engine.stats() {
-            stats.set_item(name, figure)?;
+            match figure {
+                Figure::Count(count) => stats.set_item(name, count)?,
+                Figure::Measure(measure) => stats.set_item(name, measure)?,
+            }
         }
         stats.set_item("breaker", self.engine.breaker_state())?;
         Ok(stats)

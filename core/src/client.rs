@@ -29,7 +29,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::{Config, DurationUnit, OptionValue};
 use crate::engine::outcome::{Details, Failure};
-use crate::engine::{Abandoned, Begun, Engine, Event, HostObject, Lease, Outcome, Patience};
+use crate::engine::{Abandoned, Begun, Engine, Event, Figure, HostObject, Lease, Outcome, Patience};
 use crate::error::Error;
 use crate::protocol::envelope::Payload;
 use calls::{Arrival, Call, Calls};
@@ -372,8 +372,8 @@ impl Manager {
         self.confirm(|queue, id| self.engine.expire(key, false, queue, id)).await
     }
 
-    /// The figures of `docs/observability.md`, by name.
-    pub fn stats(&self) -> Vec<(&'static str, f64)> {
+    /// The figures of `docs/events.md`, by name.
+    pub fn stats(&self) -> Vec<(&'static str, Figure)> {
         self.engine.stats()
     }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use support::RedisServer;
 use tidegate::config::OptionValue;
+use tidegate::engine::Figure;
 use tidegate::{GetError, Manager};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet};
@@ -169,7 +170,11 @@ impl Scenario {
             let stats: HashMap<_, _> =
                 self.manager(text(step, "manager").expect("a manager")).await.stats().into_iter().collect();
             for (name, value) in figures {
-                assert_eq!(stats[name.as_str()], value.as_integer().expect("a number") as f64, "{name} of {stats:?}");
+                assert_eq!(
+                    stats[name.as_str()],
+                    Figure::Count(value.as_integer().expect("a number") as u64),
+                    "{name} of {stats:?}"
+                );
             }
         } else if let Some(name) = text(step, "close") {
             self.manager(name).await.close().await;

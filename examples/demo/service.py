@@ -15,10 +15,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tidegate import CacheManager
-
 from examples.demo import cities
 from examples.demo.cities import City
+from tidegate import CacheManager
 
 EVENTS = ("cache.hit", "cache.miss", "cache.wait", "cache.set", "cache.invalidate", "cache.error")
 

@@ -25,7 +25,10 @@ impl Inbox for Engine {
             }
             Ok(_) => {}
             Err(error) if error.kind == StoreErrorKind::Closed => {}
-            Err(error) => self.report(None, error.kind.reason(), &error.message),
+            Err(error) => {
+                let key = self.flights.locate(address.target).map(|mut shard| shard.slot(address.target).key.clone());
+                self.report(key.as_ref(), error.kind.reason(), &error.message);
+            }
         }
         self.count_for_breaker(&answer, now_us);
         match address.target {

@@ -55,7 +55,7 @@ use timers::{Alarm, Keeper, Timers};
 use watches::Watches;
 
 pub use crate::protocol::flight::Patience;
-pub use observe::Event;
+pub use observe::{Event, Figure};
 pub use outcome::{Begun, Hit, HostObject, Lease, Outcome, Settlement, Source};
 
 /// What the engine takes from its surroundings; a simulation brings its own.
@@ -308,7 +308,7 @@ impl Engine {
     }
 
     /// The figures of `stats()`, by name.
-    pub fn stats(&self) -> Vec<(&'static str, f64)> {
+    pub fn stats(&self) -> Vec<(&'static str, Figure)> {
         self.figures.report(self.observers.dropped.load(Ordering::Relaxed))
     }
 

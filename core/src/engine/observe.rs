@@ -193,6 +193,14 @@ impl Observers {
     }
 }
 
+/// One figure of `stats()`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Figure {
+    Count(u64),
+    /// A share, or milliseconds.
+    Measure(f64),
+}
+
 /// The counters behind `stats()`.
 pub(crate) struct Figures {
     pub(crate) hits: AtomicU64,
@@ -237,31 +245,31 @@ impl Figures {
     }
 
     /// The figures under their public names.
-    pub(crate) fn report(&self, dropped: u64) -> Vec<(&'static str, f64)> {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+    pub(crate) fn report(&self, dropped: u64) -> Vec<(&'static str, Figure)> {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (hits, misses, waits) = (read(&self.hits), read(&self.misses), read(&self.waits));
-        let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+        let share = |part: u64, whole: u64| if whole > 0 { part as f64 / whole as f64 } else { 0.0 };
         let (mean, p50, p99) = {
             let latency = lock(&self.latency_us);
             (latency.mean(), latency.value_at_quantile(0.5) as f64, latency.value_at_quantile(0.99) as f64)
         };
         vec![
-            ("hits", hits),
-            ("misses", misses),
-            ("hit_rate", share(hits, hits + misses)),
-            ("miss_rate", share(misses, hits + misses)),
-            ("avg_latency_ms", mean / 1_000.0),
-            ("p50_ms", p50 / 1_000.0),
-            ("p99_ms", p99 / 1_000.0),
-            ("sets", read(&self.sets)),
-            ("invalidation_count", read(&self.invalidations)),
-            ("waits", waits),
-            ("avg_wait_ms", share(read(&self.wait_us), waits) / 1_000.0),
-            ("refreshes", read(&self.refreshes)),
-            ("fallbacks", read(&self.fallbacks)),
-            ("fallback_errors", read(&self.fallback_errors)),
-            ("errors", read(&self.errors)),
-            ("events_dropped", dropped as f64),
+            ("hits", Figure::Count(hits)),
+            ("misses", Figure::Count(misses)),
+            ("hit_rate", Figure::Measure(share(hits, hits + misses))),
+            ("miss_rate", Figure::Measure(share(misses, hits + misses))),
+            ("avg_latency_ms", Figure::Measure(mean / 1_000.0)),
+            ("p50_ms", Figure::Measure(p50 / 1_000.0)),
+            ("p99_ms", Figure::Measure(p99 / 1_000.0)),
+            ("sets", Figure::Count(read(&self.sets))),
+            ("invalidation_count", Figure::Count(read(&self.invalidations))),
+            ("waits", Figure::Count(waits)),
+            ("avg_wait_ms", Figure::Measure(share(read(&self.wait_us), waits) / 1_000.0)),
+            ("refreshes", Figure::Count(read(&self.refreshes))),
+            ("fallbacks", Figure::Count(read(&self.fallbacks))),
+            ("fallback_errors", Figure::Count(read(&self.fallback_errors))),
+            ("errors", Figure::Count(read(&self.errors))),
+            ("events_dropped", Figure::Count(dropped)),
         ]
     }
 }
