@@ -300,14 +300,14 @@ pub(crate) fn check_key(py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> 
 
 /// A key as text; what is no text is refused as a key, not as an argument.
 pub(crate) fn key_text<'a>(key: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
-    if let Ok(text) = key.cast::<PyString>() {
-        return text.to_str();
-    }
-    let message = format!(
-        "key={} is a {}, not a text; a right example: \"user:profile:42\"",
-        key.repr()?,
-        key.get_type().name()?
-    );
+    let fault = match key.cast::<PyString>() {
+        Ok(text) => match text.to_str() {
+            Ok(text) => return Ok(text),
+            Err(_) => "has a lone surrogate, which no other language can write".to_owned(),
+        },
+        Err(_) => format!("is a {}, not a text", key.get_type().name()?),
+    };
+    let message = format!("key={} {fault}; a right example: \"user:profile:42\"", key.repr()?);
     Err(error::to_py(key.py(), &Error::new(ErrorKind::KeyFormatError, message)))
 }
 
@@ -332,8 +332,10 @@ impl OwnedPart {
 fn part_of(value: &Bound<'_, PyAny>, at: usize) -> PyResult<OwnedPart> {
     static UUID: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let py = value.py();
-    if let Ok(text) = value.cast::<PyString>() {
-        return Ok(OwnedPart::Text(text.to_str()?.to_owned()));
+    if let Ok(text) = value.cast::<PyString>()
+        && let Ok(text) = text.to_str()
+    {
+        return Ok(OwnedPart::Text(text.to_owned()));
     }
     if let Ok(value) = value.cast::<PyBool>() {
         return Ok(OwnedPart::Bool(value.is_true()));

@@ -17,6 +17,10 @@ mod wake;
 /// The native half of tidegate.
 #[pyo3::pymodule(gil_used = true)]
 mod _tidegate {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use pyo3::exceptions::PyImportError;
+    use pyo3::ffi;
     use pyo3::prelude::*;
     use pyo3::types::PyDict;
     use tidegate::ErrorKind;
@@ -32,8 +36,17 @@ mod _tidegate {
     #[pymodule_export]
     use crate::wake::{Port, after_fork, prepare_exit};
 
+    /// The interpreter that the module lives in; there is one of each static.
+    static HOME: AtomicI64 = AtomicI64::new(-1);
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // SAFETY: `module` proves that this thread is attached to an interpreter.
+        let here = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
+        let home = HOME.compare_exchange(-1, here, Ordering::SeqCst, Ordering::SeqCst).unwrap_or_else(|home| home);
+        if home != -1 && home != here {
+            return Err(PyImportError::new_err("tidegate lives in one interpreter of a process, and this is a second"));
+        }
         let codes = PyDict::new(module.py());
         for kind in ErrorKind::ALL {
             codes.set_item(kind.name(), kind.code())?;

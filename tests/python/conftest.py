@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+
 import tidegate
 import tidegate.sync
-
 from tests.support.redis_server import RedisServer
 
 Make = Callable[..., tidegate.CacheManager]

@@ -15,9 +15,9 @@ from concurrent.futures import CancelledError, Future
 from typing import Any, Protocol
 
 import redis
+
 import tidegate
 import tidegate.sync
-
 from tests.support.redis_server import RedisServer
 
 PATIENCE_SECONDS = 10.0

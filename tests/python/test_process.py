@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
+import os
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,13 +44,17 @@ def test_importing_starts_no_thread_and_opens_nothing() -> None:
     )
 
 
-def test_importing_is_quick() -> None:
+def test_importing_is_quick(tmp_path: Path) -> None:
+    # As in a deployment: the bytecode has been written once.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    code = "import time; t = time.perf_counter(); import tidegate; print((time.perf_counter() - t) * 1e3)"
+
     def once() -> float:
-        code = "import time; t = time.perf_counter(); import tidegate; print((time.perf_counter() - t) * 1e3)"
-        return float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
+        return float(done.stdout)
 
     # The machine may be busy: the best of a few is what it takes.
-    assert min(once() for _ in range(7)) < IMPORT_MS
+    assert (best := min(once() for _ in range(7))) < IMPORT_MS, best
 
 
 def test_a_script_that_forgets_close_ends_quickly_and_quietly(redis_server: RedisServer, service: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 import msgspec
 import pytest
 
-from tidegate import CacheManager, CacheEvent, ConfigError, Context, EncodeError
+from tidegate import CacheEvent, CacheManager, ConfigError, Context, EncodeError
 
 from .conftest import Make
 from .helpers import Counter

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import blake3
 import crc32c
@@ -31,16 +32,20 @@ def escape(text: str) -> str:
     return "".join(one(character) for character in text)
 
 
-def build(parts: list[dict[str, object]]) -> str:
-    segments = []
-    for part in parts:
-        ((kind, value),) = part.items()
-        segments.append(
-            {"text": lambda v: escape(v), "int": str, "bool": lambda v: "true" if v else "false", "uuid": lambda v: v.lower()}[
-                kind
-            ](value)
-        )
-    return ":".join(segments)
+def part(kind: str, value: Any) -> str:
+    match kind:
+        case "text":
+            return escape(value)
+        case "bool":
+            return "true" if value else "false"
+        case "uuid":
+            return str(value).lower()
+        case _:
+            return str(value)
+
+
+def build(parts: list[dict[str, Any]]) -> str:
+    return ":".join(part(kind, value) for one in parts for kind, value in one.items())
 
 
 def shorten(relative: str) -> str:
@@ -61,7 +66,7 @@ def shorten(relative: str) -> str:
 
 
 def keys() -> dict[str, object]:
-    parts: list[list[dict[str, object]]] = [
+    parts: list[list[dict[str, Any]]] = [
         [{"text": "user"}, {"text": "profile"}, {"int": "42"}],
         [{"text": "user"}, {"text": "a:b"}, {"text": "100%"}],
         [{"text": "user"}, {"text": "{x}*?[y]\\@~#"}],
@@ -190,7 +195,11 @@ def entries() -> list[dict[str, object]]:
         good("written behind", envelope(text, stream_id=b"1790000000123-00"), text),
         good("tagged and written behind", envelope(text, tags=[("t", nonce)], stream_id=nonce), text, tags=["t"]),
         bad("nothing", b"", "not_an_entry"),
-        bad("a text of somebody else's", b"hello world, this is a plain string of more than seventy-two bytes in all, ok", "not_an_entry"),
+        bad(
+            "a text of somebody else's",
+            b"hello, this is a plain text of more than seventy-two bytes, it has eighty or so",
+            "not_an_entry",
+        ),
         bad("cut inside the header", whole[:71], "not_an_entry"),
         bad("another magic", envelope(text, magic=b"XX"), "not_an_entry"),
         bad("format 0", envelope(text, fmt=0), "not_an_entry"),

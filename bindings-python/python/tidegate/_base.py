@@ -121,7 +121,7 @@ class ManagerBase:
 
         >>> from tidegate.sync import CacheManager
         >>> CacheManager().stats()["hits"]
-        0.0
+        0
         """
         return self._native.stats()
 
