@@ -5,9 +5,11 @@
 //! |---|---|
 //! | `cache` | the engine's verbs as methods, and the lease |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
+//! | `bell` | what the engine's threads ring, and the end of the interpreter |
 //! | `convert` | values, in both directions |
 //! | `error` | the engine's errors as Python's exceptions |
 
+mod bell;
 mod cache;
 mod convert;
 mod error;
@@ -27,6 +29,8 @@ mod _tidegate {
     use tidegate::engine::observe::EventKind;
 
     #[pymodule_export]
+    use crate::bell::{after_fork, prepare_exit};
+    #[pymodule_export]
     use crate::cache::{Cache, Lease};
     #[pymodule_export]
     use crate::convert::{
@@ -34,7 +38,7 @@ mod _tidegate {
         unknown_option,
     };
     #[pymodule_export]
-    use crate::wake::{Port, after_fork, prepare_exit};
+    use crate::wake::Port;
 
     /// The interpreter that the module lives in; there is one of each static.
     static HOME: AtomicI64 = AtomicI64::new(-1);

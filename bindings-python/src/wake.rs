@@ -1,9 +1,8 @@
 //! How an outcome reaches its caller: through a [`Port`], of which every event loop and every thread that blocks has
 //! one. The engine's threads only push and ring; they never take the GIL.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::ThreadId;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PySystemExit};
@@ -15,6 +14,7 @@ use tidegate::engine::ticket::{Completion, Queue, Ticket};
 use tidegate::engine::{Begun, Engine, Outcome};
 use tidegate::ports::Wake;
 
+use crate::bell::{Doorbell, Gong, must_leave};
 use crate::cache::Lease;
 use crate::convert::{self, Form};
 
@@ -23,8 +23,6 @@ const SLICE: Duration = Duration::from_millis(50);
 /// No other thread is given signals: it sleeps until it is rung, by an outcome or by the interpreter's end. A thousand
 /// threads that look every 50 ms would fight for the GIL.
 const NO_SLICE: Duration = Duration::from_secs(3_600);
-/// The exit waits at most this long for parked threads to leave native code.
-const EXIT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where a caller stands until its outcome comes.
 struct Place {
@@ -353,160 +351,4 @@ impl Drop for Port {
     fn drop(&mut self) {
         self.queue.close();
     }
-}
-
-/// A descriptor that an event loop watches. It lives as long as anybody may ring it, so its number is never another
-/// file's while an engine still holds it.
-#[cfg(target_os = "linux")]
-struct Doorbell {
-    event: std::fs::File,
-}
-
-#[cfg(target_os = "linux")]
-impl Doorbell {
-    fn new() -> std::io::Result<Self> {
-        use std::os::fd::{FromRawFd, OwnedFd};
-        // SAFETY: takes no pointer.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(std::io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor was made a line above and belongs to nobody else.
-        let event = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self { event: event.into() })
-    }
-
-    fn fileno(&self) -> i32 {
-        std::os::fd::AsRawFd::as_raw_fd(&self.event)
-    }
-
-    fn clear(&self) {
-        let mut count = [0; 8];
-        // Nothing to read means that it was cleared before.
-        let _ = std::io::Read::read(&mut &self.event, &mut count);
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Wake for Doorbell {
-    fn wake(&self) {
-        // Full (WouldBlock) means that it rings already.
-        while let Err(error) = std::io::Write::write(&mut &self.event, &1_u64.to_ne_bytes()) {
-            if error.kind() != std::io::ErrorKind::Interrupted {
-                break;
-            }
-        }
-    }
-}
-
-/// As above, where there is no eventfd: a pair of sockets.
-#[cfg(not(target_os = "linux"))]
-struct Doorbell {
-    ours: std::os::unix::net::UnixStream,
-    theirs: std::os::unix::net::UnixStream,
-}
-
-#[cfg(not(target_os = "linux"))]
-impl Doorbell {
-    fn new() -> std::io::Result<Self> {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        theirs.set_nonblocking(true)?;
-        Ok(Self { ours, theirs })
-    }
-
-    fn fileno(&self) -> i32 {
-        std::os::fd::AsRawFd::as_raw_fd(&self.ours)
-    }
-
-    fn clear(&self) {
-        let mut rings = [0; 64];
-        while matches!(std::io::Read::read(&mut &self.ours, &mut rings), Ok(count) if count == rings.len()) {}
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-impl Wake for Doorbell {
-    fn wake(&self) {
-        // Full (WouldBlock) means that it rings already.
-        while let Err(error) = std::io::Write::write(&mut &self.theirs, &[1]) {
-            if error.kind() != std::io::ErrorKind::Interrupted {
-                break;
-            }
-        }
-    }
-}
-
-/// What a parked thread sleeps on.
-struct Gong {
-    rang: Mutex<bool>,
-    rings: Condvar,
-}
-
-/// Every gong, so that the end of the interpreter can wake all who sleep.
-static GONGS: Mutex<Vec<Weak<Gong>>> = Mutex::new(Vec::new());
-/// Threads that sleep in [`Gong::wait`].
-static ASLEEP: AtomicUsize = AtomicUsize::new(0);
-static IS_ENDING: AtomicBool = AtomicBool::new(false);
-/// The thread that ends the interpreter may go on waiting.
-static ENDING_THREAD: Mutex<Option<ThreadId>> = Mutex::new(None);
-
-impl Gong {
-    fn new() -> Arc<Self> {
-        let gong = Arc::new(Self { rang: Mutex::new(false), rings: Condvar::new() });
-        let mut gongs = GONGS.lock().unwrap_or_else(PoisonError::into_inner);
-        gongs.retain(|gong| gong.strong_count() > 0);
-        gongs.push(Arc::downgrade(&gong));
-        gong
-    }
-
-    fn wait(&self, longest: Duration) {
-        ASLEEP.fetch_add(1, Ordering::SeqCst);
-        let rang = self.rang.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut rang, _) =
-            self.rings.wait_timeout_while(rang, longest, |rang| !*rang).unwrap_or_else(PoisonError::into_inner);
-        *rang = false;
-        drop(rang);
-        ASLEEP.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Wake for Gong {
-    fn wake(&self) {
-        *self.rang.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.rings.notify_one();
-    }
-}
-
-/// The interpreter ends and this thread is not the one that ends it: back to Python, which knows how to stop it. A
-/// thread that came back from native code later would be killed on the way, through frames that cannot unwind.
-fn must_leave() -> bool {
-    IS_ENDING.load(Ordering::SeqCst)
-        && *ENDING_THREAD.lock().unwrap_or_else(PoisonError::into_inner) != Some(std::thread::current().id())
-}
-
-/// At the end of the interpreter: wakes every parked thread and waits, for a moment, until none sleeps here.
-#[pyfunction]
-pub(crate) fn prepare_exit(py: Python<'_>) {
-    *ENDING_THREAD.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current().id());
-    IS_ENDING.store(true, Ordering::SeqCst);
-    let gongs: Vec<_> = GONGS.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
-    py.detach(|| {
-        let pause = Duration::from_millis(1);
-        let mut left = EXIT_PATIENCE;
-        while ASLEEP.load(Ordering::SeqCst) > 0 && !left.is_zero() {
-            for gong in &gongs {
-                gong.wake();
-            }
-            std::thread::sleep(pause);
-            left = left.saturating_sub(pause);
-        }
-    });
-}
-
-/// In a forked child: the threads that slept, rang and waited are the parent's.
-#[pyfunction]
-pub(crate) fn after_fork() {
-    ASLEEP.store(0, Ordering::SeqCst);
-    tidegate::after_fork();
 }

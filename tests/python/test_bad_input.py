@@ -69,10 +69,14 @@ def _closed_coroutine() -> object:
 @pytest.mark.parametrize(("call", "error", "says"), [case[1:] for case in CALLS], ids=[case[0] for case in CALLS])
 async def test_async(call: Any, error: type[TidegateError], says: str) -> None:
     cache = CacheManager()
-    with pytest.raises(error) as refused:
+
+    async def make() -> None:
         result = call(cache)
         if inspect.isawaitable(result):
             await result
+
+    with pytest.raises(error) as refused:
+        await make()
     _tells(refused.value, says)
     assert not await cache.exists(RIGHT)
 

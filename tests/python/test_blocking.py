@@ -124,7 +124,7 @@ def test_an_async_fallback_is_refused(blocking: CacheManager) -> None:
         return 1
 
     with pytest.raises(ConfigError, match=r"takes plain functions"):
-        blocking.get("user:profile:1", fetch)
+        blocking.get("user:profile:1", fetch)  # type: ignore[unused-coroutine]
     assert blocking.get("user:profile:1", lambda: "free") == "free"
 
 

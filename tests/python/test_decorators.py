@@ -36,7 +36,7 @@ async def test_it_caches_by_its_arguments_and_decodes_to_its_annotation(cache: C
 
     assert [await get_user(1), await get_user(user_id=1), await get_user(2)] == [User(1), User(1), User(2)]
     assert runs == [1, 2]
-    assert (get_user.__name__, get_user.__doc__) == ("get_user", "Fetches a user.")
+    assert (getattr(get_user, "__name__"), get_user.__doc__) == ("get_user", "Fetches a user.")  # noqa: B009 - a type has none
     assert inspect.iscoroutinefunction(get_user)
 
 
@@ -128,7 +128,9 @@ async def test_class_methods_leave_cls_out(cache: CacheManager) -> None:
         async def of_class(cls, number: int) -> str:
             return f"{cls.__name__} {number}"
 
-    assert await Repository.of_class(5) == "Repository 5"
+    # A type checker cannot see through both decorators.
+    of_class: Any = Repository.of_class
+    assert await of_class(5) == "Repository 5"
     assert await cache.get("class:5:x", default=None) == "Repository 5"
 
 
@@ -224,7 +226,7 @@ async def _async(number: int) -> int:
         (lambda a, b: a.cached("x:{number}:y z")(_async), KeyFormatError, "reserved character"),
         (lambda a, b: a.cached("x:{number}:y", ttl=-1), ConfigError, "ttl=-1"),
         (lambda a, b: a.cached("x:{number}:y", tll=1), ConfigError, 'did you mean "ttl"'),
-        (lambda a, b: a.cached("x:{number}:y")(classmethod(_async)), ConfigError, "stand above"),
+        (lambda a, b: a.cached("x:{number}:y")(staticmethod(_async)), ConfigError, "stand above"),
         (lambda a, b: a.cached("x:{number}:y", type=functools.partial)(_async), ConfigError, "type=partial"),
     ],
 )

@@ -15,7 +15,15 @@ from tidegate.sync import CacheManager as Blocking
 from .conftest import Make
 from .helpers import Counter, eventually
 
-KINDS = ["cache.hit", "cache.miss", "cache.set", "cache.invalidate", "cache.wait", "cache.error", "cache.fallback_error"]
+KINDS = [
+    "cache.hit",
+    "cache.miss",
+    "cache.set",
+    "cache.invalidate",
+    "cache.wait",
+    "cache.error",
+    "cache.fallback_error",
+]
 
 
 def _watch(cache: CacheManager | Blocking) -> list[CacheEvent]:
@@ -163,7 +171,9 @@ async def test_stats_count(cache: CacheManager) -> None:
     await cache.get("user:profile:1", lambda: 1)
     await cache.invalidate("user:profile:1")
     stats = cache.stats()
-    assert {name: stats[name] for name in ("hits", "misses", "hit_rate", "fallbacks", "sets", "invalidation_count")} == {
+    assert {
+        name: stats[name] for name in ("hits", "misses", "hit_rate", "fallbacks", "sets", "invalidation_count")
+    } == {
         "hits": 1,
         "misses": 1,
         "hit_rate": 0.5,

@@ -227,7 +227,7 @@ async def test_another_process_is_waited_for_and_not_repeated(make: Make) -> Non
 
     assert await eventually(waits)
     fetch.go.set()
-    assert await asyncio.gather(leader, other) == ["value", "value"]
+    assert [await leader, await other] == ["value", "value"]
     assert two.stats()["fallbacks"] == 0
 
 

@@ -19,7 +19,7 @@ KEYS = [f"user:profile:{number}" for number in range(5)]
 class Source:
     """A fetch_missing that remembers what it was asked for."""
 
-    def __init__(self, **left_out: str) -> None:
+    def __init__(self) -> None:
         self.calls: list[list[str]] = []
 
     def __call__(self, keys: list[str]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ async def test_entries_of_another_shape_are_fetched_anew(cache: CacheManager) ->
 
 async def test_what_is_no_dict_is_refused_by_name(cache: CacheManager) -> None:
     with pytest.raises(ConfigError, match="fetch_missing gave a list"):
-        await cache.get_many(KEYS, lambda keys: [1])  # type: ignore[call-overload]
+        await cache.get_many(KEYS, lambda keys: [1])  # type: ignore[arg-type, return-value]
     assert await cache.get(KEYS[0], lambda: "free") == "free"
 
 

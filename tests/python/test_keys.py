@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate import CacheManager, KeyFormatError, key
+from tidegate.sync import CacheManager as Blocking
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "keys.json").read_text())
 
@@ -58,11 +59,12 @@ def _part(part: dict[str, Any]) -> Any:
             raise NotImplementedError(f"no part like {part}")
 
 
-@pytest.mark.parametrize("vector", VECTORS["build"], ids=lambda vector: vector.get("key", "refused"))
-def test_vectors(vector: dict[str, Any]) -> None:
-    parts = [_part(part) for part in vector["parts"]]
-    if "key" in vector:
-        assert key(*parts) == vector["key"]
-    else:
-        with pytest.raises(KeyFormatError):
-            key(*parts)
+@pytest.mark.parametrize("vector", VECTORS["build"], ids=lambda vector: vector["key"])
+def test_keys_are_built_as_the_vectors_say(vector: dict[str, Any]) -> None:
+    assert key(*[_part(part) for part in vector["parts"]]) == vector["key"]
+
+
+@pytest.mark.parametrize("raw", VECTORS["refused"], ids=repr)
+def test_raw_keys_are_refused_as_the_vectors_say(raw: str) -> None:
+    with pytest.raises(KeyFormatError):
+        Blocking().exists(raw)

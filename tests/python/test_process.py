@@ -114,7 +114,7 @@ def test_a_blocking_script_with_waiting_daemons_ends_quickly_and_quietly(
 
 def test_one_manager_through_many_loops(url: str, service: str) -> None:
     cache = CacheManager(url, service=service)
-    seen = [asyncio.run(cache.get("user:profile:1", lambda n=n: n)) for n in range(5)]  # type: ignore[misc]
+    seen = [asyncio.run(cache.get("user:profile:1", lambda n=n: n)) for n in range(5)]
     assert seen == [0] * 5
     asyncio.run(cache.close())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -61,13 +62,14 @@ async def test_close_ends_what_is_out_and_refuses_what_comes(cache: CacheManager
     assert await leader == "value"
     assert await closing is True
     assert await cache.close() is True
-    for call in (
+    calls: list[Callable[[], Awaitable[object]]] = [
         lambda: cache.get("user:profile:1", lambda: 1),
         lambda: cache.get("user:profile:1", default=1),
         lambda: cache.set("user:profile:1", 1),
         lambda: cache.invalidate("user:profile:1"),
         lambda: cache.exists("user:profile:1"),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(ClosedError, match="closed"):
             await call()
 
@@ -98,12 +100,13 @@ async def test_with_the_store_away_nobody_fails(own_server: RedisServer, service
         }
         assert not await cache.set("user:profile:4", 4)
         assert not await cache.invalidate("user:profile:1")
-        for call in (
+        calls: list[Callable[[], Awaitable[object]]] = [
             lambda: cache.invalidate("user:profile:1", required=True),
             lambda: cache.expire("user:profile:1", required=True),
             lambda: cache.exists("user:profile:1"),
             lambda: cache.get_entry("user:profile:1"),
-        ):
+        ]
+        for call in calls:
             with pytest.raises(StoreUnavailable) as refused:
                 await call()
             assert isinstance(refused.value, ConnectionError)
@@ -124,7 +127,7 @@ async def test_with_the_server_gone_nobody_fails(own_server: RedisServer, servic
         await cache.get("user:profile:1", lambda: 1)
         own_server.kill()
         for number in range(20):
-            assert await cache.get("user:profile:1", lambda number=number: number) == number  # type: ignore[misc]
+            assert await cache.get("user:profile:1", lambda number=number: number) == number
         own_server.start()
 
         async def is_back() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from types import CoroutineType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import _tidegate
@@ -30,8 +30,6 @@ D = TypeVar("D")
 
 _GET_OPTIONS = ("default", "ttl", "type")
 _TTL_OPTIONS = ("ttl",)
-# Tasks of fallbacks that ran past the hard timeout, until they have ended: asyncio itself keeps no task alive.
-_strays: set[asyncio.Task[Any]] = set()
 
 
 class CacheManager(ManagerBase):
@@ -180,16 +178,16 @@ class CacheManager(ManagerBase):
         batch = Batch(self, keys, decode, ttl_ms)
         if self._disabled_blocks and self._is_disabled():
             found = fetch_missing(list(batch.keys))
-            return batch.uncached(await found if _is_awaitable(found) else found)
+            return batch.uncached(await found if is_awaitable(found) else found)
         try:
-            outcomes = await _answers(port, self._native.begin_many(port, batch.keys, False))
+            outcomes = await answers(port, self._native.begin_many(port, batch.keys, False))
             batch.take_all(batch.keys, outcomes)
             await self._fetch(port, batch, fetch_missing)
             while batch.busy:
                 await self._join(port, batch, fetch_missing)
             while batch.unreadable:
                 key = batch.unreadable.pop()
-                batch.take(key, await _answer(port, self._native.refresh(port, key)))
+                batch.take(key, await answer(port, self._native.refresh(port, key)))
                 await self._fetch(port, batch, fetch_missing)
         except BaseException:
             batch.give_back()
@@ -216,7 +214,7 @@ class CacheManager(ManagerBase):
             return False
         items = self._encode_all(values)
         port = self._port()
-        return confirmed(await _answers(port, self._native.set(port, items, ttl_ms)))
+        return confirmed(await answers(port, self._native.set(port, items, ttl_ms)))
 
     async def invalidate(self, key: str, *more: str, required: bool = False) -> bool:
         """Remove entries, here and for everybody; a fill that is under way will not bring them back.
@@ -229,12 +227,12 @@ class CacheManager(ManagerBase):
         True
         """
         port = self._port()
-        return confirmed(await _answers(port, self._native.invalidate(port, [key, *more], required)))
+        return confirmed(await answers(port, self._native.invalidate(port, [key, *more], required)))
 
     async def expire(self, key: str, *more: str, required: bool = False) -> bool:
         """As `invalidate`, but what stands there is kept for callers who accept stale values."""
         port = self._port()
-        return confirmed(await _answers(port, self._native.expire(port, [key, *more], required)))
+        return confirmed(await answers(port, self._native.expire(port, [key, *more], required)))
 
     @overload
     async def refresh(self, key: str, fallback: AnyFallback, *, ttl: Duration | None = None, type: type[T]) -> T: ...
@@ -293,7 +291,7 @@ class CacheManager(ManagerBase):
         True: all had ended and nothing is owed to the store.
         """
         port = self._port()
-        drained: bool = await _answer(port, self._native.close(port, _tidegate.duration_ms("timeout", timeout)))
+        drained: bool = await answer(port, self._native.close(port, _tidegate.duration_ms("timeout", timeout)))
         self._deliver()
         return drained
 
@@ -318,7 +316,7 @@ class CacheManager(ManagerBase):
                     port.cancel(*outcome)
                     self._report_nested(key)
                     return await self._alone(key, fallback, decode)
-                outcome = await _answer(port, outcome)
+                outcome = await answer(port, outcome)
             kind = outcome.__class__
             if kind is Lease:
                 return await self._lead(port, outcome, key, fallback, ttl_ms, decode)
@@ -344,8 +342,8 @@ class CacheManager(ManagerBase):
         mark = leading.set(leading.get() | {(id(self), key)})
         try:
             value = fallback() if context is None else fallback(context)
-            if _is_awaitable(value):
-                value = await _in_task(value, [lease])
+            if is_awaitable(value):
+                value = await in_task(value, [lease])
         except Exception as error:
             lease.fail(failure(error))
             raise
@@ -356,13 +354,13 @@ class CacheManager(ManagerBase):
         finally:
             leading.reset(mark)
         value, outcome = self._fill(lease, key, value, decode, context, ttl_ms)
-        await _answer(port, outcome)
+        await answer(port, outcome)
         return value
 
     async def _alone(self, key: str, fallback: Any, decode: Decode) -> Any:
         """Runs the fallback for this caller only; nothing is stored."""
         value = fallback(Context(key, None)) if takes_context(fallback) else fallback()
-        return self._same(await value if _is_awaitable(value) else value, decode)
+        return self._same(await value if is_awaitable(value) else value, decode)
 
     async def _fetch(self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any]) -> None:
         """Calls `fetch_missing` for what is leased at this moment, and fills it."""
@@ -371,14 +369,14 @@ class CacheManager(ManagerBase):
         mark = leading.set(leading.get() | {(id(self), key) for key in batch.leases})
         try:
             found = fetch_missing(list(batch.leases))
-            if _is_awaitable(found):
-                found = await _in_task(found, list(batch.leases.values()))
+            if is_awaitable(found):
+                found = await in_task(found, list(batch.leases.values()))
         except Exception as error:
             batch.fail(error)
             raise
         finally:
             leading.reset(mark)
-        await _answers(port, batch.fill(found))
+        await answers(port, batch.fill(found))
 
     async def _join(self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any]) -> None:
         """Waits for the keys that others compute; what is leased to us because they failed is fetched at once."""
@@ -423,14 +421,14 @@ class CacheManager(ManagerBase):
         port = self._port()
         if self._disabled_blocks and self._is_disabled():
             return default
-        outcome = await _answer(port, self._native.peek(port, key, False))
+        outcome = await answer(port, self._native.peek(port, key, False))
         return self._found(key, outcome, default, decode)
 
     async def _peek(self, key: str) -> Hit | None:
         port = self._port()
         if self._disabled_blocks and self._is_disabled():
             return None
-        return entry_or_none(await _answer(port, self._native.peek(port, key, True)))
+        return entry_or_none(await answer(port, self._native.peek(port, key, True)))
 
     # --- loops and observers ---------------------------------------------------------------------------------------
 
@@ -463,71 +461,3 @@ class CacheManager(ManagerBase):
         port = Port.of_thread(False)
         port.close()
         self._native.listen(False, port)
-
-
-async def _answer(port: Port, outcome: Any) -> Any:
-    """The outcome itself, or what is waited for. A caller who goes away leaves its place."""
-    if outcome.__class__ is not tuple:
-        return outcome
-    future, place = outcome
-    try:
-        return await future
-    except BaseException:
-        port.cancel(future, place)
-        raise
-
-
-async def _answers(port: Port, outcomes: list[Any]) -> list[Any]:
-    """As `_answer`, for many that are under way together."""
-    try:
-        return [await outcome[0] if outcome.__class__ is tuple else outcome for outcome in outcomes]
-    except BaseException:
-        for outcome in outcomes:
-            if outcome.__class__ is tuple:
-                port.cancel(*outcome)
-            elif outcome.__class__ is Lease:
-                outcome.give_back()
-        raise
-
-
-def _is_awaitable(value: object) -> bool:
-    return value.__class__ is CoroutineType or hasattr(value.__class__, "__await__")
-
-
-async def _in_task(awaitable: Awaitable[Any], leases: list[Lease]) -> Any:
-    """The fallback in a task of its own, so that the hard timeout can free its caller."""
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    gate = leases[0].gate()
-    task = loop.create_task(awaitable if isinstance(awaitable, CoroutineType) else _awaiting(awaitable))
-    task.add_done_callback(lambda _: None if gate.done() else gate.set_result(None))
-    try:
-        too_late = await gate
-    except BaseException:
-        # The caller was cancelled: the lease passes on at once, the caller waits for its fallback to end.
-        for lease in leases:
-            lease.give_back()
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # seen
-        raise
-    if too_late is not None and not task.done():
-        for lease in leases:
-            lease.give_back()
-        _strays.add(task)
-        task.add_done_callback(_forget)
-        task.cancel()
-        raise_failed(too_late)
-    return task.result()
-
-
-async def _awaiting(awaitable: Awaitable[T]) -> T:
-    return await awaitable
-
-
-def _forget(task: asyncio.Task[Any]) -> None:
-    _strays.discard(task)
-    if not task.cancelled():
-        task.exception()  # seen: its caller got the HardTimeout

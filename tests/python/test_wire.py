@@ -1,0 +1,89 @@
+"""Entries as bytes on a real Redis: what others wrote is read, what is wrong is a miss with a reason."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from tests.support.redis_server import RedisServer
+from tidegate import CacheEvent, CacheManager
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "entries.json").read_text())
+KEY = "user:profile:42"
+AT_FLAGS, AT_CREATED, AT_COST = 3, 20, 44
+BIG_INTEGERS, NEGATIVE = 8, 1
+JSON_CODEC = 1
+ABSENT = object()
+
+
+def _made_fresh(entry: bytes) -> bytes:
+    """Times are patched by stores, so no checksum counts them."""
+    now_ms = int(time.time() * 1_000)
+    times = b"".join(ms.to_bytes(8, "little") for ms in (now_ms, now_ms + 60_000, now_ms + 60_000))
+    return entry[:AT_CREATED] + times + entry[AT_COST:] if len(entry) >= AT_COST else entry
+
+
+def _expected(vector: dict[str, Any]) -> tuple[Any, list[str]]:
+    """What a caller sees, and the reasons that observers are told."""
+    if "reject" in vector:
+        return ABSENT, [vector["reject"]]
+    entry = vector["entry"]
+    if entry["payload"] is None:
+        return None, []
+    if entry["codec"] != JSON_CODEC or not entry["payload"]:
+        return ABSENT, ["decode"]
+    return json.loads(bytes.fromhex(entry["payload"])), []
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+async def test_entries_are_read_as_the_vectors_say(own_database: redis.Redis, url: str, vector: dict[str, Any]) -> None:
+    own_database.set(f"billing:v1:{KEY}", _made_fresh(bytes.fromhex(vector["bytes"])))
+    events: list[CacheEvent] = []
+    async with CacheManager(url, service="billing") as cache:
+        cache.on("cache.error", events.append)
+        seen = await cache.get(KEY, default=ABSENT)
+    assert (seen, [event.reason for event in events]) == _expected(vector)
+
+
+@pytest.mark.parametrize(
+    ("value", "flags"),
+    [
+        (2**53, 0),
+        (2**53 + 1, BIG_INTEGERS),
+        (-(2**60), BIG_INTEGERS),
+        ({"id": [1, {"deep": 9007199254740993}]}, BIG_INTEGERS),
+        ('"9007199254740993', 0),
+        ("\\", 0),
+        ({"9007199254740993": 1}, 0),
+        (1e300, 0),
+        (123456789012345678.5, 0),
+        ([1.5, 12345678901234567], BIG_INTEGERS),
+        (None, NEGATIVE),
+    ],
+    ids=repr,
+)
+async def test_large_integers_are_flagged(own_database: redis.Redis, url: str, value: object, flags: int) -> None:
+    async with CacheManager(url, service="billing") as cache:
+        assert await cache.get(KEY, lambda: value) == value
+    entry = own_database.get(f"billing:v1:{KEY}")
+    assert isinstance(entry, bytes)
+    assert entry[AT_FLAGS] == flags
+    assert entry[72:] == (b"" if value is None else msgspec.json.encode(value))
+
+
+@pytest.fixture
+def url(redis_server: RedisServer) -> str:
+    return redis_server.url
+
+
+@pytest.fixture
+def own_database(redis_server: RedisServer) -> Any:
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        yield client

@@ -1,0 +1,105 @@
+"""What a user's type checker makes of tidegate. Read by mypy (test_types.py), never run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from typing_extensions import assert_type
+
+from tidegate import Breaker, CacheEvent, CacheManager, Context, Entry, key
+from tidegate.sync import CacheManager as Blocking
+
+
+@dataclass
+class User:
+    id: int
+
+
+cache = CacheManager("redis://localhost", service="billing", ttl="5m", breaker=Breaker(failures=3))
+blocking = Blocking(service="billing", ttl=timedelta(minutes=5))
+CacheManager(tll=5)  # type: ignore[call-arg]
+
+
+async def fetch() -> User:
+    return User(1)
+
+
+async def fetch_with(ctx: Context) -> User:
+    ctx.ttl = 5
+    return User(len(ctx.key))
+
+
+def fetch_plain() -> User:
+    return User(1)
+
+
+@cache.cached("user:profile:{user_id}", ttl=60)
+async def get_user(user_id: int, deep: bool = False) -> User:
+    return User(user_id)
+
+
+@blocking.cached("user:profile:{user_id}")
+def get_user_plain(user_id: int) -> User:
+    return User(user_id)
+
+
+class Repository:
+    @cache.cached("user:profile:{user_id}")
+    async def get_user(self, user_id: int) -> User:
+        return User(user_id)
+
+    @blocking.cached("user:profile:{user_id}")
+    def get_user_plain(self, user_id: int) -> User:
+        return User(user_id)
+
+
+async def reads() -> None:
+    assert_type(await cache.get("a:b", fetch), User)
+    assert_type(await cache.get("a:b", fetch_with), User)
+    assert_type(await cache.get("a:b", fetch_plain), User)
+    assert_type(await cache.get("a:b", lambda: 1), int)
+    assert_type(await cache.get("a:b", fetch, type=int), int)
+    assert_type(await cache.get("a:b", default=None, type=User), User | None)
+    assert_type(await cache.refresh("a:b", fetch, ttl="1h"), User)
+    assert_type(await cache.get_entry("a:b"), Entry | None)
+    assert_type(await cache.exists("a:b"), bool)
+    assert_type(await cache.get_many(["a:b"], fetch_many), dict[str, User | None])
+    assert_type(await cache.invalidate(key("a", 1), "a:c", required=True), bool)
+    await cache.get("a:b")  # type: ignore[call-overload]
+    await cache.get("a:b", 5)  # type: ignore[call-overload]
+    cache.on("cache.hit", observe)
+
+
+async def fetch_many(keys: list[str]) -> dict[str, User]:
+    return {}
+
+
+def observe(event: CacheEvent) -> None:
+    assert_type(event.key, str | None)
+
+
+async def decorated() -> None:
+    assert_type(await get_user(1), User)
+    assert_type(await get_user(1, deep=True), User)
+    assert_type(get_user.key(1), str)
+    assert_type(await get_user.invalidate(1), bool)
+    assert_type(await get_user.refresh(user_id=1), User)
+    assert_type(await get_user.get_cached(1), User | None)
+    await get_user("1")  # type: ignore[arg-type]
+    await get_user.invalidate()  # type: ignore[call-arg]
+    repository = Repository()
+    assert_type(await repository.get_user(1), User)
+    assert_type(await repository.get_user.refresh(1), User)
+    assert_type(repository.get_user.key(1), str)
+
+
+def plain() -> None:
+    assert_type(blocking.get("a:b", fetch_plain), User)
+    assert_type(blocking.get("a:b", default=0, type=int), int)
+    assert_type(get_user_plain(1), User)
+    assert_type(get_user_plain.get_cached(1), User | None)
+    assert_type(Repository().get_user_plain(1), User)
+    assert_type(Repository().get_user_plain.refresh(1), User)
+    with blocking as same:
+        assert_type(same, Blocking)
