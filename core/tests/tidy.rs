@@ -63,6 +63,7 @@ const LONG: &[(&str, &str)] = &[
         "the public class: every verb with its overloads and its docstring",
     ),
     ("core/tests/simulation.rs", "the simulated world, its chances and its oracle are read together"),
+    ("core/src/protocol/flight.rs", "the state machine is read whole against the invariants"),
 ];
 
 /// Written in halves, so that this file does not hold what it forbids.

@@ -163,6 +163,7 @@ impl Engine {
     }
 
     fn step_answered(&self, id: FlightId, sequence: u32, event: Event<Arc<Ticket>>) {
+        let _busy = self.busy();
         let moment = self.moment();
         let batch = {
             let Some(mut shard) = self.flights.locate(id) else { return };

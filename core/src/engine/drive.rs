@@ -30,6 +30,26 @@ pub(super) const TIMER_CLOSE: u64 = 3;
 /// Reads ask for the server's time this often, since GET does not carry it.
 const CLOCK_PAUSE_US: u64 = 10_000_000;
 
+/// Whether callers come for the first time.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Round {
+    First,
+    Again { wait_until_us: Option<u64> },
+}
+
+/// While one lives, something is between a step and its actions, and the engine is not drained.
+pub(super) struct Busy<'a> {
+    engine: &'a Engine,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        if self.engine.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.engine.close_if_drained();
+        }
+    }
+}
+
 /// What one step left to do once the lock is gone.
 pub(super) struct Batch {
     flight: FlightId,
@@ -46,42 +66,48 @@ pub(super) struct Batch {
 }
 
 impl Engine {
-    /// Lets callers of `key` in: into the flight that flies, or a new one.
-    pub(super) fn join(&self, callers: Vec<(Arc<Ticket>, Patience)>, key: Key) {
+    /// Lets callers of `key` in: into the flight that flies and takes them, or a new one.
+    pub(super) fn join(&self, callers: Vec<(Arc<Ticket>, Patience)>, key: Key, round: Round) {
+        let _busy = self.busy();
         self.waiting.fetch_add(callers.len() as u64, Ordering::Relaxed);
-        let may_ask = self.may_ask(&key);
         let moment = self.moment();
         let batch = {
             let (number, mut shard) = self.flights.shard(&key);
-            let mut actions = Vec::new();
-            let mut callers = callers.into_iter();
-            let id = match shard.joinable(number, &key) {
-                Some((id, _)) if !self.is_crowded() => id,
-                _ => {
-                    let Some((first, patience)) = callers.next() else { return };
-                    let is_alone = self.is_crowded();
-                    let asks = may_ask && !is_alone;
-                    let (flight, begun) = if asks {
-                        Flight::reading(Arc::clone(&first), patience, &self.rules)
-                    } else {
-                        let right = self.right_without_store();
-                        Flight::without_store((Arc::clone(&first), patience), right, &self.rules, &moment)
-                    };
-                    actions = begun;
-                    let kind = if asks { SlotKind::Read } else { SlotKind::Blind };
-                    let id = shard.insert(number, Slot::new(flight, key, kind), !is_alone);
-                    first.flight.store(id, Ordering::Relaxed);
-                    id
+            // Under the shard's lock: an invalidation that is owed from now on detaches what is begun here.
+            let may_ask = self.may_ask(&key);
+            let is_alone = self.is_crowded();
+            let goes_round = matches!(round, Round::Again { .. });
+            let flying = shard.joinable(number, &key).filter(|(_, slot)| slot.flight.takes(goes_round, may_ask));
+            if let (Some((id, slot)), false) = (flying, is_alone) {
+                let mut actions = Vec::new();
+                for (caller, patience) in callers {
+                    caller.flight.store(id, Ordering::Relaxed);
+                    actions.extend(slot.flight.step(Event::Join(caller, patience), &self.rules, &moment));
                 }
-            };
-            for (caller, patience) in callers {
-                caller.flight.store(id, Ordering::Relaxed);
-                let flight = &mut shard.slot(id).flight;
-                actions.extend(flight.step(Event::Join(caller, patience), &self.rules, &moment));
+                Self::settle(&mut shard, id, actions, &moment)
+            } else {
+                let tickets: Vec<_> = callers.iter().map(|(caller, _)| Arc::clone(caller)).collect();
+                let asks = may_ask && !is_alone;
+                let (flight, actions) = if asks {
+                    let wait_until_us = if let Round::Again { wait_until_us } = round { wait_until_us } else { None };
+                    Flight::reading(callers, wait_until_us, &self.rules)
+                } else {
+                    Flight::without_store(callers, self.right_without_store(), &self.rules, &moment)
+                };
+                let kind = if asks { SlotKind::Read } else { SlotKind::Blind };
+                let id = shard.insert(number, Slot::new(flight, key, kind), !is_alone);
+                for ticket in tickets {
+                    ticket.flight.store(id, Ordering::Relaxed);
+                }
+                Self::settle(&mut shard, id, actions, &moment)
             }
-            Self::settle(&mut shard, id, actions, &moment)
         };
         self.perform(batch);
+    }
+
+    pub(super) fn busy(&self) -> Busy<'_> {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+        Busy { engine: self }
     }
 
     /// One event of one flight.
@@ -91,6 +117,7 @@ impl Engine {
 
     /// As [`Engine::step`], with a look at the slot first, under the same lock.
     pub(super) fn step_with(&self, id: FlightId, event: impl FnOnce(&mut Slot) -> Event<Arc<Ticket>>) {
+        let _busy = self.busy();
         let moment = self.moment();
         let batch = {
             let Some(mut shard) = self.flights.locate(id) else { return };
@@ -188,15 +215,7 @@ impl Engine {
                 Action::Pass(grant) => {
                     self.give_back(Command::Pass { key: key.clone(), grant, solo_ms: PASS_SOLO_MS });
                 }
-                Action::Watch => {
-                    self.watches.add(key, flight);
-                    self.watches.tell(key, &*self.store);
-                    // The flight may have ended before it was added here.
-                    if self.flights.locate(flight).is_none() {
-                        self.watches.remove(key, flight);
-                        self.watches.tell(key, &*self.store);
-                    }
-                }
+                Action::Watch => self.watch(key, flight),
                 Action::Unwatch => {
                     self.watches.remove(key, flight);
                     self.watches.tell(key, &*self.store);
@@ -218,11 +237,12 @@ impl Engine {
                         self.waiting.fetch_sub(1, Ordering::Relaxed);
                     }
                 }
-                Action::Again(callers) => {
+                Action::Again { callers, wait_until_us } => {
                     self.waiting.fetch_sub(callers.len() as u64, Ordering::Relaxed);
-                    self.join(callers, key.clone());
+                    self.join(callers, key.clone(), Round::Again { wait_until_us });
                 }
-                Action::Over => self.close_if_drained(),
+                // Forgotten under the lock already.
+                Action::Over => {}
             }
         }
         if let Some(waited_us) = batch.waited_us {
@@ -232,6 +252,20 @@ impl Engine {
                 event.duration_us = Some(waited_us);
                 self.observers.emit(event);
             }
+        }
+    }
+
+    fn watch(&self, key: &Key, flight: FlightId) {
+        let is_told_already = self.watches.add(key, flight);
+        self.watches.tell(key, &*self.store);
+        // Its wait may have ended, and its Unwatch gone by, before it was added here.
+        let still_waits = self.flights.locate(flight).is_some_and(|mut shard| shard.slot(flight).flight.is_watching());
+        if !still_waits {
+            self.watches.remove(key, flight);
+            self.watches.tell(key, &*self.store);
+        } else if is_told_already {
+            // The confirmation may have come before it was added: ask once more, as behind a confirmation.
+            self.step(flight, Event::Watching);
         }
     }
 
@@ -254,7 +288,9 @@ impl Engine {
     pub(super) fn ask_time_sometimes(&self) {
         let now_us = self.clock.now_us();
         let asked_us = self.clock_asked_us.load(Ordering::Relaxed);
-        let is_due = asked_us == 0 || now_us.saturating_sub(asked_us) > CLOCK_PAUSE_US;
+        let is_known = self.server_clock.at(now_us).is_some();
+        let pause_us = if is_known { CLOCK_PAUSE_US } else { self.config.command_timeout_ms * 1_000 };
+        let is_due = asked_us == 0 || now_us.saturating_sub(asked_us) > pause_us;
         if is_due
             && self.clock_asked_us.compare_exchange(asked_us, now_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {

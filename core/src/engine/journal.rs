@@ -84,6 +84,11 @@ impl Journal {
         taken
     }
 
+    /// What is owed for a key, for a command that pays it by the way.
+    pub(super) fn owed(&self, key: &Key) -> Option<Sent> {
+        self.entries.get(key).map(|(owed, sequence)| Sent { key: key.clone(), owed: *owed, sequence: *sequence })
+    }
+
     /// The store has confirmed what was sent.
     pub(super) fn confirm(&mut self, sent: &Sent) {
         if self.entries.get(&sent.key).is_some_and(|entry| entry.1 == sent.sequence) {

@@ -45,6 +45,7 @@ use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use breaker::Breaker;
+use drive::Round;
 use flights::{Flights, Slot, SlotKind};
 use journal::Journal;
 use observe::{EventKind, Figures, Observers};
@@ -117,8 +118,12 @@ pub struct Engine {
     figures: Figures,
     /// Callers that wait.
     waiting: AtomicU64,
+    /// Steps whose actions are not done yet; see [`drive::Busy`].
+    busy: AtomicU64,
     is_closed: AtomicBool,
-    closing: Mutex<Option<Arc<Ticket>>>,
+    /// The store has been let go of.
+    is_over: AtomicBool,
+    closing: Mutex<Vec<Arc<Ticket>>>,
 }
 
 impl Engine {
@@ -169,8 +174,10 @@ impl Engine {
             observers: Observers::default(),
             figures: Figures::new(),
             waiting: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
-            closing: Mutex::new(None),
+            is_over: AtomicBool::new(false),
+            closing: Mutex::new(Vec::new()),
             config,
             store,
         });
@@ -193,7 +200,7 @@ impl Engine {
     pub fn begin(&self, key: &str, patience: Patience, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
         let key = self.open_key(key)?;
         let ticket = Ticket::new(Arc::clone(queue), id, self.clock.now_us());
-        self.join(vec![(Arc::clone(&ticket), patience)], key);
+        self.join(vec![(Arc::clone(&ticket), patience)], key, Round::First);
         Ok(Self::leave_call(ticket))
     }
 
@@ -209,16 +216,20 @@ impl Engine {
         self.flights.detach(&key);
         let ticket = Ticket::new(Arc::clone(queue), id, self.clock.now_us());
         let moment = self.moment();
-        let (flight, actions) = if self.may_ask(&key) {
-            Flight::refreshing(Arc::clone(&ticket), &self.rules, &moment)
-        } else {
-            self.owe(&key, journal::Owed::Invalidate);
-            let first = (Arc::clone(&ticket), Patience::Wait);
-            Flight::without_store(first, self.right_without_store(), &self.rules, &moment)
-        };
+        let _busy = self.busy();
         self.waiting.fetch_add(1, Ordering::Relaxed);
+        let may_ask = self.may_ask(&key);
+        if !may_ask {
+            self.owe(&key, journal::Owed::Invalidate);
+        }
         let batch = {
             let (number, mut shard) = self.flights.shard(&key);
+            let (flight, actions) = if may_ask {
+                Flight::refreshing(Arc::clone(&ticket), &self.rules, &moment)
+            } else {
+                let first = vec![(Arc::clone(&ticket), Patience::Wait)];
+                Flight::without_store(first, self.right_without_store(), &self.rules, &moment)
+            };
             let flight_id = shard.insert(number, Slot::new(flight, key, SlotKind::Refresh), false);
             ticket.flight.store(flight_id, Ordering::Relaxed);
             Self::settle(&mut shard, flight_id, actions, &moment)
@@ -258,6 +269,8 @@ impl Engine {
     /// The leader brings no value: its fallback failed, or what it gave cannot be stored.
     pub fn abandon(&self, mut lease: Lease, why: Abandoned) {
         let Some(token) = lease.take_token() else { return };
+        // The host's object must not die under the flight's lock: what its end runs is the host's own code.
+        let kept = why.clone();
         let why = match why {
             Abandoned::Failed(error) => {
                 Figures::count(&self.figures.fallback_errors);
@@ -271,6 +284,7 @@ impl Engine {
             Abandoned::Unstorable(value) => FlightAbandoned::Unstorable(value),
         };
         self.step(token.flight, FlightEvent::Abandon { turn: token.turn, why });
+        drop(kept);
     }
 
     /// A caller went away while it waited. A leader that goes away drops its [`Lease`].

@@ -29,6 +29,12 @@ pub(super) enum Operation {
         ticket: Arc<Ticket>,
         required: bool,
     },
+    /// GET does not carry the server's time: without it nobody can say whether an entry is fresh.
+    PeekAfterPing {
+        key: Key,
+        ticket: Arc<Ticket>,
+        required: bool,
+    },
     /// A SET needs the server's time first, for its `not_after`.
     SetAfterPing {
         key: Key,
@@ -39,11 +45,13 @@ pub(super) enum Operation {
         key: Key,
         ticket: Arc<Ticket>,
     },
+    /// `settles` is what was owed for the key before, which this one pays.
     Drop {
         key: Key,
         ticket: Arc<Ticket>,
         owed: Owed,
         required: bool,
+        settles: Option<Sent>,
     },
     /// An invalidation from the journal.
     Replay(Sent),
@@ -76,12 +84,13 @@ impl Engine {
     pub fn peek(&self, key: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
         let key = self.open_key(key)?;
         let ticket = self.ticket(queue, id);
-        if self.may_ask(&key) {
-            self.ask_time_sometimes();
-            let command = Command::Get { key: key.clone() };
-            self.operate(Operation::Peek { key, ticket: Arc::clone(&ticket), required }, command);
-        } else {
+        if !self.may_ask(&key) {
             self.peeked_nothing(&key, &ticket, required);
+        } else if self.server_clock.at(self.clock.now_us()).is_some() {
+            self.ask_time_sometimes();
+            self.send_peek(key, Arc::clone(&ticket), required);
+        } else {
+            self.operate(Operation::PeekAfterPing { key, ticket: Arc::clone(&ticket), required }, Command::Ping);
         }
         Ok(Self::leave_call(ticket))
     }
@@ -110,9 +119,8 @@ impl Engine {
         let entry = self.draft(&key, payload, self.life(ttl_ms), 0);
         let ticket = self.ticket(queue, id);
         self.flights.detach(&key);
-        if !self.may_ask(&key) {
-            self.owe(&key, Owed::Invalidate);
-            self.answer(&ticket, Outcome::Confirmed(false));
+        if self.is_open.load(Ordering::Relaxed) {
+            self.set_failed(&key, &ticket);
         } else if self.server_clock.at_least(self.clock.now_us()).is_some() {
             self.send_set(key, Arc::clone(&ticket), entry);
         } else {
@@ -145,11 +153,12 @@ impl Engine {
         let ticket = self.ticket(queue, id);
         // Before it is sent and again on the answer (I8): between the two a flight may read what was there before.
         self.flights.detach(&key);
-        if self.may_ask(&key) {
-            let command = self.command_of(&key, owed);
-            self.operate(Operation::Drop { key, ticket: Arc::clone(&ticket), owed, required }, command);
-        } else {
+        if self.is_open.load(Ordering::Relaxed) {
             self.dropped(&key, &ticket, owed, required, false);
+        } else {
+            let settles = self.owed_until_now(&key, owed);
+            let command = self.command_of(&key, owed);
+            self.operate(Operation::Drop { key, ticket: Arc::clone(&ticket), owed, required, settles }, command);
         }
         Ok(Self::leave_call(ticket))
     }
@@ -171,6 +180,11 @@ impl Engine {
         Ticket::new(Arc::clone(queue), id, self.clock.now_us())
     }
 
+    fn send_peek(&self, key: Key, ticket: Arc<Ticket>, required: bool) {
+        let command = Command::Get { key: key.clone() };
+        self.operate(Operation::Peek { key, ticket, required }, command);
+    }
+
     fn send_set(&self, key: Key, ticket: Arc<Ticket>, entry: Draft) {
         // A SET that timed out may still sit in a buffer: it must not run after its caller was told that it had not.
         let Some(server_us) = self.server_clock.at_least(self.clock.now_us()) else {
@@ -188,6 +202,7 @@ impl Engine {
     }
 
     pub(super) fn operation_answered(&self, target: u64, answer: Result<Reply, StoreError>) {
+        let _busy = self.busy();
         let Some(operation) = self.operations.take(target) else { return };
         match operation {
             Operation::Peek { key, ticket, required } => match answer {
@@ -203,6 +218,10 @@ impl Engine {
                 },
                 _ => self.peeked_nothing(&key, &ticket, required),
             },
+            Operation::PeekAfterPing { key, ticket, required } if answer.is_ok() => {
+                self.send_peek(key, ticket, required);
+            }
+            Operation::PeekAfterPing { key, ticket, required } => self.peeked_nothing(&key, &ticket, required),
             Operation::SetAfterPing { key, ticket, entry } => self.send_set(key, ticket, entry),
             Operation::Set { key, ticket } => match answer {
                 Ok(Reply { verdict: Verdict::Stored { version }, .. }) => {
@@ -217,12 +236,14 @@ impl Engine {
                 }
                 _ => self.set_failed(&key, &ticket),
             },
-            Operation::Drop { key, ticket, owed, required } => {
+            Operation::Drop { key, ticket, owed, required, settles } => {
+                if let (Ok(_), Some(sent)) = (&answer, settles) {
+                    self.paid(&sent);
+                }
                 self.dropped(&key, &ticket, owed, required, answer.is_ok());
             }
             Operation::Replay(sent) => self.replayed(sent, answer.is_ok()),
         }
-        self.close_if_drained();
     }
 
     fn missed(&self, key: &Key, ticket: &Ticket) {
@@ -268,16 +289,17 @@ impl Engine {
     /// they end with `ClosedError`. [`Outcome::Confirmed`]: true when all had ended by themselves and nothing is owed.
     pub fn close(&self, timeout_ms: u64, queue: &Arc<Queue>, id: u64) -> Begun {
         let ticket = self.ticket(queue, id);
-        if self.is_closed.swap(true, Ordering::AcqRel) {
-            // Somebody else closes, or has closed.
-            self.answer(&ticket, Outcome::Confirmed(true));
-        } else {
-            *lock(&self.closing) = Some(Arc::clone(&ticket));
-            let at_us = self.clock.now_us() + timeout_ms * 1_000;
-            self.rearm(TIMER_CLOSE, None, Some(at_us));
-            self.replay();
-            self.close_if_drained();
+        {
+            let _busy = self.busy();
+            let is_first = !self.is_closed.swap(true, Ordering::AcqRel);
+            // Whoever closes too waits for the same end.
+            lock(&self.closing).push(Arc::clone(&ticket));
+            if is_first {
+                self.rearm(TIMER_CLOSE, None, Some(self.clock.now_us() + timeout_ms * 1_000));
+                self.replay();
+            }
         }
+        self.close_if_drained();
         Self::leave_call(ticket)
     }
 
@@ -285,21 +307,29 @@ impl Engine {
         self.is_closed.load(Ordering::Relaxed)
     }
 
+    fn is_drained(&self) -> bool {
+        self.busy.load(Ordering::Acquire) == 0 && self.flights.is_empty() && self.operations.is_empty()
+    }
+
     /// Lets go of the store once nothing is out any more.
     pub(super) fn close_if_drained(&self) {
-        if self.is_closed() && self.flights.is_empty() && self.operations.is_empty() {
+        if self.is_closed() && (self.is_over.load(Ordering::Acquire) || self.is_drained()) {
             self.close_now();
         }
     }
 
     pub(super) fn close_now(&self) {
-        let Some(ticket) = lock(&self.closing).take() else { return };
-        let is_drained =
-            self.flights.is_empty() && self.operations.is_empty() && self.journalled.load(Ordering::Relaxed) == 0;
-        for id in self.flights.ids() {
-            self.step(id, Event::Close);
+        let is_drained = self.is_drained() && self.journalled.load(Ordering::Relaxed) == 0;
+        // Taken first: what is closed below comes by here again.
+        let closing = std::mem::take(&mut *lock(&self.closing));
+        if !self.is_over.swap(true, Ordering::AcqRel) {
+            for id in self.flights.ids() {
+                self.step(id, Event::Close);
+            }
+            self.store.close();
         }
-        self.store.close();
-        self.answer(&ticket, Outcome::Confirmed(is_drained));
+        for ticket in closing {
+            self.answer(&ticket, Outcome::Confirmed(is_drained));
+        }
     }
 }

@@ -62,6 +62,22 @@ impl Engine {
         self.rearm(TIMER_JOURNAL, None, Some(now_us + self.config.breaker.probe_ms * 1_000));
     }
 
+    /// What is owed for `key` so far, if a confirmed `owed` pays it.
+    pub(super) fn owed_until_now(&self, key: &Key, owed: Owed) -> Option<Sent> {
+        if self.journalled.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        lock(&self.journal).owed(key).filter(|sent| owed >= sent.owed)
+    }
+
+    pub(super) fn paid(&self, sent: &Sent) {
+        // What flies for this key did without the store; from here on the store may be asked again.
+        self.flights.detach(&sent.key);
+        let mut journal = lock(&self.journal);
+        journal.confirm(sent);
+        self.note_journal(&mut journal);
+    }
+
     /// Sends what is owed, oldest first, while the store is asked at all.
     pub(super) fn replay(&self) {
         if self.is_open.load(Ordering::Relaxed) {
@@ -107,11 +123,21 @@ impl Engine {
                 StoreErrorKind::Backpressure | StoreErrorKind::Closed => return,
             },
         };
-        if lock(&self.breaker).record(is_failure, now_us) {
-            self.is_open.store(true, Ordering::Relaxed);
+        let has_opened = {
+            let mut breaker = lock(&self.breaker);
+            let has_opened = breaker.record(is_failure, now_us);
+            self.note_breaker(&breaker);
+            has_opened
+        };
+        if has_opened {
             self.breaker_changed(BreakerState::Open);
             self.rearm_probe();
         }
+    }
+
+    /// Mirrors whether the store is asked, under the breaker's lock.
+    fn note_breaker(&self, breaker: &super::breaker::Breaker) {
+        self.is_open.store(breaker.state() != BreakerState::Closed, Ordering::Relaxed);
     }
 
     fn rearm_probe(&self) {
@@ -127,11 +153,20 @@ impl Engine {
 
     pub(super) fn probed(&self, is_success: bool) {
         let now_us = self.clock.now_us();
-        if lock(&self.breaker).probed(is_success, now_us) {
-            self.is_open.store(false, Ordering::Relaxed);
-            self.breaker_changed(BreakerState::Closed);
+        let state = {
+            let mut breaker = lock(&self.breaker);
+            // One answer counts for each probe.
+            if breaker.state() != BreakerState::HalfOpen {
+                return;
+            }
+            breaker.probed(is_success, now_us);
+            self.note_breaker(&breaker);
+            breaker.state()
+        };
+        if state == BreakerState::Closed {
+            self.breaker_changed(state);
             self.replay();
-        } else if self.is_open.load(Ordering::Relaxed) {
+        } else {
             self.rearm_probe();
         }
     }

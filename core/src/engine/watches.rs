@@ -23,8 +23,12 @@ struct Watch {
 }
 
 impl Watches {
-    pub(crate) fn add(&self, key: &Key, flight: FlightId) {
-        lock(&self.by_key).entry(key.clone()).or_default().flights.push(flight);
+    /// True when the store had been told of the key before.
+    pub(crate) fn add(&self, key: &Key, flight: FlightId) -> bool {
+        let mut by_key = lock(&self.by_key);
+        let watch = by_key.entry(key.clone()).or_default();
+        watch.flights.push(flight);
+        watch.is_told
     }
 
     pub(crate) fn remove(&self, key: &Key, flight: FlightId) {

@@ -65,10 +65,10 @@ pub struct Flight<T> {
 }
 
 impl<T: Caller> Flight<T> {
-    fn new(first: (T, Patience), phase: Phase<T>, rules: &Rules) -> Self {
+    fn new(members: Vec<(T, Patience)>, phase: Phase<T>, rules: &Rules) -> Self {
         Self {
             phase,
-            members: vec![first],
+            members,
             elders: 0,
             late: Vec::new(),
             turn: 0,
@@ -79,21 +79,29 @@ impl<T: Caller> Flight<T> {
         }
     }
 
-    /// A flight that begins by reading.
-    pub fn reading(first: T, patience: Patience, rules: &Rules) -> (Self, Vec<Action<T>>) {
-        (Self::new((first, patience), Phase::Reading, rules), vec![Action::Get])
+    /// A flight that begins by reading, for callers who came before anything was sent. `wait_until_us` is what they have
+    /// left of their waiting from an earlier round.
+    pub fn reading(callers: Vec<(T, Patience)>, wait_until_us: Option<u64>, rules: &Rules) -> (Self, Vec<Action<T>>) {
+        let mut flight = Self::new(callers, Phase::Reading, rules);
+        flight.wait_until_us = wait_until_us;
+        (flight, vec![Action::Get])
     }
 
     /// A flight that begins with REFRESH; nobody else joins it.
     pub fn refreshing(first: T, rules: &Rules, moment: &Moment) -> (Self, Vec<Action<T>>) {
-        let flight = Self::new((first, Patience::Wait), Phase::Asking { woken: false }, rules);
+        let flight = Self::new(vec![(first, Patience::Wait)], Phase::Asking { woken: false }, rules);
         (flight, vec![Action::Refresh { nonce: moment.nonce }])
     }
 
     /// A flight that does without the store: [`Right::Away`] when it is away, [`Right::Solo`] when only this key may not
     /// be read from it.
-    pub fn without_store(first: (T, Patience), right: Right, rules: &Rules, moment: &Moment) -> (Self, Vec<Action<T>>) {
-        let mut flight = Self::new(first, Phase::Over, rules);
+    pub fn without_store(
+        callers: Vec<(T, Patience)>,
+        right: Right,
+        rules: &Rules,
+        moment: &Moment,
+    ) -> (Self, Vec<Action<T>>) {
+        let mut flight = Self::new(callers, Phase::Over, rules);
         let mut actions = Vec::new();
         flight.lead(right, rules, moment, &mut actions);
         (flight, actions)
@@ -108,9 +116,19 @@ impl<T: Caller> Flight<T> {
         }
     }
 
-    /// The current leader's turn, while one runs the fallback.
-    pub fn leading_turn(&self) -> Option<u32> {
-        matches!(self.phase, Phase::Leading { .. }).then_some(self.turn)
+    /// Whether a caller may share this flight. Not one who goes round again once a fallback runs: he would be no elder
+    /// a second time. Nobody once the store can be asked again, while the flight was led without it.
+    pub fn takes(&self, goes_round: bool, may_ask: bool) -> bool {
+        match &self.phase {
+            Phase::Leading { right, .. } => !(goes_round || (may_ask && *right == Right::Away)),
+            Phase::Filling { .. } => !goes_round,
+            Phase::Reading | Phase::Asking { .. } | Phase::Waiting { .. } | Phase::Over => true,
+        }
+    }
+
+    /// Whether it still wants the pushes of its key.
+    pub fn is_watching(&self) -> bool {
+        self.is_watching
     }
 
     /// The transition.
@@ -157,7 +175,9 @@ impl<T: Caller> Flight<T> {
             // No command that can carry a value is out: whatever is sent next is sent after this.
             Phase::Waiting { .. } | Phase::Leading { .. } => self.members.push((caller, patience)),
             Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } => self.late.push((caller, patience)),
-            Phase::Over => actions.push(Action::Again(vec![(caller, patience)])),
+            Phase::Over => {
+                actions.push(Action::Again { callers: vec![(caller, patience)], wait_until_us: self.wait_until_us });
+            }
         }
     }
 
@@ -425,7 +445,7 @@ impl<T: Caller> Flight<T> {
         let mut left = std::mem::take(&mut self.members);
         left.append(&mut self.late);
         if !left.is_empty() {
-            actions.push(Action::Again(left));
+            actions.push(Action::Again { callers: left, wait_until_us: self.wait_until_us });
         }
         actions.push(Action::Over);
     }

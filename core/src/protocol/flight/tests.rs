@@ -40,7 +40,7 @@ fn stored() -> Filling {
 
 /// Caller 1 leads; 2 had joined before, 3 joined while the fallback ran.
 fn with_a_leader(right: Asked) -> Flight<u32> {
-    let (mut flight, actions) = Flight::reading(1, Patience::Wait, &RULES);
+    let (mut flight, actions) = Flight::reading(vec![(1, Patience::Wait)], None, &RULES);
     assert!(matches!(actions[..], [Action::Get]));
     assert!(flight.step(Event::Join(2, Patience::Wait), &RULES, &at(1)).is_empty());
     let actions = flight.step(Event::Read(Reading::Miss { seen: 0 }), &RULES, &at(2));
@@ -59,13 +59,15 @@ fn served(actions: &[Action<u32>]) -> Vec<u32> {
 }
 
 fn again(actions: &[Action<u32>]) -> Vec<u32> {
-    let list = actions.iter().filter_map(|action| if let Action::Again(list) = action { Some(list) } else { None });
+    let list = actions
+        .iter()
+        .filter_map(|action| if let Action::Again { callers, .. } = action { Some(callers) } else { None });
     list.flatten().map(|(caller, _)| *caller).collect()
 }
 
 #[test]
 fn a_read_serves_only_those_who_came_before_it_was_sent() {
-    let (mut flight, _) = Flight::reading(1, Patience::Wait, &RULES);
+    let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], None, &RULES);
     flight.step(Event::Join(2, Patience::Wait), &RULES, &at(1));
     let hit = Hit { payload: payload(), source: Source::Redis, details: None };
     let actions = flight.step(Event::Read(Reading::Fresh(hit)), &RULES, &at(2));
@@ -149,7 +151,7 @@ fn the_lease_is_renewed_until_the_hard_timeout_which_frees_it() {
 
 #[test]
 fn waiting_asks_again_on_a_push_and_is_bounded() {
-    let (mut flight, _) = Flight::reading(1, Patience::Wait, &RULES);
+    let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], None, &RULES);
     flight.step(Event::Read(Reading::Miss { seen: 0 }), &RULES, &at(1));
     let wait = || Event::Asked(Asked::Wait { left_us: 2_000_000 });
     let actions = flight.step(wait(), &RULES, &at(2));
@@ -165,17 +167,49 @@ fn waiting_asks_again_on_a_push_and_is_bounded() {
 
 #[test]
 fn a_holder_that_died_is_followed_right_behind_its_exclusive_time() {
-    let (mut flight, _) = Flight::reading(1, Patience::Wait, &RULES);
+    let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], None, &RULES);
     flight.step(Event::Read(Reading::Miss { seen: 0 }), &RULES, &at(1));
     flight.step(Event::Asked(Asked::Wait { left_us: 4_000 }), &RULES, &at(2));
     assert!(flight.deadline_us().is_some_and(|due| due <= 2 + 4_000 + 11_000));
 }
 
 #[test]
+fn those_who_come_together_are_served_together() {
+    let callers = (1..=3).map(|caller| (caller, Patience::Wait)).collect();
+    let (mut flight, _) = Flight::reading(callers, None, &RULES);
+    let hit = Hit { payload: payload(), source: Source::Redis, details: None };
+    let actions = flight.step(Event::Read(Reading::Fresh(hit)), &RULES, &at(2));
+    assert_eq!((served(&actions), again(&actions)), (vec![1, 2, 3], vec![]));
+}
+
+#[test]
+fn who_goes_round_again_joins_no_fallback_under_way() {
+    let mut flight = with_a_leader(Asked::Lease(grant()));
+    assert!(flight.takes(false, true) && !flight.takes(true, true));
+    flight.step(Event::Fill { turn: 1, payload: payload() }, &RULES, &at(5));
+    assert!(!flight.takes(true, true));
+}
+
+#[test]
+fn a_flight_led_without_the_store_takes_nobody_once_the_store_is_back() {
+    let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], None, &RULES);
+    flight.step(Event::StoreAway, &RULES, &at(1));
+    assert!(flight.takes(false, false) && !flight.takes(false, true));
+}
+
+#[test]
+fn who_goes_round_again_waits_only_for_what_is_left() {
+    let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], Some(7), &RULES);
+    flight.step(Event::Read(Reading::Miss { seen: 0 }), &RULES, &at(6));
+    let actions = flight.step(Event::Asked(Asked::Wait { left_us: 1_000_000 }), &RULES, &at(8));
+    assert!(actions.iter().any(|action| matches!(action, Action::Lead { right: Right::Solo, .. })), "{actions:?}");
+}
+
+#[test]
 fn who_must_not_wait_is_told_busy() {
     let mut flight = with_a_leader(Asked::Lease(grant()));
     assert!(matches!(flight.step(Event::Join(9, Patience::Busy), &RULES, &at(5))[..], [Action::Busy(9)]));
-    let (mut flight, _) = Flight::reading(1, Patience::Busy, &RULES);
+    let (mut flight, _) = Flight::reading(vec![(1, Patience::Busy)], None, &RULES);
     flight.step(Event::Join(2, Patience::Busy), &RULES, &at(1));
     flight.step(Event::Read(Reading::Miss { seen: 0 }), &RULES, &at(2));
     let actions = flight.step(Event::Asked(Asked::Lease(grant())), &RULES, &at(3));
@@ -184,7 +218,7 @@ fn who_must_not_wait_is_told_busy() {
 
 #[test]
 fn with_the_store_away_one_fallback_serves_all_who_wait() {
-    let (mut flight, _) = Flight::reading(1, Patience::Wait, &RULES);
+    let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], None, &RULES);
     let actions = flight.step(Event::StoreAway, &RULES, &at(1));
     assert!(matches!(actions[..], [Action::Lead { right: Right::Away, .. }]));
     flight.step(Event::Join(2, Patience::Wait), &RULES, &at(2));
@@ -202,7 +236,7 @@ proptest! {
     fn whatever_happens_every_caller_is_answered_once_and_the_flight_ends(
         events in proptest::collection::vec((any_event(), any::<u8>()), 0..60),
     ) {
-        let (mut flight, _) = Flight::reading(0, Patience::Wait, &RULES);
+        let (mut flight, _) = Flight::reading(vec![(0, Patience::Wait)], None, &RULES);
         let mut inside = vec![0_u32];
         let mut leaders: Vec<u32> = vec![];
         let (mut now_us, mut turn, mut next, mut is_over) = (1, 0, 1, false);
@@ -257,7 +291,7 @@ proptest! {
                         let was_leader = leaders.iter().position(|known| *known == caller).map(|at| leaders.remove(at));
                         prop_assert!(was_leader.is_some() || leave(caller) == 1);
                     }
-                    Action::Again(callers) => {
+                    Action::Again { callers, .. } => {
                         for (caller, _) in callers {
                             prop_assert_eq!(leave(caller), 1);
                         }

@@ -151,8 +151,11 @@ pub enum Action<T> {
     Settle(T, Settlement),
     /// The leader's place ends without an answer: it brought its own end.
     Retire(T),
-    /// These callers go round again, in one new flight.
-    Again(Vec<(T, Patience)>),
+    /// These callers go round again, together; `wait_until_us` is what is left of their waiting, if they had begun to.
+    Again {
+        callers: Vec<(T, Patience)>,
+        wait_until_us: Option<u64>,
+    },
     /// The flight began to wait for another process; once per flight.
     Waits,
     /// The flight is over: forget it. Always the last.

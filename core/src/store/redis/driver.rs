@@ -37,6 +37,8 @@ const ATTEMPTS_MAX: u32 = 3;
 const STEADY: Duration = Duration::from_secs(2);
 /// How long QUIT may take.
 const QUIT_PATIENCE: Duration = Duration::from_millis(100);
+/// What is out when the driver closes has this long to be answered; a healthy server needs a hundredth of it.
+const SENDING_PATIENCE: Duration = Duration::from_millis(20);
 
 /// What the handle posts.
 pub(super) enum Post {
@@ -385,6 +387,13 @@ impl Driver {
                 self.shared.deliver(address, Err(closed()));
             }
         }
+        // What was taken before the close is sent yet: a leader that ended last has its RELEASE right before it.
+        let sending = async {
+            while let Some(done) = self.calls.next().await {
+                self.settle(done);
+            }
+        };
+        let _ = tokio::time::timeout(SENDING_PATIENCE, sending).await;
         for pending in self.pending.drain() {
             self.shared.deliver(pending.address, Err(closed()));
         }
