@@ -26,6 +26,10 @@ use crate::protocol::key::Key;
 const MISSES_MAX: u32 = 3;
 /// A watch that nobody needs any more is kept for so long: keys that wait tend to wait again.
 const LINGER: Duration = Duration::from_secs(1);
+/// The same for a subscription that the server has not confirmed.
+const LINGER_UNCONFIRMED: Duration = Duration::from_secs(10);
+/// A session of this length was a good one.
+const STEADY: Duration = Duration::from_secs(2);
 
 /// What the handle tells.
 pub(super) enum Watch {
@@ -80,11 +84,16 @@ impl Push {
             let started = Instant::now();
             let is_lost = match self.connect().await {
                 Ok(session) => {
-                    failures = 0;
                     self.last_fault = None;
                     match self.serve(session).await {
                         End::Closed => return,
-                        End::Lost => true,
+                        End::Lost => {
+                            // A server that takes connections only to drop them is not dialled at full speed.
+                            if started.elapsed() > STEADY {
+                                failures = 0;
+                            }
+                            true
+                        }
                     }
                 }
                 Err(error) => {
@@ -293,11 +302,12 @@ impl Push {
         }
     }
 
-    /// Unsubscribes from what nobody has watched for a while. Only what is confirmed: else the confirmation could be
-    /// taken for that of a later watch.
+    /// Unsubscribes from what nobody has watched for a while. What is not confirmed stays longer, lest its confirmation
+    /// be taken for that of a later watch; but not for ever, since a user without the right to it is never confirmed.
     fn let_go(&mut self, unsent: &mut BytesMut) {
         self.watched.retain(|channel, watched| {
-            let is_kept = !watched.is_confirmed || watched.idle_since.is_none_or(|since| since.elapsed() < LINGER);
+            let linger = if watched.is_confirmed { LINGER } else { LINGER_UNCONFIRMED };
+            let is_kept = watched.idle_since.is_none_or(|since| since.elapsed() < linger);
             if !is_kept {
                 resp::write(unsent, &[b"UNSUBSCRIBE", channel]);
             }
