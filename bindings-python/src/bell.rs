@@ -1,7 +1,7 @@
 //! What the engine's threads ring: a descriptor that an event loop watches, or what a parked thread sleeps on. And the
 //! end of the interpreter, before which every parked thread has to leave native code.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -161,9 +161,18 @@ pub(crate) fn prepare_exit(py: Python<'_>) {
     });
 }
 
+/// How often this process is a forked child: what was made before must not be touched when it is dropped, since its
+/// locks may be held by threads that are not here.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+pub(crate) fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
 /// In a forked child: the threads that slept, rang and waited are the parent's.
 #[pyfunction]
 pub(crate) fn after_fork() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
     ASLEEP.store(0, Ordering::SeqCst);
     tidegate::after_fork();
 }

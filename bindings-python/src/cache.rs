@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 use tidegate::config::{Config, DurationUnit};
 use tidegate::engine::{Abandoned, Begun, Engine, Figure, Patience, outcome};
 
+use crate::bell::generation;
 use crate::convert::{self, Form, key_text};
 use crate::error::OrRaise;
 use crate::wake::Port;
@@ -179,6 +180,7 @@ pub(crate) struct Lease {
     engine: Arc<Engine>,
     port: Py<Port>,
     id: u64,
+    generation: u64,
     lease: Mutex<Option<outcome::Lease>>,
 }
 
@@ -193,15 +195,21 @@ impl Lease {
         // The hard timeout may be answered before anybody asks for the gate.
         port.get().open_place(engine, None, Form::Plain, id);
         let lease = Mutex::new(Some(lease));
-        Py::new(py, Self { engine: Arc::clone(engine), port: port.clone().unbind(), id, lease })
+        Py::new(
+            py,
+            Self { engine: Arc::clone(engine), port: port.clone().unbind(), id, generation: generation(), lease },
+        )
     }
 
     fn settle(&self) -> Option<outcome::Lease> {
-        let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if lease.is_some() {
-            self.port.get().leave_place(self.id);
+        let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        if self.generation != generation() {
+            // The parent's: it is settled there.
+            std::mem::forget(lease);
+            return None;
         }
-        lease
+        self.port.get().leave_place(self.id);
+        Some(lease)
     }
 }
 

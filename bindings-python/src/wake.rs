@@ -14,7 +14,7 @@ use tidegate::engine::ticket::{Completion, Queue, Ticket};
 use tidegate::engine::{Begun, Engine, Outcome};
 use tidegate::ports::Wake;
 
-use crate::bell::{Doorbell, Gong, must_leave};
+use crate::bell::{Doorbell, Gong, generation, must_leave};
 use crate::cache::Lease;
 use crate::convert::{self, Form};
 
@@ -47,6 +47,7 @@ pub(crate) struct Port {
     queue: Arc<Queue>,
     bell: Bell,
     next_id: AtomicU64,
+    generation: u64,
     /// Never held while Python code may run: a finalizer may give a lease back.
     places: Mutex<FxHashMap<u64, Place>>,
 }
@@ -343,12 +344,17 @@ impl Port {
 
 impl Port {
     fn new(queue: Arc<Queue>, bell: Bell) -> Self {
-        Self { queue, bell, next_id: AtomicU64::new(1), places: Mutex::default() }
+        Self { queue, bell, next_id: AtomicU64::new(1), generation: generation(), places: Mutex::default() }
     }
 }
 
 impl Drop for Port {
     fn drop(&mut self) {
-        self.queue.close();
+        if self.generation == generation() {
+            self.queue.close();
+        } else {
+            std::mem::forget(Arc::clone(&self.queue));
+            std::mem::forget(std::mem::take(&mut *self.places()));
+        }
     }
 }

@@ -136,11 +136,12 @@ async def test_a_cancelled_follower_takes_nobody_with_it(cache: CacheManager) ->
     assert await asyncio.gather(*followers[1::2]) == ["value"] * 5
 
 
-async def test_a_lease_that_reaches_a_cancelled_caller_gives_itself_back(cache: CacheManager) -> None:
-    # The caller is cancelled at every point of its way; whoever comes next must never wait for it.
+@pytest.mark.parametrize("held", [True, False])
+async def test_a_caller_may_be_cancelled_anywhere_on_its_way(cache: CacheManager, held: bool) -> None:
+    # A lease that reaches it gives itself back: whoever comes next never waits for it.
     for number in range(40):
         key = f"user:profile:{number}"
-        doomed = asyncio.create_task(cache.get(key, Counter("never", held=True)))
+        doomed = asyncio.create_task(cache.get(key, Counter("next", held)))
         for _ in range(number % 8):
             await asyncio.sleep(0)
         if number >= 20:

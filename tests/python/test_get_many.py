@@ -142,6 +142,18 @@ async def test_entries_of_another_shape_are_fetched_anew(cache: CacheManager) ->
     assert await cache.get(KEYS[0], default=0) == 1
 
 
+async def test_a_batch_inside_a_fallback_does_not_wait_for_itself(cache: CacheManager) -> None:
+    source = Source()
+
+    async def fetch() -> object:
+        return await cache.get_many(KEYS[:2], source)
+
+    many = {key: {"key": key} for key in KEYS[:2]}
+    assert await asyncio.wait_for(cache.get(KEYS[0], fetch), 2) == many
+    assert source.calls == [KEYS[1::-1]]
+    assert await cache.get(KEYS[0], default=None) == many
+
+
 async def test_what_is_no_dict_is_refused_by_name(cache: CacheManager) -> None:
     with pytest.raises(ConfigError, match="fetch_missing gave a list"):
         await cache.get_many(KEYS, lambda keys: [1])  # type: ignore[arg-type, return-value]

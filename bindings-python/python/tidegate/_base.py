@@ -28,6 +28,8 @@ Observer = Callable[["CacheEvent"], object]
 
 _RIGHT_URL = '"redis://localhost:6379/0"'
 
+# The engines of a forked child's parent.
+_left_behind: list[Cache] = []
 # The keys whose fallback this task or thread is running, by manager.
 leading: ContextVar[frozenset[tuple[int, str]]] = ContextVar("tidegate_leading", default=frozenset())
 
@@ -43,7 +45,8 @@ class ManagerBase:
         "_encode",
         "_native",
         "_observers",
-        "_shown_url",
+        "_options",
+        "_url",
     )
 
     def __init__(self, url: str = "memory://", **options: Unpack[Options]) -> None:
@@ -55,17 +58,33 @@ class ManagerBase:
             raise ConfigError(
                 'service is missing: it is the first segment of every key; a right example: service="billing"'
             )
-        self._native = Cache(url, options)
-        self._begin = self._native.begin
+        self._url = url
+        self._options = options
+        self._open()
         self._encode = _codec.encode
         self._decoders: Decoders = _codec.Decoders()
         self._observers: dict[str, list[Observer]] = {}
         self._disabled_blocks = 0
-        self._shown_url = _without_password(url)
+
+    def _open(self) -> None:
+        self._native = Cache(self._url, self._options)
+        self._begin = self._native.begin
+
+    def _renew(self) -> None:
+        """In a forked child: an engine that starts afresh.
+
+        The parent's may hold the locks of threads that are not here, and calls of tasks that are not here either. It
+        is kept for ever, since letting it go would touch them.
+        """
+        _left_behind.append(self._native)
+        self._disabled_blocks = 0
+        self._open()
+        if self._observers:
+            self._listen()
 
     def __repr__(self) -> str:
         name = f"{type(self).__module__.partition('._')[0]}.{type(self).__qualname__}"
-        return f"{name}({self._shown_url!r}, service={self._native.service!r})"
+        return f"{name}({_without_password(self._url)!r}, service={self._native.service!r})"
 
     # --- observers -------------------------------------------------------------------------------------------------
 
@@ -203,7 +222,8 @@ class ManagerBase:
 
     def _leads(self, key: str) -> bool:
         """Whether this call comes from inside the fallback of the same key."""
-        return (id(self), key) in leading.get()
+        marks = leading.get()
+        return bool(marks) and (id(self), key) in marks
 
     def _report_nested(self, key: str) -> None:
         self._native.report(key, "nested", f"get({key!r}) inside its own fallback: runs it at once, uncached")

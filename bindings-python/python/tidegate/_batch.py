@@ -38,6 +38,11 @@ class Batch:
         self._decode = decode
         self._ttl_ms = ttl_ms
         self._failed: dict[str, int] = {}
+        self.nested = [key for key in self.keys if manager._leads(key)]
+        """This call comes from inside the fallback of these: nobody waits for oneself."""
+        for key in self.nested:
+            manager._report_nested(key)
+        self._alone = self.nested
 
     def take_all(self, keys: list[str], outcomes: list[Any]) -> None:
         """Sorts the outcomes of many keys; none of their leases is lost when one of them raises."""
@@ -71,6 +76,10 @@ class Batch:
                     raise
                 self.unreadable.append(key)
 
+    def missing(self) -> list[str]:
+        """What `fetch_missing` is to be called for at this moment."""
+        return [*self.leases, *self._alone]
+
     def _is_last_try(self, key: str) -> bool:
         self._failed[key] = self._failed.get(key, 0) + 1
         return self._failed[key] >= _TRIES
@@ -84,6 +93,8 @@ class Batch:
         """Fills every lease with what `fetch_missing` gave, a key that it left out as null; what to wait for."""
         found = _mapping(found)
         outcomes = []
+        alone, self._alone = self._alone, []
+        self.results.update((key, self._manager._same(found.get(key), self._decode)) for key in alone)
         while self.leases:
             key, lease = self.leases.popitem()
             try:

@@ -92,7 +92,7 @@ def async_decorator(
                 f"{plan.name} is a plain function: the async manager caches async ones; "
                 "a right example: `async def`, or tidegate.sync.CacheManager for plain functions"
             )
-        begin, ports, key_of, skip = manager._begin, manager._ports, plan.key_of, plan.skip
+        ports, key_of, skip = manager._ports, plan.key_of, plan.skip
 
         @functools.wraps(function)
         async def cached(*args: Any, **kwargs: Any) -> Any:
@@ -100,7 +100,7 @@ def async_decorator(
             decode = plan.decode or plan.resolve()
             port = ports.get(manager._running_loop()) or manager._enter_loop()
             if not manager._disabled_blocks:
-                outcome = begin(port, key)
+                outcome = manager._begin(port, key)
                 if outcome.__class__ is bytes:
                     try:
                         return decode(outcome)

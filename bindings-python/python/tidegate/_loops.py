@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import weakref
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,26 @@ if TYPE_CHECKING:
 _ports: dict[asyncio.AbstractEventLoop, Port] = {}
 # Kept so that they are not collected before their loop ends.
 _farewells: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
-managers: weakref.WeakSet[CacheManager] = weakref.WeakSet()
+_managers: weakref.WeakSet[CacheManager] = weakref.WeakSet()
+_lock = threading.Lock()
+
+
+def add(manager: CacheManager) -> None:
+    """Tells a manager from now on of what its loops do."""
+    with _lock:
+        _managers.add(manager)
+
+
+def _known() -> list[CacheManager]:
+    with _lock:
+        return list(_managers)
 
 
 def port_of(loop: asyncio.AbstractEventLoop) -> Port:
     """The port of a running loop, made at its first use."""
     port = _ports.get(loop)
     if port is None:
-        for gone in [known for known in _ports if known.is_closed()]:
+        for gone in [known for known in list(_ports) if known.is_closed()]:
             _leave(gone)
         port = Port.of_loop(loop.create_future, lambda: _deliver(loop))
         try:
@@ -52,7 +65,8 @@ async def _until_the_end(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None
 
 def _start(generator: AsyncGenerator[None, None]) -> None:
     step: Any = generator.asend(None)
-    with contextlib.suppress(StopIteration):
+    # A loop that goes on after its generators were closed warns of new ones; the next manager's loop cleans up then.
+    with contextlib.suppress(StopIteration, ResourceWarning):
         step.send(None)
 
 
@@ -64,19 +78,21 @@ def _leave(loop: asyncio.AbstractEventLoop) -> None:
     if not loop.is_closed():
         loop.remove_reader(port.fileno())
     port.close()
-    for manager in managers:
+    for manager in _known():
         manager._left(loop)
 
 
 def _deliver(loop: asyncio.AbstractEventLoop) -> None:
-    for manager in list(managers):
+    for manager in _known():
         if loop in manager._ports:
             manager._deliver()
 
 
 def forget_all() -> None:
     """In a forked child: the loops, and the descriptors that they watch, are the parent's too. Nothing is undone."""
+    global _lock
+    _lock = threading.Lock()
     _ports.clear()
     _farewells.clear()
-    for manager in managers:
-        manager._ports.clear()
+    for manager in _known():
+        manager._renew()

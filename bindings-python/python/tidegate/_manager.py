@@ -10,6 +10,7 @@ from . import _tidegate
 from ._base import ManagerBase, confirmed, entry_or_none, failure, leading, raise_failed, shared
 from ._batch import Batch
 from ._context import Context, takes_context
+from ._tasks import answer, answers, in_task, is_awaitable
 from ._tidegate import Failed, Hit, Lease, Port, Shared
 from ._types import MISSING
 
@@ -55,7 +56,7 @@ class CacheManager(ManagerBase):
 
         self._running_loop = get_running_loop
         self._ports: dict[asyncio.AbstractEventLoop, Port] = {}
-        _loops.managers.add(self)
+        _loops.add(self)
 
     # --- reads -----------------------------------------------------------------------------------------------------
 
@@ -180,8 +181,8 @@ class CacheManager(ManagerBase):
             found = fetch_missing(list(batch.keys))
             return batch.uncached(await found if is_awaitable(found) else found)
         try:
-            outcomes = await answers(port, self._native.begin_many(port, batch.keys, False))
-            batch.take_all(batch.keys, outcomes)
+            begun = [key for key in batch.keys if key not in batch.nested]
+            batch.take_all(begun, await answers(port, self._native.begin_many(port, begun, False)))
             await self._fetch(port, batch, fetch_missing)
             while batch.busy:
                 await self._join(port, batch, fetch_missing)
@@ -364,11 +365,12 @@ class CacheManager(ManagerBase):
 
     async def _fetch(self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any]) -> None:
         """Calls `fetch_missing` for what is leased at this moment, and fills it."""
-        if not batch.leases:
+        missing = batch.missing()
+        if not missing:
             return
-        mark = leading.set(leading.get() | {(id(self), key) for key in batch.leases})
+        mark = leading.set(leading.get() | {(id(self), key) for key in missing})
         try:
-            found = fetch_missing(list(batch.leases))
+            found = fetch_missing(missing)
             if is_awaitable(found):
                 found = await in_task(found, list(batch.leases.values()))
         except Exception as error:
@@ -446,8 +448,13 @@ class CacheManager(ManagerBase):
     def _left(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop is gone; another of ours, if there is one, delivers from now on."""
         if self._ports.pop(loop, None) is not None:
-            for port in self._ports.values():
+            for port in list(self._ports.values()):
                 self._native.set_home(port)
+
+    def _renew(self) -> None:
+        """In a forked child: the loops are the parent's."""
+        self._ports.clear()
+        super()._renew()
 
     def _listen(self) -> None:
         # Before the first loop there is nobody to be told: a port that is closed already stands in.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 from types import CoroutineType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._base import raise_failed
 from ._tidegate import Lease, Port
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -42,11 +44,14 @@ async def answers(port: Port, outcomes: list[Any]) -> list[Any]:
 
 
 def is_awaitable(value: object) -> bool:
+    """Whether a plain call gave something to be awaited."""
     return value.__class__ is CoroutineType or hasattr(value.__class__, "__await__")
 
 
 async def in_task(awaitable: Awaitable[Any], leases: list[Lease]) -> Any:
     """The fallback in a task of its own, so that the hard timeout can free its caller."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     gate = leases[0].gate()
     task = loop.create_task(awaitable if isinstance(awaitable, CoroutineType) else _awaiting(awaitable))

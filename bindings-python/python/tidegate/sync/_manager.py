@@ -137,7 +137,8 @@ class CacheManager(ManagerBase):
             return batch.uncached(fetch_missing(list(batch.keys)))
         port = _threads.port()
         try:
-            batch.take_all(batch.keys, _answers(port, self._native.begin_many(port, batch.keys, False)))
+            begun = [key for key in batch.keys if key not in batch.nested]
+            batch.take_all(begun, _answers(port, self._native.begin_many(port, begun, False)))
             self._fetch(port, batch, fetch_missing)
             while batch.busy:
                 self._join(port, batch, fetch_missing)
@@ -326,11 +327,12 @@ class CacheManager(ManagerBase):
 
     def _fetch(self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any]) -> None:
         """Calls `fetch_missing` for what is leased at this moment, and fills it."""
-        if not batch.leases:
+        missing = batch.missing()
+        if not missing:
             return
-        mark = leading.set(leading.get() | {(id(self), key) for key in batch.leases})
+        mark = leading.set(leading.get() | {(id(self), key) for key in missing})
         try:
-            found = fetch_missing(list(batch.leases))
+            found = fetch_missing(missing)
             _refuse_awaitable(found)
         except Exception as error:
             batch.fail(error)
@@ -392,10 +394,9 @@ class CacheManager(ManagerBase):
             courier.close()
 
     def _renew(self) -> None:
-        """In a forked child the courier is not here."""
-        if self._courier is not None:
-            self._courier.close()
-            self._listen()
+        """In a forked child: the courier is not here."""
+        self._courier = None
+        super()._renew()
 
 
 def _answers(port: Port, outcomes: list[Any]) -> list[Any]:
