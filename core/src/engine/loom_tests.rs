@@ -123,7 +123,7 @@ fn join(flights: &Flights, queue: &Arc<Queue>, id: u64) -> bool {
         slot.flight.step(Event::Join(ticket, Patience::Wait), &RULES, &moment());
         return false;
     }
-    let (flight, _) = Flight::reading(ticket, Patience::Wait, &RULES);
+    let (flight, _) = Flight::reading(vec![(ticket, Patience::Wait)], None, &RULES);
     shard.insert(number, Slot::new(flight, key, SlotKind::Read), true);
     true
 }
