@@ -214,23 +214,18 @@ impl Manager {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        match arrival {
-            Arrival::Lease(lease, place) => self.run(key, ttl, lease, place, fallback).await,
-            Arrival::Outcome(Outcome::Hit(hit)) => match decode(&hit.payload) {
-                Ok(value) => Ok(value),
-                Err(_) => fallback().await.map_err(|error| GetError::Fallback(Arc::new(error))),
-            },
-            Arrival::Outcome(Outcome::Failed(Failure::Own(error))) => Err(GetError::Cache(error)),
-            Arrival::Outcome(Outcome::Failed(Failure::Host(error))) => match error.downcast::<E>() {
-                Ok(error) => Err(GetError::Fallback(error)),
-                // Another caller of this key has a fallback with another type of error.
-                Err(_) => fallback().await.map_err(|error| GetError::Fallback(Arc::new(error))),
-            },
-            Arrival::Outcome(Outcome::Shared(value)) => match value.downcast::<T>() {
-                Ok(value) => Ok((*value).clone()),
-                Err(_) => fallback().await.map_err(|error| GetError::Fallback(Arc::new(error))),
-            },
-            Arrival::Outcome(_) => fallback().await.map_err(|error| GetError::Fallback(Arc::new(error))),
+        let shared = match arrival {
+            Arrival::Lease(lease, place) => return self.run(key, ttl, lease, place, fallback).await,
+            Arrival::Outcome(Outcome::Failed(Failure::Own(error))) => return Err(GetError::Cache(error)),
+            Arrival::Outcome(Outcome::Hit(hit)) => decode(&hit.payload).ok().map(Ok),
+            Arrival::Outcome(Outcome::Failed(Failure::Host(error))) => error.downcast::<E>().ok().map(Err),
+            Arrival::Outcome(Outcome::Shared(value)) => value.downcast::<T>().ok().map(|value| Ok((*value).clone())),
+            Arrival::Outcome(_) => None,
+        };
+        match shared {
+            Some(result) => result.map_err(GetError::Fallback),
+            // Another caller of this key has a fallback of other types: this one runs its own, uncached.
+            None => fallback().await.map_err(|error| GetError::Fallback(Arc::new(error))),
         }
     }
 
@@ -273,7 +268,7 @@ impl Manager {
                 return Ok(value);
             }
         };
-        let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1));
+        let ttl_ms = ttl.map(whole_ms);
         let settled = match self.engine.fill(lease, payload.clone(), ttl_ms) {
             Begun::Ready(outcome) => outcome,
             Begun::Waiting(_) => match place.await {
@@ -351,7 +346,7 @@ impl Manager {
             let message = format!("the value for {key:?} cannot be written as JSON: {error}");
             Error::new(crate::ErrorKind::EncodeError, message)
         })?;
-        let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1));
+        let ttl_ms = ttl.map(whole_ms);
         self.confirm(|queue, id| self.engine.set(key, &payload, ttl_ms, queue, id)).await
     }
 
@@ -419,6 +414,11 @@ impl Manager {
             }
         }
     }
+}
+
+/// A ttl in milliseconds, 1 at the least.
+fn whole_ms(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Payload, serde_json::Error> {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::drive::{SEQUENCE_RENEW, TARGET_NONE, TARGET_OPERATION, TARGET_PROBE};
-use super::flights::{FlightId, Question, SlotKind};
+use super::flights::{Question, SlotKind};
 use super::observe::EventKind;
 use super::outcome::{Details, Hit};
 use super::ticket::Ticket;
@@ -159,23 +159,11 @@ impl Engine {
             }
         };
         // Once: a second delivery of the same answer finds another sequence or no question.
-        self.step_answered(id, address.sequence, event);
-    }
-
-    fn step_answered(&self, id: FlightId, sequence: u32, event: Event<Arc<Ticket>>) {
-        let _busy = self.busy();
-        let moment = self.moment();
-        let batch = {
-            let Some(mut shard) = self.flights.locate(id) else { return };
-            let slot = shard.slot(id);
-            if slot.sequence != sequence || slot.question == Question::None {
-                return;
-            }
-            slot.question = Question::None;
-            let actions = slot.flight.step(event, &self.rules, &moment);
-            Self::settle(&mut shard, id, actions, &moment)
-        };
-        self.perform(batch);
+        self.step_with(id, |slot| {
+            let is_awaited = slot.sequence == address.sequence && slot.question != Question::None;
+            slot.question = if is_awaited { Question::None } else { slot.question };
+            is_awaited.then_some(event)
+        });
     }
 
     fn push_came(&self, key: &Key, event: &Event<Arc<Ticket>>) {

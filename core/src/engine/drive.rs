@@ -112,17 +112,17 @@ impl Engine {
 
     /// One event of one flight.
     pub(super) fn step(&self, id: FlightId, event: Event<Arc<Ticket>>) {
-        self.step_with(id, |_| event);
+        self.step_with(id, |_| Some(event));
     }
 
-    /// As [`Engine::step`], with a look at the slot first, under the same lock.
-    pub(super) fn step_with(&self, id: FlightId, event: impl FnOnce(&mut Slot) -> Event<Arc<Ticket>>) {
+    /// As [`Engine::step`], with a look at the slot first, under the same lock; none for no step after all.
+    pub(super) fn step_with(&self, id: FlightId, event: impl FnOnce(&mut Slot) -> Option<Event<Arc<Ticket>>>) {
         let _busy = self.busy();
         let moment = self.moment();
         let batch = {
             let Some(mut shard) = self.flights.locate(id) else { return };
             let slot = shard.slot(id);
-            let event = event(slot);
+            let Some(event) = event(slot) else { return };
             let actions = slot.flight.step(event, &self.rules, &moment);
             Self::settle(&mut shard, id, actions, &moment)
         };
@@ -382,7 +382,7 @@ impl Engine {
                 TIMER_CLOSE => self.close_now(),
                 flight => self.step_with(flight, |slot| {
                     slot.armed_us = None;
-                    Event::Time
+                    Some(Event::Time)
                 }),
             }
         }

@@ -261,7 +261,7 @@ impl Engine {
         let life = self.life(life_ms);
         self.step_with(token.flight, |slot| {
             slot.life = Some(life);
-            FlightEvent::Fill { turn, payload }
+            Some(FlightEvent::Fill { turn, payload })
         });
         Self::leave_call(ticket)
     }
