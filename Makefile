@@ -9,11 +9,16 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 BIN := .venv/bin
-# dev is the loop of tests; `make build PROFILE=release` installs what users get. .venv holds one of the two.
+NPX := npx --no-install
+# dev is the loop of tests; `make build PROFILE=release` installs what users get. There is one of the two at a time.
 PROFILE ?= dev
-RUST := Cargo.toml Cargo.lock $(wildcard .cargo/config.toml) \
-        $(shell find core bindings-python -type f \( -name '*.rs' -o -name '*.lua' -o -name Cargo.toml \) 2>/dev/null)
-PACKAGE := $(shell find bindings-python/python -type f \( -name '*.py' -o -name '*.pyi' -o -name py.typed \) 2>/dev/null)
+files = $(shell find $(1) -type f \( $(2) \) 2>/dev/null)
+CORE := Cargo.toml Cargo.lock $(wildcard .cargo/config.toml) \
+        $(call files,core,-name '*.rs' -o -name '*.lua' -o -name Cargo.toml)
+FOR_PYTHON := $(CORE) pyproject.toml $(call files,bindings-python,-name '*.rs' -o -name Cargo.toml)
+FOR_NODE := $(CORE) package.json $(call files,bindings-node,-name '*.rs' -o -name Cargo.toml)
+TYPESCRIPT := bindings-node/tsconfig.json $(call files,bindings-node,-name '*.ts' -o -name '*.mjs' -o -name '*.mts')
+PACKAGE := $(call files,bindings-python/python,-name '*.py' -o -name '*.pyi' -o -name py.typed)
 LOOM := RUSTFLAGS='--cfg tidegate_loom' CARGO_TARGET_DIR=target/loom \
         CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 
@@ -22,53 +27,76 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: .make/build.release ## what tidegate does, on real data, in a minute: in memory, then two processes on Redis
+demo: .make/python.release .make/node.release ## what tidegate does, on real data, in a minute: in memory, then Python and Node.js on one Redis
 	@$(BIN)/python -m examples.demo
 
 .PHONY: test
-test: .make/build.dev ## every test: Rust, loom's models, Python
+test: .make/python.dev .make/node.dev ## every test: Rust, loom's models, Python, both languages together, Node.js
 	cargo test -p tidegate
 	$(LOOM) cargo test -p tidegate --no-default-features --lib --release loom
 	$(BIN)/pytest
+	node --import tsx --test $(wildcard tests/node/*.test.ts)
 
 .PHONY: check
 check: lint test ## lint and test: exactly what CI runs
 
 .PHONY: lint
-lint: .make/build.dev ## formats, clippy, ruff, mypy, and the native module's stubs against the module
+lint: .make/python.dev .make/node.dev ## formats, clippy, ruff, mypy, biome, tsc, the package's shape, stubs against the module
 	cargo fmt --all --check
 	cargo clippy -p tidegate --all-targets -- -D warnings
 	cargo clippy --manifest-path bindings-python/Cargo.toml --all-targets -- -D warnings
+	cargo clippy --manifest-path bindings-node/Cargo.toml --all-targets -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest tidegate._tidegate
+	$(NPX) biome check --error-on-warnings
+	$(NPX) tsc -p tests/node
+	$(NPX) publint --strict
+	$(NPX) attw --pack . --quiet
 
 .PHONY: build
-build: .make/build.$(PROFILE) ## .venv with the package installed (PROFILE=release for the fast one)
+build: .make/python.$(PROFILE) .make/node.$(PROFILE) ## .venv with the package installed, and the package importable by name from here in Node.js (PROFILE=release for the fast ones)
 
 .PHONY: dist
-dist: .make/dist ## the wheel, in dist/
+dist: .make/dist ## the wheel and the npm package, in dist/
 
 .PHONY: bench
-bench: .make/build.release ## hits per second beside redis-py and the hand-written manager, as a table
+bench: .make/python.release .make/node.release ## hits per second beside redis-py, ioredis and the hand-written managers, as tables
 	@$(BIN)/python -m benchmarks.l2 --loop asyncio
 	@$(BIN)/python -m benchmarks.l2 --loop uvloop
+	@$(BIN)/python -m benchmarks.l2 --language node
 
 .PHONY: clean
-clean: ## remove everything that was built, .venv too
-	rm -rf target dist .make .venv bindings-python/python/tidegate/_tidegate*.so
+clean: ## remove everything that was built, .venv and node_modules too
+	rm -rf target dist .make .venv node_modules bindings-python/python/tidegate/_tidegate*.so
 
 # The package is installed in place: a change in a .py file needs no new build.
-.make/build.dev .make/build.release: $(RUST) pyproject.toml .make/venv
-	@rm -f .make/build.*
+.make/python.dev .make/python.release: $(FOR_PYTHON) .make/venv
+	@rm -f .make/python.*
 	$(BIN)/maturin develop $(if $(filter %.release,$@),--release)
 	@touch $@
 
-.make/dist: $(RUST) $(PACKAGE) pyproject.toml .make/venv
-	rm -rf dist
+.make/node.dev .make/node.release: $(FOR_NODE) $(TYPESCRIPT) .make/npm | system
+	@rm -f .make/node.*
+	rm -rf dist/native dist/cjs
+	$(NPX) napi build --platform --manifest-path bindings-node/Cargo.toml --output-dir dist/native \
+	    --js index.cjs --dts index.d.cts $(if $(filter %.release,$@),--release)
+	$(NPX) tsc -p bindings-node
+	cp bindings-node/esm/* dist/
+	echo '{ "type": "commonjs" }' > dist/cjs/package.json
+	@touch $@
+
+.make/dist: $(FOR_PYTHON) $(PACKAGE) .make/venv .make/node.release
+	rm -f dist/*.whl dist/*.tgz
 	$(BIN)/maturin build --release --locked --out dist
-	@ls -l dist
+	npm pack --pack-destination dist
+	@ls -l dist/*.whl dist/*.tgz
+	@touch $@
+
+.make/npm: package.json package-lock.json .npmrc
+	@mkdir -p .make
+	npm install --no-save --no-audit --no-fund
 	@touch $@
 
 .make/venv: requirements-dev.txt | system

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
-use tidegate::config::{Config, DurationUnit};
+use tidegate::config::{Config, Dialect};
 use tidegate::engine::{Abandoned, Begun, Engine, Figure, Patience, outcome};
 
 use crate::bell::generation;
@@ -26,7 +26,7 @@ impl Cache {
     /// Opens no socket and starts no thread.
     #[new]
     fn new(py: Python<'_>, url: &str, options: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let config = Config::from_options(&convert::options(options)?, DurationUnit::Seconds).or_raise(py)?;
+        let config = Config::from_options(url, &convert::options(options)?, Dialect::Python).or_raise(py)?;
         Ok(Self { engine: Engine::open(url, config).or_raise(py)? })
     }
 

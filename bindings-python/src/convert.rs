@@ -7,7 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDelta, PyDict, PyFloat, PyInt, PyMapping, PyString, PyTuple, PyType};
-use tidegate::config::{self, DurationUnit, OptionValue};
+use tidegate::config::{self, Dialect, OptionValue};
 use tidegate::engine::outcome::Failure;
 use tidegate::engine::{Engine, Event, HostObject, Outcome, Settlement, Source};
 use tidegate::key::{Key, Part};
@@ -150,48 +150,7 @@ fn from_host(py: Python<'_>, object: &HostObject) -> PyResult<Py<PyAny>> {
 
 /// What is stored: JSON, or None for a null.
 pub(crate) fn payload(bytes: Option<&Bound<'_, PyBytes>>) -> Payload {
-    let Some(bytes) = bytes else { return Payload::null() };
-    let mut payload = Payload::json(Bytes::copy_from_slice(bytes.as_bytes()));
-    payload.big_integers = has_big_integers(bytes.as_bytes());
-    payload
-}
-
-/// The largest integer up to which every one is a double: 2^53.
-const SAFE_INTEGER: u64 = 1 << 53;
-/// Fewer digits than its own are always safe.
-const SAFE_DIGITS: usize = 15;
-
-/// Whether JSON text holds an integer beyond 2^53, outside of its strings.
-fn has_big_integers(json: &[u8]) -> bool {
-    let mut at = 0;
-    while at < json.len() {
-        match json[at] {
-            b'"' => {
-                at += 1;
-                while at < json.len() && json[at] != b'"' {
-                    at += if json[at] == b'\\' { 2 } else { 1 };
-                }
-                at += 1;
-            }
-            b'0'..=b'9' => {
-                let digits = json[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-                let number = &json[at..at + digits];
-                at += digits;
-                let is_float = matches!(json.get(at), Some(b'.' | b'e' | b'E'));
-                while matches!(json.get(at), Some(b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')) {
-                    at += 1;
-                }
-                if digits > SAFE_DIGITS && !is_float {
-                    let text = std::str::from_utf8(number).expect("digits are ASCII");
-                    if text.parse::<u64>().map_or(true, |value| value > SAFE_INTEGER) {
-                        return true;
-                    }
-                }
-            }
-            _ => at += 1,
-        }
-    }
-    false
+    bytes.map_or_else(Payload::null, |bytes| Payload::json(Bytes::copy_from_slice(bytes.as_bytes())))
 }
 
 /// An event as the tuple that `CacheEvent` is made of.
@@ -251,13 +210,13 @@ pub(crate) fn options(given: &Bound<'_, PyDict>) -> PyResult<Vec<(String, Option
 /// A duration in ms, above zero: seconds, a timedelta, or a text such as "5m".
 #[pyfunction]
 pub(crate) fn positive_ms(py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
-    config::positive_ms(name, &option(value)?, DurationUnit::Seconds).or_raise(py)
+    config::positive_ms(name, &option(value)?, Dialect::Python).or_raise(py)
 }
 
 /// A duration in ms, zero allowed.
 #[pyfunction]
 pub(crate) fn duration_ms(py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
-    config::duration_ms(name, &option(value)?, DurationUnit::Seconds).or_raise(py)
+    config::duration_ms(name, &option(value)?, Dialect::Python).or_raise(py)
 }
 
 /// The error for an option that does not exist, naming the nearest that does.
@@ -272,8 +231,7 @@ pub(crate) fn unknown_option(py: Python<'_>, given: &str, known: Vec<String>) ->
 #[pyfunction]
 #[pyo3(signature = (*parts))]
 pub(crate) fn build_key(py: Python<'_>, parts: &Bound<'_, PyTuple>) -> PyResult<String> {
-    let owned: Vec<OwnedPart> =
-        parts.iter().enumerate().map(|(at, part)| part_of(&part, at)).collect::<PyResult<_>>()?;
+    let owned: Vec<OwnedPart> = parts.iter().map(|part| part_of(&part)).collect::<PyResult<_>>()?;
     let parts: Vec<Part<'_>> = owned.iter().map(OwnedPart::as_part).collect();
     tidegate::key::build(&parts).or_raise(py)
 }
@@ -281,15 +239,14 @@ pub(crate) fn build_key(py: Python<'_>, parts: &Bound<'_, PyTuple>) -> PyResult<
 /// One part, escaped, for a named place of a template.
 #[pyfunction]
 pub(crate) fn key_part(py: Python<'_>, place: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
-    const HEAD: &str = "k:";
-    let part = part_of(value, 0).and_then(|part| tidegate::key::build(&[Part::Text("k"), part.as_part()]).or_raise(py));
-    match part {
-        Ok(key) => Ok(key[HEAD.len()..].to_owned()),
-        Err(_) => {
-            let given = value.repr()?;
-            Err(refused_part(py, &format!("the place {{{place}}} of the key's template got {given}")))
-        }
-    }
+    tidegate::key::part(&format!("{{{place}}}"), &part_of(value)?.as_part()).or_raise(py)
+}
+
+/// Checks a template by the texts before, between and after its places.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "pyo3 makes a list of what Python gives")]
+pub(crate) fn check_template(py: Python<'_>, template: &str, texts: Vec<String>, example: &str) -> PyResult<()> {
+    tidegate::key::check_template(template, &texts, example).or_raise(py)
 }
 
 /// Checks a raw relative key.
@@ -300,15 +257,14 @@ pub(crate) fn check_key(py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> 
 
 /// A key as text; what is no text is refused as a key, not as an argument.
 pub(crate) fn key_text<'a>(key: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
-    let fault = match key.cast::<PyString>() {
+    let why = match key.cast::<PyString>() {
         Ok(text) => match text.to_str() {
             Ok(text) => return Ok(text),
             Err(_) => "has a lone surrogate, which no other language can write".to_owned(),
         },
         Err(_) => format!("is a {}, not a text", key.get_type().name()?),
     };
-    let message = format!("key={} {fault}; a right example: \"user:profile:42\"", key.repr()?);
-    Err(error::to_py(key.py(), &Error::new(ErrorKind::KeyFormatError, message)))
+    Err(error::to_py(key.py(), &tidegate::key::not_a_key(&key.repr()?.to_string(), &why)))
 }
 
 enum OwnedPart {
@@ -316,6 +272,7 @@ enum OwnedPart {
     Integer(String),
     Bool(bool),
     Uuid(String),
+    Other(String),
 }
 
 impl OwnedPart {
@@ -325,11 +282,12 @@ impl OwnedPart {
             Self::Integer(digits) => Part::Integer(digits),
             Self::Bool(value) => Part::Bool(*value),
             Self::Uuid(text) => Part::Uuid(text),
+            Self::Other(shown) => Part::Other(shown),
         }
     }
 }
 
-fn part_of(value: &Bound<'_, PyAny>, at: usize) -> PyResult<OwnedPart> {
+fn part_of(value: &Bound<'_, PyAny>) -> PyResult<OwnedPart> {
     static UUID: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let py = value.py();
     if let Ok(text) = value.cast::<PyString>()
@@ -348,13 +306,5 @@ fn part_of(value: &Bound<'_, PyAny>, at: usize) -> PyResult<OwnedPart> {
     if value.is_instance(UUID.import(py, "uuid", "UUID")?)? {
         return Ok(OwnedPart::Uuid(value.str()?.extract()?));
     }
-    Err(refused_part(py, &format!("part {} of the key is {}", at + 1, value.repr()?)))
-}
-
-fn refused_part(py: Python<'_>, what: &str) -> PyErr {
-    let message = format!(
-        "{what}; a key takes texts that are not empty, integers, booleans and UUIDs, which every language writes alike; \
-         a right example: key(\"user\", \"profile\", 42)"
-    );
-    error::to_py(py, &Error::new(ErrorKind::KeyFormatError, message))
+    Ok(OwnedPart::Other(value.repr()?.extract()?))
 }

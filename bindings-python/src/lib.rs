@@ -34,8 +34,8 @@ mod _tidegate {
     use crate::cache::{Cache, Lease};
     #[pymodule_export]
     use crate::convert::{
-        Absent, Busy, Failed, Hit, Settled, Shared, build_key, check_key, duration_ms, key_part, positive_ms,
-        unknown_option,
+        Absent, Busy, Failed, Hit, Settled, Shared, build_key, check_key, check_template, duration_ms, key_part,
+        positive_ms, unknown_option,
     };
     #[pymodule_export]
     use crate::wake::Port;

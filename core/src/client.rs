@@ -27,7 +27,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::{Config, DurationUnit, OptionValue};
+use crate::config::{Config, Dialect, OptionValue};
 use crate::engine::outcome::{Details, Failure};
 use crate::engine::{Abandoned, Begun, Engine, Event, Figure, HostObject, Lease, Outcome, Patience};
 use crate::error::Error;
@@ -105,14 +105,7 @@ impl ManagerBuilder {
     /// `ConfigError` that names the option.
     #[expect(clippy::unused_async, reason = "the contract leaves room for a check of the server here")]
     pub async fn build(self) -> Result<Manager, Error> {
-        let has_service = self.options.iter().any(|(name, _)| name == "service");
-        if !has_service && self.url != "memory://" {
-            return Err(Error::config(
-                "service is required: it is the first segment of every key; a right example: \
-                                      Manager::builder(url).service(\"billing\")",
-            ));
-        }
-        let config = Config::from_options(&self.options, DurationUnit::Millis)?;
+        let config = Config::from_options(&self.url, &self.options, Dialect::Rust)?;
         Ok(Manager::on(Engine::open(&self.url, config)?))
     }
 }

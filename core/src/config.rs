@@ -1,13 +1,40 @@
 //! Every default and limit in one place, unit in the name, and its validation. Hosts hand over names and values as
 //! their user wrote them; what is accepted is decided here, once for all languages.
 
+use std::borrow::Cow;
+
 use crate::error::Error;
 
-/// How long a number without a unit is: Python says seconds, Node milliseconds.
+/// How a language's users write options: the unit of a number that has none, and the spelling of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DurationUnit {
-    Seconds,
-    Millis,
+pub enum Dialect {
+    /// Seconds; `ttl_jitter`.
+    Python,
+    /// Milliseconds; `ttlJitter`.
+    Node,
+    /// A `Duration`; `ttl_jitter`.
+    Rust,
+}
+
+impl Dialect {
+    /// An option's name, given in snake case, as this language writes it.
+    fn spell(self, name: &str) -> Cow<'_, str> {
+        if self != Self::Node || !name.contains('_') {
+            return Cow::Borrowed(name);
+        }
+        let mut words = name.split('_');
+        let mut spelled = words.next().unwrap_or_default().to_owned();
+        for word in words {
+            let (first, rest) = word.split_at(1);
+            spelled.push_str(&first.to_ascii_uppercase());
+            spelled.push_str(rest);
+        }
+        Cow::Owned(spelled)
+    }
+
+    fn spell_all<'a>(self, names: &[&'a str]) -> Vec<Cow<'a, str>> {
+        names.iter().map(|name| self.spell(name)).collect()
+    }
 }
 
 /// A value as a host's user wrote it.
@@ -152,43 +179,53 @@ const OPTIONS: [&str; 16] = [
 const BREAKER_OPTIONS: [&str; 4] = ["failures", "ratio", "window", "probe"];
 
 impl Config {
-    /// Reads the options that a host's user gave.
+    /// Reads the options that a host's user gave besides `url`.
     ///
     /// # Errors
     /// `ConfigError` that names the option, shows what was given and what is accepted; for an unknown name, the
-    /// nearest one.
-    pub fn from_options(options: &[(String, OptionValue)], unit: DurationUnit) -> Result<Self, Error> {
+    /// nearest one; for a `service` that is missing.
+    pub fn from_options(url: &str, options: &[(String, OptionValue)], dialect: Dialect) -> Result<Self, Error> {
         let mut config = Self::default();
-        for (name, value) in options {
-            match name.as_str() {
+        let spelled = dialect.spell_all(&OPTIONS);
+        for (given, value) in options {
+            let name = given.as_str();
+            let Some(at) = spelled.iter().position(|known| known == name) else {
+                return Err(unknown_option(name, &spelled));
+            };
+            match OPTIONS[at] {
                 "service" => config.service = text(name, value, "\"billing\"")?,
                 "role" => config.role = text(name, value, "\"cache\"")?,
-                "version" => {
-                    config.version = whole(name, value, 1, u64::from(u32::MAX))? as u32;
-                }
-                "ttl" => config.ttl_ms = positive_ms(name, value, unit)?,
+                "version" => config.version = whole(name, value, 1, u64::from(u32::MAX))? as u32,
+                "ttl" => config.ttl_ms = positive_ms(name, value, dialect)?,
                 "ttl_jitter" => config.ttl_jitter = share(name, value)?,
-                "null_ttl" => config.null_ttl_ms = positive_ms(name, value, unit)?,
-                "settle" => config.settle_ms = duration_ms(name, value, unit)?,
-                "lease" => config.lease_ms = between_ms(name, value, unit, 50, LEASE_VALIDITY_MS / 2)?,
-                "wait" => config.wait_ms = duration_ms(name, value, unit)?,
-                "hard_timeout" => config.hard_timeout_ms = positive_ms(name, value, unit)?,
-                "command_timeout" => config.command_timeout_ms = between_ms(name, value, unit, 1, 60_000)?,
-                "connect_timeout" => config.connect_timeout_ms = between_ms(name, value, unit, 1, 60_000)?,
-                "breaker" => config.breaker = breaker(value, unit)?,
+                "null_ttl" => config.null_ttl_ms = positive_ms(name, value, dialect)?,
+                "settle" => config.settle_ms = duration_ms(name, value, dialect)?,
+                "lease" => config.lease_ms = between_ms(name, value, dialect, 50, LEASE_VALIDITY_MS / 2)?,
+                "wait" => config.wait_ms = duration_ms(name, value, dialect)?,
+                "hard_timeout" => config.hard_timeout_ms = positive_ms(name, value, dialect)?,
+                "command_timeout" => config.command_timeout_ms = between_ms(name, value, dialect, 1, 60_000)?,
+                "connect_timeout" => config.connect_timeout_ms = between_ms(name, value, dialect, 1, 60_000)?,
+                "breaker" => config.breaker = breaker(value, dialect)?,
                 "journal" => config.journal = whole(name, value, 1, 10_000_000)? as usize,
                 "max_value_bytes" => config.max_value_bytes = whole(name, value, 1, 512 << 20)? as usize,
                 "strict" => config.strict = boolean(name, value)?,
-                unknown => return Err(unknown_option(unknown, &OPTIONS)),
+                other => unreachable!("OPTIONS has {other}, which is not read"),
             }
+        }
+        let is_shared = !url.starts_with("memory:");
+        if is_shared && !options.iter().any(|(name, _)| name == "service") {
+            return Err(Error::config(
+                "service is missing: it is the first segment of every key; a right example: service=\"billing\"",
+            ));
         }
         Ok(config)
     }
 }
 
-fn breaker(value: &OptionValue, unit: DurationUnit) -> Result<BreakerConfig, Error> {
+fn breaker(value: &OptionValue, dialect: Dialect) -> Result<BreakerConfig, Error> {
     let OptionValue::Nested(options) = value else {
-        return Err(refused("breaker", value, "a group of failures, ratio, window and probe", "Breaker(failures=5)"));
+        let example = if dialect == Dialect::Node { "{ failures: 5 }" } else { "Breaker(failures=5)" };
+        return Err(refused("breaker", value, "a group of failures, ratio, window and probe", example));
     };
     let mut breaker = BreakerConfig::default();
     for (name, value) in options {
@@ -196,8 +233,8 @@ fn breaker(value: &OptionValue, unit: DurationUnit) -> Result<BreakerConfig, Err
         match name.as_str() {
             "failures" => breaker.failures = whole(&full, value, 1, 1_000_000)? as u32,
             "ratio" => breaker.ratio = share(&full, value)?,
-            "window" => breaker.window_ms = between_ms(&full, value, unit, 10, 600_000)?,
-            "probe" => breaker.probe_ms = between_ms(&full, value, unit, 10, 600_000)?,
+            "window" => breaker.window_ms = between_ms(&full, value, dialect, 10, 600_000)?,
+            "probe" => breaker.probe_ms = between_ms(&full, value, dialect, 10, 600_000)?,
             unknown => return Err(unknown_option(unknown, &BREAKER_OPTIONS)),
         }
     }
@@ -209,7 +246,8 @@ fn refused(name: &str, value: &OptionValue, accepted: &str, example: &str) -> Er
 }
 
 /// The error for an option that does not exist.
-pub fn unknown_option(given: &str, known: &[&str]) -> Error {
+pub fn unknown_option(given: &str, known: &[impl AsRef<str>]) -> Error {
+    let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
     let nearest = known
         .iter()
         .map(|name| (strsim::jaro_winkler(given, name), *name))
@@ -264,11 +302,8 @@ fn share(name: &str, value: &OptionValue) -> Result<f64, Error> {
 ///
 /// # Errors
 /// `ConfigError` for a negative, endless or unreadable one.
-pub fn duration_ms(name: &str, value: &OptionValue, unit: DurationUnit) -> Result<u64, Error> {
-    let scale = match unit {
-        DurationUnit::Seconds => 1_000.0,
-        DurationUnit::Millis => 1.0,
-    };
+pub fn duration_ms(name: &str, value: &OptionValue, dialect: Dialect) -> Result<u64, Error> {
+    let scale = if dialect == Dialect::Python { 1_000.0 } else { 1.0 };
     let ms = match value {
         OptionValue::Int(number) => *number as f64 * scale,
         OptionValue::Float(number) => number * scale,
@@ -279,10 +314,7 @@ pub fn duration_ms(name: &str, value: &OptionValue, unit: DurationUnit) -> Resul
     if (0.0..=DURATION_MS_MAX).contains(&ms) {
         return Ok(ms.ceil() as u64);
     }
-    let number = match unit {
-        DurationUnit::Seconds => "seconds",
-        DurationUnit::Millis => "milliseconds",
-    };
+    let number = if dialect == Dialect::Python { "seconds" } else { "milliseconds" };
     let accepted = format!(
         "a duration that is not negative: {number}, or a text such as \"500ms\", \"30s\", \"5m\", \"2h\", \"1d\""
     );
@@ -293,15 +325,15 @@ pub fn duration_ms(name: &str, value: &OptionValue, unit: DurationUnit) -> Resul
 ///
 /// # Errors
 /// As [`duration_ms`], and for zero.
-pub fn positive_ms(name: &str, value: &OptionValue, unit: DurationUnit) -> Result<u64, Error> {
-    match duration_ms(name, value, unit)? {
+pub fn positive_ms(name: &str, value: &OptionValue, dialect: Dialect) -> Result<u64, Error> {
+    match duration_ms(name, value, dialect)? {
         0 => Err(refused(name, value, "a duration above zero", &format!("{name}=\"5m\""))),
         ms => Ok(ms),
     }
 }
 
-fn between_ms(name: &str, value: &OptionValue, unit: DurationUnit, least: u64, most: u64) -> Result<u64, Error> {
-    let ms = duration_ms(name, value, unit)?;
+fn between_ms(name: &str, value: &OptionValue, dialect: Dialect, least: u64, most: u64) -> Result<u64, Error> {
+    let ms = duration_ms(name, value, dialect)?;
     if (least..=most).contains(&ms) {
         return Ok(ms);
     }
@@ -339,7 +371,25 @@ mod tests {
     use super::*;
 
     fn one(name: &str, value: OptionValue) -> Result<Config, Error> {
-        Config::from_options(&[(name.into(), value)], DurationUnit::Seconds)
+        Config::from_options("memory://", &[(name.into(), value)], Dialect::Python)
+    }
+
+    #[test]
+    fn each_language_spells_names_and_counts_time_its_own_way() {
+        let node = |name: &str, value| Config::from_options("memory://", &[(name.to_owned(), value)], Dialect::Node);
+        assert_eq!(node("nullTtl", OptionValue::Int(60)).expect("right").null_ttl_ms, 60);
+        assert_eq!(node("maxValueBytes", OptionValue::Int(9)).expect("right").max_value_bytes, 9);
+        let error = node("null_ttl", OptionValue::Int(60)).expect_err("Python's spelling");
+        assert!(error.message().contains("did you mean \"nullTtl\""), "{error}");
+        let error = node("ttlJitter", OptionValue::Int(2)).expect_err("too large");
+        assert!(error.message().starts_with("ttlJitter=2"), "{error}");
+    }
+
+    #[test]
+    fn a_store_that_is_shared_needs_a_service() {
+        let open = |url: &str| Config::from_options(url, &[], Dialect::Rust);
+        assert!(open("redis://localhost").expect_err("no service").message().contains("service is missing"));
+        assert_eq!(open("memory://shared").expect("memory").service, "app");
     }
 
     #[test]

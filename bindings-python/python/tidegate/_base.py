@@ -54,10 +54,6 @@ class ManagerBase:
 
         if not isinstance(url, str):
             raise ConfigError(f"url={url!r} is not a text; a right example: {_RIGHT_URL}")
-        if "service" not in options and not url.startswith("memory:"):
-            raise ConfigError(
-                'service is missing: it is the first segment of every key; a right example: service="billing"'
-            )
         self._url = url
         self._options = options
         self._open()

@@ -57,10 +57,7 @@ def parse_template(text: object) -> Template:
     pieces = list(_pieces(text))
     places = tuple(Place(before, *_path(text, name)) for before, name in pieces[:-1] if name is not None)
     after = pieces[-1][0]
-    # Two places in one segment could meet: "{a}-{b}" of ("1-2", "3") and of ("1", "2-3").
-    if any(":" not in place.before for place in places[1:]):
-        raise _refused(text, "has two places in one segment, so that different values could make the same key")
-    _tidegate.check_key("x".join([place.before for place in places] + [after]))
+    _tidegate.check_template(text, [*(place.before for place in places), after], RIGHT_TEMPLATE)
     return Template(text, places, after)
 
 

@@ -35,7 +35,7 @@ mod watches;
 use std::sync::{Arc, Weak};
 
 use crate::clock::MonotonicClock;
-use crate::config::{Config, DurationUnit, OptionValue, POLL_FIRST_MS, POLL_LONGEST_MS, TICKETS_MAX};
+use crate::config::{Config, POLL_FIRST_MS, POLL_LONGEST_MS, TICKETS_MAX};
 use crate::error::{Error, ErrorKind};
 use crate::ports::{Clock, Inbox, Store};
 use crate::protocol::envelope::Payload;
@@ -337,14 +337,6 @@ impl Engine {
     /// `KeyFormatError`.
     pub fn check_key(&self, key: &str) -> Result<Key, Error> {
         self.space.key(key)
-    }
-
-    /// Reads a ttl as a call's user wrote it.
-    ///
-    /// # Errors
-    /// `ConfigError` that names `ttl`.
-    pub fn ttl_ms(value: &OptionValue, unit: DurationUnit) -> Result<u64, Error> {
-        crate::config::positive_ms("ttl", value, unit)
     }
 
     /// Reports a fault that the host noticed (a value that cannot be encoded or decoded) as a `cache.error`.

@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::freshness::Life;
 use super::key::Key;
+use super::numbers;
 
 pub const MAGIC: [u8; 2] = *b"TG";
 pub const FORMAT: u8 = 1;
@@ -69,8 +70,11 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// JSON text, looked through for integers that not every language reads as such.
     pub fn json(bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: Some(bytes.into()), codec: Codec::Json, big_integers: false }
+        let bytes = bytes.into();
+        let big_integers = numbers::has_big_integers(&bytes);
+        Self { bytes: Some(bytes), codec: Codec::Json, big_integers }
     }
 
     pub fn null() -> Self {

@@ -148,6 +148,8 @@ pub enum Part<'a> {
     Bool(bool),
     /// Any spelling; written in lower case.
     Uuid(&'a str),
+    /// Anything else, as its user sees it: refused, because the languages would write it differently.
+    Other(&'a str),
 }
 
 /// Joins parts to a relative key, each escaped so that data can never make a segment of its own.
@@ -159,25 +161,66 @@ pub enum Part<'a> {
 /// ```
 ///
 /// # Errors
-/// `KeyFormatError` for an empty part or fewer than two parts.
+/// `KeyFormatError` for an empty part, one of another type, or fewer than two parts.
 pub fn build(parts: &[Part<'_>]) -> Result<String, Error> {
     let mut key = String::new();
     for (index, part) in parts.iter().enumerate() {
         if index > 0 {
             key.push(':');
         }
-        push_part(&mut key, part).map_err(|()| {
-            Error::key(format!("part {} of the key is empty; every segment needs at least one character", index + 1))
-        })?;
+        push_part(&mut key, part)
+            .map_err(|shown| refused_part(&format!("part {} of the key is {shown}", index + 1)))?;
     }
     check(&key)?;
     Ok(key)
 }
 
-/// Appends one escaped part; `Err` when it is empty.
-pub(crate) fn push_part(key: &mut String, part: &Part<'_>) -> Result<(), ()> {
+/// One part, escaped, for the place of a template.
+///
+/// # Errors
+/// As [`build`]; the message names the place.
+pub fn part(place: &str, part: &Part<'_>) -> Result<String, Error> {
+    let mut escaped = String::new();
+    push_part(&mut escaped, part)
+        .map_err(|shown| refused_part(&format!("the place {place} of the key's template got {shown}")))?;
+    Ok(escaped)
+}
+
+/// Checks a template by the texts before, between and after its places. `example` is a right one, as its language
+/// writes it.
+///
+/// # Errors
+/// `KeyFormatError` when no value, or more than one list of values, could make a right key of it.
+pub fn check_template(template: &str, texts: &[impl AsRef<str>], example: &str) -> Result<(), Error> {
+    // "{a}-{b}" of ("1-2", "3") and of ("1", "2-3").
+    let between = texts.len().checked_sub(1).and_then(|last| texts.get(1..last)).unwrap_or_default();
+    if between.iter().any(|text| !text.as_ref().contains(':')) {
+        return Err(Error::key(format!(
+            "template {template:?} has two places in one segment, so that different values could make the same key; \
+             a right example: {example}"
+        )));
+    }
+    let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+    check(&texts.join("x"))
+}
+
+/// The error for what is given as a key and is none: `shown` as its user sees it, and why.
+pub fn not_a_key(shown: &str, why: &str) -> Error {
+    Error::key(format!("key={shown} {why}; a right example: \"user:profile:42\""))
+}
+
+fn refused_part(what: &str) -> Error {
+    Error::key(format!(
+        "{what}; a key takes texts that are not empty, integers, booleans and UUIDs, which every language writes alike; \
+         a right example: key(\"user\", \"profile\", 42)"
+    ))
+}
+
+/// Appends one escaped part; what it shows as when it is refused.
+fn push_part(key: &mut String, part: &Part<'_>) -> Result<(), String> {
     match part {
-        Part::Text("") | Part::Integer("") | Part::Uuid("") => return Err(()),
+        Part::Text("") | Part::Integer("") | Part::Uuid("") => return Err("\"\"".to_owned()),
+        Part::Other(shown) => return Err((*shown).to_owned()),
         Part::Text(text) => push_escaped(key, text),
         Part::Integer(digits) => key.push_str(digits),
         Part::Bool(value) => key.push_str(if *value { "true" } else { "false" }),
@@ -328,6 +371,26 @@ mod tests {
         let head = space().key(&escaped).expect("long");
         let (kept, _) = head.relative().split_once('#').expect("shortened");
         assert!(check(kept).is_ok(), "{kept}");
+    }
+
+    #[test]
+    fn a_part_that_the_languages_would_write_differently_is_refused() {
+        let refused = |parts: &[Part<'_>]| build(parts).expect_err("refused").message().to_owned();
+        assert!(refused(&[Part::Text("a"), Part::Other("1.5")]).starts_with("part 2 of the key is 1.5;"));
+        assert!(refused(&[Part::Text(""), Part::Text("b")]).starts_with("part 1 of the key is \"\";"));
+        let error = part("{id}", &Part::Other("None")).expect_err("refused");
+        assert!(error.message().starts_with("the place {id} of the key's template got None;"), "{error}");
+    }
+
+    #[test]
+    fn a_template_has_one_place_a_segment() {
+        let check = |texts: &[&str]| check_template("t", texts, "\"user:{id}\"");
+        for right in [&["user:", ""][..], &["", ":", ""], &["user:", "x:", ":posts"], &["user:profile"]] {
+            check(right).expect("right");
+        }
+        for wrong in [&["user:", "-", ""][..], &["user:", "", ""], &["user", ""], &["user: ", ""], &[]] {
+            check(wrong).expect_err("wrong");
+        }
     }
 
     #[test]

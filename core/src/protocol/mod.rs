@@ -6,3 +6,4 @@ pub mod flight;
 pub mod freshness;
 pub mod key;
 pub mod lease;
+mod numbers;

@@ -1,0 +1,189 @@
+/**
+ * One `getMany`. Nobody waits while it holds a lease that it has not filled: first come the keys that are there or
+ * leased, then `fetchMissing` runs once for all that are leased, and only when those are filled the batch waits for the
+ * keys that others are computing.
+ */
+
+import { Context } from './context.js';
+import { ConfigError } from './errors.js';
+import { type Flow, same, sharedValue } from './flow.js';
+import { shown } from './key.js';
+import { Lease } from './lease.js';
+import type { Awaitable } from './options.js';
+import { BUSY, Failed, type Outcome, Shared } from './outcome.js';
+import { leading, leads } from './scope.js';
+
+/** Fetches what is missing: a Map or an object from key to value; a key that it leaves out is cached as null. */
+export type FetchMissing<T> = (
+  keys: string[],
+  context: { readonly signal: AbortSignal },
+) => Awaitable<ReadonlyMap<string, T> | Readonly<Record<string, T>>>;
+
+// A key whose other holder failed is begun again so many times before its error is thrown.
+const TRIES = 2;
+
+export class Batch {
+  readonly #flow: Flow;
+  readonly #fetchMissing: FetchMissing<unknown>;
+  readonly #ttlMs: number | null;
+  readonly #signal: AbortSignal | undefined;
+  readonly #keys: readonly string[];
+  readonly #results = new Map<string, unknown>();
+  readonly #leases = new Map<string, Lease>();
+  /** Others compute these. */
+  #busy: string[] = [];
+  /** Their entries cannot be read: to be computed anew. */
+  readonly #unreadable: string[] = [];
+  /** This call comes from inside the fallback of these: fetched, and stored nowhere. */
+  #nested: readonly string[] = [];
+  readonly #failures = new Map<string, number>();
+
+  constructor(
+    flow: Flow,
+    keys: Iterable<string>,
+    fetchMissing: FetchMissing<unknown>,
+    ttlMs: number | null,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#flow = flow;
+    this.#keys = [...new Set(keys)];
+    this.#fetchMissing = fetchMissing;
+    this.#ttlMs = ttlMs;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<Map<string, unknown>> {
+    this.#nested = this.#keys.filter((key) => leads(this.#flow.port, key));
+    for (const key of this.#nested) this.#flow.reportNested(key);
+    try {
+      const begun = this.#keys.filter((key) => !this.#nested.includes(key));
+      const outcomes = await this.#all(begun.map((key) => this.#flow.begin(key, false, this.#signal)));
+      this.#takeAll(begun, outcomes);
+      await this.#fetch();
+      while (this.#busy.length > 0) await this.#join();
+      for (let key = this.#unreadable.pop(); key !== undefined; key = this.#unreadable.pop()) {
+        this.#take(key, await this.#flow.refresh(key, this.#signal));
+        await this.#fetch();
+      }
+    } catch (error) {
+      this.#giveBack();
+      throw error;
+    }
+    return this.#inOrder();
+  }
+
+  /** The results of a `fetchMissing` that is called for all keys, with nothing stored. */
+  async uncached(): Promise<Map<string, unknown>> {
+    const found = asMap(await this.#fetchMissing([...this.#keys], new Context('', null)));
+    return new Map(this.#keys.map((key) => [key, same(found.get(key))]));
+  }
+
+  /** All outcomes; when one is cancelled, what the others were leased is given back. */
+  async #all(calls: readonly Promise<Outcome>[]): Promise<Outcome[]> {
+    const ended = await Promise.allSettled(calls);
+    const failed = ended.find((end) => end.status === 'rejected');
+    const outcomes: Outcome[] = [];
+    for (const end of ended) if (end.status === 'fulfilled') outcomes.push(end.value);
+    if (failed === undefined) return outcomes;
+    for (const outcome of outcomes) if (outcome instanceof Lease) outcome.giveBack();
+    throw failed.reason;
+  }
+
+  /** Sorts many outcomes; none of their leases is lost when one of them throws. */
+  #takeAll(keys: readonly string[], outcomes: readonly Outcome[]): void {
+    const pairs = keys.map((key, at) => [key, outcomes[at] as Outcome] as const);
+    for (const [key, outcome] of pairs) if (outcome instanceof Lease) this.#leases.set(key, outcome);
+    for (const [key, outcome] of pairs) this.#take(key, outcome);
+  }
+
+  #take(key: string, outcome: Outcome): void {
+    if (outcome instanceof Lease) {
+      this.#leases.set(key, outcome);
+    } else if (outcome === BUSY) {
+      this.#busy.push(key);
+    } else if (outcome instanceof Shared) {
+      this.#results.set(key, sharedValue(outcome));
+    } else if (outcome instanceof Failed) {
+      if (this.#isLastTry(key)) throw outcome.error;
+      this.#busy.push(key);
+    } else {
+      const read = this.#flow.read(key, outcome);
+      if (read !== undefined) this.#results.set(key, read.value);
+      else if (this.#isLastTry(key)) throw new ConfigError(`the entry of ${shown(key)} cannot be read, twice`);
+      else this.#unreadable.push(key);
+    }
+  }
+
+  #isLastTry(key: string): boolean {
+    const failures = (this.#failures.get(key) ?? 0) + 1;
+    this.#failures.set(key, failures);
+    return failures >= TRIES;
+  }
+
+  /** Calls `fetchMissing` for what is leased at this moment, and fills it. */
+  async #fetch(): Promise<void> {
+    const leases = [...this.#leases];
+    const alone = this.#nested;
+    if (leases.length === 0 && alone.length === 0) return;
+    this.#nested = [];
+    const keys = [...leases.map(([key]) => key), ...alone];
+    const context = new Context('', this.#ttlMs);
+    const fetch = () => leading(this.#flow.port, alone, () => this.#fetchMissing(keys, context));
+    const found = asMap(await this.#flow.run(leases, context, fetch, this.#signal));
+    for (const key of alone) this.#results.set(key, same(found.get(key)));
+    const fills = leases.map(async ([key, lease]) => {
+      this.#leases.delete(key);
+      this.#results.set(key, await this.#flow.fill(lease, key, found.get(key), new Context(key, this.#ttlMs)));
+    });
+    // Each is settled before the first that refuses its value throws.
+    const failed = (await Promise.allSettled(fills)).find((end) => end.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  /** Waits for the keys that others compute; what is leased to us because they failed is fetched at once. */
+  async #join(): Promise<void> {
+    const keys = this.#busy;
+    this.#busy = [];
+    const leave = new AbortController();
+    const signal = this.#signal === undefined ? leave.signal : AbortSignal.any([leave.signal, this.#signal]);
+    const waiting = new Map(
+      keys.map((key) => [key, this.#flow.begin(key, true, signal).then((outcome) => [key, outcome] as const)]),
+    );
+    try {
+      while (waiting.size > 0) {
+        const [key, outcome] = await Promise.race(waiting.values());
+        waiting.delete(key);
+        this.#take(key, outcome);
+        await this.#fetch();
+      }
+    } catch (error) {
+      leave.abort(error);
+      for (const call of waiting.values()) {
+        call.then(
+          ([, outcome]) => {
+            if (outcome instanceof Lease) outcome.giveBack();
+          },
+          () => {}, // it was left
+        );
+      }
+      throw error;
+    }
+  }
+
+  #giveBack(): void {
+    for (const lease of this.#leases.values()) lease.giveBack();
+    this.#leases.clear();
+  }
+
+  #inOrder(): Map<string, unknown> {
+    return new Map(this.#keys.map((key) => [key, this.#results.get(key)]));
+  }
+}
+
+function asMap(found: unknown): ReadonlyMap<string, unknown> {
+  if (found instanceof Map) return found;
+  if (typeof found === 'object' && found !== null && !Array.isArray(found)) return new Map(Object.entries(found));
+  throw new ConfigError(
+    `fetchMissing gave ${shown(found)}; it takes an array of keys and gives a Map or an object: { [key]: value }`,
+  );
+}

@@ -1,0 +1,141 @@
+/** What observers are told, and how they are told it. */
+
+import type { EventEmitter } from 'node:events';
+import { ConfigError } from './errors.js';
+import { isThenable } from './flow.js';
+import { shown } from './key.js';
+import { type Cache, eventTypes } from './native.js';
+
+/** What every event has. Fields that do not apply are absent; the names are the same in every language. */
+interface EventBase<K extends string> {
+  type: K;
+  /** Milliseconds since the epoch. */
+  timestamp: number;
+  service: string;
+  /** The key as the user wrote it. */
+  key?: string;
+  source?: 'memory' | 'redis' | 'flight';
+  duration_ms?: number;
+  /** A stable name: why. */
+  reason?: string;
+  /** For people. */
+  message?: string;
+  /** The entry's version. */
+  version?: number;
+  state?: string;
+}
+
+type Source = 'memory' | 'redis';
+
+/** The events, by name, and what their observers are given. */
+export interface CacheEvents {
+  /** A caller was served without running its fallback; `source` `flight`: by one that another caller here ran. */
+  'cache.hit': EventBase<'cache.hit'> & { key: string; source: Source | 'flight'; duration_ms: number };
+  /** The store said that there is no entry that counts. */
+  'cache.miss': EventBase<'cache.miss'> & { key: string; source: Source; duration_ms: number };
+  /** An entry was stored, by a fill or a `set`. */
+  'cache.set': EventBase<'cache.set'> & { key: string; source: Source; duration_ms: number; version: number };
+  /** `invalidate` (`reason` `key`) or `expire` (`reason` `expire`) ended. */
+  'cache.invalidate': EventBase<'cache.invalidate'> & {
+    key: string;
+    reason: 'key' | 'expire';
+    state: 'confirmed' | 'journalled';
+    duration_ms: number;
+  };
+  /** A wait for another process ended. */
+  'cache.wait': EventBase<'cache.wait'> & { key: string; duration_ms: number };
+  /** A fault of the cache that no caller saw. */
+  'cache.error': EventBase<'cache.error'> & { reason: string; message: string };
+  /** A fallback failed; its error went to its callers. */
+  'cache.fallback_error': EventBase<'cache.fallback_error'> & { key: string; duration_ms: number };
+  /** The store's breaker opened or closed. */
+  'cache.breaker': EventBase<'cache.breaker'> & { state: 'open' | 'half_open' | 'closed' };
+  /** A connection to the store was made or lost. */
+  'cache.connection': EventBase<'cache.connection'> & { state: 'connected' | 'disconnected'; source: Source };
+}
+
+export type EventName = keyof CacheEvents;
+export type CacheEvent = CacheEvents[EventName];
+export type Observer<K extends EventName = EventName> = (event: CacheEvents[K]) => unknown;
+
+/** The observers of one manager. */
+export class Observers {
+  readonly #observers = new Map<EventName, Observer<never>[]>();
+  readonly #emitter: EventEmitter | undefined;
+
+  constructor(emitter: EventEmitter | undefined) {
+    this.#emitter = emitter;
+  }
+
+  get isEmpty(): boolean {
+    return this.#observers.size === 0 && this.#emitter === undefined;
+  }
+
+  add(event: EventName, observer: Observer<never>): void {
+    checkEvent(event);
+    if (typeof observer !== 'function') {
+      throw new ConfigError(
+        `observer=${shown(observer)} is not callable; a right example: cache.on('cache.hit', console.log)`,
+      );
+    }
+    this.#observers.set(event, [...(this.#observers.get(event) ?? []), observer]);
+  }
+
+  remove(event: EventName, observer: Observer<never>): void {
+    checkEvent(event);
+    const observers = this.#observers.get(event) ?? [];
+    const at = observers.indexOf(observer);
+    const left = observers.filter((_, index) => index !== at);
+    if (left.length > 0) this.#observers.set(event, left);
+    else this.#observers.delete(event);
+  }
+
+  /** Hands out what has happened since the last time. */
+  deliver(native: Cache): void {
+    const faults: CacheEvents['cache.error'][] = JSON.parse(native.takeFaults());
+    if (!this.#hears('cache.error')) faults.forEach(warn);
+    const events: CacheEvent[] = JSON.parse(native.takeEvents());
+    for (const event of events) {
+      // Never `error`: an EventEmitter throws one that has no listener.
+      if (this.#emitter !== undefined) tell(event, () => this.#emitter?.emit(event.type, event));
+      for (const observer of this.#observers.get(event.type) ?? []) tell(event, () => observer(event as never));
+    }
+  }
+
+  #hears(event: EventName): boolean {
+    return this.#observers.has(event) || (this.#emitter?.listenerCount(event) ?? 0) > 0;
+  }
+}
+
+/** An observer harms nobody, whatever it throws. */
+function tell(event: CacheEvent, observer: () => unknown): void {
+  try {
+    const result = observer();
+    if (isThenable(result)) result.then(undefined, (error) => warnOfObserver(event, error));
+  } catch (error) {
+    warnOfObserver(event, error);
+  }
+}
+
+function warn(fault: CacheEvents['cache.error']): void {
+  const key = fault.key === undefined ? '' : ` [${fault.key}]`;
+  process.emitWarning(`${fault.reason}${key}: ${fault.message}`, { type: 'TidegateWarning', code: 'TIDEGATE_FAULT' });
+}
+
+function warnOfObserver(event: CacheEvent, error: unknown): void {
+  const detail = error instanceof Error ? (error.stack ?? error.message) : shown(error);
+  process.emitWarning(`an observer of ${event.type} threw`, {
+    type: 'TidegateWarning',
+    code: 'TIDEGATE_OBSERVER',
+    detail,
+  });
+}
+
+function checkEvent(event: string): void {
+  const known = eventTypes();
+  if (known.includes(event)) return;
+  throw new ConfigError(
+    `event=${shown(event)} is not an event; the events are ${known.join(', ')}; ` +
+      "a right example: cache.on('cache.hit', console.log)",
+  );
+}

@@ -1,0 +1,39 @@
+/**
+ * tidegate: a cache-aside library that is correct under races, calm under stampedes and invisible when Redis fails.
+ *
+ * @packageDocumentation
+ */
+
+export type { FetchMissing } from './batch.js';
+export type { Context } from './context.js';
+export {
+  ClosedError,
+  ConfigError,
+  EncodeError,
+  type ErrorCode,
+  HardTimeout,
+  KeyFormatError,
+  QueueFull,
+  StoreUnavailable,
+  TidegateError,
+  ValueTooLarge,
+} from './errors.js';
+export type { CacheEvent, CacheEvents, EventName, Observer } from './events.js';
+export { type KeyPart, key } from './key.js';
+export { CacheManager } from './manager.js';
+export type {
+  Awaitable,
+  Breaker,
+  CloseOptions,
+  DefaultOptions,
+  Duration,
+  Entry,
+  Fallback,
+  GetOptions,
+  InvalidateOptions,
+  Options,
+  SetOptions,
+  Stats,
+} from './options.js';
+export { version } from './version.js';
+export { type Helpers, helpersOf, type MethodDecorator, type WrapOptions, type Wrapped } from './wrap.js';

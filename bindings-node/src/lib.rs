@@ -1,0 +1,14 @@
+//! The native half of tidegate for Node: takes a call, hands it to the engine, gives the outcome back. Nothing here
+//! knows what a cache is; the package's TypeScript runs the fallback and the codec.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `cache` | the engine's verbs as methods |
+//! | `wake` | how an outcome reaches its caller: a mailbox, emptied by one callback of the loop per batch |
+//! | `convert` | values, in both directions |
+//! | `error` | the engine's errors as what JavaScript throws |
+
+pub mod cache;
+pub mod convert;
+mod error;
+mod wake;

@@ -1,0 +1,192 @@
+//! How an outcome reaches its caller. The engine's threads push to a queue and ring; the loop's one callback then takes
+//! all that is ready through the [`Desk`]'s mailbox, a buffer that both sides keep. Nothing is made per call on the way.
+//!
+//! A record of the mailbox, little-endian, at a multiple of 8: the call's number (f64), what it is (u32, [`Word`]), the
+//! length of its text (u32), and the text in UTF-8.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use napi::bindgen_prelude::{Buffer, Function};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Status, sys};
+use rustc_hash::{FxHashMap, FxHashSet};
+use tidegate::engine::ticket::{Completion, Queue, Ticket};
+use tidegate::engine::{Begun, HostObject, Outcome, outcome};
+use tidegate::ports::Wake;
+
+use crate::convert::{self, Body, LARGE, Word};
+
+/// Head of a record.
+const HEAD_BYTES: usize = 16;
+/// Longer texts are fetched one by one.
+const INLINE_MAX: usize = 16 << 10;
+
+type Ring = ThreadsafeFunction<(), (), (), Status, false, true>;
+
+/// Weak: it does not keep the process alive unless a call is out.
+pub(crate) struct Bell {
+    ring: Ring,
+}
+
+impl Bell {
+    pub(crate) fn new(on_ring: &Function<'_, (), ()>) -> napi::Result<Arc<Self>> {
+        let ring = on_ring.build_threadsafe_function::<()>().callee_handled::<false>().weak::<true>().build()?;
+        Ok(Arc::new(Self { ring }))
+    }
+
+    /// Whether the process stays while nothing else keeps it.
+    pub(crate) fn set_ref(&self, env: Env, on: bool) {
+        let set = if on { sys::napi_ref_threadsafe_function } else { sys::napi_unref_threadsafe_function };
+        self.ring.handle.with_read_aborted(|is_gone| {
+            if !is_gone {
+                // SAFETY: this is the loop's own thread, since only JavaScript calls here, and the function lives.
+                unsafe { set(env.raw(), self.ring.raw()) };
+            }
+        });
+    }
+}
+
+impl Wake for Bell {
+    fn wake(&self) {
+        // A loop that ends (a worker is terminated) is told nothing more.
+        let _ = self.ring.call((), ThreadsafeFunctionCallMode::NonBlocking);
+    }
+}
+
+/// Where the calls of one manager meet their outcomes. Touched by its loop's thread only.
+pub(crate) struct Desk {
+    pub(crate) queue: Arc<Queue>,
+    mailbox: RefCell<Buffer>,
+    /// Taken from the queue, or given in the very call; not yet in the mailbox.
+    ready: RefCell<VecDeque<Completion>>,
+    leases: RefCell<FxHashMap<u64, outcome::Lease>>,
+    /// Those of callers who may go away.
+    tickets: RefCell<FxHashMap<u64, Arc<Ticket>>>,
+    /// Reads that asked for all that is known of an entry.
+    in_detail: RefCell<FxHashSet<u64>>,
+    large: RefCell<FxHashMap<u64, Body>>,
+    let_go: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Desk {
+    pub(crate) fn new(bell: Arc<Bell>, mailbox: Buffer) -> Self {
+        Self {
+            queue: Queue::new(Box::new(bell)),
+            mailbox: RefCell::new(mailbox),
+            ready: RefCell::default(),
+            leases: RefCell::default(),
+            tickets: RefCell::default(),
+            in_detail: RefCell::default(),
+            large: RefCell::default(),
+            let_go: Arc::default(),
+        }
+    }
+
+    /// Keeps what a verb answered; true when that is an outcome already, so that the caller drains now.
+    pub(crate) fn keep(&self, id: u64, begun: Result<Begun, tidegate::Error>, can_cancel: bool) -> bool {
+        let outcome = match begun {
+            Ok(Begun::Ready(outcome)) => outcome,
+            Ok(Begun::Waiting(ticket)) => {
+                if can_cancel {
+                    self.tickets.borrow_mut().insert(id, ticket);
+                }
+                return false;
+            }
+            Err(error) => Outcome::Failed(outcome::Failure::Own(error)),
+        };
+        self.ready.borrow_mut().push_back(Completion { id, outcome });
+        true
+    }
+
+    /// The hit of this call is to come with all that is known of it.
+    pub(crate) fn ask_in_detail(&self, id: u64) {
+        self.in_detail.borrow_mut().insert(id);
+    }
+
+    /// Writes what is ready to the mailbox, as much as it holds; how many bytes.
+    pub(crate) fn drain(&self) -> u32 {
+        if self.ready.borrow().is_empty() {
+            let mut taken = Vec::new();
+            self.queue.drain(&mut taken);
+            self.ready.borrow_mut().extend(taken);
+        }
+        let mut mailbox = self.mailbox.borrow_mut();
+        let mut at = 0;
+        while at + HEAD_BYTES + INLINE_MAX <= mailbox.len() {
+            let Some(Completion { id, outcome }) = self.ready.borrow_mut().pop_front() else { break };
+            if !self.tickets.borrow().is_empty() {
+                self.tickets.borrow_mut().remove(&id);
+            }
+            at = self.write(&mut mailbox, at, id, outcome);
+        }
+        u32::try_from(at).expect("the mailbox is small")
+    }
+
+    fn write(&self, mailbox: &mut [u8], at: usize, id: u64, outcome: Outcome) -> usize {
+        let (word, body) = match outcome {
+            Outcome::Lease(lease) => {
+                let before = self.leases.borrow_mut().insert(id, lease);
+                drop(before);
+                (Word::Lease, Body::None)
+            }
+            other => convert::outcome(other, self.in_detail.borrow_mut().remove(&id)),
+        };
+        let (word, body) = if body.len() > INLINE_MAX {
+            self.large.borrow_mut().insert(id, body);
+            (word as u32 | LARGE, Body::None)
+        } else {
+            (word as u32, body)
+        };
+        let text = body.as_bytes();
+        let length = u32::try_from(text.len()).expect("INLINE_MAX bytes at most");
+        mailbox[at..at + 8].copy_from_slice(&(id as f64).to_le_bytes());
+        mailbox[at + 8..at + 12].copy_from_slice(&word.to_le_bytes());
+        mailbox[at + 12..at + HEAD_BYTES].copy_from_slice(&length.to_le_bytes());
+        mailbox[at + HEAD_BYTES..at + HEAD_BYTES + text.len()].copy_from_slice(text);
+        (at + HEAD_BYTES + text.len()).next_multiple_of(8)
+    }
+
+    pub(crate) fn take_large(&self, id: u64) -> String {
+        let body = self.large.borrow_mut().remove(&id);
+        body.map(|body| String::from_utf8_lossy(body.as_bytes()).into_owned()).unwrap_or_default()
+    }
+
+    pub(crate) fn take_lease(&self, id: u64) -> Option<outcome::Lease> {
+        self.leases.borrow_mut().remove(&id)
+    }
+
+    pub(crate) fn take_ticket(&self, id: u64) -> Option<Arc<Ticket>> {
+        self.tickets.borrow_mut().remove(&id)
+    }
+
+    /// An object of JavaScript's, by its number in the package's table, on its way through the engine to others.
+    pub(crate) fn to_host(&self, object: u32) -> HostObject {
+        Arc::new(Kept { object, let_go: Arc::clone(&self.let_go) })
+    }
+
+    /// The objects that nobody needs any more.
+    pub(crate) fn take_let_go(&self) -> Vec<u32> {
+        std::mem::take(&mut *self.let_go.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        // The loop is gone, or nobody holds the manager: what comes late is dropped, and leases give themselves back.
+        self.queue.close();
+    }
+}
+
+/// Keeps an object in the package's table alive.
+pub(crate) struct Kept {
+    pub(crate) object: u32,
+    let_go: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.let_go.lock().unwrap_or_else(PoisonError::into_inner).push(self.object);
+    }
+}
