@@ -35,7 +35,7 @@ test: .make/python.dev .make/node.dev ## every test: Rust, loom's models, Python
 	cargo test -p tidegate
 	$(LOOM) cargo test -p tidegate --no-default-features --lib --release loom
 	$(BIN)/pytest
-	node --import tsx --test $(wildcard tests/node/*.test.ts)
+	node --import tsx --test --test-reporter spec $(wildcard tests/node/*.test.ts)
 
 .PHONY: check
 check: lint test ## lint and test: exactly what CI runs

@@ -4,6 +4,7 @@
  * keys that others are computing.
  */
 
+import { onAbort } from './abort.js';
 import { Context } from './context.js';
 import { ConfigError } from './errors.js';
 import { type Flow, same, sharedValue } from './flow.js';
@@ -11,7 +12,7 @@ import { shown } from './key.js';
 import { Lease } from './lease.js';
 import type { Awaitable } from './options.js';
 import { BUSY, Failed, type Outcome, Shared } from './outcome.js';
-import { leading, leads } from './scope.js';
+import { leads } from './scope.js';
 
 /** Fetches what is missing: a Map or an object from key to value; a key that it leaves out is cached as null. */
 export type FetchMissing<T> = (
@@ -74,7 +75,9 @@ export class Batch {
 
   /** The results of a `fetchMissing` that is called for all keys, with nothing stored. */
   async uncached(): Promise<Map<string, unknown>> {
-    const found = asMap(await this.#fetchMissing([...this.#keys], new Context('', null)));
+    const context = new Context('', null);
+    const fetch = () => this.#fetchMissing([...this.#keys], context);
+    const found = asMap(await this.#flow.run([], context, fetch, this.#signal));
     return new Map(this.#keys.map((key) => [key, same(found.get(key))]));
   }
 
@@ -128,8 +131,7 @@ export class Batch {
     this.#nested = [];
     const keys = [...leases.map(([key]) => key), ...alone];
     const context = new Context('', this.#ttlMs);
-    const fetch = () => leading(this.#flow.port, alone, () => this.#fetchMissing(keys, context));
-    const found = asMap(await this.#flow.run(leases, context, fetch, this.#signal));
+    const found = asMap(await this.#flow.run(leases, context, () => this.#fetchMissing(keys, context), this.#signal));
     for (const key of alone) this.#results.set(key, same(found.get(key)));
     const fills = leases.map(async ([key, lease]) => {
       this.#leases.delete(key);
@@ -144,10 +146,12 @@ export class Batch {
   async #join(): Promise<void> {
     const keys = this.#busy;
     this.#busy = [];
+    const signal = this.#signal;
+    signal?.throwIfAborted();
     const leave = new AbortController();
-    const signal = this.#signal === undefined ? leave.signal : AbortSignal.any([leave.signal, this.#signal]);
+    const forget = signal === undefined ? () => {} : onAbort(signal, () => leave.abort(signal.reason));
     const waiting = new Map(
-      keys.map((key) => [key, this.#flow.begin(key, true, signal).then((outcome) => [key, outcome] as const)]),
+      keys.map((key) => [key, this.#flow.begin(key, true, leave.signal).then((outcome) => [key, outcome] as const)]),
     );
     try {
       while (waiting.size > 0) {
@@ -167,6 +171,8 @@ export class Batch {
         );
       }
       throw error;
+    } finally {
+      forget();
     }
   }
 

@@ -30,14 +30,16 @@ const LOSSY =
 /** The JSON text of a value; null for null and undefined, which are stored without one. Throws `Unencodable`. */
 export function encode(value: unknown): string | BigText | null {
   if (value === undefined || value === null) return null;
-  const look = lookAt(value, DEPTH_MAX);
-  if (look === Look.Refused) throw new Unencodable(locate(value, '$', DEPTH_MAX));
   try {
+    const look = lookAt(value, DEPTH_MAX);
+    if (look === Look.Refused) throw new Unencodable(locate(value, '$', DEPTH_MAX));
     const text = look === Look.Wide ? stringify(value, undefined, undefined, [LARGE_NUMBERS]) : JSON.stringify(value);
     // Its own toJSON() gave undefined.
     if (text === undefined || text === 'null') return null;
     return look === Look.Wide ? new BigText(text) : text;
   } catch (error) {
+    if (error instanceof Unencodable) throw error;
+    // A getter, a proxy or a toJSON of the user's.
     throw new Unencodable(`$ cannot be written: ${error instanceof Error ? error.message : shown(error)}`, {
       cause: error,
     });
@@ -81,6 +83,9 @@ function lookAt(value: unknown, depth: number): Look {
       return isLarge(value) ? Look.Wide : Look.Plain;
     case 'bigint':
       return Look.Wide;
+    case 'string':
+      // Half of a character, which no other language can read.
+      return value.isWellFormed() ? Look.Plain : Look.Refused;
     case 'function':
     case 'symbol':
       return Look.Refused;
@@ -97,8 +102,8 @@ function lookInto(value: object, depth: number): Look {
   if (given !== value) return lookAt(given, depth - 1);
   if (isLossy(value)) return Look.Refused;
   let worst = Look.Plain;
-  for (const child of Array.isArray(value) ? value : Object.values(value)) {
-    worst = Math.max(worst, lookAt(child, depth - 1));
+  for (const [name, child] of Object.entries(value)) {
+    worst = Math.max(worst, lookAt(child, depth - 1), lookAt(name, depth));
     if (worst === Look.Refused) break;
   }
   return worst;
@@ -121,10 +126,12 @@ function locate(value: unknown, path: string, depth: number): string {
   if (typeof value === 'object' && value !== null && depth > 0 && asJson(value) === value && !isLossy(value)) {
     for (const [name, child] of Object.entries(value)) {
       const step = Array.isArray(value) ? `[${name}]` : `.${name}`;
+      if (lookAt(name, depth) === Look.Refused) return locate(name, `${path}: the name ${shown(name)}`, depth);
       if (lookAt(child, depth - 1) === Look.Refused) return locate(child, path + step, depth - 1);
     }
   }
   if (depth === 0) return `${path.slice(0, 80)}… is nested deeper than ${DEPTH_MAX} levels, or in itself`;
+  if (typeof value === 'string') return `${path} is a text with a lone surrogate, which no other language can read`;
   const kind = typeof value === 'object' ? (value?.constructor?.name ?? 'object') : typeof value;
   return `${path} is a ${kind}, which JSON cannot hold`;
 }

@@ -1,5 +1,6 @@
 /** One call's way: begin, (wait), fallback, fill. */
 
+import { onAbort } from './abort.js';
 import { type BigText, decode, encode, textOf, Unencodable } from './codec.js';
 import { Context } from './context.js';
 import { EncodeError } from './errors.js';
@@ -44,15 +45,16 @@ export class Flow {
       if (outcome instanceof Shared) return sharedValue(outcome);
       const read = this.read(key, outcome);
       if (read !== undefined) return read.value;
-      if (isMended) return this.alone(key, fallback);
+      if (isMended) return this.alone(key, fallback, signal);
       // Computed anew and overwritten: what stands there counts as a miss.
       outcome = await this.refresh(key, signal);
     }
   }
 
   /** Runs the fallback for this caller only; nothing is stored. */
-  async alone(key: string, fallback: Fallback<unknown>): Promise<unknown> {
-    return same(await fallback(new Context(key, null)));
+  async alone(key: string, fallback: Fallback<unknown>, signal: AbortSignal | undefined): Promise<unknown> {
+    const context = new Context(key, null);
+    return same(await this.run([], context, () => fallback(context), signal));
   }
 
   /** The value of a hit; undefined, and reported, for one that cannot be read and counts as a miss. */
@@ -89,8 +91,7 @@ export class Flow {
     try {
       if (signal?.aborted) throw new Gone(signal.reason);
       const value = leading(this.port, keys, fallback);
-      const first = leases[0];
-      return isThenable(value) && first !== undefined ? await inTime(value, first[1], signal) : await value;
+      return isThenable(value) ? await inTime(value, leases[0]?.[1], signal) : value;
     } catch (error) {
       const isGone = error instanceof Gone;
       const reason = isGone ? error.reason : error;
@@ -173,23 +174,20 @@ class Gone {
   constructor(readonly reason: unknown) {}
 }
 
-function inTime<T>(value: PromiseLike<T>, lease: Lease, signal: AbortSignal | undefined): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const leave = () => reject(new Gone(signal?.reason));
-    signal?.addEventListener('abort', leave, { once: true });
-    if (signal?.aborted) leave();
-    void lease.expired().then((failed) => reject(new Gone(failed.error)));
-    value.then(
-      (result) => {
-        signal?.removeEventListener('abort', leave);
-        resolve(result);
-      },
-      (error) => {
-        signal?.removeEventListener('abort', leave);
-        reject(error);
-      },
-    );
-  });
+async function inTime<T>(value: PromiseLike<T>, lease?: Lease, signal?: AbortSignal): Promise<T> {
+  let forget = () => {};
+  try {
+    return await new Promise((resolve, reject) => {
+      const leave = () => reject(new Gone(signal?.reason));
+      if (signal?.aborted) leave();
+      else if (signal !== undefined) forget = onAbort(signal, leave);
+      void lease?.expired().then((failed) => reject(new Gone(failed.error)));
+      value.then(resolve, reject);
+    });
+  } finally {
+    // The signal may live longer than this call, and what is abandoned may never end.
+    forget();
+  }
 }
 
 export function isThenable<T>(value: Awaitable<T>): value is PromiseLike<T> {

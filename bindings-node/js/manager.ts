@@ -7,6 +7,7 @@ import { checkKeyText, shown } from './key.js';
 import { durationMs } from './native.js';
 import {
   type CloseOptions,
+  checkObject,
   checkOptions,
   type DefaultOptions,
   type Entry,
@@ -46,13 +47,15 @@ export class CacheManager {
   readonly #observers: Observers;
 
   constructor(options: Options = {}) {
+    checkObject(options, "{ url: 'redis://localhost:6379/0', service: 'billing' }");
     const { url = 'memory://', metricsEmitter, ...rest } = options;
     if (typeof url !== 'string') {
       throw new ConfigError(`url=${shown(url)} is not a text; a right example: "redis://localhost:6379/0"`);
     }
-    if (metricsEmitter !== undefined && typeof metricsEmitter?.emit !== 'function') {
+    if (metricsEmitter !== undefined && !isEmitter(metricsEmitter)) {
       throw new ConfigError(
-        `metricsEmitter=${shown(metricsEmitter)} has no emit; a right example: metricsEmitter: new EventEmitter()`,
+        `metricsEmitter=${shown(metricsEmitter)} is not an EventEmitter; ` +
+          'a right example: metricsEmitter: new EventEmitter()',
       );
     }
     this.#url = url;
@@ -80,12 +83,12 @@ export class CacheManager {
     if (typeof second !== 'function') return this.#getOrDefault(key, second);
     checkOptions(options, GET_OPTIONS);
     const life = ttlMs(options?.ttl);
-    if (isDisabled(this.#port)) return this.#flow.alone(key, second);
+    const signal = options?.signal;
+    if (isDisabled(this.#port)) return this.#flow.alone(key, second, signal);
     if (leads(this.#port, key)) {
       this.#flow.reportNested(key);
-      return this.#flow.alone(key, second);
+      return this.#flow.alone(key, second, signal);
     }
-    const signal = options?.signal;
     return this.#flow.settle(this.#flow.begin(key, true, signal), key, second, life, signal);
   }
 
@@ -147,7 +150,7 @@ export class CacheManager {
   ): Promise<boolean> {
     checkOptions(options, SET_OPTIONS);
     const life = ttlMs(options?.ttl);
-    if (typeof values !== 'object' || values === null) {
+    if (typeof values !== 'object' || values === null || Array.isArray(values)) {
       throw new ConfigError(
         `values=${shown(values)} is neither a Map nor an object; a right example: cache.setMany({ [key1]: value1 })`,
       );
@@ -189,8 +192,8 @@ export class CacheManager {
     checkOptions(options, GET_OPTIONS);
     const life = ttlMs(options?.ttl);
     checkFallback(fallback, 'refresh');
-    if (isDisabled(this.#port)) return (await this.#flow.alone(key, fallback)) as T;
     const signal = options?.signal;
+    if (isDisabled(this.#port)) return (await this.#flow.alone(key, fallback, signal)) as T;
     return (await this.#flow.settle(this.#flow.refresh(key, signal), key, fallback, life, signal)) as T;
   }
 
@@ -201,6 +204,7 @@ export class CacheManager {
    * take its arguments.
    *
    * ```ts
+   * const fetchUser = async (id: number) => ({ id });
    * const getUser = cache.wrap(fetchUser, { key: (id) => key`user:profile:${id}`, ttl: '5m' });
    * await getUser(42);
    * await getUser.invalidate(42);
@@ -217,7 +221,7 @@ export class CacheManager {
    * ```ts
    * class Users {
    *   \@cache.cached({ key: (id: number) => key`user:profile:${id}` })
-   *   async getUser(id: number) { … }
+   *   async getUser(id: number) { return { id }; }
    * }
    * ```
    */
@@ -282,8 +286,9 @@ export class CacheManager {
   // --- a read without a fallback -------------------------------------------------------------------------------------
 
   async #getOrDefault(key: string, options: DefaultOptions<unknown>): Promise<unknown> {
-    checkOptions(options, DEFAULT_OPTIONS);
-    if (options === null || typeof options !== 'object' || !('default' in options)) {
+    const isObject = typeof options === 'object' && options !== null;
+    if (isObject) checkOptions(options, DEFAULT_OPTIONS);
+    if (!isObject || !('default' in options)) {
       throw new ConfigError(
         `get(${shown(key)}) has neither a fallback nor a default; a right example: ` +
           "cache.get('user:profile:42', fetch), or cache.get('user:profile:42', { default: null })",
@@ -309,6 +314,11 @@ export class CacheManager {
     if (outcome instanceof Failed) throw outcome.error;
     return outcome;
   }
+}
+
+/** What delivers events asks both. */
+function isEmitter(given: { emit?: unknown; listenerCount?: unknown } | null): boolean {
+  return typeof given?.emit === 'function' && typeof given.listenerCount === 'function';
 }
 
 /** Whether the store confirmed them all; throws the first that failed. */

@@ -2,7 +2,8 @@
 
 import type { EventEmitter } from 'node:events';
 import type { Context } from './context.js';
-import { translated } from './errors.js';
+import { ConfigError, translated } from './errors.js';
+import { shown } from './key.js';
 import { positiveMs, refuseOption } from './native.js';
 
 /** Milliseconds, or a text such as `'500ms'`, `'30s'`, `'5m'`, `'2h'`, `'1d'`. */
@@ -127,11 +128,29 @@ export interface Stats {
   breaker: 'closed' | 'open' | 'half_open';
 }
 
-/** Refuses what is none of the known options. */
+/** Refuses what is none of the known options, and a signal that is none. */
 export function checkOptions(given: object | undefined, known: readonly string[]): void {
+  if (given === undefined) return;
+  checkObject(given, `{ ${known[0]}: … }`);
   for (const name in given) {
     if (!known.includes(name)) translated(() => refuseOption(name, [...known]));
   }
+  if ('signal' in given) checkSignal(given.signal);
+}
+
+/** Refuses what has no names, such as a ttl where options are due. */
+export function checkObject(given: unknown, example: string): void {
+  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return;
+  throw new ConfigError(`options=${shown(given)} is not an object; a right example: ${example}`);
+}
+
+function checkSignal(given: unknown): void {
+  if (given === undefined) return;
+  const { aborted, addEventListener } = (given ?? {}) as Partial<AbortSignal>;
+  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return;
+  throw new ConfigError(
+    `signal=${shown(given)} is not an AbortSignal; a right example: { signal: AbortSignal.timeout(500) }`,
+  );
 }
 
 /** A call's ttl in milliseconds; null for the manager's. */

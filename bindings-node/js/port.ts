@@ -3,6 +3,7 @@
  * everything that is ready is read from the mailbox, a buffer that both sides keep (`wake.rs` has its layout).
  */
 
+import { onAbort } from './abort.js';
 import { translated } from './errors.js';
 import { Lease } from './lease.js';
 import { Cache } from './native.js';
@@ -89,15 +90,14 @@ export class Port {
         reject(signal.reason);
         return;
       }
-      const leave = () => {
-        this.giveBack(id);
-        reject(signal.reason);
-      };
       const id = this.#open((outcome) => {
-        signal.removeEventListener('abort', leave);
+        forget();
         resolve(outcome);
       });
-      signal.addEventListener('abort', leave, { once: true });
+      const forget = onAbort(signal, () => {
+        this.giveBack(id);
+        reject(signal.reason);
+      });
       if (verb(id, true)) this.#drain();
     });
   }
@@ -136,7 +136,8 @@ export class Port {
       const word = this.#words[at / 4 + 2] ?? 0;
       const from = at + HEAD_BYTES;
       const to = from + (this.#words[at / 4 + 3] ?? 0);
-      const text = word & LARGE ? this.native.takeLarge(id) : this.#mailbox.toString('utf8', from, to);
+      const inline = from === to ? '' : this.#mailbox.toString('utf8', from, to);
+      const text = word & LARGE ? this.native.takeLarge(id) : inline;
       this.#deliver(id, word & ~LARGE, text);
       at = (to + 7) & ~7;
     }

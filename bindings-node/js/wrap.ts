@@ -100,7 +100,7 @@ function checked(options: WrapOptions<Any>): Life {
 
 /** The cached function. Without `self`, each call's own `this` is the function's. */
 function bound(manager: CacheManager, fn: AnyFunction, self: unknown, keyOf: (...args: Any[]) => string, ttl: Life) {
-  const call = (owner: unknown, args: Any[]) => () => fn.apply(self ?? owner, args) as Awaitable<unknown>;
+  const call = (owner: unknown, args: Any[]) => () => fn.apply(receiver(self, owner), args) as Awaitable<unknown>;
   async function cached(this: unknown, ...args: Any[]): Promise<unknown> {
     return manager.get(keyOf(...args), call(this, args), { ttl });
   }
@@ -115,6 +115,12 @@ function bound(manager: CacheManager, fn: AnyFunction, self: unknown, keyOf: (..
   return Object.assign(cached, helpers) as Wrapped<Any>;
 }
 
+/** Detached methods keep their own object; a static one may be called on a subclass. */
+function receiver(self: unknown, owner: unknown): unknown {
+  if (self === undefined || Object.prototype.isPrototypeOf.call(self as object, owner as object)) return owner;
+  return self;
+}
+
 function isContext(value: unknown): value is ClassMethodDecoratorContext {
   return typeof value === 'object' && value !== null && 'kind' in value;
 }
@@ -127,14 +133,17 @@ function decorateStandard(
   ttl: Life,
 ): AnyFunction {
   if (context.kind !== 'method') throw new ConfigError(`@cached stands on a method, not on a ${context.kind}`);
+  const shared = bound(manager, method, undefined, keyOf, ttl);
   if (!context.private) {
-    // Each object has its own, so that `refresh` knows whose method it runs.
+    // Each object has its own, so that `refresh` knows whose method it runs; not where a subclass overrides it.
     context.addInitializer(function (this: unknown) {
-      const value = bound(manager, method, this, keyOf, ttl);
-      Object.defineProperty(this, context.name, { value, writable: true, configurable: true, enumerable: false });
+      const self = this as Record<PropertyKey, unknown>;
+      if (self[context.name] !== shared) return;
+      const value = bound(manager, method, self, keyOf, ttl);
+      Object.defineProperty(self, context.name, { value, writable: true, configurable: true, enumerable: false });
     });
   }
-  return bound(manager, method, undefined, keyOf, ttl);
+  return shared;
 }
 
 function decorateLegacy(
@@ -149,19 +158,21 @@ function decorateLegacy(
     throw new ConfigError(`@cached stands on a method, and ${shown(name)} is none`);
   }
   const { enumerable = false } = descriptor;
-  const own = (self: object, value: AnyFunction) =>
-    Object.defineProperty(self, name, { value, writable: true, configurable: true, enumerable: false });
+  const methods = new WeakMap<object, AnyFunction>();
   return {
     configurable: true,
     enumerable,
+    // Each object has its own, so that `refresh` knows whose method it runs. Kept beside the object, not in it: a
+    // subclass that overrides the method asks for it too, by `super`.
     get(this: object) {
+      const known = methods.get(this);
+      if (known !== undefined) return known;
       const cached = bound(manager, method, this, keyOf, ttl);
-      // Each object gets its own when it is first asked for; the prototype keeps this getter.
-      if (!Object.hasOwn(this, name)) own(this, cached);
+      methods.set(this, cached);
       return cached;
     },
     set(this: object, value: AnyFunction) {
-      own(this, value);
+      Object.defineProperty(this, name, { value, writable: true, configurable: true, enumerable: false });
     },
   };
 }

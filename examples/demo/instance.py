@@ -11,13 +11,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = (sys.executable, "-m", "examples.demo.service")
+NODE = ("node", "examples/demo/service.mjs")
 EXIT_SECONDS = 5.0
 
 
 class Instance:
     """A running instance; a context manager that ends it."""
 
-    def __init__(self, name: str, command: tuple[str, ...] = PYTHON) -> None:
+    def __init__(self, name: str, command: tuple[str, ...]) -> None:
         self.name = name
         self._process = subprocess.Popen(
             command,

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-WHO, WHAT, ANSWER, RAN, TIME = 7, 41, 25, 9, 15
+WHO, WHAT, ANSWER, RAN, TIME = 10, 41, 25, 9, 15
 WIDTH = WHO + WHAT + ANSWER + RAN + TIME
 
 BOLD, DIM, GREEN, YELLOW = "1", "2", "32", "33"

@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tidegate
+from tidegate import _tidegate
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCKS = [
-    pytest.param(block, id=f"{page.name}-{number}")
-    for page in PAGES
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL), 1)
-]
 
 
-@pytest.mark.parametrize("block", BLOCKS)
+def _blocks(language: str) -> list[Any]:
+    return [
+        pytest.param(block, id=f"{page.name}-{number}")
+        for page in PAGES
+        for number, block in enumerate(re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL), 1)
+    ]
+
+
+@pytest.mark.parametrize("block", _blocks("python"))
 def test_the_python_of_a_page_runs(block: str) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     exec(compile(block, "<page>", "exec"), names)
     assert len(names) > 2
 
 
+@pytest.mark.parametrize("block", _blocks("js"))
+def test_the_javascript_of_a_page_runs(block: str, tmp_path: Path) -> None:
+    # Node 20 has no `await using` of its own: tsx writes it for older versions, as users' compilers do.
+    page = ROOT / "tests" / "docs" / f".page-{tmp_path.name}.mts"
+    try:
+        page.write_text(block)
+        ran = subprocess.run(
+            ["node", "--import", "tsx", str(page)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
+    finally:
+        page.unlink()
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_there_are_pages_to_run() -> None:
-    assert len(BLOCKS) >= 5
+    assert len(_blocks("python")) >= 5
+    assert len(_blocks("js")) >= 5
 
 
 def test_the_errors_of_the_page_are_the_errors_there_are() -> None:
@@ -45,9 +66,18 @@ def test_the_figures_of_the_page_are_the_figures_there_are() -> None:
     assert listed == set(tidegate.CacheManager().stats())
 
 
+def test_the_events_of_the_page_are_the_events_there_are() -> None:
+    page = (ROOT / "docs" / "events.md").read_text()
+    assert set(re.findall(r"^\| `(cache\.\w+)`", page, re.MULTILINE)) == set(_tidegate.EVENT_TYPES)
+    fields = page[page.index("Each event has") : page.index("The names are")]
+    listed = set(re.findall(r"`(\w+)`", fields)) - {"memory", "redis", "flight"}
+    assert listed == {field.name for field in dataclasses.fields(tidegate.CacheEvent)}
+
+
 def test_the_options_of_the_page_are_the_options_there_are() -> None:
     page = (ROOT / "docs" / "options.md").read_text()
     listed = set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
+    assert listed == set(tidegate.Options.__annotations__)
     with pytest.raises(tidegate.ConfigError) as caught:
         tidegate.CacheManager(zzzzzz=1)  # type: ignore[call-arg]
     known = set(str(caught.value).rsplit("the options are ", 1)[-1].split(", "))

@@ -1,0 +1,141 @@
+/**
+ * A process with one manager in Node, told by JSON lines what to do (see README.md); `member.py` is the same in Python.
+ *
+ *     node tests/interop/member.mjs
+ */
+import { createInterface } from 'node:readline';
+import { CacheManager, key } from 'tidegate';
+
+const ABSENT = Symbol('absent');
+
+/** One line to the parent. */
+function say(message) {
+  const line = JSON.stringify(message, (_, value) => (typeof value === 'bigint' ? { $int: `${value}` } : value));
+  process.stdout.write(`${line}\n`);
+}
+
+/** What the parent said. */
+function heard(line) {
+  return JSON.parse(line, (_, value) => (typeof value?.$int === 'string' ? BigInt(value.$int) : value));
+}
+
+/** A fallback's own error. */
+class Boom extends Error {
+  name = 'Boom';
+}
+
+/** What one call computes: a value at once (`gives`), or what the parent says once it says so. */
+class Fallback {
+  hasRun = false;
+
+  constructor(running, how) {
+    this.run = () => {
+      this.hasRun = true;
+      if ('gives' in how) return how.gives;
+      return new Promise((resolve, reject) => {
+        running.set(how.fallback, [...(running.get(how.fallback) ?? []), { resolve, reject }]);
+        say({ entered: how.fallback });
+      });
+    };
+  }
+}
+
+/** The methods are what a request may ask to be done. */
+class Member {
+  cache = new CacheManager();
+  running = new Map();
+
+  async open({ url, options }) {
+    const named = Object.entries(options).map(([name, value]) => [camelCase(name), value]);
+    const cache = new CacheManager({ url, ...Object.fromEntries(named) });
+    await this.cache.close({ timeout: '1s' });
+    this.cache = cache;
+  }
+
+  async get({ key, ttl, ...how }) {
+    if (Object.keys(how).length === 0) {
+      const value = await this.cache.get(key, { default: ABSENT });
+      return value === ABSENT ? { absent: true } : { value };
+    }
+    const fallback = new Fallback(this.running, how);
+    return { value: await this.cache.get(key, fallback.run, given({ ttl })), ran: fallback.hasRun };
+  }
+
+  async refresh({ key, ttl, ...how }) {
+    const fallback = new Fallback(this.running, how);
+    return { value: await this.cache.refresh(key, fallback.run, given({ ttl })), ran: fallback.hasRun };
+  }
+
+  async finish({ fallback, gives }) {
+    this.running.get(fallback).shift().resolve(gives);
+  }
+
+  async fail({ fallback, error }) {
+    this.running.get(fallback).shift().reject(new Boom(error));
+  }
+
+  set({ key, value, ttl }) {
+    return this.cache.set(key, value, given({ ttl }));
+  }
+
+  async get_entry({ key }) {
+    const entry = await this.cache.getEntry(key);
+    if (entry === null) return null;
+    const { createdAt, freshUntil, staleUntil, ...rest } = entry;
+    return { ...rest, created_at: createdAt, fresh_until: freshUntil, stale_until: staleUntil };
+  }
+
+  exists({ key }) {
+    return this.cache.exists(key);
+  }
+
+  invalidate({ key, ...options }) {
+    return this.cache.invalidate(key, options);
+  }
+
+  expire({ key, ...options }) {
+    return this.cache.expire(key, options);
+  }
+
+  async key({ parts }) {
+    return key(...parts);
+  }
+
+  async stats() {
+    return this.cache.stats();
+  }
+
+  async observe({ events }) {
+    const observer = (event) => {
+      const fields = Object.entries(event).filter(([, value]) => value !== null && value !== undefined);
+      say({ event: Object.fromEntries(fields) });
+    };
+    for (const event of events) this.cache.on(event, observer);
+  }
+
+  close() {
+    return this.cache.close();
+  }
+}
+
+/** The options that a request gives. */
+function given(options) {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+function camelCase(name) {
+  return name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+}
+
+/** Does what one request asks for, and says what came of it. */
+async function answer(member, { id, do: verb, ...request }) {
+  try {
+    say({ id, answer: (await member[verb](request)) ?? null });
+  } catch ({ name, code = null, message }) {
+    say({ id, error: { name, code, message } });
+  }
+}
+
+const member = new Member();
+for await (const line of createInterface({ input: process.stdin })) answer(member, heard(line));
+await member.cache.close({ timeout: '1s' });

@@ -1,0 +1,134 @@
+"""A process with one manager in Python, told by JSON lines what to do: see README.md. `member.mjs` is its twin in Node.
+
+python -m tests.interop.member
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import sys
+from collections import defaultdict
+from typing import Any
+
+from tests.interop.wire import from_wire, to_wire
+from tidegate import CacheEvent, CacheManager, key
+
+ABSENT = object()
+
+
+def say(message: dict[str, Any]) -> None:
+    """One line to the parent."""
+    print(json.dumps(to_wire(message)), flush=True)
+
+
+class Boom(Exception):
+    """A fallback's own error."""
+
+
+class Fallback:
+    """What one call computes: a value at once (`gives`), or what the parent says once it says so."""
+
+    def __init__(self, member: Member, how: dict[str, Any]) -> None:
+        self.has_run = False
+        self._member = member
+        self._how = how
+
+    async def __call__(self) -> Any:
+        self.has_run = True
+        if "gives" in self._how:
+            return self._how["gives"]
+        name = self._how["fallback"]
+        end: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._member.running[name].append(end)
+        say({"entered": name})
+        return await end
+
+
+class Member:
+    """The methods are what a request may ask to be done."""
+
+    def __init__(self) -> None:
+        self.cache = CacheManager()
+        self.running: defaultdict[str, list[asyncio.Future[Any]]] = defaultdict(list)
+
+    async def open(self, url: str, options: dict[str, Any]) -> None:
+        cache = CacheManager(url, **options)
+        await self.cache.close(timeout="1s")
+        self.cache = cache
+
+    async def get(self, key: str, ttl: str | None = None, **how: Any) -> dict[str, Any]:
+        if not how:
+            value = await self.cache.get(key, default=ABSENT)
+            return {"absent": True} if value is ABSENT else {"value": value}
+        fallback = Fallback(self, how)
+        return {"value": await self.cache.get(key, fallback, ttl=ttl), "ran": fallback.has_run}
+
+    async def refresh(self, key: str, ttl: str | None = None, **how: Any) -> dict[str, Any]:
+        fallback = Fallback(self, how)
+        return {"value": await self.cache.refresh(key, fallback, ttl=ttl), "ran": fallback.has_run}
+
+    async def finish(self, fallback: str, gives: Any) -> None:
+        self.running[fallback].pop(0).set_result(gives)
+
+    async def fail(self, fallback: str, error: str) -> None:
+        self.running[fallback].pop(0).set_exception(Boom(error))
+
+    async def set(self, key: str, value: Any, ttl: str | None = None) -> bool:
+        return await self.cache.set(key, value, ttl=ttl)
+
+    async def get_entry(self, key: str) -> dict[str, Any] | None:
+        entry = await self.cache.get_entry(key)
+        return None if entry is None else dataclasses.asdict(entry)
+
+    async def exists(self, key: str) -> bool:
+        return await self.cache.exists(key)
+
+    async def invalidate(self, key: str, required: bool = False) -> bool:
+        return await self.cache.invalidate(key, required=required)
+
+    async def expire(self, key: str, required: bool = False) -> bool:
+        return await self.cache.expire(key, required=required)
+
+    async def key(self, parts: list[Any]) -> str:
+        return key(*parts)
+
+    async def stats(self) -> dict[str, Any]:
+        return self.cache.stats()
+
+    async def observe(self, events: list[str]) -> None:
+        def observer(event: CacheEvent) -> None:
+            fields = dataclasses.asdict(event)
+            say({"event": {name: value for name, value in fields.items() if value is not None}})
+
+        for event in events:
+            self.cache.on(event, observer)
+
+    async def close(self) -> bool:
+        return await self.cache.close()
+
+
+async def answer(member: Member, request: dict[str, Any]) -> None:
+    """Do what one request asks for, and say what came of it."""
+    number, verb = request.pop("id"), request.pop("do")
+    try:
+        say({"id": number, "answer": await getattr(member, verb)(**request)})
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told
+        told = {"name": type(error).__name__, "code": getattr(error, "code", None), "message": str(error)}
+        say({"id": number, "error": told})
+
+
+async def main() -> None:
+    """Answer requests until there are no more."""
+    member = Member()
+    under_way: set[asyncio.Task[None]] = set()
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        task = asyncio.create_task(answer(member, from_wire(json.loads(line))))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+    await member.cache.close(timeout="1s")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,151 @@
+/**
+ * Errors, events, figures and options are the same in every language. The pages in `docs/` stand between them: each
+ * language holds itself to the pages, in both directions (`tests/docs`, `core/tests/contract.rs`, and here).
+ */
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+import type { CacheEvents, ErrorCode, Options, Stats } from 'tidegate';
+import * as tidegate from 'tidegate';
+
+const native = createRequire(import.meta.url)('../../dist/native/index.cjs');
+
+// The compiler holds each of these to its type, so that no name can be missing or too many.
+const CODES: Record<ErrorCode, true> = {
+  ERR_TIDEGATE_CONFIG: true,
+  ERR_TIDEGATE_KEY_FORMAT: true,
+  ERR_TIDEGATE_VALUE_TOO_LARGE: true,
+  ERR_TIDEGATE_ENCODE: true,
+  ERR_TIDEGATE_QUEUE_FULL: true,
+  ERR_TIDEGATE_CLOSED: true,
+  ERR_TIDEGATE_HARD_TIMEOUT: true,
+  ERR_TIDEGATE_STORE_UNAVAILABLE: true,
+};
+const EVENTS: Record<keyof CacheEvents, true> = {
+  'cache.hit': true,
+  'cache.miss': true,
+  'cache.set': true,
+  'cache.invalidate': true,
+  'cache.wait': true,
+  'cache.error': true,
+  'cache.fallback_error': true,
+  'cache.breaker': true,
+  'cache.connection': true,
+};
+const EVENT_FIELDS: Record<keyof CacheEvents['cache.hit'], true> = {
+  type: true,
+  timestamp: true,
+  service: true,
+  key: true,
+  source: true,
+  duration_ms: true,
+  reason: true,
+  message: true,
+  version: true,
+  state: true,
+};
+const FIGURES: Record<keyof Stats, true> = {
+  hits: true,
+  misses: true,
+  hit_rate: true,
+  miss_rate: true,
+  avg_latency_ms: true,
+  p50_ms: true,
+  p99_ms: true,
+  sets: true,
+  invalidation_count: true,
+  waits: true,
+  avg_wait_ms: true,
+  refreshes: true,
+  fallbacks: true,
+  fallback_errors: true,
+  errors: true,
+  events_dropped: true,
+  breaker: true,
+};
+const OPTIONS: Record<keyof Options, true> = {
+  url: true,
+  metricsEmitter: true,
+  service: true,
+  version: true,
+  role: true,
+  ttl: true,
+  ttlJitter: true,
+  nullTtl: true,
+  settle: true,
+  lease: true,
+  wait: true,
+  hardTimeout: true,
+  commandTimeout: true,
+  connectTimeout: true,
+  breaker: true,
+  journal: true,
+  maxValueBytes: true,
+  strict: true,
+};
+
+test('the errors of the page are the errors there are', () => {
+  const listed = [...page('errors').matchAll(/\| `(\w+)` \| `(ERR_\w+)` \|/g)].map(
+    ([, name, code]) => `${name}=${code}`,
+  );
+  assert.deepEqual(listed, native.errorCodes());
+  const classes = Object.values(tidegate).filter(
+    (value) => typeof value === 'function' && value.prototype instanceof tidegate.TidegateError,
+  ) as unknown as (new (
+    message: string,
+  ) => tidegate.TidegateError)[];
+  const known = classes.map((Kind) => `${new Kind('').name}=${new Kind('').code}`);
+  assert.deepEqual(known.sort(), listed.sort());
+  assert.deepEqual(Object.keys(CODES).sort(), classes.map((Kind) => new Kind('').code).sort());
+  assert.ok(classes.every((Kind) => Kind.name === new Kind('').name));
+});
+
+test('the events of the page are the events there are', () => {
+  const listed = [...page('events').matchAll(/^\| `(cache\.\w+)`/gm)].map(([, name]) => name);
+  assert.deepEqual(listed, native.eventTypes());
+  assert.deepEqual(listed, Object.keys(EVENTS));
+  const fields = section('events', 'Each event has', 'The names are');
+  const values = ['memory', 'redis', 'flight'];
+  assert.deepEqual(
+    words(fields)
+      .filter((word) => !values.includes(word))
+      .sort(),
+    Object.keys(EVENT_FIELDS).sort(),
+  );
+});
+
+test('the figures of the page are the figures there are', () => {
+  const states = ['closed', 'open', 'half_open'];
+  const text = page('events');
+  const listed = words(text.slice(text.indexOf('`stats()` gives')));
+  const figures = listed.filter((word) => !states.includes(word)).sort();
+  assert.deepEqual(Object.keys(new tidegate.CacheManager().stats()).sort(), figures);
+  assert.deepEqual(Object.keys(FIGURES).sort(), figures);
+});
+
+test('the options of the page are the options there are', () => {
+  const listed = [...page('options').matchAll(/^\| `(\w+)`/gm)].map(([, name = '']) => name);
+  const ours = listed.map((name) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()));
+  assert.deepEqual([...ours, 'url', 'metricsEmitter'].sort(), Object.keys(OPTIONS).sort());
+  const refused = (): unknown => new tidegate.CacheManager({ zzzzzz: 1 } as Options);
+  assert.throws(refused, (error: Error) => {
+    const known = error.message.split('the options are ')[1]?.split(', ');
+    assert.deepEqual(known?.sort(), [...ours].sort());
+    return true;
+  });
+});
+
+function page(name: string): string {
+  return readFileSync(new URL(`../../docs/${name}.md`, import.meta.url), 'utf8');
+}
+
+function section(name: string, from: string, to: string): string {
+  const text = page(name);
+  return text.slice(text.indexOf(from), text.indexOf(to));
+}
+
+function words(text: string): string[] {
+  return [...text.matchAll(/`(\w+)`/g)].map(([, word = '']) => word);
+}
