@@ -80,11 +80,12 @@ clean: ## remove everything that was built, .venv and node_modules too
 .make/node.dev .make/node.release: $(FOR_NODE) $(TYPESCRIPT) .make/npm | system
 	@rm -f .make/node.*
 	rm -rf dist/native dist/cjs
+	mkdir -p dist/cjs
+	cp bindings-node/esm/* dist/
+	echo '{ "type": "commonjs" }' > dist/cjs/package.json
 	$(NPX) napi build --platform --manifest-path bindings-node/Cargo.toml --output-dir dist/native \
 	    --js index.cjs --dts index.d.cts $(if $(filter %.release,$@),--release)
 	$(NPX) tsc -p bindings-node
-	cp bindings-node/esm/* dist/
-	echo '{ "type": "commonjs" }' > dist/cjs/package.json
 	@touch $@
 
 .make/dist: $(FOR_PYTHON) $(PACKAGE) .make/venv .make/node.release

@@ -1,11 +1,13 @@
 """Hits per second on Redis: tidegate beside redis-py with JSON and beside the hand-written manager.
 
     python -m benchmarks.l2 --loop uvloop
+    python -m benchmarks.l2 --language node
 
-A hit is one awaited call that gives the caller a dictionary which is 1 KB as JSON. Each contender is measured with 1
-and with 64 callers in one process, on a redis-server of the benchmark's own. The rounds are interleaved, so that a
-slow moment of the machine meets everybody; the table shows medians, the spread from the slowest round to the fastest,
-and the ratio to the hand-written manager. `redis-py + json` is GET and `json.loads` with hiredis, no cache logic.
+A hit is one awaited call that gives the caller a dictionary which is 1 KB as JSON. Each contender is measured with 1,
+16 and 64 callers in one process, on a redis-server of the benchmark's own. The rounds are interleaved, so that a slow
+moment of the machine meets everybody; the table shows medians, the spread from the slowest round to the fastest, and
+the ratio to the hand-written manager. `redis-py + json` is GET and `json.loads` with hiredis, no cache logic.
+`l2.mjs` is the same in Node, with the ratio to ioredis.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ import argparse
 import asyncio
 import json
 import platform
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -26,7 +30,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from tests.support.contenders import open_contender
 from tests.support.redis_server import RedisServer
 
-CALLERS = (1, 64)
+CALLERS = (1, 16, 64)
 KEYS = [f"bench:item:{number}" for number in range(100)]
 PEER = "naive manager"
 
@@ -130,18 +134,34 @@ def table(rates: dict[tuple[str, int], list[float]]) -> str:
     return "\n".join(lines)
 
 
+def measure_node(url: str, rounds: int, seconds: float) -> None:
+    """Let `l2.mjs` measure, and print its table."""
+    script = Path(__file__).with_suffix(".mjs")
+    command = ["node", str(script), url, "--rounds", str(rounds), "--seconds", str(seconds)]
+    subprocess.run(command, check=True)
+
+
+def measure_python(url: str, rounds: int, seconds: float, loop: str) -> None:
+    """Measure on that event loop and print the table."""
+    run = uvloop.run if loop == "uvloop" else asyncio.run
+    rates = run(measure(url, rounds, seconds))
+    setting = f"{loop}, Python {platform.python_version()}, 1 KB JSON, {rounds} rounds of {seconds} s"
+    print(f"### L2 hits per second ({setting})\n\n{table(rates)}")
+
+
 def main() -> None:
     """Measure and print one table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="event loop (%(default)s)")
+    parser.add_argument("--language", choices=("python", "node"), default="python", help="whose clients (%(default)s)")
+    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="Python's loop (%(default)s)")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each contender (%(default)s)")
     parser.add_argument("--seconds", type=float, default=0.7, help="length of one round (%(default)s)")
     asked = parser.parse_args()
-    run = uvloop.run if asked.loop == "uvloop" else asyncio.run
     with RedisServer() as server:
-        rates = run(measure(server.url, asked.rounds, asked.seconds))
-    setting = f"{asked.loop}, Python {platform.python_version()}, 1 KB JSON, {asked.rounds} rounds of {asked.seconds} s"
-    print(f"### L2 hits per second ({setting})\n\n{table(rates)}")
+        if asked.language == "node":
+            measure_node(server.url, asked.rounds, asked.seconds)
+        else:
+            measure_python(server.url, asked.rounds, asked.seconds, asked.loop)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,14 @@ class Leavers extends Set<() => void> {
   };
 }
 
+/** Throws the reason of a signal that is aborted already. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw signal.reason;
+}
+
 /** Calls `leave` when `signal` is aborted, unless the function that it gives has been called before. */
-export function onAbort(signal: AbortSignal, leave: () => void): () => void {
+export function onAbort(signal: AbortSignal | undefined, leave: () => void): () => void {
+  if (signal === undefined) return () => {};
   const all = leavers.get(signal) ?? listening(signal);
   all.add(leave);
   return () => {

@@ -54,6 +54,7 @@ export class Batch {
   }
 
   async run(): Promise<Map<string, unknown>> {
+    if (this.#keys.length === 0) return new Map();
     this.#nested = this.#keys.filter((key) => leads(this.#flow.port, key));
     for (const key of this.#nested) this.#flow.reportNested(key);
     try {
@@ -128,13 +129,19 @@ export class Batch {
     const leases = [...this.#leases];
     const alone = this.#nested;
     if (leases.length === 0 && alone.length === 0) return;
+    this.#leases.clear();
     this.#nested = [];
     const keys = [...leases.map(([key]) => key), ...alone];
     const context = new Context('', this.#ttlMs);
-    const found = asMap(await this.#flow.run(leases, context, () => this.#fetchMissing(keys, context), this.#signal));
+    const ask = {
+      get signal() {
+        return context.signal;
+      },
+    };
+    const fetch = async () => asMap(await this.#fetchMissing(keys, ask));
+    const found = await this.#flow.run(leases, context, fetch, this.#signal);
     for (const key of alone) this.#results.set(key, same(found.get(key)));
     const fills = leases.map(async ([key, lease]) => {
-      this.#leases.delete(key);
       this.#results.set(key, await this.#flow.fill(lease, key, found.get(key), new Context(key, this.#ttlMs)));
     });
     // Each is settled before the first that refuses its value throws.
@@ -142,34 +149,30 @@ export class Batch {
     if (failed !== undefined) throw failed.reason;
   }
 
-  /** Waits for the keys that others compute; what is leased to us because they failed is fetched at once. */
+  /**
+   * Waits for the keys that others compute. What is leased to us because they failed is fetched at once, whatever else
+   * is being fetched: a lease is never held while something else is waited for.
+   */
   async #join(): Promise<void> {
     const keys = this.#busy;
     this.#busy = [];
     const signal = this.#signal;
     signal?.throwIfAborted();
     const leave = new AbortController();
-    const forget = signal === undefined ? () => {} : onAbort(signal, () => leave.abort(signal.reason));
-    const waiting = new Map(
-      keys.map((key) => [key, this.#flow.begin(key, true, leave.signal).then((outcome) => [key, outcome] as const)]),
-    );
-    try {
-      while (waiting.size > 0) {
-        const [key, outcome] = await Promise.race(waiting.values());
-        waiting.delete(key);
+    const forget = onAbort(signal, () => leave.abort(signal?.reason));
+    const call = async (key: string): Promise<void> => {
+      const outcome = await this.#flow.begin(key, true, leave.signal);
+      if (!leave.signal.aborted) {
         this.#take(key, outcome);
         await this.#fetch();
+      } else if (outcome instanceof Lease) {
+        outcome.giveBack();
       }
+    };
+    try {
+      await Promise.all(keys.map(call));
     } catch (error) {
       leave.abort(error);
-      for (const call of waiting.values()) {
-        call.then(
-          ([, outcome]) => {
-            if (outcome instanceof Lease) outcome.giveBack();
-          },
-          () => {}, // it was left
-        );
-      }
       throw error;
     } finally {
       forget();
@@ -188,7 +191,7 @@ export class Batch {
 
 function asMap(found: unknown): ReadonlyMap<string, unknown> {
   if (found instanceof Map) return found;
-  if (typeof found === 'object' && found !== null && !Array.isArray(found)) return new Map(Object.entries(found));
+  if (typeof found === 'object' && found !== null && !(Symbol.iterator in found)) return new Map(Object.entries(found));
   throw new ConfigError(
     `fetchMissing gave ${shown(found)}; it takes an array of keys and gives a Map or an object: { [key]: value }`,
   );

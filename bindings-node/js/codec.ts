@@ -59,8 +59,8 @@ export function textOf(payload: string | BigText | null): string | null {
 
 // Python reads digits as an int, of any size; a number beyond 2^53 is a double, and is written as one.
 const LARGE_NUMBERS = {
-  test: (value: unknown) => typeof value === 'number' && isLarge(value),
-  stringify: (value: unknown) => (value as number).toExponential(),
+  test: (value: unknown) => (typeof value === 'number' || value instanceof Number) && isLarge(Number(value)),
+  stringify: (value: unknown) => Number(value).toExponential(),
 };
 
 function isLarge(value: number): boolean {
@@ -101,6 +101,7 @@ function lookInto(value: object, depth: number): Look {
   const given = asJson(value);
   if (given !== value) return lookAt(given, depth - 1);
   if (isLossy(value)) return Look.Refused;
+  if (value instanceof Number) return lookAt(Number(value), depth);
   let worst = Look.Plain;
   for (const [name, child] of Object.entries(value)) {
     worst = Math.max(worst, lookAt(child, depth - 1), lookAt(name, depth));

@@ -122,7 +122,14 @@ function warn(fault: CacheEvents['cache.error']): void {
   process.emitWarning(`${fault.reason}${key}: ${fault.message}`, { type: 'TidegateWarning', code: 'TIDEGATE_FAULT' });
 }
 
+// One warning a second for the observers of an event: an observer that fails does so for every event.
+const WARNING_PAUSE_MS = 1_000;
+const warnedMs = new Map<EventName, number>();
+
 function warnOfObserver(event: CacheEvent, error: unknown): void {
+  const nowMs = performance.now();
+  if (nowMs - (warnedMs.get(event.type) ?? -WARNING_PAUSE_MS) < WARNING_PAUSE_MS) return;
+  warnedMs.set(event.type, nowMs);
   const detail = error instanceof Error ? (error.stack ?? error.message) : shown(error);
   process.emitWarning(`an observer of ${event.type} threw`, {
     type: 'TidegateWarning',

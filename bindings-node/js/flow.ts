@@ -4,6 +4,7 @@ import { onAbort } from './abort.js';
 import { type BigText, decode, encode, textOf, Unencodable } from './codec.js';
 import { Context } from './context.js';
 import { EncodeError } from './errors.js';
+import { shown } from './key.js';
 import { Lease } from './lease.js';
 import type { Awaitable, Fallback } from './options.js';
 import { Failed, type Outcome, Shared, Unreadable } from './outcome.js';
@@ -90,8 +91,13 @@ export class Flow {
     const keys = leases.map(([key]) => key);
     try {
       if (signal?.aborted) throw new Gone(signal.reason);
-      const value = leading(this.port, keys, fallback);
-      return isThenable(value) ? await inTime(value, leases[0]?.[1], signal) : value;
+      const { value, end } = leading(this.port, keys, fallback);
+      try {
+        const first = leases[0];
+        return isThenable(value) && first !== undefined ? await inTime(value, first[1], signal) : await value;
+      } finally {
+        end();
+      }
     } catch (error) {
       const isGone = error instanceof Gone;
       const reason = isGone ? error.reason : error;
@@ -174,20 +180,25 @@ class Gone {
   constructor(readonly reason: unknown) {}
 }
 
-async function inTime<T>(value: PromiseLike<T>, lease?: Lease, signal?: AbortSignal): Promise<T> {
-  let forget = () => {};
-  try {
-    return await new Promise((resolve, reject) => {
-      const leave = () => reject(new Gone(signal?.reason));
-      if (signal?.aborted) leave();
-      else if (signal !== undefined) forget = onAbort(signal, leave);
-      void lease?.expired().then((failed) => reject(new Gone(failed.error)));
-      value.then(resolve, reject);
+async function inTime<T>(value: PromiseLike<T>, lease: Lease, signal: AbortSignal | undefined): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stay = onAbort(signal, () => reject(new Gone(signal?.reason)));
+    if (signal?.aborted) reject(new Gone(signal.reason));
+    void lease.expired().then((failed) => {
+      stay();
+      reject(new Gone(failed.error));
     });
-  } finally {
-    // The signal may live longer than this call, and what is abandoned may never end.
-    forget();
-  }
+    value.then(
+      (result) => {
+        stay();
+        resolve(result);
+      },
+      (error) => {
+        stay();
+        reject(error);
+      },
+    );
+  });
 }
 
 export function isThenable<T>(value: Awaitable<T>): value is PromiseLike<T> {
@@ -195,5 +206,6 @@ export function isThenable<T>(value: Awaitable<T>): value is PromiseLike<T> {
 }
 
 function refused(key: string, error: unknown): string {
-  return `the value of ${JSON.stringify(key)} is not stored: ${(error as Error).message}`;
+  const why = error instanceof Error ? error.message : shown(error);
+  return `the value of ${JSON.stringify(key)} is not stored: ${why}`;
 }

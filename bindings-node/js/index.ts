@@ -34,6 +34,7 @@ export type {
   Options,
   SetOptions,
   Stats,
+  Stored,
 } from './options.js';
 export { version } from './version.js';
 export { type Helpers, helpersOf, type MethodDecorator, type WrapOptions, type Wrapped } from './wrap.js';

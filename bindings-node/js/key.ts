@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { translated } from './errors.js';
+import { KeyFormatError, translated } from './errors.js';
 import { buildKey, checkTemplate, keyPart, type KeyPart as NativePart, refuseKey } from './native.js';
 
 /** What a key may be built of: what every language writes alike. */
@@ -29,6 +29,11 @@ export function key(first?: TemplateStringsArray | KeyPart, ...rest: readonly Ke
   }
   if (!checked.has(first)) {
     const text = first.raw.join('${…}');
+    if (first.some((piece) => piece === undefined)) {
+      throw new KeyFormatError(
+        `template ${shown(text)} has a \\ that begins no escape; a right example: ${RIGHT_TEMPLATE}`,
+      );
+    }
     translated(() => checkTemplate(text, [...first], RIGHT_TEMPLATE));
     checked.add(first);
   }

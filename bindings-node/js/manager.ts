@@ -1,10 +1,11 @@
 import { inspect } from 'node:util';
+import { throwIfAborted } from './abort.js';
 import { Batch, type FetchMissing } from './batch.js';
 import { ConfigError, translated } from './errors.js';
 import { type EventName, type Observer, Observers } from './events.js';
 import { encoded, Flow } from './flow.js';
 import { checkKeyText, shown } from './key.js';
-import { durationMs } from './native.js';
+import { checkKeys, durationMs } from './native.js';
 import {
   type CloseOptions,
   checkObject,
@@ -17,6 +18,7 @@ import {
   type Options,
   type SetOptions,
   type Stats,
+  type Stored,
   ttlMs,
 } from './options.js';
 import { ABSENT, Detailed, Failed, type Outcome } from './outcome.js';
@@ -76,7 +78,7 @@ export class CacheManager {
    * given where there is no entry. An aborted `signal` rejects this call with its reason. The store being away throws
    * nothing.
    */
-  get<T>(key: string, fallback: Fallback<T>, options?: GetOptions): Promise<T>;
+  get<T>(key: string, fallback: Fallback<T>, options?: GetOptions): Promise<Stored<T>>;
   get<T = unknown, D = T>(key: string, options: DefaultOptions<D>): Promise<T | D>;
   async get(key: string, second: Fallback<unknown> | DefaultOptions<unknown>, options?: GetOptions): Promise<unknown> {
     checkKeyText(key);
@@ -117,10 +119,13 @@ export class CacheManager {
     keys: Iterable<string>,
     fetchMissing: FetchMissing<T>,
     options?: GetOptions,
-  ): Promise<Map<string, T | null>> {
+  ): Promise<Map<string, Stored<T> | null>> {
     checkOptions(options, GET_OPTIONS);
+    throwIfAborted(options?.signal);
     const life = ttlMs(options?.ttl);
     const asked = listOf(keys, 'getMany([key1, key2], fetch)');
+    // All of them before anything is fetched or stored.
+    translated(() => checkKeys(asked));
     if (typeof fetchMissing !== 'function') {
       throw new ConfigError(
         `fetchMissing=${shown(fetchMissing)} is not a function; it takes an array of keys and gives a Map or an object; ` +
@@ -129,7 +134,7 @@ export class CacheManager {
     }
     const batch = new Batch(this.#flow, asked, fetchMissing, life, options?.signal);
     const values = isDisabled(this.#port) ? batch.uncached() : batch.run();
-    return (await values) as Map<string, T | null>;
+    return (await values) as Map<string, Stored<T> | null>;
   }
 
   // --- writes --------------------------------------------------------------------------------------------------------
@@ -172,8 +177,8 @@ export class CacheManager {
   async invalidate(keys: string | Iterable<string>, options?: InvalidateOptions): Promise<boolean> {
     checkOptions(options, INVALIDATE_OPTIONS);
     const list = listOf(keys, 'invalidate(key1), or cache.invalidate([key1, key2])');
-    const { native } = this.#port;
-    const call = (first: number) => native.invalidate(first, list, options?.required === true);
+    const required = isRequired(options);
+    const call = (first: number) => this.#port.native.invalidate(first, list, required);
     return confirmed(await this.#port.callMany(list.length, call));
   }
 
@@ -181,20 +186,21 @@ export class CacheManager {
   async expire(keys: string | Iterable<string>, options?: InvalidateOptions): Promise<boolean> {
     checkOptions(options, INVALIDATE_OPTIONS);
     const list = listOf(keys, 'expire(key1), or cache.expire([key1, key2])');
-    const { native } = this.#port;
-    const call = (first: number) => native.expire(first, list, options?.required === true);
+    const required = isRequired(options);
+    const call = (first: number) => this.#port.native.expire(first, list, required);
     return confirmed(await this.#port.callMany(list.length, call));
   }
 
   /** Runs `fallback` now, whatever is cached, stores what it gives, and gives it. */
-  async refresh<T>(key: string, fallback: Fallback<T>, options?: GetOptions): Promise<T> {
+  async refresh<T>(key: string, fallback: Fallback<T>, options?: GetOptions): Promise<Stored<T>> {
     checkKeyText(key);
     checkOptions(options, GET_OPTIONS);
+    throwIfAborted(options?.signal);
     const life = ttlMs(options?.ttl);
     checkFallback(fallback, 'refresh');
     const signal = options?.signal;
-    if (isDisabled(this.#port)) return (await this.#flow.alone(key, fallback, signal)) as T;
-    return (await this.#flow.settle(this.#flow.refresh(key, signal), key, fallback, life, signal)) as T;
+    if (isDisabled(this.#port)) return (await this.#flow.alone(key, fallback, signal)) as Stored<T>;
+    return (await this.#flow.settle(this.#flow.refresh(key, signal), key, fallback, life, signal)) as Stored<T>;
   }
 
   // --- functions and methods -----------------------------------------------------------------------------------------
@@ -216,7 +222,7 @@ export class CacheManager {
 
   /**
    * A method decorator, of the standard (TC39) and of TypeScript's `experimentalDecorators`. The helpers of `wrap` are
-   * `helpersOf(object.method)`.
+   * `helpersOf(object, 'method')`.
    *
    * ```ts
    * class Users {
@@ -294,6 +300,7 @@ export class CacheManager {
           "cache.get('user:profile:42', fetch), or cache.get('user:profile:42', { default: null })",
       );
     }
+    throwIfAborted(options.signal);
     if (isDisabled(this.#port)) return options.default;
     const outcome = await this.#peeked(key, false, options.signal);
     if (outcome === ABSENT) return options.default;
@@ -327,6 +334,12 @@ function confirmed(outcomes: readonly Outcome[]): boolean {
     if (outcome instanceof Failed) throw outcome.error;
   }
   return outcomes.every((outcome) => outcome === true);
+}
+
+function isRequired(options: InvalidateOptions | undefined): boolean {
+  const required: unknown = options?.required ?? false;
+  if (typeof required === 'boolean') return required;
+  throw new ConfigError(`required=${shown(required)} is neither true nor false; a right example: { required: true }`);
 }
 
 function checkFallback(fallback: unknown, verb: string): void {

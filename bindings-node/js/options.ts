@@ -128,6 +128,9 @@ export interface Stats {
   breaker: 'closed' | 'open' | 'half_open';
 }
 
+/** What a value is when it comes from the cache: JSON knows no `undefined`. */
+export type Stored<T> = T extends void ? null : T;
+
 /** Refuses what is none of the known options, and a signal that is none. */
 export function checkOptions(given: object | undefined, known: readonly string[]): void {
   if (given === undefined) return;

@@ -33,13 +33,7 @@ export class Port {
   /** `onEvents` is called when events or faults wait. */
   constructor(url: string, options: object, onEvents: () => void) {
     this.#onEvents = onEvents;
-    // The native half holds this function for as long as it lives, and must not hold its manager with it.
-    const weak = new WeakRef(this);
-    const onRing = () => {
-      const port = weak.deref();
-      if (port !== undefined) port.#rung();
-    };
-    this.native = translated(() => new Cache(url, options, this.#mailbox, onRing));
+    this.native = open(url, options, this.#mailbox, new WeakRef(this));
   }
 
   /** Makes a call: `verb` hands its number over. `signal` takes the caller away while it waits. */
@@ -90,13 +84,13 @@ export class Port {
         reject(signal.reason);
         return;
       }
-      const id = this.#open((outcome) => {
-        forget();
-        resolve(outcome);
-      });
-      const forget = onAbort(signal, () => {
+      const stay = onAbort(signal, () => {
         this.giveBack(id);
         reject(signal.reason);
+      });
+      const id = this.#open((outcome) => {
+        stay();
+        resolve(outcome);
       });
       if (verb(id, true)) this.#drain();
     });
@@ -119,7 +113,8 @@ export class Port {
     }
   }
 
-  #rung(): void {
+  /** The native half has rung: outcomes or events wait. */
+  rung(): void {
     this.#drain();
     if (this.native.takeEventsFlag()) this.#onEvents();
   }
@@ -179,4 +174,12 @@ export class Port {
   #letGo(): void {
     for (const id of this.native.takeLetGo()) this.#kept.delete(id);
   }
+}
+
+/**
+ * The native half holds the function that it rings for as long as it lives, and with it the whole scope that the
+ * function was made in: here that is nothing but a weak reference, so that a manager which nobody holds is let go.
+ */
+function open(url: string, options: object, mailbox: Buffer, port: WeakRef<Port>): Cache {
+  return translated(() => new Cache(url, options, mailbox, () => port.deref()?.rung()));
 }

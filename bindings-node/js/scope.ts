@@ -7,13 +7,15 @@ interface Mark {
   /** The key whose fallback runs here; null for a block in which the manager is disabled. */
   readonly key: string | null;
   readonly outer: Mark | undefined;
+  /** The fallback has ended: what it started and left running is inside of nothing any more. */
+  isOver: boolean;
 }
 
 const marks = new AsyncLocalStorage<Mark | undefined>();
 
 function isMarked(manager: object, key: string | null): boolean {
   for (let mark = marks.getStore(); mark !== undefined; mark = mark.outer) {
-    if (mark.manager === manager && mark.key === key) return true;
+    if (mark.manager === manager && mark.key === key && !mark.isOver) return true;
   }
   return false;
 }
@@ -27,14 +29,23 @@ export function isDisabled(manager: object): boolean {
   return isMarked(manager, null);
 }
 
-/** Runs a fallback, and what it starts, as the one of these keys. */
-export function leading<T>(manager: object, keys: readonly string[], run: () => T): T {
-  let mark = marks.getStore();
-  for (const key of keys) mark = { manager, key, outer: mark };
-  return marks.run(mark, run);
+/** Runs a fallback, and what it awaits, as the one of these keys; `end` is to be called when it has ended. */
+export function leading<T>(manager: object, keys: readonly string[], run: () => T): { value: T; end: () => void } {
+  const outer = marks.getStore();
+  const own: Mark[] = [];
+  const end = () => {
+    for (const mark of own) mark.isOver = true;
+  };
+  for (const key of keys) own.push({ manager, key, outer: own.at(-1) ?? outer, isOver: false });
+  try {
+    return { value: marks.run(own.at(-1) ?? outer, run), end };
+  } catch (error) {
+    end();
+    throw error;
+  }
 }
 
 /** Runs a block, and what it starts, without the cache. */
 export function disabled<T>(manager: object, run: () => T): T {
-  return marks.run({ manager, key: null, outer: marks.getStore() }, run);
+  return marks.run({ manager, key: null, outer: marks.getStore(), isOver: false }, run);
 }

@@ -3,7 +3,7 @@
 import { ConfigError } from './errors.js';
 import { shown } from './key.js';
 import type { CacheManager } from './manager.js';
-import { type Awaitable, checkOptions, type Duration, ttlMs } from './options.js';
+import { checkOptions, type Duration, type Stored, ttlMs } from './options.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: `this` and arguments are the user's own
 type Any = any;
@@ -32,8 +32,8 @@ export interface Helpers<A extends readonly unknown[], R> {
 export type Wrapped<F extends AnyFunction> = ((
   this: ThisParameterType<F>,
   ...args: Parameters<F>
-) => Promise<Awaited<ReturnType<F>>>) &
-  Helpers<Parameters<F>, Awaited<ReturnType<F>>>;
+) => Promise<Stored<Awaited<ReturnType<F>>>>) &
+  Helpers<Parameters<F>, Stored<Awaited<ReturnType<F>>>>;
 
 /** A method decorator, of the standard and of TypeScript's `experimentalDecorators`. */
 export interface MethodDecorator<A extends readonly unknown[]> {
@@ -49,45 +49,67 @@ export interface MethodDecorator<A extends readonly unknown[]> {
 }
 
 const OPTIONS = ['key', 'ttl'] as const;
-const wrapped = new WeakSet<object>();
+
+/** What is known of a cached function. */
+interface Plan {
+  readonly manager: CacheManager;
+  readonly fn: AnyFunction;
+  readonly keyOf: (...args: Any[]) => string;
+  /** Milliseconds; undefined for the manager's own. */
+  readonly ttl: number | undefined;
+}
+
+const plans = new WeakMap<object, Plan>();
 
 export function wrap(manager: CacheManager, fn: AnyFunction, options: WrapOptions<Any>): Wrapped<Any> {
   if (typeof fn !== 'function') {
     throw new ConfigError(`fn=${shown(fn)} is not a function; a right example: cache.wrap(fetchUser, { key })`);
   }
-  const life = checked(options);
-  return bound(manager, fn, undefined, options.key, life);
+  const plan = planned(manager, fn, options);
+  return Object.assign(cachedBy(plan), helpers(plan, undefined)) as Wrapped<Any>;
 }
 
 export function decorator(manager: CacheManager, options: WrapOptions<Any>): MethodDecorator<Any> {
-  const life = checked(options);
-  const decorate = (first: unknown, second: unknown, descriptor?: TypedPropertyDescriptor<AnyFunction>) =>
-    isContext(second)
-      ? decorateStandard(manager, first as AnyFunction, second, options.key, life)
-      : decorateLegacy(manager, second as string | symbol, descriptor, options.key, life);
+  // What is wrong is told where it stands, though nothing is decorated yet.
+  planned(manager, () => undefined, options);
+  const decorate = (first: unknown, second: unknown, descriptor?: TypedPropertyDescriptor<AnyFunction>) => {
+    // The standard gives the method and its context; TypeScript's older way the class, the name and a descriptor.
+    const isStandard = typeof second === 'object' && second !== null && 'kind' in second;
+    const method = isStandard ? first : descriptor?.value;
+    if (typeof method !== 'function') {
+      throw new ConfigError(
+        '@cached stands on a method; a right example: @cache.cached({ key }) async getUser(id: number)',
+      );
+    }
+    const cached = cachedBy(planned(manager, method as AnyFunction, options));
+    return isStandard ? cached : { ...descriptor, value: cached };
+  };
   return decorate as MethodDecorator<Any>;
 }
 
 /**
- * The helpers of a method under `@cached`, which TypeScript does not see: a decorator cannot change a method's type.
+ * The helpers of an object's method under `@cached`, by the method's name. (A decorator cannot add them to the method in
+ * a way that TypeScript sees, and the method alone does not know whose it is.)
  *
  * ```ts
- * await helpersOf(users.getUser).invalidate(42);
+ * await helpersOf(users, 'getUser').invalidate(42);
  * ```
  */
-export function helpersOf<F extends (...args: Any[]) => Promise<unknown>>(
-  method: F,
-): Helpers<Parameters<F>, Awaited<ReturnType<F>>> {
-  if (!wrapped.has(method)) {
-    throw new ConfigError(`${shown(method)} is not cached; a right example: helpersOf(users.getUser).invalidate(42)`);
+export function helpersOf<T extends object, K extends keyof T>(
+  object: T,
+  name: K,
+): T[K] extends (...args: infer A) => infer R ? Helpers<A, Stored<Awaited<R>>> : never {
+  const method: unknown = object?.[name];
+  const plan = typeof method === 'function' ? plans.get(method) : undefined;
+  if (plan === undefined) {
+    throw new ConfigError(
+      `${shown(name)} is no cached method of ${shown(object)}; a right example: helpersOf(users, 'getUser')`,
+    );
   }
-  return method as unknown as Helpers<Parameters<F>, Awaited<ReturnType<F>>>;
+  return helpers(plan, object) as never;
 }
 
-/** Milliseconds; undefined for the manager's own. */
-type Life = number | undefined;
-
-function checked(options: WrapOptions<Any>): Life {
+function planned(manager: CacheManager, fn: AnyFunction, options: WrapOptions<Any>): Plan {
   checkOptions(options, OPTIONS);
   if (typeof options?.key !== 'function') {
     throw new ConfigError(
@@ -95,84 +117,27 @@ function checked(options: WrapOptions<Any>): Life {
         'a right example: { key: (id) => key`user:profile:${id}` }',
     );
   }
-  return ttlMs(options.ttl) ?? undefined;
+  return { manager, fn, keyOf: options.key, ttl: ttlMs(options.ttl) ?? undefined };
 }
 
-/** The cached function. Without `self`, each call's own `this` is the function's. */
-function bound(manager: CacheManager, fn: AnyFunction, self: unknown, keyOf: (...args: Any[]) => string, ttl: Life) {
-  const call = (owner: unknown, args: Any[]) => () => fn.apply(receiver(self, owner), args) as Awaitable<unknown>;
+/** The cached function; each call's own `this` is the function's. */
+function cachedBy(plan: Plan): AnyFunction {
+  const { manager, fn, keyOf, ttl } = plan;
   async function cached(this: unknown, ...args: Any[]): Promise<unknown> {
-    return manager.get(keyOf(...args), call(this, args), { ttl });
+    return manager.get(keyOf(...args), () => fn.apply(this, args), { ttl });
   }
-  const helpers: Helpers<Any[], unknown> = {
+  Object.defineProperty(cached, 'name', { value: fn.name, configurable: true });
+  plans.set(cached, plan);
+  return cached;
+}
+
+/** The helpers of a function, or of the method of one object. */
+function helpers(plan: Plan, self: unknown): Helpers<Any[], unknown> {
+  const { manager, fn, keyOf, ttl } = plan;
+  return {
     key: (...args) => keyOf(...args),
     invalidate: async (...args) => manager.invalidate(keyOf(...args)),
-    refresh: async (...args) => manager.refresh(keyOf(...args), call(undefined, args), { ttl }),
+    refresh: async (...args) => manager.refresh(keyOf(...args), () => fn.apply(self, args), { ttl }),
     getCached: async (...args) => manager.get(keyOf(...args), { default: undefined }),
-  };
-  Object.defineProperty(cached, 'name', { value: fn.name, configurable: true });
-  wrapped.add(cached);
-  return Object.assign(cached, helpers) as Wrapped<Any>;
-}
-
-/** Detached methods keep their own object; a static one may be called on a subclass. */
-function receiver(self: unknown, owner: unknown): unknown {
-  if (self === undefined || Object.prototype.isPrototypeOf.call(self as object, owner as object)) return owner;
-  return self;
-}
-
-function isContext(value: unknown): value is ClassMethodDecoratorContext {
-  return typeof value === 'object' && value !== null && 'kind' in value;
-}
-
-function decorateStandard(
-  manager: CacheManager,
-  method: AnyFunction,
-  context: ClassMethodDecoratorContext,
-  keyOf: (...args: Any[]) => string,
-  ttl: Life,
-): AnyFunction {
-  if (context.kind !== 'method') throw new ConfigError(`@cached stands on a method, not on a ${context.kind}`);
-  const shared = bound(manager, method, undefined, keyOf, ttl);
-  if (!context.private) {
-    // Each object has its own, so that `refresh` knows whose method it runs; not where a subclass overrides it.
-    context.addInitializer(function (this: unknown) {
-      const self = this as Record<PropertyKey, unknown>;
-      if (self[context.name] !== shared) return;
-      const value = bound(manager, method, self, keyOf, ttl);
-      Object.defineProperty(self, context.name, { value, writable: true, configurable: true, enumerable: false });
-    });
-  }
-  return shared;
-}
-
-function decorateLegacy(
-  manager: CacheManager,
-  name: string | symbol,
-  descriptor: TypedPropertyDescriptor<AnyFunction> | undefined,
-  keyOf: (...args: Any[]) => string,
-  ttl: Life,
-): TypedPropertyDescriptor<AnyFunction> {
-  const method = descriptor?.value;
-  if (descriptor === undefined || typeof method !== 'function') {
-    throw new ConfigError(`@cached stands on a method, and ${shown(name)} is none`);
-  }
-  const { enumerable = false } = descriptor;
-  const methods = new WeakMap<object, AnyFunction>();
-  return {
-    configurable: true,
-    enumerable,
-    // Each object has its own, so that `refresh` knows whose method it runs. Kept beside the object, not in it: a
-    // subclass that overrides the method asks for it too, by `super`.
-    get(this: object) {
-      const known = methods.get(this);
-      if (known !== undefined) return known;
-      const cached = bound(manager, method, this, keyOf, ttl);
-      methods.set(this, cached);
-      return cached;
-    },
-    set(this: object, value: AnyFunction) {
-      Object.defineProperty(this, name, { value, writable: true, configurable: true, enumerable: false });
-    },
   };
 }

@@ -18,9 +18,10 @@ use crate::wake::{Bell, Desk};
 /// One manager's engine, and the desk where its calls meet their outcomes.
 #[napi]
 pub struct Cache {
+    // First: the leases in it give themselves back to an engine that is still there.
+    desk: Desk,
     engine: Arc<Engine>,
     bell: Arc<Bell>,
-    desk: Desk,
 }
 
 // Numbers of calls are f64 in JavaScript: whole, and below 2^53.
@@ -40,7 +41,7 @@ impl Cache {
         let bell = Bell::new(&on_ring).map_err(broken)?;
         let desk = Desk::new(Arc::clone(&bell), mailbox);
         engine.set_home(&desk.queue);
-        Ok(Self { engine, bell, desk })
+        Ok(Self { desk, engine, bell })
     }
 
     #[napi(getter)]

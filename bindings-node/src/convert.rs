@@ -210,8 +210,11 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts and numbers are JSON")
 }
 
+/// Groups of options lie no deeper within one another; what does may contain itself.
+const DEPTH_MAX: usize = 2;
+
 /// A value as the user wrote it; what is accepted is decided in the core.
-pub(crate) fn option(value: &Unknown<'_>) -> napi::Result<OptionValue> {
+fn option(value: &Unknown<'_>, depth: usize) -> napi::Result<OptionValue> {
     Ok(match value.get_type()? {
         ValueType::Undefined | ValueType::Null => OptionValue::Null,
         ValueType::Boolean => OptionValue::Bool(cast(value)?),
@@ -219,10 +222,11 @@ pub(crate) fn option(value: &Unknown<'_>) -> napi::Result<OptionValue> {
         ValueType::Number => number(cast(value)?),
         ValueType::Object => {
             let group: Object<'_> = cast(value)?;
-            if group.is_array()? {
-                return Ok(OptionValue::Other("array".into()));
+            match (group.is_array()?, depth) {
+                (true, _) => OptionValue::Other("array".into()),
+                (false, DEPTH_MAX..) => OptionValue::Other("object".into()),
+                (false, _) => OptionValue::Nested(options_at(&group, depth + 1)?),
             }
-            OptionValue::Nested(options(&group)?)
         }
         other => OptionValue::Other(format!("{other:?}").to_ascii_lowercase()),
     })
@@ -245,11 +249,15 @@ fn number(number: f64) -> OptionValue {
 
 /// The options of a group; one that is undefined was not given.
 pub(crate) fn options(given: &Object<'_>) -> napi::Result<Vec<(String, OptionValue)>> {
+    options_at(given, 0)
+}
+
+fn options_at(given: &Object<'_>, depth: usize) -> napi::Result<Vec<(String, OptionValue)>> {
     let mut options = Vec::new();
     for name in Object::keys(given)? {
         let value: Unknown<'_> = given.get_named_property(&name)?;
         if value.get_type()? != ValueType::Undefined {
-            let value = option(&value)?;
+            let value = option(&value, depth)?;
             options.push((name, value));
         }
     }
@@ -259,14 +267,14 @@ pub(crate) fn options(given: &Object<'_>) -> napi::Result<Vec<(String, OptionVal
 /// A duration in ms, above zero: a number of ms, or a text such as "5m".
 #[napi]
 pub fn positive_ms(name: String, value: Unknown<'_>) -> Result<f64, Thrown> {
-    let value = option(&value).map_err(error::broken)?;
+    let value = option(&value, 0).map_err(error::broken)?;
     Ok(config::positive_ms(&name, &value, Dialect::Node).or_throw()? as f64)
 }
 
 /// A duration in ms, zero allowed.
 #[napi]
 pub fn duration_ms(name: String, value: Unknown<'_>) -> Result<f64, Thrown> {
-    let value = option(&value).map_err(error::broken)?;
+    let value = option(&value, 0).map_err(error::broken)?;
     Ok(config::duration_ms(&name, &value, Dialect::Node).or_throw()? as f64)
 }
 
@@ -280,6 +288,12 @@ pub fn refuse_option(given: String, known: Vec<String>) -> Result<(), Thrown> {
 #[napi]
 pub fn refuse_key(shown: String, why: String) -> Result<(), Thrown> {
     Err(error::to_js(&tidegate::key::not_a_key(&shown, &why)))
+}
+
+/// Checks raw relative keys.
+#[napi]
+pub fn check_keys(keys: Vec<String>) -> Result<(), Thrown> {
+    keys.iter().try_for_each(|key| tidegate::key::check(key)).or_throw()
 }
 
 /// A part of a key: `text`, `integer`, `bool` or, refused, `other`; and the value as text.

@@ -32,8 +32,11 @@ impl Dialect {
         Cow::Owned(spelled)
     }
 
-    fn spell_all<'a>(self, names: &[&'a str]) -> Vec<Cow<'a, str>> {
-        names.iter().map(|name| self.spell(name)).collect()
+    /// The options of this language, as it spells them, in the order of [`OPTIONS`]; behind them what its own package
+    /// takes out before it asks here.
+    fn options(self) -> Vec<Cow<'static, str>> {
+        let own: &[&str] = if self == Self::Node { &["url", "metricsEmitter"] } else { &[] };
+        OPTIONS.iter().map(|name| self.spell(name)).chain(own.iter().copied().map(Cow::Borrowed)).collect()
     }
 }
 
@@ -186,13 +189,15 @@ impl Config {
     /// nearest one; for a `service` that is missing.
     pub fn from_options(url: &str, options: &[(String, OptionValue)], dialect: Dialect) -> Result<Self, Error> {
         let mut config = Self::default();
-        let spelled = dialect.spell_all(&OPTIONS);
+        let known = dialect.options();
         for (given, value) in options {
             let name = given.as_str();
-            let Some(at) = spelled.iter().position(|known| known == name) else {
-                return Err(unknown_option(name, &spelled));
+            let Some(option) =
+                OPTIONS.iter().zip(&known).find_map(|(option, known)| (known == name).then_some(*option))
+            else {
+                return Err(unknown_option(name, &known));
             };
-            match OPTIONS[at] {
+            match option {
                 "service" => config.service = text(name, value, "\"billing\"")?,
                 "role" => config.role = text(name, value, "\"cache\"")?,
                 "version" => config.version = whole(name, value, 1, u64::from(u32::MAX))? as u32,
@@ -303,6 +308,17 @@ fn share(name: &str, value: &OptionValue) -> Result<f64, Error> {
 /// # Errors
 /// `ConfigError` for a negative, endless or unreadable one.
 pub fn duration_ms(name: &str, value: &OptionValue, dialect: Dialect) -> Result<u64, Error> {
+    read_ms(name, value, dialect, "that is not negative", "5m", |_| true)
+}
+
+fn read_ms(
+    name: &str,
+    value: &OptionValue,
+    dialect: Dialect,
+    bounds: &str,
+    example: &str,
+    accepts: impl Fn(u64) -> bool,
+) -> Result<u64, Error> {
     let scale = if dialect == Dialect::Python { 1_000.0 } else { 1.0 };
     let ms = match value {
         OptionValue::Int(number) => *number as f64 * scale,
@@ -311,14 +327,13 @@ pub fn duration_ms(name: &str, value: &OptionValue, dialect: Dialect) -> Result<
         OptionValue::Text(text) => text_ms(text).unwrap_or(f64::NAN),
         _ => f64::NAN,
     };
-    if (0.0..=DURATION_MS_MAX).contains(&ms) {
+    if (0.0..=DURATION_MS_MAX).contains(&ms) && accepts(ms.ceil() as u64) {
         return Ok(ms.ceil() as u64);
     }
     let number = if dialect == Dialect::Python { "seconds" } else { "milliseconds" };
-    let accepted = format!(
-        "a duration that is not negative: {number}, or a text such as \"500ms\", \"30s\", \"5m\", \"2h\", \"1d\""
-    );
-    Err(refused(name, value, &accepted, &format!("{name}=\"5m\"")))
+    let accepted =
+        format!("a duration {bounds}: {number}, or a text such as \"500ms\", \"30s\", \"5m\", \"2h\", \"1d\"");
+    Err(refused(name, value, &accepted, &format!("{name}=\"{example}\"")))
 }
 
 /// A duration of at least 1 ms.
@@ -326,18 +341,12 @@ pub fn duration_ms(name: &str, value: &OptionValue, dialect: Dialect) -> Result<
 /// # Errors
 /// As [`duration_ms`], and for zero.
 pub fn positive_ms(name: &str, value: &OptionValue, dialect: Dialect) -> Result<u64, Error> {
-    match duration_ms(name, value, dialect)? {
-        0 => Err(refused(name, value, "a duration above zero", &format!("{name}=\"5m\""))),
-        ms => Ok(ms),
-    }
+    read_ms(name, value, dialect, "above zero", "5m", |ms| ms > 0)
 }
 
 fn between_ms(name: &str, value: &OptionValue, dialect: Dialect, least: u64, most: u64) -> Result<u64, Error> {
-    let ms = duration_ms(name, value, dialect)?;
-    if (least..=most).contains(&ms) {
-        return Ok(ms);
-    }
-    Err(refused(name, value, &format!("{least} to {most} ms"), &format!("{name}=\"{least}ms\"")))
+    let bounds = format!("of {least} ms to {most} ms");
+    read_ms(name, value, dialect, &bounds, &format!("{least}ms"), |ms| (least..=most).contains(&ms))
 }
 
 /// `"500ms"`, `"2.5s"`, `"5m"`, `"2h"`, `"1d"`, and several after one another: `"1h30m"`.

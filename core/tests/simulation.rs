@@ -17,7 +17,7 @@ use tidegate::Engine;
 use tidegate::config::Config;
 use tidegate::engine::ticket::{Completion, Queue};
 use tidegate::engine::timers::Alarm;
-use tidegate::engine::{Abandoned, Begun, Environment, Lease, Outcome, Patience, Source};
+use tidegate::engine::{Abandoned, Begun, Environment, Lease, Outcome, Patience};
 use tidegate::ports::{Address, Clock, Command, Inbox, Notice, Reply, Store, StoreError, StoreErrorKind, Wake};
 use tidegate::protocol::envelope::Payload;
 use tidegate::protocol::key::Key;
@@ -147,8 +147,6 @@ struct Process {
     /// Per key: what this process itself invalidated.
     floors: Vec<u64>,
     stalled_until_us: u64,
-    /// A command of its has gone unanswered: from then on it may do without the store at times.
-    met_timeout: bool,
 }
 
 struct World {
@@ -239,7 +237,6 @@ impl World {
             watched: HashMap::new(),
             floors: vec![0; self.rows.len()],
             stalled_until_us: 0,
-            met_timeout: false,
         }
     }
 
@@ -341,7 +338,6 @@ impl World {
             Happening::Answers { address, answer, .. } => {
                 let process = &mut self.processes[at];
                 if process.answered.insert((address.target, address.sequence, address.sent_us)) {
-                    process.met_timeout |= answer.is_err();
                     process.engine.deliver(address, answer);
                 }
             }
@@ -500,12 +496,8 @@ impl World {
                     seen >= floor_here,
                     "seed {seed}: row {key}: saw {seen} after this process had invalidated {floor_here}, began {began_us}"
                 );
-                // With the store away a running fallback is shared by all who wait: nothing can be known then of
-                // invalidations elsewhere, and one fallback per key is what protects the source.
-                let met_timeout = self.processes[at].met_timeout;
-                let is_shared_blindly = met_timeout && hit.source == Source::Flight && hit.details.is_none();
                 assert!(
-                    is_shared_blindly || seen >= floor,
+                    seen >= floor,
                     "seed {seed}: row {key}: saw {seen} after {floor} was invalidated, began {began_us}, {:?}",
                     hit.source
                 );

@@ -119,6 +119,28 @@ async def test_two_batches_in_opposite_order_never_block_each_other(make: Make) 
     assert sorted(key for call in source.calls for key in call) == sorted(keys)
 
 
+async def test_a_fetch_for_one_key_may_wait_for_another_that_was_leased_meanwhile(make: Make) -> None:
+    cache, other = make(), make(hard_timeout="5s")
+    held = [Counter("theirs", held=True), Counter("theirs", held=True)]
+    leaders = [asyncio.create_task(cache.get(key, fetch)) for key, fetch in zip(KEYS, held, strict=False)]
+    for fetch in held:
+        await fetch.entered.wait()
+
+    async def fetch_missing(keys: list[str]) -> dict[str, str]:
+        if keys == [KEYS[0]]:
+            leaders[1].cancel()
+            return {KEYS[0]: await other.get(KEYS[1], lambda: "its own")}
+        return dict.fromkeys(keys, "batch")
+
+    many = asyncio.create_task(other.get_many(KEYS[:2], fetch_missing))
+    await asyncio.sleep(0.05)
+    leaders[0].cancel()
+    found = await asyncio.wait_for(many, 4)
+    assert found[KEYS[1]] == found[KEYS[0]]
+    assert found[KEYS[1]] in ("batch", "its own")
+    await asyncio.gather(*leaders, return_exceptions=True)
+
+
 async def test_a_cancelled_batch_gives_its_leases_back(cache: CacheManager) -> None:
     entered = asyncio.Event()
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +16,6 @@ from tests.support.redis_server import RedisServer
 from tidegate import CacheManager
 
 from .helpers import run_script
-
-IMPORT_MS = 30.0
 
 
 def _ends_well(source: str, *arguments: str) -> str:
@@ -44,17 +40,11 @@ def test_importing_starts_no_thread_and_opens_nothing() -> None:
     )
 
 
-def test_importing_is_quick(tmp_path: Path) -> None:
-    # As in a deployment: the bytecode has been written once.
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
-    code = "import time; t = time.perf_counter(); import tidegate; print((time.perf_counter() - t) * 1e3)"
-
-    def once() -> float:
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
-        return float(done.stdout)
-
-    # The machine may be busy: the best of a few is what it takes.
-    assert (best := min(once() for _ in range(7))) < IMPORT_MS, best
+def test_importing_brings_none_of_the_slow_modules() -> None:
+    # How long it takes is for a benchmark to say: here is what decides it.
+    slow = {"asyncio", "dataclasses", "inspect", "json", "logging", "msgspec.json", "typing_extensions"}
+    code = f"import sys; before = set(sys.modules); import tidegate; print(({slow!r} - before) & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
 
 
 def test_a_script_that_forgets_close_ends_quickly_and_quietly(redis_server: RedisServer, service: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import uuid
 from dataclasses import dataclass
@@ -193,6 +194,27 @@ async def test_a_get_inside_its_own_fallback_runs_at_once(cache: CacheManager) -
     assert await cache.get("user:profile:1", default=None) == ["outer", "inner"]
     await cache.close()
     assert [event.reason for event in events] == ["nested"]
+
+
+async def test_what_a_fallback_started_and_left_running_is_not_inside_of_it(cache: CacheManager) -> None:
+    events: list[CacheEvent] = []
+    cache.on("cache.error", events.append)
+    go = asyncio.Event()
+    started: list[asyncio.Task[str]] = []
+
+    async def later() -> str:
+        await go.wait()
+        return await cache.get("user:profile:1", lambda: "not run")
+
+    async def fetch() -> str:
+        started.append(asyncio.create_task(later()))
+        return "Ada"
+
+    assert await cache.get("user:profile:1", fetch) == "Ada"
+    go.set()
+    assert await started[0] == "Ada"
+    await cache.close()
+    assert events == []
 
 
 async def test_a_fallback_may_get_other_keys(cache: CacheManager) -> None:

@@ -1,12 +1,14 @@
-"""The race and the stampede in a short form; the scripts beside this file run them at length."""
+"""The race and the stampede in a short form, in mixed fleets; the scripts beside this file run them at length."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from tests.race import race, stampede
+from tests.support.fleet import Split, run_fleet
 from tests.support.redis_server import RedisServer
 
 SHORT_RACE = race.Settings(seconds=3.0)
@@ -29,6 +31,13 @@ def test_the_oracle_condemns_only_reads_that_began_after_the_invalidation_return
     assert race.count_stale(old_but_begun_before + fresh + stale, invalidations) == 3
 
 
+@pytest.mark.parametrize("split", [Split(1, 0), Split(0, 1)], ids=str)
+def test_a_member_that_fails_is_named(split: Split, server: RedisServer) -> None:
+    settings = {"harness": "stampede", "contender": "nobody", "url": server.url}
+    with pytest.raises(RuntimeError, match=r"member 0 of the fleet \(\w+\) failed: .*no contender is named 'nobody'"):
+        run_fleet(split, settings, seconds=30)
+
+
 def test_an_invalidation_that_races_a_fill_fools_the_naive_manager_and_never_tidegate(
     server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -43,7 +52,18 @@ def test_an_invalidation_that_races_a_fill_fools_the_naive_manager_and_never_tid
     assert tidegate.unconfirmed < tidegate.invalidations / 2, "hardly any invalidation was confirmed"
 
 
-def test_a_stampede_of_1200_callers_in_6_processes_runs_the_fallback_once(
+def test_a_server_that_stalls_now_and_then_makes_no_read_stale(
+    server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tidegate = race.run("tidegate", server, replace(SHORT_RACE, seconds=5.0, stalls=True))
+    with capsys.disabled():
+        print(f"\n{tidegate}, with stalls")
+
+    assert tidegate.stale == 0
+    assert tidegate.unconfirmed > 0, "the stalls were not noticed"
+
+
+def test_a_stampede_of_1200_callers_in_3_python_and_3_node_processes_runs_the_fallback_once(
     server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     naive = stampede.run("naive", server, SHORT_STAMPEDE)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import _tidegate
 from ._disabled import Disabled, is_disabled
 from ._errors import ConfigError, EncodeError
 from ._logging import log_faults, log_observer
+from ._scope import Leading
 from ._tidegate import Absent, Cache, Failed, Hit, Lease, Shared
 from ._types import MISSING
 
@@ -30,8 +30,6 @@ _RIGHT_URL = '"redis://localhost:6379/0"'
 
 # The engines of a forked child's parent.
 _left_behind: list[Cache] = []
-# The keys whose fallback this task or thread is running, by manager.
-leading: ContextVar[frozenset[tuple[int, str]]] = ContextVar("tidegate_leading", default=frozenset())
 
 
 class ManagerBase:
@@ -218,8 +216,7 @@ class ManagerBase:
 
     def _leads(self, key: str) -> bool:
         """Whether this call comes from inside the fallback of the same key."""
-        marks = leading.get()
-        return bool(marks) and (id(self), key) in marks
+        return Leading.is_inside(self, key)
 
     def _report_nested(self, key: str) -> None:
         self._native.report(key, "nested", f"get({key!r}) inside its own fallback: runs it at once, uncached")

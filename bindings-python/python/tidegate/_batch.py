@@ -23,6 +23,26 @@ if TYPE_CHECKING:
 _TRIES = 2
 
 
+class Part:
+    """What one call of `fetch_missing` is for. Settled whole, by whoever asked for it."""
+
+    def __init__(self, leases: dict[str, Lease], alone: list[str]) -> None:
+        self.leases = leases
+        self.alone = alone
+        """Fetched, and stored nowhere."""
+        self.keys = [*leases, *alone]
+
+    def fail(self, error: BaseException) -> None:
+        """`fetch_missing` failed: so have the keys."""
+        for lease in self.leases.values():
+            lease.fail(failure(error))
+
+    def give_back(self) -> None:
+        """The caller went away."""
+        for lease in self.leases.values():
+            lease.give_back()
+
+
 class Batch:
     """What is known of the keys so far."""
 
@@ -76,9 +96,11 @@ class Batch:
                     raise
                 self.unreadable.append(key)
 
-    def missing(self) -> list[str]:
-        """What `fetch_missing` is to be called for at this moment."""
-        return [*self.leases, *self._alone]
+    def missing(self) -> Part:
+        """Takes out what `fetch_missing` is to be called for at this moment."""
+        part = Part(self.leases, self._alone)
+        self.leases, self._alone = {}, []
+        return part
 
     def _is_last_try(self, key: str) -> bool:
         self._failed[key] = self._failed.get(key, 0) + 1
@@ -89,27 +111,16 @@ class Batch:
         found = _mapping(found)
         return {key: self._manager._same(found.get(key), self._decode) for key in self.keys}
 
-    def fill(self, found: Any) -> list[Any]:
+    def fill(self, part: Part, found: Any) -> list[Any]:
         """Fills every lease with what `fetch_missing` gave, a key that it left out as null; what to wait for."""
         found = _mapping(found)
+        self.results.update((key, self._manager._same(found.get(key), self._decode)) for key in part.alone)
         outcomes = []
-        alone, self._alone = self._alone, []
-        self.results.update((key, self._manager._same(found.get(key), self._decode)) for key in alone)
-        while self.leases:
-            key, lease = self.leases.popitem()
-            try:
-                value, outcome = self._manager._fill(lease, key, found.get(key), self._decode, None, self._ttl_ms)
-            finally:
-                lease.give_back()
+        for key, lease in part.leases.items():
+            value, outcome = self._manager._fill(lease, key, found.get(key), self._decode, None, self._ttl_ms)
             self.results[key] = value
             outcomes.append(outcome)
         return outcomes
-
-    def fail(self, error: BaseException) -> None:
-        """`fetch_missing` failed: so have the keys."""
-        for lease in self.leases.values():
-            lease.fail(failure(error))
-        self.leases.clear()
 
     def give_back(self) -> None:
         """The caller went away."""

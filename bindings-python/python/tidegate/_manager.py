@@ -7,9 +7,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import _tidegate
-from ._base import ManagerBase, confirmed, entry_or_none, failure, leading, raise_failed, shared
+from ._base import ManagerBase, confirmed, entry_or_none, failure, raise_failed, shared
 from ._batch import Batch
 from ._context import Context, takes_context
+from ._scope import Leading
 from ._tasks import answer, answers, in_task, is_awaitable
 from ._tidegate import Failed, Hit, Lease, Port, Shared
 from ._types import MISSING
@@ -340,11 +341,11 @@ class CacheManager(ManagerBase):
     async def _lead(self, port: Port, lease: Lease, key: str, fallback: Any, ttl_ms: int | None, decode: Decode) -> Any:
         """Runs the fallback under a lease, and settles the lease whatever happens."""
         context = Context(key, ttl_ms) if takes_context(fallback) else None
-        mark = leading.set(leading.get() | {(id(self), key)})
         try:
-            value = fallback() if context is None else fallback(context)
-            if is_awaitable(value):
-                value = await in_task(value, [lease])
+            with Leading(self, [key]):
+                value = fallback() if context is None else fallback(context)
+                if is_awaitable(value):
+                    value = await in_task(value, [lease])
         except Exception as error:
             lease.fail(failure(error))
             raise
@@ -352,8 +353,6 @@ class CacheManager(ManagerBase):
             # Cancelled, or the program ends: one of those who wait takes over.
             lease.give_back()
             raise
-        finally:
-            leading.reset(mark)
         value, outcome = self._fill(lease, key, value, decode, context, ttl_ms)
         await answer(port, outcome)
         return value
@@ -365,42 +364,44 @@ class CacheManager(ManagerBase):
 
     async def _fetch(self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any]) -> None:
         """Calls `fetch_missing` for what is leased at this moment, and fills it."""
-        missing = batch.missing()
-        if not missing:
+        part = batch.missing()
+        if not part.keys:
             return
-        mark = leading.set(leading.get() | {(id(self), key) for key in missing})
         try:
-            found = fetch_missing(missing)
-            if is_awaitable(found):
-                found = await in_task(found, list(batch.leases.values()))
+            with Leading(self, part.keys):
+                found = fetch_missing(part.keys)
+                if is_awaitable(found):
+                    found = await in_task(found, list(part.leases.values()))
+            outcomes = batch.fill(part, found)
         except Exception as error:
-            batch.fail(error)
+            part.fail(error)
             raise
-        finally:
-            leading.reset(mark)
-        await answers(port, batch.fill(found))
+        except BaseException:
+            part.give_back()
+            raise
+        await answers(port, outcomes)
 
     async def _join(self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any]) -> None:
-        """Waits for the keys that others compute; what is leased to us because they failed is fetched at once."""
+        """Waits for the keys that others compute.
+
+        What is leased to us because they failed is fetched at once, whatever else is being fetched: a lease is never
+        held while something else is waited for.
+        """
         import asyncio
 
-        keys, batch.busy = batch.busy, []
-        waits: dict[asyncio.Future[Any], tuple[str, int]] = {}
-        try:
-            for key, outcome in zip(keys, self._native.begin_many(port, keys, True), strict=True):
-                if outcome.__class__ is tuple:
-                    waits[outcome[0]] = (key, outcome[1])
-                else:
-                    batch.take(key, outcome)
+        async def one(key: str, outcome: Any) -> None:
+            batch.take(key, await answer(port, outcome))
             await self._fetch(port, batch, fetch_missing)
-            while waits:
-                done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-                for future in done:
-                    batch.take(waits.pop(future)[0], future.result())
-                await self._fetch(port, batch, fetch_missing)
+
+        keys, batch.busy = batch.busy, []
+        begun = self._native.begin_many(port, keys, True)
+        tasks = [asyncio.ensure_future(one(key, outcome)) for key, outcome in zip(keys, begun, strict=True)]
+        try:
+            await asyncio.gather(*tasks)
         except BaseException:
-            for future, (_, place) in waits.items():
-                port.cancel(future, place)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             raise
 
     async def _get(self, key: str, fallback: Any, ttl_ms: int | None, decode: Decode) -> Any:

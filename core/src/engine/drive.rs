@@ -34,7 +34,7 @@ const CLOCK_PAUSE_US: u64 = 10_000_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Round {
     First,
-    Again { wait_until_us: Option<u64> },
+    Again { wait_until_us: Option<u64>, met_away: bool },
 }
 
 /// While one lives, something is between a step and its actions, and the engine is not drained.
@@ -75,9 +75,11 @@ impl Engine {
             let (number, mut shard) = self.flights.shard(&key);
             // Under the shard's lock: an invalidation that is owed from now on detaches what is begun here.
             let may_ask = self.may_ask(&key);
+            let met_away = matches!(round, Round::Again { met_away: true, .. });
             let is_alone = self.is_crowded();
             let goes_round = matches!(round, Round::Again { .. });
-            let flying = shard.joinable(number, &key).filter(|(_, slot)| slot.flight.takes(goes_round, may_ask));
+            let takes = |slot: &Slot| !met_away && slot.flight.takes(goes_round, may_ask);
+            let flying = shard.joinable(number, &key).filter(|(_, slot)| takes(slot));
             if let (Some((id, slot)), false) = (flying, is_alone) {
                 let mut actions = Vec::new();
                 for (caller, patience) in callers {
@@ -87,12 +89,14 @@ impl Engine {
                 Self::settle(&mut shard, id, actions, &moment)
             } else {
                 let tickets: Vec<_> = callers.iter().map(|(caller, _)| Arc::clone(caller)).collect();
-                let asks = may_ask && !is_alone;
+                let asks = may_ask && !met_away && !is_alone;
                 let (flight, actions) = if asks {
-                    let wait_until_us = if let Round::Again { wait_until_us } = round { wait_until_us } else { None };
+                    let wait_until_us =
+                        if let Round::Again { wait_until_us, .. } = round { wait_until_us } else { None };
                     Flight::reading(callers, wait_until_us, &self.rules)
                 } else {
-                    Flight::without_store(callers, self.right_without_store(), &self.rules, &moment)
+                    let right = if met_away { Right::Away } else { self.right_without_store() };
+                    Flight::without_store(callers, right, &self.rules, &moment)
                 };
                 let kind = if asks { SlotKind::Read } else { SlotKind::Blind };
                 let id = shard.insert(number, Slot::new(flight, key, kind), !is_alone);
@@ -237,9 +241,9 @@ impl Engine {
                         self.waiting.fetch_sub(1, Ordering::Relaxed);
                     }
                 }
-                Action::Again { callers, wait_until_us } => {
+                Action::Again { callers, wait_until_us, met_away } => {
                     self.waiting.fetch_sub(callers.len() as u64, Ordering::Relaxed);
-                    self.join(callers, key.clone(), Round::Again { wait_until_us });
+                    self.join(callers, key.clone(), Round::Again { wait_until_us, met_away });
                 }
                 // Forgotten under the lock already.
                 Action::Over => {}

@@ -5,9 +5,10 @@
 //!
 //! - An answer that carries a value serves only those who had joined *before that command was sent*; later ones
 //!   ([`Flight::late`]) are the next flight (I4, I8).
-//! - Followers are released by FILL's answer. REVOKED: those who had joined before the fallback started (the *elders*)
-//!   may have the value too, the others go round again, as elders of the next flight: so nobody goes round more than
-//!   twice (I6).
+//! - Followers are released by FILL's answer. STORED (or SUPERSEDED): all who joined before FILL was sent have the
+//!   value. Otherwise (REVOKED, no answer, no right to store) an invalidation may have come after the fallback started:
+//!   only those who had joined before that, the *elders*, may have it (I4); the others go round again, as elders of the
+//!   next flight: so nobody goes round more than twice (I6).
 //! - Waiting for other processes is bounded by `wait_us`; after it one shared flight computes and stores nothing (I6).
 //! - A leader is answered for exactly once per turn; what comes with an older turn is ignored.
 
@@ -62,6 +63,8 @@ pub struct Flight<T> {
     poll_us: u64,
     /// ACQUIRE answered with an entry that does not count; once is chance, twice is solo.
     met_dead: bool,
+    /// The store gave no answer: whoever goes round again has used his time with it.
+    met_away: bool,
 }
 
 impl<T: Caller> Flight<T> {
@@ -76,6 +79,7 @@ impl<T: Caller> Flight<T> {
             wait_until_us: None,
             poll_us: rules.poll_first_us,
             met_dead: false,
+            met_away: false,
         }
     }
 
@@ -141,6 +145,7 @@ impl<T: Caller> Flight<T> {
             Event::Asked(asked) => self.asked(asked, rules, moment, &mut actions),
             Event::StoreAway => {
                 if matches!(self.phase, Phase::Reading | Phase::Asking { .. }) {
+                    self.met_away = true;
                     self.lead(Right::Away, rules, moment, &mut actions);
                 }
             }
@@ -176,7 +181,7 @@ impl<T: Caller> Flight<T> {
             Phase::Waiting { .. } | Phase::Leading { .. } => self.members.push((caller, patience)),
             Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } => self.late.push((caller, patience)),
             Phase::Over => {
-                actions.push(Action::Again { callers: vec![(caller, patience)], wait_until_us: self.wait_until_us });
+                actions.push(self.again(vec![(caller, patience)]));
             }
         }
     }
@@ -313,10 +318,9 @@ impl<T: Caller> Flight<T> {
                 self.phase = Phase::Filling { leader, payload };
             }
             Right::Solo | Right::Away => {
-                let sharers = if right == Right::Solo { self.elders } else { self.members.len() };
                 actions.push(Action::Settle(leader, Settlement::NotStored));
                 let hit = Hit { payload, source: Source::Flight, details: None };
-                self.share_among(sharers, |caller| Action::Serve(caller, hit.clone()), actions);
+                self.share_among(self.elders, |caller| Action::Serve(caller, hit.clone()), actions);
                 self.over(actions);
             }
         }
@@ -347,11 +351,10 @@ impl<T: Caller> Flight<T> {
 
     /// The value cannot be stored: the elders share it, and the next callers are spared a queue.
     fn pass(&mut self, right: Right, answer: impl Fn(T) -> Action<T>, actions: &mut Vec<Action<T>>) {
-        let sharers = if right == Right::Away { self.members.len() } else { self.elders };
         if let Right::Grant(grant) = right {
             actions.push(Action::Pass(grant));
         }
-        self.share_among(sharers, answer, actions);
+        self.share_among(self.elders, answer, actions);
         self.over(actions);
     }
 
@@ -385,7 +388,11 @@ impl<T: Caller> Flight<T> {
             Filling::Revoked => (Settlement::NotStored, None, self.elders),
             // The generation stands, so no invalidation came; a later grant was quicker.
             Filling::Superseded => (Settlement::NotStored, None, self.members.len()),
-            Filling::NoAnswer => (Settlement::Unconfirmed, None, self.members.len()),
+            // Nothing is known of invalidations since the grant.
+            Filling::NoAnswer => {
+                self.met_away = true;
+                (Settlement::Unconfirmed, None, self.elders)
+            }
         };
         actions.push(Action::Settle(leader, settlement));
         let hit = Hit { payload, source: Source::Flight, details };
@@ -445,9 +452,13 @@ impl<T: Caller> Flight<T> {
         let mut left = std::mem::take(&mut self.members);
         left.append(&mut self.late);
         if !left.is_empty() {
-            actions.push(Action::Again { callers: left, wait_until_us: self.wait_until_us });
+            actions.push(self.again(left));
         }
         actions.push(Action::Over);
+    }
+
+    fn again(&self, callers: Vec<(T, Patience)>) -> Action<T> {
+        Action::Again { callers, wait_until_us: self.wait_until_us, met_away: self.met_away }
     }
 
     fn stop_watching(&mut self, actions: &mut Vec<Action<T>>) {

@@ -7,11 +7,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .. import _tidegate
-from .._base import ManagerBase, confirmed, entry_or_none, failure, leading, raise_failed, shared
+from .._base import ManagerBase, confirmed, entry_or_none, failure, raise_failed, shared
 from .._batch import Batch
 from .._context import Context, takes_context
 from .._errors import ConfigError
 from .._logging import log_faults
+from .._scope import Leading
 from .._tidegate import Failed, Hit, Lease, Port, Shared
 from .._types import MISSING
 from . import _threads
@@ -298,10 +299,10 @@ class CacheManager(ManagerBase):
     def _lead(self, lease: Lease, key: str, fallback: Any, ttl_ms: int | None, decode: Decode) -> Any:
         """Runs the fallback under a lease, and settles the lease whatever happens."""
         context = Context(key, ttl_ms) if takes_context(fallback) else None
-        mark = leading.set(leading.get() | {(id(self), key)})
         try:
-            value = fallback() if context is None else fallback(context)
-            _refuse_awaitable(value)
+            with Leading(self, [key]):
+                value = fallback() if context is None else fallback(context)
+                _refuse_awaitable(value)
         except Exception as error:
             lease.fail(failure(error))
             raise
@@ -309,8 +310,6 @@ class CacheManager(ManagerBase):
             # The program ends: one of those who wait takes over.
             lease.give_back()
             raise
-        finally:
-            leading.reset(mark)
         value, outcome = self._fill(lease, key, value, decode, context, ttl_ms)
         _answers(_threads.port(), [outcome])
         return self._told(value)
@@ -327,39 +326,32 @@ class CacheManager(ManagerBase):
 
     def _fetch(self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any]) -> None:
         """Calls `fetch_missing` for what is leased at this moment, and fills it."""
-        missing = batch.missing()
-        if not missing:
+        part = batch.missing()
+        if not part.keys:
             return
-        mark = leading.set(leading.get() | {(id(self), key) for key in missing})
         try:
-            found = fetch_missing(missing)
-            _refuse_awaitable(found)
+            with Leading(self, part.keys):
+                found = fetch_missing(part.keys)
+                _refuse_awaitable(found)
+            outcomes = batch.fill(part, found)
         except Exception as error:
-            batch.fail(error)
+            part.fail(error)
             raise
-        finally:
-            leading.reset(mark)
-        _answers(port, batch.fill(found))
+        except BaseException:
+            part.give_back()
+            raise
+        _answers(port, outcomes)
 
     def _join(self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any]) -> None:
-        """Waits for the keys that others compute; what is leased to us because they failed is fetched at once."""
+        """Waits for the keys that others compute, one after another.
+
+        What is leased to us because they failed is fetched at once; a thread that waited for all of them together
+        would hold the second lease while it fetches for the first.
+        """
         keys, batch.busy = batch.busy, []
-        waits: dict[int, str] = {}
-        try:
-            for key, outcome in zip(keys, self._native.begin_many(port, keys, True), strict=True):
-                if outcome.__class__ is tuple:
-                    waits[outcome[1]] = key
-                else:
-                    batch.take(key, outcome)
+        for key in keys:
+            batch.take(key, self._begin(port, key))
             self._fetch(port, batch, fetch_missing)
-            while waits:
-                for place, outcome in port.wait_any(list(waits)):
-                    batch.take(waits.pop(place), outcome)
-                self._fetch(port, batch, fetch_missing)
-        except BaseException:
-            for place in waits:
-                port.leave(place)
-            raise
 
     def _get_or_default(
         self, key: str, default: Any, decode: Decode, ttl: Duration | None, unknown: dict[str, Any]

@@ -217,13 +217,25 @@ fn who_must_not_wait_is_told_busy() {
 }
 
 #[test]
-fn with_the_store_away_one_fallback_serves_all_who_wait() {
-    let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], None, &RULES);
+fn with_the_store_away_a_value_serves_those_who_came_before_its_fallback_and_the_rest_ask_nobody_again() {
+    let callers = vec![(1, Patience::Wait), (2, Patience::Wait)];
+    let (mut flight, _) = Flight::reading(callers, None, &RULES);
     let actions = flight.step(Event::StoreAway, &RULES, &at(1));
     assert!(matches!(actions[..], [Action::Lead { right: Right::Away, .. }]));
-    flight.step(Event::Join(2, Patience::Wait), &RULES, &at(2));
+    flight.step(Event::Join(3, Patience::Wait), &RULES, &at(2));
     let actions = flight.step(Event::Fill { turn: 1, payload: payload() }, &RULES, &at(3));
-    assert_eq!((served(&actions), again(&actions)), (vec![2], vec![]));
+    assert_eq!((served(&actions), again(&actions)), (vec![2], vec![3]));
+    assert!(actions.iter().any(|action| matches!(action, Action::Again { met_away: true, .. })), "{actions:?}");
+}
+
+#[test]
+fn a_fill_without_an_answer_is_shared_as_a_revoked_one_is() {
+    let mut flight = with_a_leader(Asked::Lease(grant()));
+    flight.step(Event::Fill { turn: 1, payload: payload() }, &RULES, &at(5));
+    let actions = flight.step(Event::Filled(Filling::NoAnswer), &RULES, &at(7));
+    assert!(matches!(actions[0], Action::Settle(1_001, Settlement::Unconfirmed)));
+    assert_eq!((served(&actions), again(&actions)), (vec![2], vec![3]));
+    assert!(actions.iter().any(|action| matches!(action, Action::Again { met_away: true, .. })), "{actions:?}");
 }
 
 /// A random event, out of order and out of place as often as not.

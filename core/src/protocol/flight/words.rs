@@ -152,9 +152,11 @@ pub enum Action<T> {
     /// The leader's place ends without an answer: it brought its own end.
     Retire(T),
     /// These callers go round again, together; `wait_until_us` is what is left of their waiting, if they had begun to.
+    /// Without the store when they have met it away already: a call waits for one timeout at most.
     Again {
         callers: Vec<(T, Patience)>,
         wait_until_us: Option<u64>,
+        met_away: bool,
     },
     /// The flight began to wait for another process; once per flight.
     Waits,
@@ -167,10 +169,8 @@ pub enum Action<T> {
 pub enum Right {
     /// The store granted the lease.
     Grant(Grant),
-    /// The store said, or the bound of waiting says: compute, store nothing. Only elders may share, since others may
-    /// have come after an invalidation.
+    /// The store said, or the bound of waiting says: compute, store nothing.
     Solo,
-    /// The store is away: nothing can be known of invalidations elsewhere, so all who wait share (one fallback per key
-    /// while the store is down).
+    /// The store is away: compute, store nothing. One fallback per key at a time.
     Away,
 }

@@ -1,0 +1,40 @@
+"""What a call inherits from where it was made: the fallbacks that it is inside of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextvars import ContextVar, Token
+
+_innermost: ContextVar[Leading | None] = ContextVar("tidegate_leading", default=None)
+
+
+class Leading:
+    """A block around the fallback of some keys. May be entered once."""
+
+    __slots__ = ("_is_over", "_keys", "_manager", "_outer", "_token")
+
+    def __init__(self, manager: object, keys: Iterable[str]) -> None:
+        self._manager = manager
+        self._keys = frozenset(keys)
+        self._outer = _innermost.get()
+        # What the fallback started and left running has this block as its context for ever.
+        self._is_over = False
+        self._token: Token[Leading | None] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _innermost.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over = True
+        if self._token is not None:
+            _innermost.reset(self._token)
+
+    @classmethod
+    def is_inside(cls, manager: object, key: str) -> bool:
+        """Whether this task or thread is inside the fallback of `key`."""
+        block = _innermost.get()
+        while block is not None:
+            if block._manager is manager and key in block._keys and not block._is_over:
+                return True
+            block = block._outer
+        return False

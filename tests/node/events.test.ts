@@ -1,0 +1,330 @@
+/** Observers, the emitter, process warnings and the figures. */
+import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
+import { test } from 'node:test';
+import { type CacheEvent, CacheManager, ConfigError, type EventName } from 'tidegate';
+import { eventually, Held, KEY, onBoth, rejection, settled, warningsOf, watched } from './support/stage.js';
+
+const NAMES = [
+  'cache.hit',
+  'cache.miss',
+  'cache.set',
+  'cache.invalidate',
+  'cache.wait',
+  'cache.error',
+  'cache.fallback_error',
+] as const;
+const HELD_BACK = 10_000;
+
+onBoth('events tell what happened, in order', async ({ cache, service, url }) => {
+  const events = watched(cache, ...NAMES);
+  await cache.get(KEY, () => 1);
+  await cache.get(KEY, () => 1);
+  await cache.invalidate(KEY);
+  await rejection(cache.get(KEY, () => Promise.reject(new Error('no'))));
+  await cache.set(KEY, 2);
+  await cache.expire(KEY);
+  await cache.close();
+  assert.deepEqual(
+    events.map((event) => [event.type, event.state ?? event.source ?? '']),
+    [
+      ['cache.miss', where(url)],
+      ['cache.set', where(url)],
+      ['cache.hit', where(url)],
+      ['cache.invalidate', 'confirmed'],
+      ['cache.miss', where(url)],
+      ['cache.fallback_error', ''],
+      ['cache.set', where(url)],
+      ['cache.invalidate', 'confirmed'],
+    ],
+  );
+  for (const event of events) {
+    assert.deepEqual([event.service, event.key], [service, KEY]);
+    assert.ok(Math.abs(event.timestamp - Date.now()) < 60_000, `${event.timestamp}`);
+  }
+  const [, set, hit] = events;
+  assert.ok(hit?.version !== undefined && hit.version === set?.version);
+  assert.ok(hit.duration_ms !== undefined && hit.duration_ms >= 0);
+  assert.deepEqual(
+    events.filter((event) => event.type === 'cache.invalidate').map((event) => event.reason),
+    ['key', 'expire'],
+  );
+});
+
+function where(url: string): string {
+  return url.startsWith('memory') ? 'memory' : 'redis';
+}
+
+onBoth('one who shares another caller’s fallback is told of as a hit in flight', async ({ cache }) => {
+  const hits = watched(cache, 'cache.hit');
+  const held = new Held<string>();
+  const calls = [cache.get(KEY, held.fallback), cache.get(KEY, held.fallback)];
+  await held.entered;
+  held.give('value');
+  await Promise.all(calls);
+  await cache.close();
+  assert.deepEqual(
+    hits.map((hit) => hit.source),
+    ['flight'],
+  );
+});
+
+onBoth('events come by themselves, and never within a call', async ({ cache }) => {
+  const events = watched(cache, 'cache.miss', 'cache.set', 'cache.hit');
+  const calls = [cache.set(KEY, 1), cache.get(KEY, { default: 1 })];
+  assert.deepEqual(events, []);
+  await Promise.all(calls);
+  await eventually(() => events.length === 2);
+});
+
+onBoth('a wait for another manager is told', async (stage) => {
+  const [one, two] = [stage.make(), stage.make()];
+  const waits = watched(two, 'cache.wait');
+  const held = new Held<number>();
+  const leader = one.get(KEY, held.fallback);
+  await held.entered;
+  const waiter = two.get(KEY, held.fallback);
+  await eventually(() => two.stats().waits > 0);
+  held.give(1);
+  await Promise.all([leader, waiter]);
+  await two.close();
+  assert.equal(waits.length, 1);
+  assert.ok(waits[0] && waits[0].duration_ms > 0);
+});
+
+onBoth('an emitter is emitted every event under its name, and shared by managers', async (stage) => {
+  const metricsEmitter = new EventEmitter();
+  const [one, two] = [stage.make({ metricsEmitter }), stage.make({ metricsEmitter })];
+  const heard: CacheEvent[] = [];
+  for (const name of NAMES) metricsEmitter.on(name, (event: CacheEvent) => heard.push(event));
+  const hit = once(metricsEmitter, 'cache.hit');
+  await one.get(KEY, () => 1);
+  await two.get(KEY, () => 2);
+  const [event] = await hit;
+  assert.equal(event.key, KEY);
+  await Promise.all([one.close(), two.close()]);
+  assert.deepEqual(heard.map(({ type }) => type).sort(), ['cache.hit', 'cache.miss', 'cache.set']);
+});
+
+onBoth('an emitter without listeners is never sent an `error`, which would throw', async (stage) => {
+  const metricsEmitter = new EventEmitter();
+  const sent: unknown[] = [];
+  metricsEmitter.on('newListener', (name) => sent.push(name));
+  const { emit } = metricsEmitter;
+  metricsEmitter.emit = (name, ...rest) => {
+    sent.push(name);
+    return emit.call(metricsEmitter, name, ...rest);
+  };
+  const cache = stage.make({ metricsEmitter });
+  const warnings = await warningsOf(async () => {
+    await cache.get(KEY, () => Symbol('unstorable'));
+    await cache.close();
+  });
+  assert.ok(sent.includes('cache.miss') && sent.includes('cache.error'), `${sent}`);
+  assert.ok(!sent.includes('error'), `${sent}`);
+  assert.deepEqual(
+    warnings.map((warning) => warning.code),
+    ['TIDEGATE_FAULT'],
+  );
+});
+
+onBoth('an observer that throws, or rejects, harms nobody and becomes a process warning', async ({ cache }) => {
+  const later = new Error('later');
+  cache.on('cache.miss', () => {
+    throw new RangeError('at once');
+  });
+  cache.on('cache.miss', () => Promise.reject(later));
+  cache.on('cache.miss', async () => {
+    await settled();
+    throw 'no error at all';
+  });
+  const events = watched(cache, 'cache.miss', 'cache.set');
+  const warnings = await warningsOf(async () => {
+    assert.equal(await cache.get(KEY, () => 1), 1);
+    await cache.close();
+    await settled();
+  });
+  assert.deepEqual(
+    events.map(({ type }) => type),
+    ['cache.miss', 'cache.set'],
+  );
+  assert.equal(warnings.length, 3);
+  for (const { name, code, message } of warnings) {
+    assert.deepEqual(
+      [name, code, message],
+      ['TidegateWarning', 'TIDEGATE_OBSERVER', 'an observer of cache.miss threw'],
+    );
+  }
+  const details = warnings.map((warning) => warning.detail);
+  assert.ok(details[0]?.includes('RangeError: at once') && details[0].includes('events.test.ts'), details[0]);
+  assert.deepEqual(details.slice(1), [later.stack, "'no error at all'"]);
+});
+
+onBoth('a listener of the emitter that throws harms nobody either', async (stage) => {
+  const metricsEmitter = new EventEmitter();
+  metricsEmitter.on('cache.miss', () => {
+    throw new RangeError('at once');
+  });
+  const cache = stage.make({ metricsEmitter });
+  const events = watched(cache, 'cache.miss');
+  const warnings = await warningsOf(async () => {
+    assert.equal(await cache.get(KEY, () => 1), 1);
+    await cache.close();
+  });
+  assert.equal(events.length, 1);
+  assert.deepEqual(
+    warnings.map((warning) => warning.code),
+    ['TIDEGATE_OBSERVER'],
+  );
+});
+
+onBoth('a fault becomes a process warning when nobody listens, and only then', async (stage) => {
+  const unstorable = async (cache: CacheManager) => {
+    await cache.get(KEY, () => Symbol('unstorable'));
+    await cache.close();
+  };
+  const unheard = await warningsOf(() => unstorable(stage.make()));
+  assert.deepEqual(
+    unheard.map(({ name, code }) => [name, code]),
+    [['TidegateWarning', 'TIDEGATE_FAULT']],
+  );
+  assert.match(
+    unheard[0]?.message ?? '',
+    /^encode \[user:profile:1\]: the value of "user:profile:1" is not stored: \$/,
+  );
+
+  const others = await warningsOf(() => unstorable(stage.make().on('cache.hit', () => {})));
+  assert.equal(others.length, 1);
+
+  const heard = await warningsOf(() => unstorable(stage.make().on('cache.error', () => {})));
+  assert.deepEqual(heard, []);
+
+  const metricsEmitter = new EventEmitter().on('cache.error', () => {});
+  const emitted = await warningsOf(() => unstorable(stage.make({ metricsEmitter })));
+  assert.deepEqual(emitted, []);
+});
+
+onBoth('off ends it, and takes one observer away for each time', async ({ cache }) => {
+  const seen: string[] = [];
+  const observer = (event: CacheEvent) => seen.push(event.type);
+  const other = () => seen.push('other');
+  cache.on('cache.miss', observer).on('cache.miss', observer).on('cache.set', observer);
+  cache.off('cache.miss', observer).off('cache.set', observer).off('cache.hit', observer).off('cache.miss', other);
+  await cache.get(KEY, () => 1);
+  await eventually(() => seen.length > 0);
+  cache.off('cache.miss', observer);
+  await cache.get('user:profile:2', () => 1);
+  await cache.close();
+  assert.deepEqual(seen, ['cache.miss']);
+});
+
+onBoth('what happens while nobody listens is not told later', async ({ cache }) => {
+  const observer = () => {};
+  await cache.get(KEY, () => 1);
+  const early = watched(cache, 'cache.hit', 'cache.miss', 'cache.set');
+  await cache.get(KEY, () => 1);
+  await eventually(() => early.length === 1);
+  assert.deepEqual(
+    early.map(({ type }) => type),
+    ['cache.hit'],
+  );
+  cache.on('cache.wait', observer).off('cache.wait', observer);
+  await cache.close();
+  assert.equal(cache.stats().events_dropped, 0);
+});
+
+test('with the last observer gone nothing is kept', async () => {
+  const cache = new CacheManager();
+  const observer = () => assert.fail('it was told');
+  cache.on('cache.set', observer).off('cache.set', observer);
+  const many = Object.fromEntries(Array.from({ length: HELD_BACK + 100 }, (_, at) => [`user:profile:${at}`, at]));
+  await cache.setMany(many);
+  assert.equal(cache.stats().events_dropped, 0);
+  const late = watched(cache, 'cache.set', 'cache.hit');
+  await cache.get(KEY, { default: 0 });
+  await cache.close();
+  assert.deepEqual(
+    late.map(({ type }) => type),
+    ['cache.hit'],
+  );
+});
+
+test('events that nobody takes in time are dropped and counted', async () => {
+  const cache = new CacheManager();
+  const sets = watched(cache, 'cache.set');
+  const many = Object.fromEntries(Array.from({ length: HELD_BACK + 100 }, (_, at) => [`user:profile:${at}`, at]));
+  await cache.setMany(many);
+  await cache.close();
+  assert.equal(sets.length + cache.stats().events_dropped, HELD_BACK + 100);
+  assert.ok(sets.length >= HELD_BACK, `${sets.length}`);
+});
+
+onBoth('an observer may use the cache and take itself away', async ({ cache }) => {
+  const seen: unknown[] = [];
+  const observer = async () => {
+    cache.off('cache.miss', observer);
+    seen.push(await cache.get('user:profile:2', () => 'of the observer'));
+  };
+  cache.on('cache.miss', observer);
+  await cache.get(KEY, () => 1);
+  await eventually(() => seen.length > 0);
+  await cache.close();
+  assert.deepEqual(seen, ['of the observer']);
+});
+
+onBoth('stats count', async ({ cache }) => {
+  await cache.get(KEY, () => 1);
+  await cache.get(KEY, () => 1);
+  await cache.invalidate(KEY);
+  await cache.refresh(KEY, () => 1);
+  await rejection(cache.get('user:profile:2', () => Promise.reject(new Error('no'))));
+  const stats = cache.stats();
+  assert.deepEqual(Object.keys(stats).sort(), [
+    'avg_latency_ms',
+    'avg_wait_ms',
+    'breaker',
+    'errors',
+    'events_dropped',
+    'fallback_errors',
+    'fallbacks',
+    'hit_rate',
+    'hits',
+    'invalidation_count',
+    'miss_rate',
+    'misses',
+    'p50_ms',
+    'p99_ms',
+    'refreshes',
+    'sets',
+    'waits',
+  ]);
+  const { hits, misses, hit_rate, fallbacks, fallback_errors, sets, refreshes, invalidation_count } = stats;
+  assert.deepEqual(
+    { hits, misses, hit_rate, fallbacks, fallback_errors, sets, refreshes, invalidation_count },
+    {
+      hits: 1,
+      misses: 2,
+      hit_rate: 1 / 3,
+      fallbacks: 3,
+      fallback_errors: 1,
+      sets: 2,
+      refreshes: 1,
+      invalidation_count: 1,
+    },
+  );
+  assert.equal(stats.breaker, 'closed');
+  assert.ok(stats.p99_ms >= stats.p50_ms && stats.p50_ms > 0);
+});
+
+test('an unknown event and an observer that cannot be called are refused', () => {
+  const cache = new CacheManager();
+  for (const verb of ['on', 'off'] as const) {
+    const wrong = () => cache[verb]('cache.hits' as EventName, () => {});
+    assert.throws(wrong, (error: Error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(error.message, /^event='cache\.hits' is not an event; the events are cache\.hit, .*a right example/);
+      return true;
+    });
+  }
+  assert.throws(() => cache.on('cache.hit', 5 as never), /^ConfigError: observer=5 is not callable; a right example/);
+});
