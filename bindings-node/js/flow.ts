@@ -93,8 +93,7 @@ export class Flow {
       if (signal?.aborted) throw new Gone(signal.reason);
       const { value, end } = leading(this.port, keys, fallback);
       try {
-        const first = leases[0];
-        return isThenable(value) && first !== undefined ? await inTime(value, first[1], signal) : await value;
+        return isThenable(value) ? await inTime(value, leases[0]?.[1], signal) : value;
       } finally {
         end();
       }
@@ -180,11 +179,12 @@ class Gone {
   constructor(readonly reason: unknown) {}
 }
 
-async function inTime<T>(value: PromiseLike<T>, lease: Lease, signal: AbortSignal | undefined): Promise<T> {
+/** `lease` is undefined for a fallback that nothing is stored of, which may take its time. */
+async function inTime<T>(value: PromiseLike<T>, lease: Lease | undefined, signal: AbortSignal | undefined): Promise<T> {
   return new Promise((resolve, reject) => {
     const stay = onAbort(signal, () => reject(new Gone(signal?.reason)));
     if (signal?.aborted) reject(new Gone(signal.reason));
-    void lease.expired().then((failed) => {
+    void lease?.expired().then((failed) => {
       stay();
       reject(new Gone(failed.error));
     });

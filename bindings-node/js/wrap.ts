@@ -38,15 +38,22 @@ export type Wrapped<F extends AnyFunction> = ((
 /** A method decorator, of the standard and of TypeScript's `experimentalDecorators`. */
 export interface MethodDecorator<A extends readonly unknown[]> {
   <This, F extends (this: This, ...args: Any[]) => Promise<unknown>>(
-    method: F & ((this: This, ...args: A) => Promise<unknown>),
+    method: F & Takes<A, F>,
     context: ClassMethodDecoratorContext<This, F>,
   ): F;
   <F extends (...args: Any[]) => Promise<unknown>>(
     target: object,
     name: string | symbol,
-    descriptor: TypedPropertyDescriptor<F>,
+    descriptor: TypedPropertyDescriptor<F> & Takes<A, F>,
   ): TypedPropertyDescriptor<F>;
 }
+
+/** Anything, where a key's function takes what the method is called with; it need not take all of it. */
+type Takes<A extends readonly unknown[], F extends AnyFunction> = ((...args: A) => string) extends (
+  ...args: Parameters<F>
+) => string
+  ? unknown
+  : never;
 
 const OPTIONS = ['key', 'ttl'] as const;
 
@@ -75,7 +82,8 @@ export function decorator(manager: CacheManager, options: WrapOptions<Any>): Met
   const decorate = (first: unknown, second: unknown, descriptor?: TypedPropertyDescriptor<AnyFunction>) => {
     // The standard gives the method and its context; TypeScript's older way the class, the name and a descriptor.
     const isStandard = typeof second === 'object' && second !== null && 'kind' in second;
-    const method = isStandard ? first : descriptor?.value;
+    const standard = isStandard && second.kind === 'method' ? first : undefined;
+    const method = isStandard ? standard : descriptor?.value;
     if (typeof method !== 'function') {
       throw new ConfigError(
         '@cached stands on a method; a right example: @cache.cached({ key }) async getUser(id: number)',

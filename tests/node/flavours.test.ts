@@ -4,21 +4,20 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { helpersOf, key } from 'tidegate';
-import { type Ended, node, ROOT } from './support/program.js';
+import { key } from 'tidegate';
+import { type Ended, node, ROOT, TSC } from './support/program.js';
 import { onBoth } from './support/stage.js';
 
 const FILE = 'decorators.test';
-const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
 
 test('the legacy decorators of tsx work as those of the standard', async () => {
   const env = { TIDEGATE_DECORATORS: 'legacy', TSX_TSCONFIG_PATH: join(ROOT, 'tests/node/legacy/tsconfig.json') };
   passed(await node(['--import', 'tsx', '--test', `tests/node/${FILE}.ts`], env));
 });
 
-for (const [flavour, project] of [
-  ['standard', 'tests/node'],
-  ['legacy', 'tests/node/legacy'],
+for (const [flavour, isLegacy] of [
+  ['standard', 'false'],
+  ['legacy', 'true'],
 ] as const) {
   test(`the ${flavour} decorators of TypeScript itself work as those of tsx`, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'tidegate-decorators-'));
@@ -27,8 +26,17 @@ for (const [flavour, project] of [
       mkdirSync(join(folder, 'node_modules'));
       symlinkSync(ROOT, join(folder, 'node_modules/tidegate'));
       writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
-      const to = ['--noEmit', 'false', '--outDir', folder, '--rootDir', 'tests/node'];
-      const compiled = await node([TSC, '-p', project, ...to]);
+      const project = ['-p', 'tests/node/legacy', '--experimentalDecorators', isLegacy];
+      const compiled = await node([
+        TSC,
+        ...project,
+        '--noEmit',
+        'false',
+        '--rootDir',
+        'tests/node',
+        '--outDir',
+        folder,
+      ]);
       assert.equal(compiled.code, 0, compiled.out);
       passed(await node(['--test', join(folder, `${FILE}.js`)], { TIDEGATE_DECORATORS: flavour }));
     } finally {
@@ -49,9 +57,6 @@ onBoth('a private method is run once for its arguments, on the object that calls
     getUser(id: number): Promise<string> {
       return this.#load(id);
     }
-    forget(id: number): Promise<boolean> {
-      return helpersOf(this.#load).invalidate(id);
-    }
     @cache.cached({ key: (id: number) => key`user:profile:${id}` })
     async #load(id: number): Promise<string> {
       return `${this.name} ${id}`;
@@ -66,7 +71,7 @@ onBoth('a private method is run once for its arguments, on the object that calls
   }
   const [one, two] = [new Users('one'), new Users('two')];
   assert.deepEqual([await one.getUser(1), await two.getUser(1), await two.getUser(2)], ['one 1', 'one 1', 'two 2']);
-  assert.equal(await two.forget(1), true);
+  await cache.invalidate('user:profile:1');
   assert.equal(await two.getUser(1), 'two 1');
   assert.equal(await Users.fetch(1), 'Users 1');
 });

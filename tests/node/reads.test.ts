@@ -140,6 +140,19 @@ onBoth('a get inside its own fallback is noticed through another key and after a
   assert.deepEqual(await reasonsAtTheEnd(cache, faults), ['nested']);
 });
 
+onBoth('what a fallback left running is not inside it any more', async ({ cache }) => {
+  const faults = watched(cache, 'cache.error');
+  const go = deferred();
+  let leftRunning: Promise<unknown> | undefined;
+  await cache.get(KEY, () => {
+    leftRunning = go.promise.then(() => cache.get(KEY, () => 'computed twice'));
+    return 'value';
+  });
+  go.resolve();
+  assert.equal(await leftRunning, 'value');
+  assert.deepEqual(await reasonsAtTheEnd(cache, faults), []);
+});
+
 onBoth('a fallback may get other keys', async ({ cache }) => {
   const faults = watched(cache, 'cache.error');
   const outer = async () => [await cache.get(OTHER, () => 2), 1];

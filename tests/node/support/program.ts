@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url';
 
 /** The root of the repository. */
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+/** The compiler, as an argument of Node's. */
+export const TSC = 'node_modules/typescript/bin/tsc';
 const PROGRAM_MS = 60_000;
 
 export interface Ended {

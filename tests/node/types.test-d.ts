@@ -1,0 +1,263 @@
+/** What a user's compiler makes of tidegate. Read by `tsc -p tests/node` (types.test.ts), never run. */
+import { EventEmitter } from 'node:events';
+import {
+  type CacheEvent,
+  CacheManager,
+  type Context,
+  type Entry,
+  type ErrorCode,
+  type EventName,
+  type Fallback,
+  HardTimeout,
+  helpersOf,
+  key,
+  type Options,
+  type TidegateError,
+  type Wrapped,
+} from 'tidegate';
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+
+/** Compiles where a value has exactly this type: `is<Promise<User>>()(value)`. */
+function is<Expected>() {
+  return <Actual>(
+    value: Actual,
+    ...right: Same<Actual, Expected> extends true ? [] : ['another type', Actual]
+  ): void => {
+    void [value, right];
+  };
+}
+
+interface User {
+  id: number;
+}
+
+declare const user: User;
+declare const users: Map<string, User>;
+const cache = new CacheManager({ url: 'redis://localhost', service: 'billing', ttl: '5m', breaker: { failures: 3 } });
+const fetchUser = async (id: number, _deep = false): Promise<User> => ({ id });
+
+// --- reads
+
+is<Promise<User>>()(cache.get('a:b', async () => user));
+is<Promise<User>>()(cache.get('a:b', () => user, { ttl: 60_000, signal: AbortSignal.timeout(5) }));
+is<Promise<number>>()(cache.get('a:b', (ctx) => ctx.key.length));
+is<Promise<null>>()(cache.get('a:b', () => undefined));
+is<Promise<null>>()(cache.get('a:b', async () => {}));
+is<Promise<User | null>>()(cache.get('a:b', (): User | undefined => undefined));
+is<Promise<User | null>>()(cache.get('a:b', async (): Promise<User | null> => null));
+is<Promise<unknown>>()(cache.get('a:b', { default: null }));
+is<Promise<User>>()(cache.get<User>('a:b', { default: user }));
+is<Promise<User | null>>()(cache.get<User, null>('a:b', { default: null }));
+is<Promise<User | 'nobody'>>()(cache.get<User, 'nobody'>('a:b', { default: 'nobody' }));
+is<Promise<Entry<User> | null>>()(cache.getEntry<User>('a:b'));
+is<Promise<boolean>>()(cache.exists('a:b'));
+is<Promise<User>>()(cache.refresh('a:b', async () => user, { ttl: '1h' }));
+is<Promise<User>>()(cache.disabled(() => cache.get('a:b', () => user)));
+is<number>()(cache.disabled(() => 5));
+
+const fallback: Fallback<User> = (ctx: Context) => {
+  is<string>()(ctx.key);
+  is<number | null>()(ctx.ttl);
+  is<AbortSignal>()(ctx.signal);
+  ctx.ttl = '5m';
+  ctx.ttl = 5_000;
+  ctx.skip();
+  // @ts-expect-error: a ttl is a duration
+  ctx.ttl = true;
+  // @ts-expect-error: the key is what it is
+  ctx.key = 'c:d';
+  return user;
+};
+is<Promise<User>>()(cache.get('a:b', fallback));
+
+// @ts-expect-error: a fallback or a default
+cache.get('a:b');
+// @ts-expect-error: a fallback is a function
+cache.get('a:b', 5);
+// @ts-expect-error: a promise is no fallback, it runs already
+cache.get('a:b', fetchUser(1));
+// @ts-expect-error: a key is a text
+cache.get(42, () => 1);
+// @ts-expect-error: a name that is no option
+cache.get('a:b', () => 1, { tll: 5 });
+// @ts-expect-error: a default stands in for a fallback, not beside it
+cache.get('a:b', () => 1, { default: 5 });
+// @ts-expect-error: nothing is stored, so it has no ttl
+cache.get('a:b', { default: 5, ttl: 5 });
+// @ts-expect-error: the controller is not its signal
+cache.get('a:b', () => 1, { signal: new AbortController() });
+// @ts-expect-error: options are an object
+cache.get('a:b', () => 1, 60);
+
+// --- many
+
+is<Promise<Map<string, User | null>>>()(cache.getMany(['a:b'], () => users));
+is<Promise<Map<string, User | null>>>()(
+  cache.getMany(new Set(['a:b']), async (keys, { signal }) => {
+    is<string[]>()(keys);
+    is<AbortSignal>()(signal);
+    return users;
+  }),
+);
+is<Promise<Map<string, number | null>>>()(
+  cache.getMany(['a:b'], (keys) => Object.fromEntries(keys.map((k) => [k, 1]))),
+);
+// @ts-expect-error: a list is no map
+cache.getMany(['a:b'], (keys) => keys.map(() => user));
+// @ts-expect-error: keys are texts
+cache.getMany([1, 2], () => users);
+
+// --- writes
+
+is<Promise<boolean>>()(cache.set('a:b', user, { ttl: '5m' }));
+is<Promise<boolean>>()(cache.setMany({ 'a:b': 1, 'a:c': user }));
+is<Promise<boolean>>()(cache.setMany(users, { ttl: 5 }));
+is<Promise<boolean>>()(cache.invalidate('a:b', { required: true }));
+is<Promise<boolean>>()(cache.expire(['a:b', key('a', 1)]));
+is<Promise<boolean>>()(cache.close({ timeout: '5s' }));
+is<Promise<void>>()(cache[Symbol.asyncDispose]());
+// @ts-expect-error: many keys are a list
+cache.invalidate('a:b', 'a:c');
+// @ts-expect-error: a name that is no option
+cache.invalidate('a:b', { require: true });
+// @ts-expect-error: the timeout has a name
+cache.close(5);
+
+// --- managers
+
+new CacheManager();
+new CacheManager({ metricsEmitter: new EventEmitter() });
+const options: Options = { service: 'billing', ttl: undefined };
+new CacheManager(options);
+// @ts-expect-error: a name that is no option
+new CacheManager({ tll: 5 });
+// @ts-expect-error: a name of Python's
+new CacheManager({ hard_timeout: 5 });
+// @ts-expect-error: the URL has a name
+new CacheManager('redis://localhost');
+// @ts-expect-error: a name that is no option of the breaker
+new CacheManager({ breaker: { failure: 5 } });
+
+// --- keys and errors
+
+is<string>()(key`user:${1}:${'x'}:${2n}:${true}`);
+is<string>()(key('user', 1, 'x', 2n, true));
+// @ts-expect-error: null is no part
+key`user:${null}`;
+// @ts-expect-error: undefined is no part
+key('user', undefined);
+// @ts-expect-error: an object is no part
+key('user', new Date(0));
+declare const error: TidegateError;
+is<ErrorCode>()(error.code);
+new HardTimeout('why').code satisfies 'ERR_TIDEGATE_HARD_TIMEOUT';
+// @ts-expect-error: no code of the package
+error.code satisfies 'ERR_TIDEGATE_LATE';
+
+// --- wrapped functions
+
+const getUser = cache.wrap(fetchUser, { key: (id, deep) => key`user:${id}:${deep ?? false}`, ttl: '1m' });
+is<Wrapped<typeof fetchUser>>()(getUser);
+is<Promise<User>>()(getUser(1));
+is<Promise<User>>()(getUser(1, true));
+is<string>()(getUser.key(1));
+is<Promise<boolean>>()(getUser.invalidate(1));
+is<Promise<User>>()(getUser.refresh(1, true));
+is<Promise<User | undefined>>()(getUser.getCached(1));
+is<Promise<number>>()(cache.wrap((a: number) => a, { key: (a) => key`a:${a}` })(1));
+is<Promise<null>>()(cache.wrap(async () => {}, { key: () => 'a:b' })());
+// @ts-expect-error: it takes a number
+getUser('1');
+// @ts-expect-error: its helpers take its arguments
+getUser.invalidate();
+// @ts-expect-error: its helpers take its arguments
+getUser.refresh('1');
+// @ts-expect-error: a key needs its function
+cache.wrap(fetchUser, { ttl: 5 });
+// @ts-expect-error: a key is a text
+cache.wrap(fetchUser, { key: (id) => id });
+// @ts-expect-error: the key takes what the function takes
+cache.wrap(fetchUser, { key: (id: string) => key`user:${id}` });
+// @ts-expect-error: a name that is no option
+cache.wrap(fetchUser, { key: () => 'a:b', tll: 5 });
+const greet = cache.wrap(
+  function (this: User, word: string) {
+    return `${word} ${this.id}`;
+  },
+  { key: (word) => key`greet:${word}` },
+);
+is<Promise<string>>()(greet.call(user, 'hello'));
+// @ts-expect-error: it needs its `this`
+greet('hello');
+
+// --- methods
+
+class Users {
+  @cache.cached({ key: (id: number) => key`user:${id}` })
+  async get(id: number): Promise<User> {
+    return { id };
+  }
+  @cache.cached({ key: (id: number, _deep?: boolean) => key`user:${id}`, ttl: 5 })
+  static async find(id: number, _deep: boolean): Promise<User> {
+    return { id };
+  }
+  @cache.cached({ key: (id: number) => key`user:${id}` })
+  async ofSomeArguments(id: number, _deep: boolean, _more: string[]): Promise<User> {
+    return { id };
+  }
+  // @ts-expect-error: the key takes what the method takes
+  @cache.cached({ key: (id: string) => key`user:${id}` })
+  async wrongKey(id: number): Promise<User> {
+    return { id };
+  }
+  // @ts-expect-error: a method that is cached gives a promise
+  @cache.cached({ key: (id: number) => key`user:${id}` })
+  plain(id: number): User {
+    return { id };
+  }
+  // @ts-expect-error: only methods are cached
+  @cache.cached({ key: () => 'a:b' })
+  field = 5;
+}
+const repository = new Users();
+is<Promise<User>>()(repository.get(1));
+is<string>()(helpersOf(repository, 'get').key(1));
+is<Promise<User>>()(helpersOf(repository, 'get').refresh(1));
+is<Promise<User | undefined>>()(helpersOf(Users, 'find').getCached(1, true));
+// @ts-expect-error: its helpers take its arguments
+helpersOf(repository, 'get').invalidate('1');
+// @ts-expect-error: it has no such method
+helpersOf(repository, 'got');
+
+// --- events
+
+cache
+  .on('cache.hit', (event) => {
+    is<'cache.hit'>()(event.type);
+    is<string>()(event.key);
+    is<number>()(event.duration_ms);
+    is<'memory' | 'redis' | 'flight'>()(event.source);
+  })
+  .on('cache.error', ({ reason, message, key: of }) => {
+    is<string>()(reason);
+    is<string>()(message);
+    is<string | undefined>()(of);
+  })
+  .off('cache.breaker', ({ state }) => is<'open' | 'half_open' | 'closed'>()(state));
+const observer = (event: CacheEvent): void => {
+  if (event.type === 'cache.invalidate') is<'confirmed' | 'journalled'>()(event.state);
+  is<EventName>()(event.type);
+};
+cache.on('cache.miss', observer);
+// @ts-expect-error: a name that is no event
+cache.on('cache.hits', observer);
+// @ts-expect-error: an observer of other events
+cache.on('cache.hit', (event: { type: 'cache.miss' }) => event);
+
+// --- figures
+
+is<number>()(cache.stats().hit_rate);
+is<'open' | 'half_open' | 'closed'>()(cache.stats().breaker);
+// @ts-expect-error: the names are the same in every language
+cache.stats().hitRate;
