@@ -4,6 +4,7 @@
  * keys that others are computing.
  */
 
+import { types } from 'node:util';
 import { onAbort } from './abort.js';
 import { Context } from './context.js';
 import { ConfigError } from './errors.js';
@@ -190,7 +191,7 @@ export class Batch {
 }
 
 function asMap(found: unknown): ReadonlyMap<string, unknown> {
-  if (found instanceof Map) return found;
+  if (types.isMap(found)) return found as Map<string, unknown>;
   if (typeof found === 'object' && found !== null && !(Symbol.iterator in found)) return new Map(Object.entries(found));
   throw new ConfigError(
     `fetchMissing gave ${shown(found)}; it takes an array of keys and gives a Map or an object: { [key]: value }`,

@@ -1,4 +1,4 @@
-import { inspect } from 'node:util';
+import { inspect, types } from 'node:util';
 import { throwIfAborted } from './abort.js';
 import { Batch, type FetchMissing } from './batch.js';
 import { ConfigError, translated } from './errors.js';
@@ -155,12 +155,14 @@ export class CacheManager {
   ): Promise<boolean> {
     checkOptions(options, SET_OPTIONS);
     const life = ttlMs(options?.ttl);
-    if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+    // A list, or a Set, has no names; a Map may be of another realm.
+    const isMap = types.isMap(values);
+    if (typeof values !== 'object' || values === null || (!isMap && Symbol.iterator in values)) {
       throw new ConfigError(
         `values=${shown(values)} is neither a Map nor an object; a right example: cache.setMany({ [key1]: value1 })`,
       );
     }
-    const pairs: [string, unknown][] = values instanceof Map ? [...values] : Object.entries(values);
+    const pairs: [string, unknown][] = isMap ? [...values] : Object.entries(values);
     const keys = pairs.map(([key]) => key);
     keys.forEach(checkKeyText);
     if (isDisabled(this.#port)) return false;

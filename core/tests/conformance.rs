@@ -101,6 +101,10 @@ impl Scenario {
             return manager.clone();
         }
         let mut builder = Manager::builder(&self.url).service(&self.service);
+        // A busy machine is no outage.
+        if !self.options.contains_key("command_timeout") {
+            builder = builder.option("command_timeout", OptionValue::Text("5s".into()));
+        }
         for (option, value) in &self.options {
             let value = match value {
                 Value::Integer(number) => OptionValue::Int(*number),

@@ -55,6 +55,8 @@ SPELLINGS = {
     "command_timeout": "commandTimeout",
     "connect_timeout": "connectTimeout",
     "max_value_bytes": "maxValueBytes",
+    # Node takes them in the same object.
+    "maxValueBytes, strict": "maxValueBytes, strict, url, metricsEmitter",
 }
 
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {

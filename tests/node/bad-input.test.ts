@@ -60,6 +60,7 @@ const CALLS: [name: string, call: Call, says: string][] = [
   ['no keys at all', (c) => c.invalidate(), 'keys=undefined is neither a key nor a list of keys'],
   ['an object of keys', (c) => c.expire({ [KEY]: 1 }), 'is neither a key nor a list of keys'],
   ['a list of values', (c) => c.setMany([[KEY, 1]]), 'is neither a Map nor an object'],
+  ['a Set of values', (c) => c.setMany(new Set([KEY])), 'is neither a Map nor an object'],
   ['no values at all', (c) => c.setMany(), 'values=undefined is neither a Map nor an object'],
   ['a timeout below zero', (c) => c.close({ timeout: -1 }), 'timeout=-1 is not accepted'],
   ['a timeout in place of options', (c) => c.close(5), 'options=5 is not an object'],

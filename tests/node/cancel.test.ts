@@ -90,6 +90,27 @@ onBoth('a plain fallback that ends its own caller still gives its value', async 
   assert.equal(await cache.get(KEY, { default: 'absent' }), 'value');
 });
 
+onBoth('a plain fallback that ends its own caller and throws, or never ends, hands over', async ({ cache }) => {
+  for (const end of [
+    () => {
+      throw new Error('because of it');
+    },
+    () => new Promise<string>(() => {}),
+  ]) {
+    const leaving = new AbortController();
+    const own = () => {
+      leaving.abort(GONE);
+      return end();
+    };
+    const leader = rejection(cache.get(KEY, own, { signal: leaving.signal }));
+    const follower = cache.get(KEY, () => 'second');
+    assert.equal(await follower, 'second');
+    const reason = await leader;
+    assert.ok(reason === GONE || (reason as Error).message === 'because of it');
+    await cache.invalidate(KEY);
+  }
+});
+
 onBoth('an async fallback that ends its own caller hands over', async ({ cache }) => {
   const leaving = new AbortController();
   const go = deferred();
@@ -133,6 +154,7 @@ for (const [when, leave] of [
   ['after a microtask', () => Promise.resolve()],
   ['after a turn', () => turn()],
   ['after several turns', () => settled()],
+  ['while its answer lies ready', () => block(20)],
 ] as const) {
   onBoth(`a caller may go away ${when}, and never keeps the key`, async ({ cache }) => {
     for (const [at, fallback] of [() => new Promise(() => {}), async () => 'quick', () => 'plain'].entries()) {
@@ -190,6 +212,8 @@ onBoth('a get that is disabled, or inside its own fallback, can be left too', as
   for (const call of [
     (signal: AbortSignal) => cache.disabled(() => cache.get(KEY, never, { signal })),
     (signal: AbortSignal) => cache.get(KEY, () => cache.get(KEY, never, { signal })),
+    (signal: AbortSignal) => cache.disabled(() => cache.refresh(KEY, never, { signal })),
+    (signal: AbortSignal) => cache.disabled(() => cache.getMany([KEY], () => new Promise<never>(() => {}), { signal })),
   ]) {
     const leaving = new AbortController();
     const end = rejection(call(leaving.signal));
@@ -257,3 +281,8 @@ onBoth('a signal that outlives its calls is left as it was', async (stage) => {
   await Promise.all([busy, many]);
   assert.equal(listeners, 0);
 });
+
+/** Holds the loop, while the native side goes on. */
+function block(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}

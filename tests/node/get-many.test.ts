@@ -1,6 +1,7 @@
 /** getMany: one fetch for all that is missing, and no waiting with a lease in hand. */
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
+import { runInNewContext } from 'node:vm';
 import { ConfigError, EncodeError, HardTimeout } from 'tidegate';
 import { deferred, eventually, Held, KEY, onBoth, rejection, settled, warningsOf, watched } from './support/stage.js';
 
@@ -53,6 +54,14 @@ onBoth('a fetch may be async, give an object, and leave keys out, which are cach
   );
   assert.equal(await cache.exists(K3), true);
   assert.equal(await cache.get(K3, { default: 'absent' }), null);
+});
+
+onBoth('a Map of another realm, as test runners make them, is a Map', async ({ cache }) => {
+  const foreign: Map<string, number> = runInNewContext(`new Map([['${K1}', 1]])`);
+  assert.equal(foreign instanceof Map, false);
+  assert.deepEqual([...(await cache.getMany([K1], () => foreign))], [[K1, 1]]);
+  assert.equal(await cache.setMany(foreign), true);
+  assert.equal(await cache.get(K1, { default: 'absent' }), 1);
 });
 
 onBoth('what a fetch gives beyond what it was asked for is not stored', async ({ cache }) => {

@@ -147,7 +147,8 @@ export class Scenario {
 
   constructor(url: string, service: string, options: Record<string, unknown>, server: RedisServer | undefined) {
     const named = Object.fromEntries(Object.entries(options).map(([name, value]) => [camelCase(name), value]));
-    this.#options = { url, service, ...named };
+    // A busy machine is no outage.
+    this.#options = { url, service, commandTimeout: '5s', ...named };
     this.#server = server;
   }
 

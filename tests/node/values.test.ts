@@ -29,6 +29,7 @@ const CHANGED: [name: string, value: unknown, given: unknown][] = [
   ['an object of a class', new User(), { name: 'Ada' }],
   ['an object that says what it is as JSON', { price: new Money() }, { price: '5 EUR' }],
   ['a URL', new URL('https://example.org/'), 'https://example.org/'],
+  ['an object that is nothing as JSON', { toJSON: () => undefined }, null],
   ['undefined inside', { gone: undefined, list: [undefined] }, { list: [null] }],
   ['no number', [Number.NaN, Number.POSITIVE_INFINITY, -0], [null, null, 0]],
   ['a list with holes', new Array(2), [null, null]],

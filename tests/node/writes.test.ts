@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { CacheManager, ClosedError, EncodeError, StoreUnavailable } from 'tidegate';
-import { eventually, Held, KEY, onBoth, onOwnServer, rejection, watched } from './support/stage.js';
+import { deferred, eventually, Held, KEY, onBoth, onOwnServer, rejection, settled, watched } from './support/stage.js';
 
 const [KEY2, KEY3, KEY4] = ['user:profile:2', 'user:profile:3', 'user:profile:4'] as const;
 
@@ -137,6 +137,30 @@ test('a manager shows where it stands and what it is for', () => {
   assert.equal(inspect(cache), "CacheManager('redis://localhost:6379/0', service='billing')");
   assert.equal(inspect(new CacheManager()), "CacheManager('memory://', service='app')");
 });
+
+onOwnServer(
+  'a computed value is given when it is stored, so that its caller may tell others',
+  async (stage, server) => {
+    const cache = stage.make({ commandTimeout: '20s' });
+    await cache.exists(KEY);
+    let isGiven = false;
+    const paused = deferred();
+    const call = cache
+      .get(KEY, () => {
+        server.pause();
+        paused.resolve();
+        return 'value';
+      })
+      .finally(() => {
+        isGiven = true;
+      });
+    await paused.promise;
+    await settled();
+    assert.equal(isGiven, false);
+    server.resume();
+    assert.equal(await call, 'value');
+  },
+);
 
 onOwnServer('with the store hanging nobody fails, and what is owed to it is told later', async (stage, server) => {
   const cache = stage.cache;

@@ -16,6 +16,9 @@ from tests.support.redis_server import RedisServer
 Make = Callable[..., tidegate.CacheManager]
 MakeBlocking = Callable[..., tidegate.sync.CacheManager]
 
+# A busy machine is no outage.
+PATIENT = {"command_timeout": "5s"}
+
 _numbers = itertools.count(1)
 
 
@@ -54,7 +57,7 @@ async def make(url: str, service: str) -> AsyncIterator[Make]:
     managers: list[tidegate.CacheManager] = []
 
     def one(**options: Any) -> tidegate.CacheManager:
-        manager = tidegate.CacheManager(url, **{"service": service, **options})
+        manager = tidegate.CacheManager(url, **{**PATIENT, "service": service, **options})
         managers.append(manager)
         return manager
 
@@ -75,7 +78,7 @@ def make_blocking(url: str, service: str) -> Iterator[MakeBlocking]:
     managers: list[tidegate.sync.CacheManager] = []
 
     def one(**options: Any) -> tidegate.sync.CacheManager:
-        manager = tidegate.sync.CacheManager(url, **{"service": service, **options})
+        manager = tidegate.sync.CacheManager(url, **{**PATIENT, "service": service, **options})
         managers.append(manager)
         return manager
 

@@ -177,7 +177,8 @@ class Scenario:
     ) -> None:
         self._driver = driver
         self._url = url
-        self._options = {"service": service, **options}
+        # A busy machine is no outage.
+        self._options = {"service": service, "command_timeout": "5s", **options}
         self._server = server
         self._managers: dict[str, Any] = {}
         self._gates: dict[str, Gate] = {}

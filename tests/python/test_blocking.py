@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -67,6 +68,15 @@ def test_a_get_inside_its_own_fallback_runs_at_once(blocking: CacheManager) -> N
     assert blocking.get("user:profile:1", lambda: [blocking.get("user:profile:1", lambda: "inner")]) == ["inner"]
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """A process that was started in the background ignores SIGINT until it says otherwise."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_a_wait(make_blocking: MakeBlocking) -> None:
     one, two = make_blocking(), make_blocking()
     entered, go = threading.Event(), threading.Event()

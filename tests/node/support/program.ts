@@ -19,12 +19,12 @@ export interface Ended {
 }
 
 /** Runs Node with these arguments at the root of the repository, where the package is imported by its name. */
-export function node(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+export function node(argv: readonly string[], env: NodeJS.ProcessEnv = {}, patienceMs = PROGRAM_MS): Promise<Ended> {
   const began = performance.now();
   return new Promise((resolve) => {
     // What the test runner tells its files by the environment is not for their children.
     const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
-    const options = { cwd: ROOT, env: { ...inherited, ...env }, timeout: PROGRAM_MS, killSignal: 'SIGKILL' as const };
+    const options = { cwd: ROOT, env: { ...inherited, ...env }, timeout: patienceMs, killSignal: 'SIGKILL' as const };
     const child = execFile(process.execPath, argv, options, (_error, out, err) => {
       const ms = performance.now() - began;
       resolve({ code: child.exitCode, signal: child.signalCode, out: out.trim(), err: err.trim(), ms });
