@@ -1,6 +1,6 @@
 /** What observers are told, and how they are told it. */
 
-import type { EventEmitter } from 'node:events';
+import { EventEmitter } from 'node:events';
 import { ConfigError } from './errors.js';
 import { isThenable } from './flow.js';
 import { shown } from './key.js';
@@ -96,8 +96,7 @@ export class Observers {
     if (!this.#hears('cache.error')) faults.forEach(warn);
     const events: CacheEvent[] = JSON.parse(native.takeEvents());
     for (const event of events) {
-      // Never `error`: an EventEmitter throws one that has no listener.
-      if (this.#emitter !== undefined) tell(event, () => this.#emitter?.emit(event.type, event));
+      if (this.#emitter !== undefined) emit(this.#emitter, event);
       for (const observer of this.#observers.get(event.type) ?? []) tell(event, () => observer(event as never));
     }
   }
@@ -105,6 +104,17 @@ export class Observers {
   #hears(event: EventName): boolean {
     return this.#observers.has(event) || (this.#emitter?.listenerCount(event) ?? 0) > 0;
   }
+}
+
+/** Never an event named `error`: an EventEmitter throws one that has no listener. */
+function emit(emitter: EventEmitter, event: CacheEvent): void {
+  // One that emits in a way of its own (wildcards) is let do so.
+  if (emitter.emit !== EventEmitter.prototype.emit) {
+    tell(event, () => void emitter.emit(event.type, event));
+    return;
+  }
+  // As `emit` does it, but each listener by itself: what an async one rejects with would end the process.
+  for (const listener of emitter.rawListeners(event.type)) tell(event, () => listener.call(emitter, event));
 }
 
 /** An observer harms nobody, whatever it throws. */

@@ -79,7 +79,7 @@ export class CacheManager {
    * nothing.
    */
   get<T>(key: string, fallback: Fallback<T>, options?: GetOptions): Promise<Stored<T>>;
-  get<T = unknown, D = T>(key: string, options: DefaultOptions<D>): Promise<T | D>;
+  get<T = unknown, D = T | null | undefined>(key: string, options: DefaultOptions<D>): Promise<T | D>;
   async get(key: string, second: Fallback<unknown> | DefaultOptions<unknown>, options?: GetOptions): Promise<unknown> {
     checkKeyText(key);
     if (typeof second !== 'function') return this.#getOrDefault(key, second);

@@ -66,7 +66,10 @@ impl std::fmt::Display for OptionValue {
             Self::Millis(value) => write!(f, "{value} ms"),
             Self::Text(value) => write!(f, "{value:?}"),
             Self::Nested(_) => f.write_str("a group of options"),
-            Self::Other(name) => write!(f, "a {name}"),
+            Self::Other(name) => {
+                let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+                write!(f, "{article} {name}")
+            }
         }
     }
 }

@@ -167,23 +167,35 @@ for (const [how, observer, detail] of [
   });
 }
 
-onBoth('a listener of the emitter that throws harms nobody either', async (stage) => {
-  const metricsEmitter = new EventEmitter();
-  metricsEmitter.on('cache.miss', () => {
-    throw new RangeError('at once');
+for (const [when, listener] of [
+  [
+    'at once',
+    () => {
+      throw new RangeError('at once');
+    },
+  ],
+  [
+    'later',
+    async () => {
+      throw new RangeError('later');
+    },
+  ],
+] as const)
+  onBoth(`a listener of the emitter that throws ${when} harms nobody either`, async (stage) => {
+    const metricsEmitter = new EventEmitter();
+    metricsEmitter.on('cache.miss', listener);
+    const cache = stage.make({ metricsEmitter });
+    const events = watched(cache, 'cache.miss');
+    const warnings = await warningsOf(async () => {
+      assert.equal(await cache.get(KEY, () => 1), 1);
+      await cache.close();
+    });
+    assert.equal(events.length, 1);
+    assert.deepEqual(
+      warnings.map((warning) => warning.code),
+      ['TIDEGATE_OBSERVER'],
+    );
   });
-  const cache = stage.make({ metricsEmitter });
-  const events = watched(cache, 'cache.miss');
-  const warnings = await warningsOf(async () => {
-    assert.equal(await cache.get(KEY, () => 1), 1);
-    await cache.close();
-  });
-  assert.equal(events.length, 1);
-  assert.deepEqual(
-    warnings.map((warning) => warning.code),
-    ['TIDEGATE_OBSERVER'],
-  );
-});
 
 onBoth('a fault becomes a process warning when nobody listens, and only then', async (stage) => {
   const unstorable = async (cache: CacheManager) => {

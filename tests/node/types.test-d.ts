@@ -47,7 +47,7 @@ is<Promise<null>>()(cache.get('a:b', async () => {}));
 is<Promise<User | null>>()(cache.get('a:b', (): User | undefined => undefined));
 is<Promise<User | null>>()(cache.get('a:b', async (): Promise<User | null> => null));
 is<Promise<unknown>>()(cache.get('a:b', { default: null }));
-is<Promise<User>>()(cache.get<User>('a:b', { default: user }));
+is<Promise<User | null | undefined>>()(cache.get<User>('a:b', { default: null }));
 is<Promise<User | null>>()(cache.get<User, null>('a:b', { default: null }));
 is<Promise<User | 'nobody'>>()(cache.get<User, 'nobody'>('a:b', { default: 'nobody' }));
 is<Promise<Entry<User> | null>>()(cache.getEntry<User>('a:b'));

@@ -233,6 +233,7 @@ impl Engine {
                 Action::Fail(caller, failure) => {
                     self.answer(&caller, Outcome::Failed(self.named(failure, key)));
                 }
+                Action::Overran(leader) => self.fallback_failed(key, &leader, Some("hard_timeout")),
                 Action::Busy(caller) => self.answer(&caller, Outcome::Busy),
                 Action::Settle(leader, settlement) => self.settled(key, &leader, settlement),
                 Action::Retire(leader) => {

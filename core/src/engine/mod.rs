@@ -273,18 +273,23 @@ impl Engine {
         let kept = why.clone();
         let why = match why {
             Abandoned::Failed(error) => {
-                Figures::count(&self.figures.fallback_errors);
-                if self.observers.is_listening() {
-                    let mut event = self.event(EventKind::FallbackError, Some(&lease.key));
-                    event.duration_us = Some(self.clock.now_us().saturating_sub(lease.ticket.started_us));
-                    self.observers.emit(event);
-                }
+                self.fallback_failed(&lease.key, &lease.ticket, None);
                 FlightAbandoned::Failed(error)
             }
             Abandoned::Unstorable(value) => FlightAbandoned::Unstorable(value),
         };
         self.step(token.flight, FlightEvent::Abandon { turn: token.turn, why });
         drop(kept);
+    }
+
+    fn fallback_failed(&self, key: &Key, leader: &Ticket, reason: Option<&str>) {
+        Figures::count(&self.figures.fallback_errors);
+        if self.observers.is_listening() {
+            let mut event = self.event(EventKind::FallbackError, Some(key));
+            event.duration_us = Some(self.clock.now_us().saturating_sub(leader.started_us));
+            event.reason = reason.map(str::to_owned);
+            self.observers.emit(event);
+        }
     }
 
     /// A caller went away while it waited. A leader that goes away drops its [`Lease`].

@@ -423,6 +423,7 @@ impl<T: Caller> Flight<T> {
             if let Right::Grant(grant) = right {
                 actions.push(Action::Release(grant));
             }
+            actions.push(Action::Overran(leader.clone()));
             actions.push(Action::Fail(leader, failure.clone()));
         }
         self.fail_all(&failure, actions);

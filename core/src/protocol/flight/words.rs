@@ -146,6 +146,8 @@ pub enum Action<T> {
     Serve(T, Hit),
     Share(T, HostObject),
     Fail(T, Failure),
+    /// The fallback of this leader ran past the hard timeout.
+    Overran(T),
     Busy(T),
     /// The leader's place is answered.
     Settle(T, Settlement),
