@@ -3,6 +3,7 @@
 import { BigText } from './codec.js';
 import { ownError } from './errors.js';
 import type { Lease } from './lease.js';
+import type { Entry } from './options.js';
 
 /** There is no entry, or none that counts. */
 export const ABSENT = Symbol('absent');
@@ -24,14 +25,9 @@ export class Detailed {
   ) {}
 }
 
-interface Head {
+interface Head extends Omit<Entry<never>, 'value'> {
+  /** The word that the value alone would have. */
   word: Word;
-  version: number;
-  createdAt: number;
-  freshUntil: number;
-  staleUntil: number;
-  tags: string[];
-  source: 'memory' | 'redis';
 }
 
 /** What another caller's fallback gave and could not be stored; `refusal` where that is thrown. */

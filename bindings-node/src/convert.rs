@@ -2,6 +2,8 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "Node-API gives what it has converted")]
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bytes::Bytes;
 use napi::bindgen_prelude::{FromNapiValue, JsObjectValue, Object, Unknown};
 use napi::{JsValue, ValueType};
@@ -16,7 +18,6 @@ use tidegate::protocol::envelope::{Codec, Payload};
 use tidegate::{Error, ErrorKind};
 
 use crate::error::{self, OrThrow, Thrown};
-use crate::wake::Kept;
 
 /// What a record of the mailbox is. The package's `outcome.ts` has the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +149,26 @@ fn failed(error: &Error) -> (Word, Body) {
 fn host_object(object: &HostObject) -> Body {
     let kept = object.downcast_ref::<Kept>().expect("each outcome of a loop's queue is of that loop's callers");
     Body::Text(kept.object.to_string())
+}
+
+/// Numbers of objects that nobody needs any more.
+pub(crate) type LetGo = Arc<Mutex<Vec<u32>>>;
+
+/// Keeps an object in the package's table alive.
+struct Kept {
+    object: u32,
+    let_go: LetGo,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.let_go.lock().unwrap_or_else(PoisonError::into_inner).push(self.object);
+    }
+}
+
+/// An object of JavaScript's, by its number in the package's table, on its way through the engine to other callers.
+pub(crate) fn to_host(object: u32, let_go: LetGo) -> HostObject {
+    Arc::new(Kept { object, let_go })
 }
 
 /// What is stored: JSON text, or a null.

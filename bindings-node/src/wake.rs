@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use napi::bindgen_prelude::{Buffer, Function};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
@@ -16,7 +16,7 @@ use tidegate::engine::ticket::{Completion, Queue, Ticket};
 use tidegate::engine::{Begun, HostObject, Outcome, outcome};
 use tidegate::ports::Wake;
 
-use crate::convert::{self, Body, LARGE, Word};
+use crate::convert::{self, Body, LARGE, LetGo, Word};
 
 /// Head of a record.
 const HEAD_BYTES: usize = 16;
@@ -67,7 +67,7 @@ pub(crate) struct Desk {
     /// Reads that asked for all that is known of an entry.
     in_detail: RefCell<FxHashSet<u64>>,
     large: RefCell<FxHashMap<u64, Body>>,
-    let_go: Arc<Mutex<Vec<u32>>>,
+    let_go: LetGo,
 }
 
 impl Desk {
@@ -163,7 +163,7 @@ impl Desk {
 
     /// An object of JavaScript's, by its number in the package's table, on its way through the engine to others.
     pub(crate) fn to_host(&self, object: u32) -> HostObject {
-        Arc::new(Kept { object, let_go: Arc::clone(&self.let_go) })
+        convert::to_host(object, Arc::clone(&self.let_go))
     }
 
     /// The objects that nobody needs any more.
@@ -176,17 +176,5 @@ impl Drop for Desk {
     fn drop(&mut self) {
         // The loop is gone, or nobody holds the manager: what comes late is dropped, and leases give themselves back.
         self.queue.close();
-    }
-}
-
-/// Keeps an object in the package's table alive.
-pub(crate) struct Kept {
-    pub(crate) object: u32,
-    let_go: Arc<Mutex<Vec<u32>>>,
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.let_go.lock().unwrap_or_else(PoisonError::into_inner).push(self.object);
     }
 }
