@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::protocol::envelope::Draft;
 use crate::protocol::key::Key;
 use crate::protocol::lease::{Grant, Nonce};
+use crate::protocol::tag::{Tag, TagNonce};
 
 /// One command of the lease protocol (`docs/protocol.md`). Every command but SET may be delivered twice, each may be
 /// delivered late (I10).
@@ -36,12 +37,19 @@ pub enum Command {
     /// Store `entry` unless the server's clock has passed `not_after_ms`. The one command that a driver sends at most
     /// once: a repeat within that time would overwrite what came between (an invalidation, a later SET).
     Set { key: Key, not_after_ms: u64, entry: Draft },
+    /// The nonce of a tag, or none: a plain read. What is no nonce counts as none.
+    ReadTag { tag: Tag },
+    /// The nonce of a tag; one is made of `nonce` and the server's time when there is none. It lives for `kept_ms` more,
+    /// renewed only when half of that has passed (a renewal is a write, and writes of tags are pushed to every L1).
+    OpenTag { tag: Tag, nonce: Nonce, kept_ms: u64 },
+    /// A new nonce, whatever stands there: no entry that carries the tag counts any more.
+    InvalidateTag { tag: Tag, nonce: Nonce, kept_ms: u64 },
     /// Nothing but the server's time.
     Ping,
 }
 
 impl Command {
-    /// The value key the command is about; none for [`Command::Ping`].
+    /// The key the command is about, a value's or a tag's; none for [`Command::Ping`].
     pub fn key(&self) -> Option<&Key> {
         match self {
             Self::Get { key }
@@ -54,6 +62,7 @@ impl Command {
             | Self::Expire { key }
             | Self::Refresh { key, .. }
             | Self::Set { key, .. } => Some(key),
+            Self::ReadTag { tag } | Self::OpenTag { tag, .. } | Self::InvalidateTag { tag, .. } => Some(tag.key()),
             Self::Ping => None,
         }
     }
@@ -62,7 +71,8 @@ impl Command {
 /// What a command is answered with: the verdict, and the server's time where the script took it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// Server time in microseconds since the epoch at the moment the command ran; `None` for GET.
+    /// Server time in microseconds since the epoch at the moment the command ran; `None` for GET and the plain read of a
+    /// tag. In a Cluster it is the clock of the node that answered.
     pub server_us: Option<u64>,
     pub verdict: Verdict,
 }
@@ -88,6 +98,8 @@ pub enum Verdict {
     Revoked,
     /// FILL: a later grant has been filled already.
     Superseded,
+    /// The nonce of a tag that now stands; none only for a plain read.
+    Nonce(Option<TagNonce>),
     /// RENEW, RELEASE, PASS, INVALIDATE, EXPIRE, PING: done.
     Ok,
     /// RENEW, RELEASE, PASS: the grant is no longer the latest one.
@@ -150,6 +162,8 @@ pub struct Address {
     pub target: u64,
     /// Which of its questions this answers.
     pub sequence: u32,
+    /// Which part of that question: 0 for the key itself, 1 and up for the tags that are asked with it.
+    pub part: u16,
     /// When it was sent, on the engine's monotonic clock, in microseconds.
     pub sent_us: u64,
 }
@@ -161,9 +175,20 @@ pub enum Notice {
     Watching(Key),
     /// Somebody's wait on `key` is over: a fill, release, invalidation or the like happened.
     Woken(Key),
-    /// The push connection is lost: wakes may be missed. The driver reconnects, watches again and says
-    /// [`Notice::Watching`] anew for each key still watched.
+    /// The push connection is lost: wakes and changes may be missed. The driver reconnects, watches again and says
+    /// [`Notice::Watching`] anew for each key still watched, and [`Notice::Tracking`] when it tracks again.
     PushLost,
+    /// Every change from now on to a key with one of the prefixes of [`Store::track`] will be told, until
+    /// [`Notice::PushLost`]. What changed before is not known.
+    Tracking,
+    /// These keys (values and tags, in full) have been written, removed, expired or evicted. Of one batch of pushes told
+    /// before its wakes. One's own writes are told too.
+    Changed(Vec<Bytes>),
+    /// Any key may have changed (the server flushed, or told so much at once that it left the names out).
+    AllChanged,
+    /// A heartbeat of the push connection, sent at `sent_us` of the monotonic clock (`u64::MAX` for a store that can
+    /// never be in doubt), has been answered: every change before that has been told.
+    Heartbeat { sent_us: u64 },
     /// The command connection stands (again).
     Connected,
     /// The command connection is lost; the driver reconnects by itself.
@@ -191,6 +216,9 @@ pub trait Store: Send + Sync {
     /// Asks for [`Notice::Woken`] of `key`; counted, so each `watch` is undone by one `unwatch`.
     fn watch(&self, key: &Key);
     fn unwatch(&self, key: &Key);
+    /// Asks for [`Notice::Tracking`], [`Notice::Changed`] and [`Notice::Heartbeat`] of all keys that begin with one of
+    /// `prefixes`: once, before the first command. Still no socket is opened before that.
+    fn track(&self, prefixes: Vec<String>);
     /// Lets go of every connection. Commands still out are answered with [`StoreErrorKind::Closed`].
     fn close(&self);
 }

@@ -54,6 +54,7 @@ impl Inbox for Engine {
                 self.clock_asked_us.store(0, Ordering::Relaxed);
                 self.connection("disconnected", Some(reason));
             }
+            Notice::Tracking | Notice::Changed(_) | Notice::AllChanged | Notice::Heartbeat { .. } => {}
             Notice::Fault(error) => self.report(None, error.kind.reason(), &error.message),
         }
     }

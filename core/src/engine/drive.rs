@@ -276,11 +276,11 @@ impl Engine {
 
     pub(super) fn draft(&self, key: &Key, payload: &Payload, life: Life, cost_us: u64) -> Draft {
         let cost_ms = u32::try_from(cost_us / 1_000).unwrap_or(u32::MAX);
-        Draft::new(key, payload, self.config.version, life, cost_ms)
+        Draft::new(key, payload, &[], self.config.version, life, cost_ms)
     }
 
     pub(super) fn submit(&self, command: Command, target: u64, sequence: u32) {
-        self.store.submit(command, Address { target, sequence, sent_us: self.clock.now_us() });
+        self.store.submit(command, Address { target, sequence, part: 0, sent_us: self.clock.now_us() });
     }
 
     /// RELEASE and PASS: nobody waits for the answer. With the store away the lease runs out by itself.

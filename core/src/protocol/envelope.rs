@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::freshness::Life;
 use super::key::Key;
 use super::numbers;
+use super::tag::{Tag, TagNonce};
 
 pub const MAGIC: [u8; 2] = *b"TG";
 pub const FORMAT: u8 = 1;
@@ -38,7 +39,6 @@ const AT_RAW_LEN: usize = 48;
 const AT_HASH: usize = 52;
 const AT_CRC: usize = 68;
 const STREAM_ID_BYTES: usize = 16;
-const TAG_NONCE_BYTES: usize = 16;
 
 /// How the payload is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,9 +98,11 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Writes the envelope of `payload` for `key`. `cost_ms` is what the fallback took.
-    pub fn new(key: &Key, payload: &Payload, schema: u32, life: Life, cost_ms: u32) -> Self {
-        let mut bytes = BytesMut::with_capacity(HEADER_BYTES + payload.len());
+    /// Writes the envelope of `payload` for `key`. `cost_ms` is what the fallback took; `tags` are at most
+    /// [`TAGS_MAX`](super::tag::TAGS_MAX), each with the nonce that stood before the fallback started.
+    pub fn new(key: &Key, payload: &Payload, tags: &[(Tag, TagNonce)], schema: u32, life: Life, cost_ms: u32) -> Self {
+        let header_len = HEADER_BYTES + tail_len(tags);
+        let mut bytes = BytesMut::with_capacity(header_len + payload.len());
         let mut flag_bits = 0;
         if payload.bytes.is_none() {
             flag_bits |= flags::NEGATIVE;
@@ -108,18 +110,29 @@ impl Draft {
         if payload.big_integers {
             flag_bits |= flags::BIG_INTEGERS;
         }
+        if !tags.is_empty() {
+            flag_bits |= flags::TAGGED;
+        }
         bytes.put_slice(&MAGIC);
         bytes.put_u8(FORMAT);
         bytes.put_u8(flag_bits);
         bytes.put_u8(payload.codec as u8);
         bytes.put_u8(0);
-        bytes.put_u16_le(HEADER_BYTES as u16);
+        bytes.put_u16_le(u16::try_from(header_len).expect("32 tags of 200 bytes fit"));
         bytes.put_u32_le(schema);
         bytes.put_bytes(0, AT_COST - AT_VERSION);
         bytes.put_u32_le(cost_ms);
         bytes.put_u32_le(u32::try_from(payload.len()).expect("max_value_bytes is below 4 GiB"));
         bytes.put_slice(key.hash());
         bytes.put_u32_le(0);
+        if !tags.is_empty() {
+            bytes.put_u8(u8::try_from(tags.len()).expect("TAGS_MAX is small"));
+            for (tag, nonce) in tags {
+                bytes.put_u8(u8::try_from(tag.name().len()).expect("TAG_BYTES_MAX is small"));
+                bytes.put_slice(tag.name().as_bytes());
+                bytes.put_slice(&nonce.0);
+            }
+        }
         if let Some(body) = &payload.bytes {
             bytes.put_slice(body);
         }
@@ -156,7 +169,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagRecord {
     pub name: Box<str>,
-    pub nonce: [u8; TAG_NONCE_BYTES],
+    pub nonce: TagNonce,
 }
 
 /// Why bytes are no entry for this key. Each is a miss and one `cache.error` event with [`Reject::reason`].
@@ -332,6 +345,11 @@ impl Entry {
     }
 }
 
+fn tail_len(tags: &[(Tag, TagNonce)]) -> usize {
+    let each: usize = tags.iter().map(|(tag, _)| 1 + tag.name().len() + TagNonce::BYTES).sum();
+    if tags.is_empty() { 0 } else { 1 + each }
+}
+
 /// Reads the tail of a header: the tags, and where the stream id stands.
 fn tail(header: &[u8], flag_bits: u8) -> Result<(Vec<TagRecord>, Option<usize>), Reject> {
     const SIGNATURE_BYTES: usize = 1 + 16;
@@ -349,9 +367,9 @@ fn tail(header: &[u8], flag_bits: u8) -> Result<(Vec<TagRecord>, Option<usize>),
         for _ in 0..count {
             let name_len = usize::from(take(1)?[0]);
             let name = std::str::from_utf8(take(name_len)?).map_err(|_| Reject::Tail)?.into();
-            let nonce = take(TAG_NONCE_BYTES)?.try_into().expect("as many bytes as asked for");
+            let nonce = TagNonce::read(take(TagNonce::BYTES)?).expect("as many bytes as asked for");
             tags.push(TagRecord { name, nonce });
-            at += 1 + name_len + TAG_NONCE_BYTES;
+            at += 1 + name_len + TagNonce::BYTES;
         }
     }
     let mut stream_id_at = None;

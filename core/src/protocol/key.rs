@@ -56,6 +56,16 @@ impl Key {
     }
 }
 
+impl Key {
+    /// `prefix` and what follows it, as they are.
+    pub(super) fn plain(prefix: &str, relative: &str) -> Self {
+        let full = format!("{prefix}{relative}");
+        let hash = hash128(full.as_bytes());
+        let relative_at = u32::try_from(prefix.len()).expect("a service's name is a short segment");
+        Self { full: full.into(), relative_at, hash }
+    }
+}
+
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
         self.hash == other.hash && self.full == other.full
@@ -81,6 +91,8 @@ impl std::fmt::Debug for Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySpace {
     prefix: Arc<str>,
+    /// What tags begin with: `service:~tag:`.
+    tag_prefix: Arc<str>,
 }
 
 impl KeySpace {
@@ -93,7 +105,17 @@ impl KeySpace {
         if version == 0 {
             return Err(Error::config("version=0 is not a key space; versions count from 1"));
         }
-        Ok(Self { prefix: format!("{service}:v{version}:").into() })
+        Ok(Self { prefix: format!("{service}:v{version}:").into(), tag_prefix: format!("{service}:~tag:").into() })
+    }
+
+    /// What every value key begins with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// What every tag begins with.
+    pub fn tag_prefix(&self) -> &str {
+        &self.tag_prefix
     }
 
     /// The value key of a user's relative key.
@@ -255,25 +277,30 @@ fn is_reserved(character: char) -> bool {
 pub fn check(relative: &str) -> Result<(), Error> {
     const EXAMPLE: &str = "a right example: \"user:profile:42\"; data goes in by key(\"user\", \"profile\", id)";
     let fault = |what: String| Error::key(format!("key {relative:?} {what}; {EXAMPLE}"));
-    if relative.is_empty() {
-        return Err(fault("is empty".into()));
-    }
-    let mut offset = 0;
-    for segment in relative.split(':') {
-        scan_segment(segment).map_err(|what| match what {
-            Fault::Empty => fault(format!("has an empty segment at byte {offset}")),
-            Fault::Reserved(at, character) => {
-                fault(format!("has the reserved character {character:?} at byte {}", offset + at))
-            }
-            Fault::Escape(at) => fault(format!(
-                "has a % at byte {} that is no escape (%XX, two upper-case hexadecimal digits)",
-                offset + at
-            )),
-        })?;
-        offset += segment.len() + 1;
-    }
+    check_segments(relative).map_err(fault)?;
     if !relative.contains(':') {
         return Err(fault("is flat: it needs at least two segments, parted by a colon".into()));
+    }
+    Ok(())
+}
+
+/// Checks segments parted by colons; what is wrong, to be said behind the text itself.
+pub(super) fn check_segments(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("is empty".into());
+    }
+    let mut offset = 0;
+    for segment in text.split(':') {
+        scan_segment(segment).map_err(|what| match what {
+            Fault::Empty => format!("has an empty segment at byte {offset}"),
+            Fault::Reserved(at, character) => {
+                format!("has the reserved character {character:?} at byte {}", offset + at)
+            }
+            Fault::Escape(at) => {
+                format!("has a % at byte {} that is no escape (%XX, two upper-case hexadecimal digits)", offset + at)
+            }
+        })?;
+        offset += segment.len() + 1;
     }
     Ok(())
 }

@@ -7,3 +7,4 @@ pub mod freshness;
 pub mod key;
 pub mod lease;
 mod numbers;
+pub mod tag;

@@ -142,5 +142,7 @@ impl Store for MemoryStore {
         }
     }
 
+    fn track(&self, _prefixes: Vec<String>) {}
+
     fn close(&self) {}
 }

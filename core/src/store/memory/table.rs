@@ -9,6 +9,7 @@ use crate::protocol::envelope::{self, Draft};
 use crate::protocol::freshness::{FUTURE_SLACK_MS, Freshness, judge};
 use crate::protocol::key::Key;
 use crate::protocol::lease::{Grant, Nonce};
+use crate::protocol::tag::{Tag, TagNonce};
 
 /// Writes between two sweeps of what has expired, at the least.
 const SWEEP_AFTER_MIN: usize = 1_024;
@@ -17,6 +18,7 @@ const SWEEP_AFTER_MIN: usize = 1_024;
 #[derive(Default)]
 pub struct Table {
     rows: FxHashMap<Key, Row>,
+    tags: FxHashMap<Tag, TagRow>,
     writes_since_sweep: usize,
 }
 
@@ -25,6 +27,11 @@ pub struct Table {
 struct Row {
     value: Option<Value>,
     lease: Option<Lease>,
+}
+
+struct TagRow {
+    nonce: TagNonce,
+    expires_ms: u64,
 }
 
 struct Value {
@@ -44,36 +51,89 @@ struct Lease {
     expires_ms: u64,
 }
 
-/// A reply, and whether it ends somebody's wait.
+/// What a server that needs room may take away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evicted {
+    Entry,
+    Lease,
+    Tag,
+}
+
+/// A reply, whether it ends somebody's wait, and whether what stands at the command's key (a value, a tag) is another
+/// now, as the server tells those who track.
 pub struct Answer {
     pub reply: Reply,
     pub wakes: bool,
+    pub changes: bool,
 }
 
 impl Table {
     /// Runs one command at `now_us` of the server's clock.
     pub fn apply(&mut self, command: &Command, now_us: u64) -> Answer {
         let now_ms = now_us / 1_000;
-        let Some(key) = command.key() else {
-            return Answer { reply: Reply { server_us: Some(now_us), verdict: Verdict::Ok }, wakes: false };
-        };
-        if let Command::Get { .. } = command {
-            let value = self.rows.get(key).and_then(|row| row.live_value(now_ms));
-            return Answer { reply: Reply { server_us: None, verdict: Verdict::Value(value) }, wakes: false };
+        let plain = |server_us, verdict| Answer { reply: Reply { server_us, verdict }, wakes: false, changes: false };
+        match command {
+            Command::Ping => plain(Some(now_us), Verdict::Ok),
+            Command::Get { key } => {
+                plain(None, Verdict::Value(self.rows.get(key).and_then(|row| row.live_value(now_ms))))
+            }
+            Command::ReadTag { tag } => plain(None, Verdict::Nonce(self.nonce(tag, now_ms))),
+            Command::OpenTag { tag, nonce, kept_ms } => {
+                self.sweep_sometimes(now_ms);
+                let standing = self.nonce(tag, now_ms);
+                let opened = standing.unwrap_or_else(|| TagNonce::new(*nonce, now_us));
+                let row = self.tags.entry(tag.clone()).or_insert(TagRow { nonce: opened, expires_ms: 0 });
+                row.nonce = opened;
+                let changes = row.expires_ms < now_ms + kept_ms / 2;
+                if changes {
+                    row.expires_ms = now_ms + kept_ms;
+                }
+                Answer { changes, ..plain(Some(now_us), Verdict::Nonce(Some(opened))) }
+            }
+            Command::InvalidateTag { tag, nonce, kept_ms } => {
+                self.sweep_sometimes(now_ms);
+                // Never the nonce that stood there, though the clock may stand still.
+                let made_us = self.nonce(tag, now_ms).map_or(now_us, |before| now_us.max(before.made_us() + 1));
+                let nonce = TagNonce::new(*nonce, made_us);
+                self.tags.insert(tag.clone(), TagRow { nonce, expires_ms: now_ms + kept_ms });
+                Answer { changes: true, ..plain(Some(now_us), Verdict::Nonce(Some(nonce))) }
+            }
+            _ => {
+                let key = command.key().expect("only PING has none");
+                self.sweep_sometimes(now_ms);
+                let row = self.rows.entry(key.clone()).or_default();
+                row.forget_expired(now_ms);
+                let before = row.value.as_ref().map(|value| value.bytes.as_ptr());
+                let (verdict, wakes) = row.apply(command, now_us);
+                // Bytes are never written in place: another entry stands elsewhere.
+                let changes = row.value.as_ref().map(|value| value.bytes.as_ptr()) != before;
+                if row.is_empty() {
+                    self.rows.remove(key);
+                }
+                Answer { reply: Reply { server_us: Some(now_us), verdict }, wakes, changes }
+            }
         }
-        self.sweep_sometimes(now_ms);
-        let row = self.rows.entry(key.clone()).or_default();
-        row.forget_expired(now_ms);
-        let (verdict, wakes) = row.apply(command, now_us);
-        if row.is_empty() {
-            self.rows.remove(key);
+    }
+
+    fn nonce(&self, tag: &Tag, now_ms: u64) -> Option<TagNonce> {
+        self.tags.get(tag).filter(|row| row.expires_ms > now_ms).map(|row| row.nonce)
+    }
+
+    /// Takes an entry or a tag away as an eviction does, and a lease as one does; for simulations.
+    pub fn evict(&mut self, key: &Key, what: Evicted) {
+        let row = self.rows.get_mut(key);
+        match (what, row) {
+            (Evicted::Entry, Some(row)) => row.value = None,
+            (Evicted::Lease, Some(row)) => row.lease = None,
+            (Evicted::Tag, _) => self.tags.retain(|tag, _| tag.key() != key),
+            (Evicted::Entry | Evicted::Lease, None) => {}
         }
-        Answer { reply: Reply { server_us: Some(now_us), verdict }, wakes }
     }
 
     /// Forgets everything, as FLUSHALL or a restart does.
     pub fn clear(&mut self) {
         self.rows.clear();
+        self.tags.clear();
     }
 
     /// How many keys hold an entry or a lease, the expired but not yet swept included.
@@ -88,12 +148,13 @@ impl Table {
     /// As many writes as there are rows pay for one walk over them.
     fn sweep_sometimes(&mut self, now_ms: u64) {
         self.writes_since_sweep += 1;
-        if self.writes_since_sweep > self.rows.len().max(SWEEP_AFTER_MIN) {
+        if self.writes_since_sweep > (self.rows.len() + self.tags.len()).max(SWEEP_AFTER_MIN) {
             self.writes_since_sweep = 0;
             self.rows.retain(|_, row| {
                 row.forget_expired(now_ms);
                 !row.is_empty()
             });
+            self.tags.retain(|_, tag| tag.expires_ms > now_ms);
         }
     }
 }
@@ -166,7 +227,11 @@ impl Row {
                 self.lease = None;
                 (self.store(entry, now_us), true)
             }
-            Command::Get { .. } | Command::Ping => unreachable!("answered by the table"),
+            Command::Get { .. }
+            | Command::ReadTag { .. }
+            | Command::OpenTag { .. }
+            | Command::InvalidateTag { .. }
+            | Command::Ping => unreachable!("answered by the table"),
         }
     }
 

@@ -1,0 +1,149 @@
+//! Tags: a name that entries share, and the nonce that says since when.
+//!
+//! A tag is a key of its own without a version, so that one invalidation reaches every version of a service. It holds a
+//! nonce; an entry remembers the nonces of its tags as they were *before its fallback started*, and counts only while
+//! they are the current ones (I9). Invalidating a tag is writing another nonce: O(1), one key, whatever the cluster.
+
+use std::fmt;
+
+use super::key::{Key, KeySpace, check_segments};
+use crate::error::Error;
+
+/// A name longer than this many bytes is refused.
+pub const TAG_BYTES_MAX: usize = 200;
+/// An entry carries so many tags at most, those of its namespaces included.
+pub const TAGS_MAX: usize = 32;
+/// What the name of a namespace's tag begins with; no user's tag may hold a `~`.
+const NAMESPACE: &str = "~ns:";
+
+/// A tag of one service. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Tag(Key);
+
+impl Tag {
+    /// The tag's key as the store knows it: `service:~tag:NAME`.
+    pub fn full(&self) -> &str {
+        self.0.full()
+    }
+
+    /// What an envelope records: the name as its user wrote it, `~ns:NAME` for a namespace.
+    pub fn name(&self) -> &str {
+        self.0.relative()
+    }
+
+    /// The same as a key: what the store is asked for.
+    pub fn key(&self) -> &Key {
+        &self.0
+    }
+
+    pub fn hash(&self) -> &[u8; 16] {
+        self.0.hash()
+    }
+
+    /// Whether users see it: a namespace's tag is tidegate's own.
+    pub fn is_public(name: &str) -> bool {
+        !name.starts_with('~')
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tag({:?})", self.full())
+    }
+}
+
+impl KeySpace {
+    /// The tag that a user names.
+    ///
+    /// # Errors
+    /// `KeyFormatError` that shows the tag, the place and a right example.
+    pub fn tag(&self, name: &str) -> Result<Tag, Error> {
+        check_name("tag", name)?;
+        Ok(self.recorded_tag(name))
+    }
+
+    /// The tag that all entries of a namespace carry.
+    ///
+    /// # Errors
+    /// `KeyFormatError` as for [`KeySpace::tag`].
+    pub fn namespace_tag(&self, name: &str) -> Result<Tag, Error> {
+        check_name("namespace", name)?;
+        Ok(self.recorded_tag(&format!("{NAMESPACE}{name}")))
+    }
+
+    /// The tag that an envelope names; whatever stands there is only ever looked up.
+    pub fn recorded_tag(&self, name: &str) -> Tag {
+        Tag(Key::plain(self.tag_prefix(), name))
+    }
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), Error> {
+    if name.len() > TAG_BYTES_MAX {
+        return Err(Error::key(format!(
+            "{what} {name:?} has {} bytes; a {what} has {TAG_BYTES_MAX} at most",
+            name.len()
+        )));
+    }
+    check_segments(name).map_err(|fault| Error::key(format!("{what} {name:?} {fault}; a right example: \"user:42\"")))
+}
+
+/// What a tag holds: the eight bytes of the client that wrote it, then the server's microseconds at which it did,
+/// little-endian. Always made by the store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TagNonce(pub [u8; TagNonce::BYTES]);
+
+impl TagNonce {
+    pub const BYTES: usize = 16;
+
+    pub fn new(client: super::lease::Nonce, server_us: u64) -> Self {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..8].copy_from_slice(&client.0);
+        bytes[8..].copy_from_slice(&server_us.to_le_bytes());
+        Self(bytes)
+    }
+
+    /// None for bytes that are no nonce.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// When it was made, by the clock of the server that holds the tag.
+    pub fn made_us(&self) -> u64 {
+        u64::from_le_bytes(self.0[8..].try_into().expect("eight bytes"))
+    }
+}
+
+impl fmt::Debug for TagNonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::lease::Nonce;
+
+    fn space() -> KeySpace {
+        KeySpace::new("billing", 7).expect("right")
+    }
+
+    #[test]
+    fn a_tag_has_no_version_and_none_can_be_forged() {
+        assert_eq!(space().tag("user:42").expect("right").full(), "billing:~tag:user:42");
+        assert_eq!(space().namespace_tag("catalog").expect("right").full(), "billing:~tag:~ns:catalog");
+        for name in ["", "~ns:catalog", "@acme:x", "a::b", "a b", "a*", "%zz", &"x".repeat(201)] {
+            let error = space().tag(name).expect_err(name);
+            assert_eq!(error.kind().name(), "KeyFormatError");
+            assert!(error.message().contains("tag "), "{error}");
+        }
+        assert_eq!(space().tag("%41:ä").expect("right").name(), "%41:ä");
+    }
+
+    #[test]
+    fn a_nonce_tells_when_it_was_made() {
+        let nonce = TagNonce::new(Nonce([7; 8]), 1_700_000_000_000_001);
+        assert_eq!((nonce.made_us(), TagNonce::read(&nonce.0)), (1_700_000_000_000_001, Some(nonce)));
+        assert_eq!(TagNonce::read(b"short"), None);
+    }
+}
