@@ -15,24 +15,30 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
 //! ```
 
+mod call;
 mod calls;
+mod context;
+mod fetch;
+mod spawn;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::{Config, Dialect, OptionValue};
+use crate::config::{CallKind, Config, Dialect, OptionValue, Terms};
 use crate::engine::outcome::{Details, Failure};
-use crate::engine::{Abandoned, Begun, Engine, Event, Figure, HostObject, Lease, Outcome, Patience};
+use crate::engine::{Begun, Engine, Event, Figure, Outcome};
 use crate::error::Error;
 use crate::protocol::envelope::Payload;
-use calls::{Arrival, Call, Calls};
+pub use call::CallBuilder;
+use calls::{Arrival, Calls};
+pub use context::Context;
+use fetch::{Fetch, Verb};
+pub use spawn::{BoxedTask, Spawner};
 
 /// Why a read with a fallback gave no value.
 #[derive(Debug)]
@@ -71,10 +77,17 @@ pub struct EntryView<T> {
 }
 
 /// Collects the options of a [`Manager`]; [`ManagerBuilder::build`] checks them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ManagerBuilder {
     url: String,
     options: Vec<(String, OptionValue)>,
+    spawner: Spawner,
+}
+
+impl fmt::Debug for ManagerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManagerBuilder").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 impl ManagerBuilder {
@@ -99,6 +112,13 @@ impl ManagerBuilder {
         self
     }
 
+    /// Who runs fallbacks behind a value that has been served. By default the tokio runtime of the caller, where there is
+    /// one, else a thread.
+    pub fn spawner(mut self, spawn: impl Fn(BoxedTask) + Send + Sync + 'static) -> Self {
+        self.spawner = Arc::new(spawn);
+        self
+    }
+
     /// Opens the manager; connections are made at the first use.
     ///
     /// # Errors
@@ -106,26 +126,48 @@ impl ManagerBuilder {
     #[expect(clippy::unused_async, reason = "the contract leaves room for a check of the server here")]
     pub async fn build(self) -> Result<Manager, Error> {
         let config = Config::from_options(&self.url, &self.options, Dialect::Rust)?;
-        Ok(Manager::on(Engine::open(&self.url, config)?))
+        let engine = Engine::open(&self.url, config)?;
+        Manager::view(engine, Calls::new(), self.spawner, Vec::new())
     }
 }
 
 /// A cache-aside cache. Cheap to clone; clones share everything.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Manager {
     engine: Arc<Engine>,
     calls: Arc<Calls>,
+    spawner: Spawner,
+    /// Those of the view, the outermost first.
+    namespaces: Vec<String>,
+    /// Of calls that say nothing of their own; `plain` ones run nothing behind.
+    terms: Arc<Terms>,
+    plain_terms: Arc<Terms>,
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manager").field("engine", &self.engine).field("namespaces", &self.namespaces).finish()
+    }
 }
 
 impl Manager {
     /// Begins the options of a manager on `url`: `memory://`, `redis://…`, `rediss://…`, `redis+unix:///path`.
     pub fn builder(url: &str) -> ManagerBuilder {
-        ManagerBuilder { url: url.to_owned(), options: Vec::new() }
+        ManagerBuilder { url: url.to_owned(), options: Vec::new(), spawner: spawn::default() }
     }
 
     /// A manager on an engine of one's own.
+    ///
+    /// # Panics
+    /// Never: the view of no namespace has no name that could be refused.
     pub fn on(engine: Arc<Engine>) -> Self {
-        Self { engine, calls: Calls::new() }
+        Self::view(engine, Calls::new(), spawn::default(), Vec::new()).expect("no namespace, no bad name")
+    }
+
+    fn view(engine: Arc<Engine>, calls: Arc<Calls>, spawner: Spawner, namespaces: Vec<String>) -> Result<Self, Error> {
+        let terms = engine.view(&namespaces)?;
+        let plain_terms = Arc::new(Terms::clone(&terms).in_foreground());
+        Ok(Self { engine, calls, spawner, namespaces, terms, plain_terms })
     }
 
     pub fn engine(&self) -> &Arc<Engine> {
@@ -134,6 +176,9 @@ impl Manager {
 
     /// The value of `key`: from the cache, else from `fallback`, which runs once in the whole fleet. `None` values of
     /// an `Option` are cached too, for `null_ttl`.
+    ///
+    /// The fallback may borrow, so it is never run behind a value that has been served; [`Manager::call`] has options of
+    /// its own, a context, and fallbacks that go on behind.
     ///
     /// # Errors
     /// The fallback's own error, shared by all who waited for it; a bad key; `HardTimeout`; `ClosedError`.
@@ -144,38 +189,8 @@ impl Manager {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.get_or_fetch_for(key, None, fallback).await
-    }
-
-    /// As [`Manager::get_or_fetch`], with a life of its own for what the fallback gives.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn get_or_fetch_for<T, E, F, Fut>(
-        &self,
-        key: &str,
-        ttl: Option<Duration>,
-        fallback: F,
-    ) -> Result<T, GetError<E>>
-    where
-        T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let arrival = self.call(|queue, id| self.engine.begin(key, Patience::Wait, queue, id)).await?;
-        if let Arrival::Outcome(Outcome::Hit(hit)) = &arrival {
-            match decode(&hit.payload) {
-                Ok(value) => return Ok(value),
-                Err(error) => {
-                    // An entry that no longer fits its type is a miss; a refresh puts a right one in its place.
-                    self.engine.report_host(Some(key), "schema", &error.to_string());
-                    let arrival = self.call(|queue, id| self.engine.refresh(key, queue, id)).await?;
-                    return self.finish(key, ttl, arrival, fallback).await;
-                }
-            }
-        }
-        self.finish(key, ttl, arrival, fallback).await
+        let fetch = Fetch { manager: self, key, terms: Arc::clone(&self.plain_terms), verb: Verb::Get };
+        fetch.in_foreground(|_| fallback()).await
     }
 
     /// Runs `fallback` anew and stores what it gives, whatever stands in the cache.
@@ -189,91 +204,63 @@ impl Manager {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let arrival = self.call(|queue, id| self.engine.refresh(key, queue, id)).await?;
-        self.finish(key, None, arrival, fallback).await
+        let fetch = Fetch { manager: self, key, terms: Arc::clone(&self.plain_terms), verb: Verb::Refresh };
+        fetch.in_foreground(|_| fallback()).await
     }
 
-    /// The leader's part: fallback, then fill; everybody else's is in the arrival already.
-    async fn finish<T, E, F, Fut>(
-        &self,
-        key: &str,
-        ttl: Option<Duration>,
-        arrival: Arrival,
-        fallback: F,
-    ) -> Result<T, GetError<E>>
-    where
-        T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let shared = match arrival {
-            Arrival::Lease(lease, place) => return self.run(key, ttl, lease, place, fallback).await,
-            Arrival::Outcome(Outcome::Failed(Failure::Own(error))) => return Err(GetError::Cache(error)),
-            Arrival::Outcome(Outcome::Hit(hit)) => decode(&hit.payload).ok().map(Ok),
-            Arrival::Outcome(Outcome::Failed(Failure::Host(error))) => error.downcast::<E>().ok().map(Err),
-            Arrival::Outcome(Outcome::Shared(value)) => value.downcast::<T>().ok().map(|value| Ok((*value).clone())),
-            Arrival::Outcome(_) => None,
-        };
-        match shared {
-            Some(result) => result.map_err(GetError::Fallback),
-            // Another caller of this key has a fallback of other types: this one runs its own, uncached.
-            None => fallback().await.map_err(|error| GetError::Fallback(Arc::new(error))),
-        }
+    /// Begins a call with options of its own.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # let manager = tidegate::Manager::builder("memory://").build().await?;
+    /// let name: String = manager
+    ///     .call()
+    ///     .ttl(Duration::from_secs(60))
+    ///     .tags(["user:42"])
+    ///     .stale_while_revalidate(Duration::from_secs(600))
+    ///     .fetch("user:name:42", |_| async { Ok::<_, std::io::Error>("Ada".to_owned()) })
+    ///     .await?;
+    /// manager.invalidate_tag("user:42").await?;
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
+    /// ```
+    pub fn call(&self) -> CallBuilder<'_> {
+        CallBuilder::new(self)
     }
 
-    async fn run<T, E, F, Fut>(
-        &self,
-        key: &str,
-        ttl: Option<Duration>,
-        lease: Lease,
-        mut place: Call,
-        fallback: F,
-    ) -> Result<T, GetError<E>>
-    where
-        T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        // Dropped with this future: a cancelled leader gives the lease back.
-        let mut running = pin!(fallback());
-        let ended = poll_fn(|context| match running.as_mut().poll(context) {
-            Poll::Ready(result) => Poll::Ready(Ok(result)),
-            Poll::Pending => pin!(&mut place).poll(context).map(Err),
-        })
-        .await;
-        let value = match ended {
-            Ok(Ok(value)) => value,
-            Ok(Err(error)) => {
-                let error = Arc::new(error);
-                self.engine.abandon(lease, Abandoned::Failed(Arc::clone(&error) as HostObject));
-                return Err(GetError::Fallback(error));
-            }
-            Err(Arrival::Outcome(Outcome::Failed(Failure::Own(error)))) => return Err(GetError::Cache(error)),
-            Err(_) => return Err(GetError::Cache(Error::closed())),
+    /// A view whose entries share one tag, so that [`Manager::clear`] removes them all at once. The keys are the same.
+    ///
+    /// # Errors
+    /// `KeyFormatError` for a name that is none.
+    pub fn namespace(&self, name: &str) -> Result<Self, Error> {
+        let mut namespaces = self.namespaces.clone();
+        namespaces.push(match namespaces.last() {
+            Some(outer) => format!("{outer}:{name}"),
+            None => name.to_owned(),
+        });
+        Self::view(Arc::clone(&self.engine), Arc::clone(&self.calls), Arc::clone(&self.spawner), namespaces)
+    }
+
+    /// Removes every entry of this namespace, here and for everybody: O(1). Answers as [`Manager::invalidate`] does.
+    ///
+    /// # Errors
+    /// `ConfigError` for a manager that is no namespace; `ClosedError`.
+    pub async fn clear(&self) -> Result<bool, Error> {
+        let Some(namespace) = self.namespaces.last() else {
+            return Err(Error::config(
+                "clear() is a namespace's; a right example: manager.namespace(\"catalog\")?.clear()",
+            ));
         };
-        let payload = match encode(&value) {
-            Ok(payload) => payload,
-            Err(error) => {
-                self.engine.report_host(Some(key), "encode", &error.to_string());
-                self.engine.abandon(lease, Abandoned::Unstorable(Arc::new(value.clone())));
-                return Ok(value);
-            }
-        };
-        let ttl_ms = ttl.map(whole_ms);
-        let settled = match self.engine.fill(lease, payload.clone(), ttl_ms) {
-            Begun::Ready(outcome) => outcome,
-            Begun::Waiting(_) => match place.await {
-                Arrival::Outcome(outcome) => outcome,
-                Arrival::Lease(..) => return Ok(value),
-            },
-        };
-        if let Outcome::Failed(Failure::Own(error)) = settled {
-            return Err(GetError::Cache(error));
-        }
-        // What a later hit would give: the value takes the same way through the codec.
-        Ok(decode(&payload).unwrap_or(value))
+        self.confirm(|queue, id| self.engine.clear(namespace, false, queue, id)).await
+    }
+
+    /// From now on no entry that carries this tag counts: O(1). Answers as [`Manager::invalidate`] does.
+    ///
+    /// # Errors
+    /// `KeyFormatError`; `ClosedError`.
+    pub async fn invalidate_tag(&self, tag: &str) -> Result<bool, Error> {
+        self.confirm(|queue, id| self.engine.invalidate_tag(tag, false, queue, id)).await
     }
 
     /// The cached value, without a fallback; the outer `None` is absence (or a store that is away).
@@ -281,7 +268,7 @@ impl Manager {
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        match self.call(|queue, id| self.engine.peek(key, false, queue, id)).await? {
+        match self.call_verb(|queue, id| self.engine.peek(key, Some(&self.terms), false, queue, id)).await? {
             Arrival::Outcome(Outcome::Hit(hit)) => match decode(&hit.payload) {
                 Ok(value) => Ok(Some(value)),
                 Err(error) => {
@@ -298,7 +285,7 @@ impl Manager {
     /// # Errors
     /// `StoreUnavailable` when the store is away; `KeyFormatError`; `ClosedError`.
     pub async fn get_entry<T: DeserializeOwned>(&self, key: &str) -> Result<Option<EntryView<T>>, Error> {
-        match self.call(|queue, id| self.engine.peek(key, true, queue, id)).await? {
+        match self.call_verb(|queue, id| self.engine.peek(key, Some(&self.terms), true, queue, id)).await? {
             Arrival::Outcome(Outcome::Hit(hit)) => {
                 let value = match &hit.payload.bytes {
                     None => None,
@@ -323,7 +310,7 @@ impl Manager {
     /// # Errors
     /// As [`Manager::get_entry`].
     pub async fn exists(&self, key: &str) -> Result<bool, Error> {
-        match self.call(|queue, id| self.engine.peek(key, true, queue, id)).await? {
+        match self.call_verb(|queue, id| self.engine.peek(key, Some(&self.terms), true, queue, id)).await? {
             Arrival::Outcome(Outcome::Hit(_)) => Ok(true),
             Arrival::Outcome(Outcome::Failed(Failure::Own(error))) => Err(error),
             _ => Ok(false),
@@ -335,12 +322,22 @@ impl Manager {
     /// # Errors
     /// `EncodeError`; `ValueTooLarge`; `KeyFormatError`; `ClosedError`.
     pub async fn set<T: Serialize>(&self, key: &str, value: &T, ttl: Option<Duration>) -> Result<bool, Error> {
+        match ttl {
+            None => self.store(key, value, &self.terms).await,
+            Some(ttl) => self.call().ttl(ttl).set(key, value).await,
+        }
+    }
+
+    async fn store<T: Serialize>(&self, key: &str, value: &T, terms: &Arc<Terms>) -> Result<bool, Error> {
         let payload = encode(value).map_err(|error| {
             let message = format!("the value for {key:?} cannot be written as JSON: {error}");
             Error::new(crate::ErrorKind::EncodeError, message)
         })?;
-        let ttl_ms = ttl.map(whole_ms);
-        self.confirm(|queue, id| self.engine.set(key, &payload, ttl_ms, queue, id)).await
+        self.confirm(|queue, id| self.engine.set(key, payload, Some(terms), queue, id)).await
+    }
+
+    fn terms_of(&self, kind: CallKind, options: &[(String, OptionValue)]) -> Result<Arc<Terms>, Error> {
+        self.engine.terms(Some(&self.terms), kind, options, Dialect::Rust)
     }
 
     /// After it returns, nobody is ever given a value computed before it. False: the store did not confirm; it is
@@ -377,7 +374,7 @@ impl Manager {
 
     /// Lets what is out end (30 s at most), then lets go of the store. True when all had ended and nothing is owed.
     pub async fn close(&self) -> bool {
-        let closed = self.call(|queue, id| Ok(self.engine.close(30_000, queue, id))).await;
+        let closed = self.call_verb(|queue, id| Ok(self.engine.close(30_000, queue, id))).await;
         matches!(closed, Ok(Arrival::Outcome(Outcome::Confirmed(true))))
     }
 
@@ -385,7 +382,7 @@ impl Manager {
         &self,
         verb: impl FnOnce(&Arc<crate::engine::ticket::Queue>, u64) -> Result<Begun, Error>,
     ) -> Result<bool, Error> {
-        match self.call(verb).await? {
+        match self.call_verb(verb).await? {
             Arrival::Outcome(Outcome::Failed(Failure::Own(error))) => Err(error),
             Arrival::Outcome(Outcome::Confirmed(is_confirmed)) => Ok(is_confirmed),
             _ => Ok(false),
@@ -393,13 +390,14 @@ impl Manager {
     }
 
     /// One verb, to its outcome. Dropped while it waits, it is cancelled.
-    async fn call(
+    async fn call_verb(
         &self,
         verb: impl FnOnce(&Arc<crate::engine::ticket::Queue>, u64) -> Result<Begun, Error>,
     ) -> Result<Arrival, Error> {
         let mut call = Calls::begin(&self.calls);
         match verb(self.calls.queue(), call.id())? {
             Begun::Ready(Outcome::Lease(lease)) => Ok(Arrival::Lease(lease, call)),
+            Begun::Ready(Outcome::Served(hit)) => Ok(Arrival::Served(hit, call)),
             Begun::Ready(outcome) => Ok(Arrival::Outcome(outcome)),
             Begun::Waiting(ticket) => {
                 call.cancels(&self.engine, ticket);
@@ -407,11 +405,6 @@ impl Manager {
             }
         }
     }
-}
-
-/// A ttl in milliseconds, 1 at the least.
-fn whole_ms(ttl: Duration) -> u64 {
-    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Payload, serde_json::Error> {

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
 use crate::engine::ticket::{Completion, Queue, Ticket};
-use crate::engine::{Engine, Lease, Outcome};
+use crate::engine::{Engine, Hit, Lease, Outcome};
 use crate::ports::Wake;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 
@@ -17,6 +17,8 @@ use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 pub(super) enum Arrival {
     /// Run the fallback; the call is the place that is answered when the fill is, or at the hard timeout.
     Lease(Lease, Call),
+    /// A value for the caller now; the call is the place of what comes more.
+    Served(Hit, Call),
     Outcome(Outcome),
 }
 
@@ -62,6 +64,7 @@ impl Calls {
             let arrival = match outcome {
                 // The lease's own answer comes under the same number: expect it before the caller can know.
                 Outcome::Lease(lease) => Arrival::Lease(lease, self.expect_answer(id)),
+                Outcome::Served(hit) => Arrival::Served(hit, self.expect_answer(id)),
                 outcome => Arrival::Outcome(outcome),
             };
             // A caller that has gone drops what came for it, and a lease in it gives itself back.

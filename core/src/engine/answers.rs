@@ -3,17 +3,23 @@
 
 use bytes::Bytes;
 
-use super::drive::{SEQUENCE_RENEW, TARGET_NONE, TARGET_OPERATION, TARGET_PROBE};
-use super::flights::{Question, SlotKind};
+use super::drive::{SEQUENCE_RENEW, TARGET_NONE, TARGET_OPERATION, TARGET_PROBE, read_tag};
+use super::flights::{FlightId, Question, SlotKind, Unjudged};
+use super::judge::{Circumstances, Judged};
 use super::observe::EventKind;
-use super::outcome::{Details, Hit};
+use super::outcome::{Details, Renewal};
+use super::sheet::Standing;
 use super::ticket::Ticket;
 use super::{Engine, journal};
-use crate::ports::{Address, Inbox, Notice, Reply, StoreError, StoreErrorKind, Verdict};
-use crate::protocol::envelope::{self, Entry, Reject};
+use crate::config::Terms;
+use crate::ports::{Address, Command, Inbox, Notice, Reply, StoreError, StoreErrorKind, Verdict};
+use crate::protocol::answer::public_tags;
+use crate::protocol::envelope::Reject;
 use crate::protocol::flight::{Asked, Event, Filling, Reading};
-use crate::protocol::freshness::{Freshness, Life, judge};
+use crate::protocol::freshness::Life;
+use crate::protocol::held::Words;
 use crate::protocol::key::Key;
+use crate::protocol::tag::Tag;
 use crate::sync::{Arc, Ordering};
 
 impl Inbox for Engine {
@@ -34,7 +40,9 @@ impl Inbox for Engine {
         match address.target {
             TARGET_NONE => {}
             TARGET_PROBE => self.probed(answer.is_ok()),
-            operation if operation & TARGET_OPERATION != 0 => self.operation_answered(operation, answer),
+            operation if operation & TARGET_OPERATION != 0 => {
+                self.operation_answered(operation, address.part, answer);
+            }
             _ => self.flight_answered(address, answer),
         }
     }
@@ -43,7 +51,15 @@ impl Inbox for Engine {
         match notice {
             Notice::Watching(key) => self.push_came(&key, &Event::Watching),
             Notice::Woken(key) => self.push_came(&key, &Event::Woken),
-            Notice::PushLost => self.report(None, "push_lost", "the push connection is lost; waiters poll meanwhile"),
+            Notice::PushLost => {
+                self.with_l1(super::L1::shut);
+                let message = "the push connection is lost; meanwhile waiters poll, and L1 is empty";
+                self.report(None, "push_lost", message);
+            }
+            Notice::Tracking => self.with_l1(super::L1::open),
+            Notice::AllChanged => self.with_l1(super::L1::drop_all),
+            Notice::Changed(names) => self.with_l1(|l1| l1.changed(&names)),
+            Notice::Heartbeat { sent_us } => self.with_l1(|l1| l1.heartbeat(sent_us)),
             Notice::Connected => {
                 self.connection("connected", None);
                 self.replay();
@@ -51,120 +67,193 @@ impl Inbox for Engine {
             Notice::Disconnected(reason) => {
                 // Another server, with another clock, may answer from now on.
                 self.server_clock.forget();
+                self.with_l1(super::L1::drop_all);
                 self.clock_asked_us.store(0, Ordering::Relaxed);
                 self.connection("disconnected", Some(reason));
             }
-            Notice::Tracking | Notice::Changed(_) | Notice::AllChanged | Notice::Heartbeat { .. } => {}
             Notice::Fault(error) => self.report(None, error.kind.reason(), &error.message),
         }
     }
 }
 
 impl Engine {
-    /// Judges the bytes of a GET.
-    pub(super) fn judge(&self, key: &Key, bytes: Option<&Bytes>) -> Reading {
-        let Some(bytes) = bytes else { return Reading::Miss { seen: 0 } };
-        let entry = match self.decode(key, bytes) {
-            Ok(entry) => entry,
-            Err(seen) => return Reading::Miss { seen },
-        };
-        let server_us = self.server_clock.at(self.clock.now_us());
-        let is_fresh = server_us.is_some_and(|now_us| {
-            let (created_ms, fresh_ms, stale_ms) = (entry.created_ms, entry.fresh_until_ms, entry.stale_until_ms);
-            judge(created_ms, fresh_ms, stale_ms, now_us / 1_000) == Freshness::Fresh
-        });
-        if is_fresh {
-            Reading::Fresh(Hit::of(entry, self.source))
-        } else {
-            // By our estimate of the clock; ACQUIRE asks the clock itself.
-            Reading::Miss { seen: 0 }
+    fn with_l1(&self, act: impl FnOnce(&super::L1)) {
+        if let Some(l1) = &self.l1 {
+            act(l1);
         }
     }
 
-    /// Decodes; what is wrong is reported, and the version to ask past is given (0 when there is no need).
-    fn decode(&self, key: &Key, bytes: &Bytes) -> Result<Entry, u64> {
-        Entry::decode(bytes, key, self.config.max_value_bytes).map_err(|reject| {
-            let message = format!("the entry of {:?} does not count: {}", key.relative(), reject.reason());
-            self.report(Some(key), reject.reason(), &message);
-            match reject {
-                Reject::NotAnEntry | Reject::Foreign => 0,
-                _ => envelope::header_times(bytes).map_or(0, |times| times.version),
-            }
-        })
-    }
-
-    fn asked(&self, key: &Key, verdict: Verdict) -> Option<Asked> {
-        Some(match verdict {
-            Verdict::Hit(bytes) => match self.decode(key, &bytes) {
-                Ok(entry) => Asked::Hit(Hit::of(entry, self.source)),
-                Err(seen) => Asked::Dead { seen },
-            },
-            Verdict::Lease(grant, _) => Asked::Lease(grant),
-            Verdict::Wait { left_ms, .. } => Asked::Wait { left_us: left_ms * 1_000 },
-            Verdict::Solo(_) => Asked::Solo,
-            Verdict::Foreign => {
-                let message = format!("an entry of a newer format stands at {:?}: left alone", key.relative());
-                self.report(Some(key), Reject::Foreign.reason(), &message);
-                Asked::Solo
-            }
-            _ => return None,
-        })
-    }
-
-    /// The answer to a flight's question.
+    /// One part of the answer to a flight's question.
     fn flight_answered(&self, address: Address, answer: Result<Reply, StoreError>) {
         let id = address.target;
-        let asked = {
-            let Some(mut shard) = self.flights.locate(id) else { return };
-            let slot = shard.slot(id);
-            if address.sequence != SEQUENCE_RENEW && address.sequence != slot.sequence {
-                return;
-            }
-            (slot.key.clone(), slot.question, slot.kind == SlotKind::Refresh, slot.life)
-        };
-        let (key, question, is_refresh, life) = asked;
         if address.sequence == SEQUENCE_RENEW {
             if let Ok(Reply { verdict: Verdict::Lost, .. }) = answer {
                 self.step(id, Event::RenewLost);
             }
             return;
         }
-        let event = match (question, answer) {
-            (Question::Get, Ok(Reply { verdict: Verdict::Value(bytes), .. })) => {
-                Event::Read(self.judge(&key, bytes.as_ref()))
+        let Some(answered) = self.last_part(address, answer) else { return };
+        let event = match answered.question {
+            Question::None => return,
+            Question::Fill => {
+                self.drop_held(&answered.key);
+                answered.filled()
             }
-            (Question::Ask, Ok(Reply { verdict, .. })) => match self.asked(&key, verdict) {
-                Some(asked) => {
-                    if is_refresh {
-                        // Those who joined a fill that began before the REFRESH have their own; nobody joins it now.
-                        self.flights.detach(&key);
-                    }
-                    Event::Asked(asked)
-                }
-                None => Event::StoreAway,
-            },
-            (Question::Fill, Ok(Reply { verdict, server_us })) => match verdict {
-                Verdict::Stored { version } => Event::Filled(Filling::Stored(stored_details(version, server_us, life))),
-                Verdict::Revoked => Event::Filled(Filling::Revoked),
-                Verdict::Superseded => Event::Filled(Filling::Superseded),
-                _ => Event::Filled(Filling::NoAnswer),
-            },
-            (Question::Fill, Err(_)) => Event::Filled(Filling::NoAnswer),
-            (Question::None, _) => return,
-            (Question::Get | Question::Ask, _) => {
-                if is_refresh {
-                    self.owe(&key, journal::Owed::Invalidate);
-                    self.flights.detach(&key);
-                }
-                Event::StoreAway
+            Question::Open => {
+                let Answered { standing, led_us, unsent: Some(unsent), .. } = answered else { return };
+                let standing = standing.filter(|standing| self.stood_before(standing, led_us));
+                let event = self.opened(unsent, standing.is_some());
+                // Those of the call stood before the fallback, and so did these.
+                return self.step_if_awaited(id, address.sequence, event, standing.unwrap_or_default());
             }
+            Question::Get | Question::Ask | Question::Tags => match self.judged(answered) {
+                Ok(event) => event,
+                Err((unjudged, tags)) => return self.ask_for_tags(id, address.sequence, unjudged, &tags),
+            },
         };
-        // Once: a second delivery of the same answer finds another sequence or no question.
+        self.step_if_awaited(id, address.sequence, event, Vec::new());
+    }
+
+    /// Steps, unless another question has been asked meanwhile.
+    fn step_if_awaited(&self, id: FlightId, sequence: u32, event: Event<Arc<Ticket>>, standing: Vec<Standing>) {
         self.step_with(id, |slot| {
-            let is_awaited = slot.sequence == address.sequence && slot.question != Question::None;
-            slot.question = if is_awaited { Question::None } else { slot.question };
+            let is_awaited = slot.sequence == sequence;
+            slot.standing.extend(standing);
             is_awaited.then_some(event)
         });
+    }
+
+    /// Enters one part of an answer; the whole of it, with the last. A second delivery finds another sequence, or its part
+    /// entered already.
+    fn last_part(&self, address: Address, answer: Result<Reply, StoreError>) -> Option<Answered> {
+        let mut shard = self.flights.locate(address.target)?;
+        let slot = shard.slot(address.target);
+        if address.sequence != slot.sequence || !slot.sheet.take(address.part, answer) {
+            return None;
+        }
+        let question = std::mem::replace(&mut slot.question, Question::None);
+        let (reply, standing) = std::mem::take(&mut slot.sheet).finish();
+        if let (Question::Get | Question::Ask, Some(standing)) = (question, &standing) {
+            slot.standing.clone_from(standing);
+        }
+        let mut known = slot.standing.clone();
+        let is_complete = standing.is_some();
+        if question == Question::Tags {
+            known.extend(standing.clone().unwrap_or_default());
+        }
+        let unjudged = if question == Question::Tags { slot.unjudged.take() } else { None };
+        Some(Answered {
+            question,
+            key: slot.key.clone(),
+            terms: Arc::clone(&slot.terms),
+            kind: slot.kind,
+            life: slot.life,
+            led_us: slot.led_us,
+            words: slot.words.clone(),
+            reply,
+            known,
+            is_complete,
+            standing,
+            unjudged,
+            unsent: if question == Question::Open {
+                slot.unsent.take().inspect(|unsent| slot.life = Some(unsent.life))
+            } else {
+                None
+            },
+        })
+    }
+
+    /// What the answer to a read means, or the tags that have to be asked for first.
+    fn judged(&self, mut answered: Answered) -> Result<Event<Arc<Ticket>>, (Unjudged, Vec<Tag>)> {
+        let (question, reply) = match answered.unjudged.take() {
+            Some(Unjudged { question, reply }) => (question, Some(Ok(reply))),
+            None => (answered.question, answered.reply.take()),
+        };
+        let about = Circumstances {
+            key: &answered.key,
+            terms: &answered.terms,
+            standing: &answered.known,
+            words: answered.words.as_ref(),
+        };
+        let again = |reply: Reply| move |tags: Vec<Tag>| (Unjudged { question, reply }, tags);
+        let answer = match reply {
+            Some(Ok(reply)) if answered.is_complete => match question {
+                Question::Get => self.read_of(&about, &reply).map_err(again(reply))?.map(Event::Read),
+                _ => self.asked_of(&about, &reply).map_err(again(reply))?.map(Event::Asked),
+            },
+            // Without its tags nothing can be made of it: a lease that came with it is given back.
+            Some(Ok(Reply { verdict: Verdict::Lease(grant, _), .. })) => {
+                self.give_back(Command::Release { key: answered.key.clone(), grant });
+                None
+            }
+            _ => None,
+        };
+        let is_refresh = answered.kind == SlotKind::Renewal(Renewal::Explicit);
+        if is_refresh {
+            if answer.is_none() {
+                self.owe(&answered.key, journal::Owed::Invalidate);
+            }
+            // Those who joined a fill that began before the REFRESH have their own; nobody joins it now.
+            self.flights.detach(&answered.key);
+        }
+        Ok(answer.unwrap_or(Event::StoreAway))
+    }
+
+    fn read_of(&self, about: &Circumstances<'_>, reply: &Reply) -> Result<Option<Reading>, Vec<Tag>> {
+        let Verdict::Value(bytes) = &reply.verdict else { return Ok(None) };
+        let Some(bytes) = bytes else { return Ok(Some(Reading::Miss { seen: 0, stale: None })) };
+        match self.judge(about, bytes) {
+            Judged::Counts(entry) => Ok(Some(self.reading(about, *entry))),
+            Judged::Dead { seen } => Ok(Some(Reading::Miss { seen, stale: None })),
+            Judged::Unknown(tags) => Err(tags),
+        }
+    }
+
+    fn asked_of(&self, about: &Circumstances<'_>, reply: &Reply) -> Result<Option<Asked>, Vec<Tag>> {
+        let server_ms = reply.server_us.unwrap_or_default() / 1_000;
+        let stale = |bytes: &Option<Bytes>| {
+            let Some(bytes) = bytes else { return Ok(None) };
+            match self.judge(about, bytes) {
+                Judged::Counts(entry) => Ok(self.stale_of(about.terms, *entry, server_ms)),
+                Judged::Dead { .. } => Ok(None),
+                Judged::Unknown(tags) => Err(tags),
+            }
+        };
+        Ok(Some(match &reply.verdict {
+            Verdict::Hit(bytes) => match self.judge(about, bytes) {
+                Judged::Counts(entry) => Asked::Hit(self.held_hit(about, *entry, server_ms)),
+                Judged::Dead { seen } => Asked::Dead { seen },
+                Judged::Unknown(tags) => return Err(tags),
+            },
+            Verdict::Lease(grant, bytes) => Asked::Lease(grant.clone(), stale(bytes)?),
+            Verdict::Wait { left_ms, value } => Asked::Wait { left_us: left_ms * 1_000, stale: stale(value)? },
+            Verdict::Solo(bytes) => Asked::Solo(stale(bytes)?),
+            Verdict::Foreign => {
+                let message = format!("an entry of a newer format stands at {:?}: left alone", about.key.relative());
+                self.report(Some(about.key), Reject::Foreign.reason(), &message);
+                Asked::Solo(None)
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// An entry carries tags that nobody has named: how they stand is asked before anything is said of it.
+    fn ask_for_tags(&self, id: FlightId, sequence: u32, unjudged: Unjudged, tags: &[Tag]) {
+        let _busy = self.busy();
+        let sequence = {
+            let Some(mut shard) = self.flights.locate(id) else { return };
+            let slot = shard.slot(id);
+            if slot.sequence != sequence {
+                return;
+            }
+            slot.ask(Question::Tags, false, tags);
+            slot.unjudged = Some(unjudged);
+            if let (Some(l1), Some(words)) = (&self.l1, &mut slot.words) {
+                l1.capture_tags(words, tags);
+            }
+            slot.sequence
+        };
+        self.submit_tags(tags, &read_tag, id, sequence);
     }
 
     fn push_came(&self, key: &Key, event: &Event<Arc<Ticket>>) {
@@ -184,8 +273,43 @@ impl Engine {
     }
 }
 
+/// A question, answered.
+struct Answered {
+    question: Question,
+    key: Key,
+    terms: Arc<Terms>,
+    kind: SlotKind,
+    life: Option<Life>,
+    led_us: u64,
+    words: Option<Words>,
+    reply: Option<Result<Reply, StoreError>>,
+    /// How the tags stand that have been asked for, now or with the question before.
+    known: Vec<Standing>,
+    /// Whether every tag that was asked for now got an answer.
+    is_complete: bool,
+    /// Of the tags that were asked for now.
+    standing: Option<Vec<Standing>>,
+    unjudged: Option<Unjudged>,
+    unsent: Option<super::flights::Unsent>,
+}
+
+impl Answered {
+    /// What FILL's answer says.
+    fn filled(self) -> Event<Arc<Ticket>> {
+        let tags = public_tags(self.known.iter().map(|known| known.tag.name()));
+        Event::Filled(match self.reply {
+            Some(Ok(Reply { verdict: Verdict::Stored { version }, server_us })) => {
+                Filling::Stored(stored_details(version, server_us, self.life, tags))
+            }
+            Some(Ok(Reply { verdict: Verdict::Revoked, .. })) => Filling::Revoked,
+            Some(Ok(Reply { verdict: Verdict::Superseded, .. })) => Filling::Superseded,
+            _ => Filling::NoAnswer,
+        })
+    }
+}
+
 /// What FILL made of the entry, for those who share it.
-fn stored_details(version: u64, server_us: Option<u64>, life: Option<Life>) -> Details {
+fn stored_details(version: u64, server_us: Option<u64>, life: Option<Life>, tags: Vec<String>) -> Details {
     let created_ms = server_us.unwrap_or(version) / 1_000;
     let life = life.unwrap_or(Life { fresh_ms: 0, kept_ms: 0 });
     Details {
@@ -193,6 +317,6 @@ fn stored_details(version: u64, server_us: Option<u64>, life: Option<Life>) -> D
         created_ms,
         fresh_until_ms: created_ms + life.fresh_ms,
         stale_until_ms: created_ms + life.kept_ms,
-        tags: Vec::new(),
+        tags,
     }
 }

@@ -4,15 +4,17 @@
 use super::Engine;
 use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
 use super::observe::{EventKind, Figures};
-use super::outcome::{Failure, Hit, Lease, Outcome, Settlement, Token};
+use super::outcome::{Failure, Hit, Lease, Outcome, Renewal, Settlement, Token};
 use super::ticket::Ticket;
-use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS};
+use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS, TAG_KEPT_MS, Terms};
 use crate::error::Error;
 use crate::ports::{Address, Command};
 use crate::protocol::envelope::{Draft, Payload};
 use crate::protocol::flight::{Action, Event, Flight, Moment, Patience, Right};
 use crate::protocol::freshness::Life;
 use crate::protocol::key::Key;
+use crate::protocol::lease::Nonce;
+use crate::protocol::tag::{Tag, TagNonce};
 use crate::sync::{Arc, Ordering};
 
 /// Answers to nobody: they count for the breaker and the clock.
@@ -61,49 +63,63 @@ pub(super) struct Batch {
     deadline: Option<u64>,
     led_us: u64,
     life: Option<Life>,
+    terms: Arc<Terms>,
+    /// Of a fill: its tags, with the nonces that stood before the fallback started.
+    tags: Vec<(Tag, TagNonce)>,
     /// How long it waited for another process, told when the wait ends.
     waited_us: Option<u64>,
 }
 
 impl Engine {
     /// Lets callers of `key` in: into the flight that flies and takes them, or a new one.
-    pub(super) fn join(&self, callers: Vec<(Arc<Ticket>, Patience)>, key: Key, round: Round) {
+    pub(super) fn join(&self, mut callers: Vec<(Arc<Ticket>, Patience)>, key: Key, round: Round) {
+        let Some((first, _)) = callers.first() else { return };
+        let terms = Arc::clone(&first.terms);
+        // Those who name other tags cannot share what comes under these.
+        let is_alike = |(caller, _): &(Arc<Ticket>, Patience)| {
+            Arc::ptr_eq(&caller.terms, &terms) || caller.terms.tags.iter().all(|tag| terms.tags.contains(tag))
+        };
+        if !callers.iter().all(is_alike) {
+            let (alike, others) = callers.into_iter().partition::<Vec<_>, _>(is_alike);
+            callers = alike;
+            self.join(others, key.clone(), round);
+        }
         let _busy = self.busy();
         self.waiting.fetch_add(callers.len() as u64, Ordering::Relaxed);
         let moment = self.moment();
         let batch = {
             let (number, mut shard) = self.flights.shard(&key);
             // Under the shard's lock: an invalidation that is owed from now on detaches what is begun here.
-            let may_ask = self.may_ask(&key);
+            let may_ask = self.may_ask(&key, &terms.tags);
             let met_away = matches!(round, Round::Again { met_away: true, .. });
             let is_alone = self.is_crowded();
             let goes_round = matches!(round, Round::Again { .. });
-            let takes = |slot: &Slot| !met_away && slot.flight.takes(goes_round, may_ask);
+            let takes = |slot: &Slot| !met_away && slot.flight.takes(goes_round, may_ask) && slot.carries(&terms.tags);
             let flying = shard.joinable(number, &key).filter(|(_, slot)| takes(slot));
             if let (Some((id, slot)), false) = (flying, is_alone) {
                 let mut actions = Vec::new();
                 for (caller, patience) in callers {
                     caller.flight.store(id, Ordering::Relaxed);
-                    actions.extend(slot.flight.step(Event::Join(caller, patience), &self.rules, &moment));
+                    actions.extend(slot.flight.step(Event::Join(caller, patience), &slot.terms.rules, &moment));
                 }
-                Self::settle(&mut shard, id, actions, &moment)
+                self.settle(&mut shard, id, actions, &moment)
             } else {
                 let tickets: Vec<_> = callers.iter().map(|(caller, _)| Arc::clone(caller)).collect();
                 let asks = may_ask && !met_away && !is_alone;
                 let (flight, actions) = if asks {
                     let wait_until_us =
                         if let Round::Again { wait_until_us, .. } = round { wait_until_us } else { None };
-                    Flight::reading(callers, wait_until_us, &self.rules)
+                    Flight::reading(callers, wait_until_us, &terms.rules)
                 } else {
                     let right = if met_away { Right::Away } else { self.right_without_store() };
-                    Flight::without_store(callers, right, &self.rules, &moment)
+                    Flight::without_store(callers, right, &terms.rules, &moment)
                 };
                 let kind = if asks { SlotKind::Read } else { SlotKind::Blind };
-                let id = shard.insert(number, Slot::new(flight, key, kind), !is_alone);
+                let id = shard.insert(number, Slot::new(flight, key, kind, terms), !is_alone);
                 for ticket in tickets {
                     ticket.flight.store(id, Ordering::Relaxed);
                 }
-                Self::settle(&mut shard, id, actions, &moment)
+                self.settle(&mut shard, id, actions, &moment)
             }
         };
         self.perform(batch);
@@ -127,45 +143,49 @@ impl Engine {
             let Some(mut shard) = self.flights.locate(id) else { return };
             let slot = shard.slot(id);
             let Some(event) = event(slot) else { return };
-            let actions = slot.flight.step(event, &self.rules, &moment);
-            Self::settle(&mut shard, id, actions, &moment)
+            let actions = slot.flight.step(event, &slot.terms.rules, &moment);
+            self.settle(&mut shard, id, actions, &moment)
         };
         self.perform(batch);
     }
 
     /// Ends a step under the lock: numbers the question that it asks, moves its deadline, forgets the flight when it
     /// is over (so that nobody joins it any more).
-    pub(super) fn settle(shard: &mut Shard, id: FlightId, actions: Vec<Action<Arc<Ticket>>>, moment: &Moment) -> Batch {
+    pub(super) fn settle(
+        &self,
+        shard: &mut Shard,
+        id: FlightId,
+        actions: Vec<Action<Arc<Ticket>>>,
+        moment: &Moment,
+    ) -> Batch {
         let slot = shard.slot(id);
+        let mut tags = Vec::new();
         let mut waited_us = None;
         let mut is_over = false;
         for action in &actions {
-            let question = match action {
-                Action::Get => Question::Get,
-                Action::Acquire { .. } | Action::Refresh { .. } => Question::Ask,
-                Action::Fill { .. } => Question::Fill,
+            match action {
+                Action::Get | Action::Acquire { .. } | Action::Refresh { .. } => {
+                    let question = if matches!(action, Action::Get) { Question::Get } else { Question::Ask };
+                    let terms = Arc::clone(&slot.terms);
+                    slot.ask(question, true, &terms.tags);
+                    slot.words = self.l1.as_ref().map(|l1| l1.capture(slot.key.relative(), &terms.tags));
+                }
+                Action::Fill { .. } => {
+                    slot.ask(Question::Fill, true, &[]);
+                    let standing = slot.standing.iter();
+                    tags = standing.filter_map(|known| Some((known.tag.clone(), known.nonce?))).collect();
+                }
                 Action::Lead { leader, .. } => {
                     slot.led_us = moment.now_us;
                     leader.flight.store(id, Ordering::Relaxed);
-                    continue;
                 }
-                Action::Waits => {
-                    slot.waits_since_us = Some(moment.now_us);
-                    continue;
-                }
+                Action::Waits => slot.waits_since_us = Some(moment.now_us),
                 Action::Unwatch => {
                     waited_us = slot.waits_since_us.take().map(|since_us| moment.now_us - since_us);
-                    continue;
                 }
-                Action::Over => {
-                    is_over = true;
-                    continue;
-                }
-                _ => continue,
-            };
-            slot.question = question;
-            // One below the sequence of RENEW.
-            slot.sequence = (slot.sequence + 1) % SEQUENCE_RENEW;
+                Action::Over => is_over = true,
+                _ => {}
+            }
         }
         let deadline = slot.flight.deadline_us();
         let batch = Batch {
@@ -178,6 +198,8 @@ impl Engine {
             deadline,
             led_us: slot.led_us,
             life: slot.life,
+            terms: Arc::clone(&slot.terms),
+            tags,
             waited_us,
         };
         if is_over {
@@ -189,8 +211,9 @@ impl Engine {
     /// Does what a step said. No lock is held.
     pub(super) fn perform(&self, batch: Batch) {
         self.rearm(batch.flight, batch.deadline_before, batch.deadline);
-        let Batch { flight, ref key, sequence, .. } = batch;
+        let Batch { flight, ref key, sequence, ref terms, .. } = batch;
         let ask = |command: Command| self.submit(command, flight, sequence);
+        let with_tags = |command: &dyn Fn(&Tag) -> Command| self.submit_tags(&terms.tags, command, flight, sequence);
         let exclusive_ms = self.config.lease_ms;
         let validity_ms = LEASE_VALIDITY_MS;
         for action in batch.actions {
@@ -198,17 +221,20 @@ impl Engine {
                 Action::Get => {
                     self.ask_time_sometimes();
                     ask(Command::Get { key: key.clone() });
+                    with_tags(&read_tag);
                 }
                 Action::Acquire { nonce, seen } => {
                     ask(Command::Acquire { key: key.clone(), nonce, exclusive_ms, validity_ms, seen });
+                    with_tags(&|tag| open_tag(tag, nonce));
                 }
                 Action::Refresh { nonce } => {
                     ask(Command::Refresh { key: key.clone(), nonce, exclusive_ms, validity_ms });
+                    with_tags(&|tag| open_tag(tag, nonce));
                 }
                 Action::Fill { grant, payload } => {
                     let life = batch.life.expect("a fill sets its life before its step");
                     let cost_us = self.clock.now_us().saturating_sub(batch.led_us);
-                    let entry = self.draft(key, &payload, life, cost_us);
+                    let entry = self.draft(key, &payload, &batch.tags, life, cost_us);
                     ask(Command::Fill { key: key.clone(), grant, entry });
                 }
                 Action::Renew(grant) => {
@@ -225,13 +251,26 @@ impl Engine {
                     self.watches.tell(key, &*self.store);
                 }
                 Action::Waits => Figures::count(&self.figures.waits),
-                Action::Lead { caller, leader, turn, right } => {
-                    self.lead(key, &caller, leader, Token { flight, turn }, &right, batch.kind);
+                Action::Lead { caller, leader, turn, right, stale } => {
+                    let lease = self.lease(key, leader, Token { flight, turn }, &right, stale);
+                    self.lead(&caller, lease, &right, batch.kind);
                 }
                 Action::Serve(caller, hit) => self.serve(key, &caller, hit),
+                Action::ServeAndRenew { caller, hit, seen, why } => self.serve_and_renew(key, &caller, hit, seen, why),
+                Action::ServeLeader(leader, hit) => {
+                    self.served_stale(key, &leader, &hit);
+                    leader.tell(Outcome::Served(hit));
+                }
+                Action::Console(leader, hit) => {
+                    self.read_ended(&leader);
+                    self.served_stale(key, &leader, &hit);
+                    self.answer(&leader, Outcome::Hit(hit));
+                }
+                Action::Spare => self.spared.spare(key, self.clock.now_us(), terms.error_backoff_ms * 1_000),
+                Action::Needless(place) => self.answer(&place, Outcome::Over),
                 Action::Share(caller, value) => self.answer(&caller, Outcome::Shared(value)),
                 Action::Fail(caller, failure) => {
-                    self.answer(&caller, Outcome::Failed(self.named(failure, key)));
+                    self.answer(&caller, Outcome::Failed(named(failure, key, terms)));
                 }
                 Action::Overran(leader) => self.fallback_failed(key, &leader, Some("hard_timeout")),
                 Action::Busy(caller) => self.answer(&caller, Outcome::Busy),
@@ -274,17 +313,31 @@ impl Engine {
         }
     }
 
-    pub(super) fn draft(&self, key: &Key, payload: &Payload, life: Life, cost_us: u64) -> Draft {
+    pub(super) fn draft(
+        &self,
+        key: &Key,
+        payload: &Payload,
+        tags: &[(Tag, TagNonce)],
+        life: Life,
+        cost_us: u64,
+    ) -> Draft {
         let cost_ms = u32::try_from(cost_us / 1_000).unwrap_or(u32::MAX);
-        Draft::new(key, payload, &[], self.config.version, life, cost_ms)
+        Draft::new(key, payload, tags, self.config.version, life, cost_ms)
     }
 
     pub(super) fn submit(&self, command: Command, target: u64, sequence: u32) {
         self.store.submit(command, Address { target, sequence, part: 0, sent_us: self.clock.now_us() });
     }
 
+    /// The parts of a question that are about tags: 1 and up, in their order.
+    pub(super) fn submit_tags(&self, tags: &[Tag], command: &dyn Fn(&Tag) -> Command, target: u64, sequence: u32) {
+        for (part, tag) in (1..).zip(tags) {
+            self.store.submit(command(tag), Address { target, sequence, part, sent_us: self.clock.now_us() });
+        }
+    }
+
     /// RELEASE and PASS: nobody waits for the answer. With the store away the lease runs out by itself.
-    fn give_back(&self, command: Command) {
+    pub(super) fn give_back(&self, command: Command) {
         if !self.is_open.load(Ordering::Relaxed) {
             self.submit(command, TARGET_NONE, 0);
         }
@@ -310,45 +363,87 @@ impl Engine {
         }
     }
 
-    fn lead(&self, key: &Key, caller: &Ticket, leader: Arc<Ticket>, token: Token, right: &Right, kind: SlotKind) {
-        Figures::count(&self.figures.fallbacks);
-        // A store that was not asked, or is away, has not said that there is no entry.
-        if *right != Right::Away && kind == SlotKind::Read && token.turn == 1 {
-            Figures::count(&self.figures.misses);
-            if self.observers.is_listening() {
-                let mut event = self.event(EventKind::Miss, Some(key));
-                event.source = Some(self.source);
-                event.duration_us = Some(self.clock.now_us().saturating_sub(caller.started_us));
-                self.observers.emit(event);
-            }
-        }
-        let lease = Lease {
+    fn lease(&self, key: &Key, leader: Arc<Ticket>, token: Token, right: &Right, stale: Option<Hit>) -> Lease {
+        Lease {
             key: key.clone(),
             store: matches!(right, Right::Grant(_)),
+            stale,
             ticket: leader,
             engine: self.me.clone(),
             token: Some(token),
-        };
+        }
+    }
+
+    fn lead(&self, caller: &Ticket, lease: Lease, right: &Right, kind: SlotKind) {
+        Figures::count(&self.figures.fallbacks);
+        let is_first = lease.token.is_some_and(|token| token.turn == 1);
+        match kind {
+            // A store that was not asked, or is away, has not said that there is no entry.
+            SlotKind::Read if is_first && *right != Right::Away => {
+                Figures::count(&self.figures.misses);
+                self.emit_read(EventKind::Miss, &lease.key, caller, |event| event.source = Some(self.source));
+            }
+            SlotKind::Renewal(why) if is_first => {
+                if why == Renewal::Early {
+                    Figures::count(&self.figures.early_refreshes);
+                }
+                self.emit_read(EventKind::Refresh, &lease.key, caller, |event| {
+                    event.reason = Some(why.reason().to_owned());
+                });
+            }
+            SlotKind::Read | SlotKind::Renewal(_) | SlotKind::Blind => {}
+        }
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.answer(caller, Outcome::Lease(lease));
     }
 
-    pub(super) fn serve(&self, key: &Key, caller: &Ticket, hit: Hit) {
-        Figures::count(&self.figures.hits);
-        let duration_us = self.read_ended(caller);
+    /// An event of a caller's read, with the time that it has taken so far.
+    pub(super) fn emit_read(
+        &self,
+        kind: EventKind,
+        key: &Key,
+        caller: &Ticket,
+        more: impl FnOnce(&mut super::observe::Event),
+    ) {
         if self.observers.is_listening() {
-            let mut event = self.event(EventKind::Hit, Some(key));
-            event.source = Some(hit.source);
-            event.duration_us = Some(duration_us);
-            event.version = hit.details.as_ref().map(|details| details.version);
+            let mut event = self.event(kind, Some(key));
+            event.duration_us = Some(self.clock.now_us().saturating_sub(caller.started_us));
+            more(&mut event);
             self.observers.emit(event);
         }
+    }
+
+    pub(super) fn serve(&self, key: &Key, caller: &Ticket, hit: Hit) {
+        self.hit(key, caller, &hit);
         self.answer(caller, Outcome::Hit(hit));
+    }
+
+    /// Counts and tells a caller who is served without running his fallback.
+    pub(super) fn hit(&self, key: &Key, caller: &Ticket, hit: &Hit) {
+        Figures::count(&self.figures.hits);
+        self.read_ended(caller);
+        if hit.stale.is_some() {
+            return self.served_stale(key, caller, hit);
+        }
+        self.emit_read(EventKind::Hit, key, caller, |event| {
+            event.source = Some(hit.source);
+            event.version = hit.details.as_ref().map(|details| details.version);
+        });
+    }
+
+    fn served_stale(&self, key: &Key, caller: &Ticket, hit: &Hit) {
+        Figures::count(&self.figures.stale_served);
+        self.emit_read(EventKind::Stale, key, caller, |event| {
+            event.source = Some(hit.source);
+            event.reason = hit.stale.map(|why| why.reason().to_owned());
+            event.version = hit.details.as_ref().map(|details| details.version);
+        });
     }
 
     fn settled(&self, key: &Key, leader: &Ticket, settlement: Settlement) {
         let duration_us = self.read_ended(leader);
         if let Settlement::Stored { version } = settlement {
+            self.spared.forget(key);
             self.stored(key, version, duration_us);
         }
         self.answer(leader, Outcome::Settled(settlement));
@@ -365,17 +460,10 @@ impl Engine {
         }
     }
 
-    fn read_ended(&self, caller: &Ticket) -> u64 {
+    pub(super) fn read_ended(&self, caller: &Ticket) -> u64 {
         let duration_us = self.clock.now_us().saturating_sub(caller.started_us);
         self.figures.latency(duration_us);
         duration_us
-    }
-
-    fn named(&self, failure: Failure, key: &Key) -> Failure {
-        match failure {
-            Failure::HardTimeout => Failure::Own(Error::hard_timeout(key.relative(), self.config.hard_timeout_ms)),
-            other => other,
-        }
     }
 
     /// Something is due.
@@ -405,4 +493,20 @@ impl Engine {
             self.alarm.set(&self.me, at_us);
         }
     }
+}
+
+fn named(failure: Failure, key: &Key, terms: &Terms) -> Failure {
+    match failure {
+        Failure::HardTimeout => Failure::Own(Error::hard_timeout(key.relative(), terms.rules.hard_timeout_us / 1_000)),
+        other => other,
+    }
+}
+
+pub(super) fn read_tag(tag: &Tag) -> Command {
+    Command::ReadTag { tag: tag.clone() }
+}
+
+/// A nonce never used before is a nonce never used before, whichever of several tags it opens.
+pub(super) fn open_tag(tag: &Tag, nonce: Nonce) -> Command {
+    Command::OpenTag { tag: tag.clone(), nonce, kept_ms: TAG_KEPT_MS }
 }

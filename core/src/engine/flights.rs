@@ -1,11 +1,19 @@
 //! The flight table: which flight serves which key. Looking up and joining are one critical section.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 
+use super::sheet::{Sheet, Standing};
 use super::ticket::Ticket;
+use crate::config::Terms;
+use crate::ports::Reply;
+use crate::protocol::answer::Renewal;
+use crate::protocol::envelope::Payload;
 use crate::protocol::flight::{Caller, Flight};
+use crate::protocol::freshness::Life;
+use crate::protocol::held::Words;
 use crate::protocol::key::Key;
+use crate::protocol::tag::Tag;
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
 
 const SHARDS: usize = 16;
@@ -14,7 +22,7 @@ const INDEX_BITS: u32 = 28;
 
 impl Caller for Arc<Ticket> {
     fn to_leader(&self) -> Self {
-        Ticket::leader(self)
+        Ticket::next_place(self)
     }
 }
 
@@ -31,6 +39,10 @@ pub(crate) enum Question {
     Get,
     /// ACQUIRE or REFRESH.
     Ask,
+    /// The tags that an entry carries and the call did not name.
+    Tags,
+    /// The tags that a fallback named, before FILL.
+    Open,
     Fill,
 }
 
@@ -38,7 +50,8 @@ pub(crate) enum Question {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotKind {
     Read,
-    Refresh,
+    /// A user's `refresh`, or what is computed behind a value that was served.
+    Renewal(Renewal),
     /// Without a question to the store.
     Blind,
 }
@@ -51,25 +64,56 @@ pub(crate) struct Slot {
     /// The command whose answer is awaited; an answer to any other is late or repeated, and ignored.
     pub(crate) question: Question,
     pub(crate) sequence: u32,
+    /// The answers to it so far.
+    pub(super) sheet: Sheet,
+    /// The terms of the caller who began it.
+    pub(crate) terms: Arc<Terms>,
+    /// How the tags stand, as of the latest question: before any fallback that is started now.
+    pub(super) standing: Vec<Standing>,
+    /// The words of L1 as they stood before the latest question was sent.
+    pub(crate) words: Option<Words>,
+    /// An answer whose entry carries tags that are being asked for.
+    pub(super) unjudged: Option<Unjudged>,
+    /// A fill whose own tags are being asked for.
+    pub(super) unsent: Option<Unsent>,
     /// What is set in the timers for this flight.
     pub(crate) armed_us: Option<u64>,
     /// When the current leader began, and until when its value may live as told by its fill.
     pub(crate) led_us: u64,
-    /// The draft that FILL sent: its life, to say what was stored.
-    pub(crate) life: Option<crate::protocol::freshness::Life>,
+    /// The life that FILL gives, to say what was stored.
+    pub(crate) life: Option<Life>,
     /// When it began to wait for another process.
     pub(crate) waits_since_us: Option<u64>,
     generation: u32,
 }
 
+/// An answer that cannot be judged yet.
+pub(super) struct Unjudged {
+    pub(super) question: Question,
+    pub(super) reply: Reply,
+}
+
+/// A fill that cannot be sent yet.
+pub(super) struct Unsent {
+    pub(super) turn: u32,
+    pub(super) payload: Payload,
+    pub(super) life: Life,
+}
+
 impl Slot {
-    pub(crate) fn new(flight: Flight<Arc<Ticket>>, key: Key, kind: SlotKind) -> Self {
+    pub(crate) fn new(flight: Flight<Arc<Ticket>>, key: Key, kind: SlotKind, terms: Arc<Terms>) -> Self {
         Self {
             flight,
             key,
             kind,
             question: Question::None,
             sequence: 0,
+            sheet: Sheet::default(),
+            terms,
+            standing: Vec::new(),
+            words: None,
+            unjudged: None,
+            unsent: None,
             armed_us: None,
             led_us: 0,
             life: None,
@@ -79,9 +123,25 @@ impl Slot {
     }
 }
 
+impl Slot {
+    /// Numbers a new question. One below the sequence of RENEW.
+    pub(super) fn ask(&mut self, question: Question, asks_key: bool, tags: &[Tag]) {
+        self.question = question;
+        self.sequence = (self.sequence + 1) % super::drive::SEQUENCE_RENEW;
+        self.sheet = Sheet::new(asks_key, tags);
+    }
+
+    /// Whether a caller who names these tags may share it: its value counts only while all of them do.
+    pub(super) fn carries(&self, tags: &[Tag]) -> bool {
+        tags.iter().all(|tag| self.terms.tags.contains(tag))
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Shard {
     by_key: FxHashMap<Key, usize>,
+    /// The keys that are computed anew behind a value that was served; one flight each.
+    pub(super) behind: FxHashSet<Key>,
     slots: Slab<Slot>,
     generation: u32,
 }
@@ -169,6 +229,9 @@ impl Shard {
         let slot = self.slots.remove(index);
         if self.by_key.get(&slot.key) == Some(&index) {
             self.by_key.remove(&slot.key);
+        }
+        if matches!(slot.kind, SlotKind::Renewal(Renewal::Stale | Renewal::Early)) {
+            self.behind.remove(&slot.key);
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::protocol::key::Key;
 pub(super) enum Owed {
     Expire,
     Invalidate,
+    /// The key is a tag's.
+    Tag,
 }
 
 /// An owed invalidation as it was sent: an answer removes only what was sent, not what was journalled meanwhile.

@@ -9,7 +9,13 @@
 //! | `flights` | which flight serves which key |
 //! | `drive` | steps, actions, deadlines |
 //! | `answers` | the store's replies and pushes, judged and brought home |
-//! | `operations` | peek, set, invalidate, expire, close |
+//! | `read` | the verbs of a read with a fallback: begin, refresh, fill, abandon, cancel |
+//! | `sheet` | one question's answers, of a key and of the tags with it |
+//! | `judge` | whether an entry counts, by its tags, its times and the call's terms |
+//! | `l1` | the tier in the process |
+//! | `renew` | what is computed behind a value that was served, and fallbacks that are spared |
+//! | `peek`, `write` | a read without a fallback; set |
+//! | `operations` | invalidations of keys and tags, close |
 //! | `journal`, `breaker`, `recover` | what is owed to a store that is away, and when it is asked again |
 //! | `watches` | which flights wait for a push |
 //! | `ticket`, `outcome` | the crossing to a host |
@@ -21,43 +27,51 @@ pub mod breaker;
 mod drive;
 mod flights;
 mod journal;
+mod judge;
+pub mod l1;
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
 pub mod observe;
 mod operations;
 pub mod outcome;
+mod peek;
+mod read;
 mod recover;
+mod renew;
 mod server_clock;
+mod sheet;
+mod spared;
 pub mod ticket;
 pub mod timers;
 mod watches;
+mod write;
 
 use std::sync::{Arc, Weak};
 
 use crate::clock::MonotonicClock;
-use crate::config::{Config, POLL_FIRST_MS, POLL_LONGEST_MS, TICKETS_MAX};
+use crate::config::{CallKind, Config, Dialect, OptionValue, TICKETS_MAX, Terms};
 use crate::error::{Error, ErrorKind};
 use crate::ports::{Clock, Inbox, Store};
-use crate::protocol::envelope::Payload;
-use crate::protocol::flight::{Abandoned as FlightAbandoned, Event as FlightEvent, Flight, Moment, Rules};
-use crate::protocol::freshness::Life;
+use crate::protocol::flight::Moment;
 use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
+use crate::protocol::tag::Tag;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use breaker::Breaker;
-use drive::Round;
-use flights::{Flights, Slot, SlotKind};
+use flights::Flights;
 use journal::Journal;
+use l1::{IndexSide, L1};
 use observe::{EventKind, Figures, Observers};
 use operations::Operations;
 use server_clock::ServerClock;
+use spared::Spared;
 use ticket::{Queue, Ticket};
 use timers::{Alarm, Keeper, Timers};
 use watches::Watches;
 
 pub use crate::protocol::flight::Patience;
 pub use observe::{Event, Figure};
-pub use outcome::{Begun, Hit, HostObject, Lease, Outcome, Settlement, Source};
+pub use outcome::{Begun, Hit, HostObject, Lease, Made, Outcome, Settlement, Source};
 
 /// What the engine takes from its surroundings; a simulation brings its own.
 pub struct Environment {
@@ -67,13 +81,21 @@ pub struct Environment {
     pub epoch_us: u64,
     /// Chance: jitter and nonces.
     pub seed: u64,
+    /// Where the index of L1 is kept.
+    pub index: IndexSide,
 }
 
 impl Default for Environment {
     fn default() -> Self {
         let clock = MonotonicClock;
         let epoch_us = crate::clock::wall_us().saturating_sub(clock.now_us());
-        Self { clock: Arc::new(clock), alarm: Arc::new(Keeper), epoch_us, seed: fastrand::u64(..) }
+        Self {
+            clock: Arc::new(clock),
+            alarm: Arc::new(Keeper),
+            epoch_us,
+            seed: fastrand::u64(..),
+            index: IndexSide::Here,
+        }
     }
 }
 
@@ -90,7 +112,8 @@ pub enum Abandoned {
 pub struct Engine {
     me: Weak<Self>,
     config: Config,
-    rules: Rules,
+    /// Of calls that say nothing of their own.
+    terms: Arc<Terms>,
     space: KeySpace,
     source: Source,
     store: Arc<dyn Store>,
@@ -108,6 +131,8 @@ pub struct Engine {
     breaker: Mutex<Breaker>,
     /// The breaker is not closed: nobody asks the store.
     is_open: AtomicBool,
+    l1: Option<L1>,
+    spared: Spared,
     journal: Mutex<Journal>,
     /// Zero when the journal is empty and nothing was lost, so that reads need not lock it.
     journalled: AtomicU64,
@@ -132,8 +157,16 @@ impl Engine {
     /// # Errors
     /// `ConfigError` for a URL or a configuration that cannot work.
     pub fn open(url: &str, config: Config) -> Result<Arc<Self>, Error> {
+        Self::open_in(url, config, Environment::default())
+    }
+
+    /// The same in surroundings of one's own.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_in(url: &str, config: Config, environment: Environment) -> Result<Arc<Self>, Error> {
         let store = crate::store::open(url, &config)?;
-        Self::with_store(store, config, Environment::default())
+        Self::with_store(store, config, environment)
     }
 
     /// An engine on a store of one's own.
@@ -142,17 +175,12 @@ impl Engine {
     /// `ConfigError` for a service's name that is not one segment of a key.
     pub fn with_store(store: Arc<dyn Store>, config: Config, environment: Environment) -> Result<Arc<Self>, Error> {
         let space = KeySpace::new(&config.service, config.version)?;
-        let rules = Rules {
-            lease_us: config.lease_ms * 1_000,
-            wait_us: config.wait_ms * 1_000,
-            hard_timeout_us: config.hard_timeout_ms * 1_000,
-            poll_first_us: POLL_FIRST_MS * 1_000,
-            poll_longest_us: POLL_LONGEST_MS * 1_000,
-        };
-        let Environment { clock, alarm, epoch_us, seed } = environment;
+        let terms = Arc::new(Terms::of_view(&config, &space, &[])?);
+        let Environment { clock, alarm, epoch_us, seed, index } = environment;
+        let l1 = config.l1.as_ref().map(|l1| L1::new(l1, &space, index));
         let engine = Arc::new_cyclic(|me| Self {
             me: me.clone(),
-            rules,
+            terms,
             space,
             source: if store.name() == "memory" { Source::Memory } else { Source::Redis },
             clock,
@@ -167,6 +195,8 @@ impl Engine {
             clock_asked_us: AtomicU64::new(0),
             breaker: Mutex::new(Breaker::new(config.breaker)),
             is_open: AtomicBool::new(false),
+            l1,
+            spared: Spared::default(),
             journal: Mutex::new(Journal::new(config.journal)),
             journalled: AtomicU64::new(0),
             replays_out: AtomicU64::new(0),
@@ -183,6 +213,9 @@ impl Engine {
         });
         let inbox: Weak<dyn Inbox> = engine.me.clone() as Weak<dyn Inbox>;
         engine.store.attach(inbox);
+        if engine.l1.is_some() {
+            engine.store.track(vec![engine.space.prefix().to_owned(), engine.space.tag_prefix().to_owned()]);
+        }
         Ok(engine)
     }
 
@@ -190,119 +223,36 @@ impl Engine {
         &self.config
     }
 
-    /// Asks for the value of `key` on behalf of a caller who has a fallback.
-    ///
-    /// Answers [`Outcome::Hit`], [`Outcome::Lease`] (run the fallback), [`Outcome::Shared`], [`Outcome::Failed`], and
-    /// with [`Patience::Busy`] also [`Outcome::Busy`]; now, or through `queue` under `id`.
+    /// What calls of a view go by that say nothing of their own; `namespaces` are the view's, the outermost first.
     ///
     /// # Errors
-    /// `KeyFormatError`; `ClosedError`.
-    pub fn begin(&self, key: &str, patience: Patience, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
-        let key = self.open_key(key)?;
-        let ticket = Ticket::new(Arc::clone(queue), id, self.clock.now_us());
-        self.join(vec![(Arc::clone(&ticket), patience)], key, Round::First);
-        Ok(Self::leave_call(ticket))
+    /// `KeyFormatError` for a namespace that is no name of a tag.
+    pub fn view(&self, namespaces: &[String]) -> Result<Arc<Terms>, Error> {
+        Ok(Arc::new(Terms::of_view(&self.config, &self.space, namespaces)?))
     }
 
-    /// Asks for a fresh computation of `key`, whatever stands in the store: answered as [`Engine::begin`] is, but
-    /// never with an entry that was there before.
+    /// What a call goes by that says something of its own, besides what its view says.
     ///
     /// # Errors
-    /// `KeyFormatError`; `ClosedError`.
-    pub fn refresh(&self, key: &str, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
-        let key = self.open_key(key)?;
-        Figures::count(&self.figures.refreshes);
-        // A user who has just written must not be answered by a fill that began before: nobody joins that one now.
-        self.flights.detach(&key);
-        let ticket = Ticket::new(Arc::clone(queue), id, self.clock.now_us());
-        let moment = self.moment();
-        let _busy = self.busy();
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let may_ask = self.may_ask(&key);
-        if !may_ask {
-            self.owe(&key, journal::Owed::Invalidate);
-        }
-        let batch = {
-            let (number, mut shard) = self.flights.shard(&key);
-            let (flight, actions) = if may_ask {
-                Flight::refreshing(Arc::clone(&ticket), &self.rules, &moment)
-            } else {
-                let first = vec![(Arc::clone(&ticket), Patience::Wait)];
-                Flight::without_store(first, self.right_without_store(), &self.rules, &moment)
-            };
-            let flight_id = shard.insert(number, Slot::new(flight, key, SlotKind::Refresh), false);
-            ticket.flight.store(flight_id, Ordering::Relaxed);
-            Self::settle(&mut shard, flight_id, actions, &moment)
-        };
-        self.perform(batch);
-        Ok(Self::leave_call(ticket))
+    /// `ConfigError` that names the option, or the nearest to an unknown one; `KeyFormatError` for a tag.
+    pub fn terms(
+        &self,
+        view: Option<&Arc<Terms>>,
+        kind: CallKind,
+        options: &[(String, OptionValue)],
+        dialect: Dialect,
+    ) -> Result<Arc<Terms>, Error> {
+        let view = Terms::clone(view.unwrap_or(&self.terms));
+        Ok(Arc::new(view.with(kind, options, dialect, &self.space)?))
     }
 
-    /// The leader's value. Answers what became of it: now, or through the lease's ticket.
+    /// The tags that a fallback names, besides those of `terms`: for [`Made`].
     ///
-    /// `ttl_ms` overrides the configured life of a value; a null lives for the shorter of it and `null_ttl`.
-    pub fn fill(&self, mut lease: Lease, payload: Payload, ttl_ms: Option<u64>) -> Begun {
-        let ticket = Arc::clone(&lease.ticket);
-        let (Some(token), true) = (lease.take_token(), ticket.enter_call()) else {
-            return Begun::Ready(Outcome::Settled(Settlement::NotStored));
-        };
-        let turn = token.turn;
-        if payload.len() > self.config.max_value_bytes {
-            self.report(Some(&lease.key), "too_large", &self.too_large(&lease.key, payload.len()));
-            let why = FlightAbandoned::TooLarge(payload);
-            self.step(token.flight, FlightEvent::Abandon { turn, why });
-            // The step retired the ticket: the leader has its value, and nothing was stored.
-            return Begun::Ready(Outcome::Settled(Settlement::NotStored));
-        }
-        let mut life_ms = ttl_ms.unwrap_or(self.config.ttl_ms);
-        if payload.bytes.is_none() {
-            life_ms = life_ms.min(self.config.null_ttl_ms);
-        }
-        let life = self.life(life_ms);
-        self.step_with(token.flight, |slot| {
-            slot.life = Some(life);
-            Some(FlightEvent::Fill { turn, payload })
-        });
-        Self::leave_call(ticket)
-    }
-
-    /// The leader brings no value: its fallback failed, or what it gave cannot be stored.
-    pub fn abandon(&self, mut lease: Lease, why: Abandoned) {
-        let Some(token) = lease.take_token() else { return };
-        // The host's object must not die under the flight's lock: what its end runs is the host's own code.
-        let kept = why.clone();
-        let why = match why {
-            Abandoned::Failed(error) => {
-                self.fallback_failed(&lease.key, &lease.ticket, None);
-                FlightAbandoned::Failed(error)
-            }
-            Abandoned::Unstorable(value) => FlightAbandoned::Unstorable(value),
-        };
-        self.step(token.flight, FlightEvent::Abandon { turn: token.turn, why });
-        drop(kept);
-    }
-
-    fn fallback_failed(&self, key: &Key, leader: &Ticket, reason: Option<&str>) {
-        Figures::count(&self.figures.fallback_errors);
-        if self.observers.is_listening() {
-            let mut event = self.event(EventKind::FallbackError, Some(key));
-            event.duration_us = Some(self.clock.now_us().saturating_sub(leader.started_us));
-            event.reason = reason.map(str::to_owned);
-            self.observers.emit(event);
-        }
-    }
-
-    /// A caller went away while it waited. A leader that goes away drops its [`Lease`].
-    pub fn cancel(&self, ticket: &Arc<Ticket>) {
-        if ticket.retire() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            self.step(ticket.flight.load(Ordering::Relaxed), FlightEvent::Cancel(Arc::clone(ticket)));
-        }
-    }
-
-    /// A lease was dropped unsettled: its leader is gone.
-    pub(crate) fn cancel_lease(&self, token: outcome::Token) {
-        self.step(token.flight, FlightEvent::Abandon { turn: token.turn, why: FlightAbandoned::Cancelled });
+    /// # Errors
+    /// `KeyFormatError` for a name that is none; `ConfigError` when they are too many together.
+    pub fn tags(&self, terms: &Terms, names: &[impl AsRef<str>]) -> Result<Vec<Tag>, Error> {
+        let named = names.iter().map(|name| self.space.tag(name.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        Ok(crate::config::join_tags(&terms.tags, named)?.split_off(terms.tags.len()))
     }
 
     /// Turns the keeping of events on or off; the loop of `home` is told when some wait.
@@ -328,7 +278,20 @@ impl Engine {
 
     /// The figures of `stats()`, by name.
     pub fn stats(&self) -> Vec<(&'static str, Figure)> {
-        self.figures.report(self.observers.dropped.load(Ordering::Relaxed))
+        let l1 = self.l1.as_ref().map(|l1| (l1.hits.load(std::sync::atomic::Ordering::Relaxed), l1.size()));
+        self.figures.report(self.observers.dropped.load(Ordering::Relaxed), l1.unwrap_or_default())
+    }
+
+    /// The tier in the process, where there is one.
+    pub fn l1(&self) -> Option<&L1> {
+        self.l1.as_ref()
+    }
+
+    /// Hits that a host served from an index of its own.
+    pub fn count_l1_hits(&self, count: u64) {
+        if let Some(l1) = &self.l1 {
+            l1.hits.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+        }
     }
 
     /// `closed`, `open` or `half_open`.
@@ -369,11 +332,8 @@ impl Engine {
         Moment { now_us: self.clock.now_us(), nonce: Nonce(chance.u64(..).to_le_bytes()), chance: chance.f64() }
     }
 
-    fn life(&self, ttl_ms: u64) -> Life {
-        let chance = lock(&self.chance).f64();
-        let life = Life::jittered(ttl_ms, self.config.ttl_jitter, 0, chance);
-        self.longest_life_ms.fetch_max(life.kept_ms, Ordering::Relaxed);
-        life
+    fn throw(&self) -> f64 {
+        lock(&self.chance).f64()
     }
 
     fn too_large(&self, key: &Key, len: usize) -> String {

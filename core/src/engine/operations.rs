@@ -1,5 +1,5 @@
-//! The verbs besides a read with a fallback: peek, set, invalidate, expire, close. Each is one command, answered
-//! through the same queue; what the store does not confirm is journalled.
+//! What is out besides flights, and the verbs that end something: invalidate (a key, a tag, a namespace), expire, close.
+//! Each is answered through the same queue; what the store does not confirm is journalled.
 
 use rustc_hash::FxHashMap;
 
@@ -8,44 +8,34 @@ use super::drive::{TARGET_OPERATION, TIMER_CLOSE};
 use super::journal::{Owed, Sent};
 use super::observe::{EventKind, Figures};
 use super::outcome::{Begun, Failure, Outcome};
+use super::peek::Peek;
+use super::sheet::Sheet;
 use super::ticket::{Queue, Ticket};
-use crate::error::{Error, ErrorKind};
-use crate::ports::{Command, Reply, StoreError, Verdict};
-use crate::protocol::envelope::{Draft, Payload};
-use crate::protocol::flight::{Event, Reading};
+use super::write::Set;
+use crate::config::{TAG_KEPT_MS, Terms};
+use crate::error::Error;
+use crate::ports::{Command, Reply, StoreError};
+use crate::protocol::flight::Event;
 use crate::protocol::key::Key;
+use crate::protocol::tag::Tag;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
 
 /// What is out, by the target of its address.
 #[derive(Default)]
 pub(crate) struct Operations {
-    out: Mutex<FxHashMap<u64, Operation>>,
+    out: Mutex<FxHashMap<u64, (Operation, Sheet)>>,
     next: AtomicU64,
 }
 
 pub(super) enum Operation {
-    Peek {
-        key: Key,
-        ticket: Arc<Ticket>,
-        required: bool,
-    },
-    /// GET does not carry the server's time: without it nobody can say whether an entry is fresh.
-    PeekAfterPing {
-        key: Key,
-        ticket: Arc<Ticket>,
-        required: bool,
-    },
-    /// A SET needs the server's time first, for its `not_after`.
-    SetAfterPing {
-        key: Key,
-        ticket: Arc<Ticket>,
-        entry: Draft,
-    },
+    Peek(Peek),
+    PeekAfterPing(Peek),
+    SetAfter(Set),
     Set {
         key: Key,
         ticket: Arc<Ticket>,
     },
-    /// `settles` is what was owed for the key before, which this one pays.
+    /// Of a key, or of a tag. `settles` is what was owed for it before, which this one pays.
     Drop {
         key: Key,
         ticket: Arc<Ticket>,
@@ -58,15 +48,17 @@ pub(super) enum Operation {
 }
 
 impl Operations {
-    fn add(&self, operation: Operation) -> u64 {
+    pub(super) fn add(&self, operation: Operation, sheet: Sheet) -> u64 {
         let target = TARGET_OPERATION | self.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.out).insert(target, operation);
+        lock(&self.out).insert(target, (operation, sheet));
         target
     }
 
-    /// Takes it out: a second answer finds nothing.
-    fn take(&self, target: u64) -> Option<Operation> {
-        lock(&self.out).remove(&target)
+    /// Enters one part of an answer, and takes the operation out with the last: a second answer finds nothing.
+    fn last_part(&self, target: u64, part: u16, answer: Result<Reply, StoreError>) -> Option<(Operation, Sheet)> {
+        let mut out = lock(&self.out);
+        let (_, sheet) = out.get_mut(&target)?;
+        if sheet.take(part, answer) { out.remove(&target) } else { None }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -75,60 +67,6 @@ impl Operations {
 }
 
 impl Engine {
-    /// Reads the entry of `key` for a caller without a fallback: [`Outcome::Hit`] or [`Outcome::Absent`]. With the
-    /// store away `Absent` too, or `StoreUnavailable` when `required`. Only reads that are not `required` count in the
-    /// figures and events.
-    ///
-    /// # Errors
-    /// `KeyFormatError`; `ClosedError`.
-    pub fn peek(&self, key: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
-        let key = self.open_key(key)?;
-        let ticket = self.ticket(queue, id);
-        if !self.may_ask(&key) {
-            self.peeked_nothing(&key, &ticket, required);
-        } else if self.server_clock.at(self.clock.now_us()).is_some() {
-            self.ask_time_sometimes();
-            self.send_peek(key, Arc::clone(&ticket), required);
-        } else {
-            self.operate(Operation::PeekAfterPing { key, ticket: Arc::clone(&ticket), required }, Command::Ping);
-        }
-        Ok(Self::leave_call(ticket))
-    }
-
-    /// Stores a value, whatever stands there: [`Outcome::Confirmed`]. False means that the store did not confirm it,
-    /// and that an invalidation of the key is journalled. `ttl_ms` overrides the configured life, of a null too.
-    ///
-    /// # Errors
-    /// `KeyFormatError`; `ClosedError`; `ValueTooLarge`.
-    pub fn set(
-        &self,
-        key: &str,
-        payload: &Payload,
-        ttl_ms: Option<u64>,
-        queue: &Arc<Queue>,
-        id: u64,
-    ) -> Result<Begun, Error> {
-        let key = self.open_key(key)?;
-        if payload.len() > self.config.max_value_bytes {
-            return Err(Error::new(ErrorKind::ValueTooLarge, self.too_large(&key, payload.len())));
-        }
-        let ttl_ms = ttl_ms.unwrap_or(match payload.bytes {
-            Some(_) => self.config.ttl_ms,
-            None => self.config.null_ttl_ms,
-        });
-        let entry = self.draft(&key, payload, self.life(ttl_ms), 0);
-        let ticket = self.ticket(queue, id);
-        self.flights.detach(&key);
-        if self.is_open.load(Ordering::Relaxed) {
-            self.set_failed(&key, &ticket);
-        } else if self.server_clock.at_least(self.clock.now_us()).is_some() {
-            self.send_set(key, Arc::clone(&ticket), entry);
-        } else {
-            self.operate(Operation::SetAfterPing { key, ticket: Arc::clone(&ticket), entry }, Command::Ping);
-        }
-        Ok(Self::leave_call(ticket))
-    }
-
     /// Removes the entry and every right to fill it: [`Outcome::Confirmed`]. False means journalled: this process does
     /// not serve the key from the store until the store has confirmed. With `required`, `StoreUnavailable` instead of
     /// false (it is journalled all the same).
@@ -136,7 +74,30 @@ impl Engine {
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
     pub fn invalidate(&self, key: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
-        self.drop_entry(key, Owed::Invalidate, required, queue, id)
+        Ok(self.end(self.open_key(key)?, Owed::Invalidate, required, queue, id))
+    }
+
+    /// From now on no entry that carries this tag counts, whatever its version; O(1). Answers as [`Engine::invalidate`]
+    /// does: false means that this process serves nothing that carries the tag until the store has confirmed.
+    ///
+    /// # Errors
+    /// `KeyFormatError`; `ClosedError`.
+    pub fn invalidate_tag(&self, tag: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
+        if self.is_closed() {
+            return Err(Error::closed());
+        }
+        Ok(self.end(self.space.tag(tag)?.key().clone(), Owed::Tag, required, queue, id))
+    }
+
+    /// The same for all entries of a namespace.
+    ///
+    /// # Errors
+    /// `KeyFormatError`; `ClosedError`.
+    pub fn clear(&self, namespace: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
+        if self.is_closed() {
+            return Err(Error::closed());
+        }
+        Ok(self.end(self.space.namespace_tag(namespace)?.key().clone(), Owed::Tag, required, queue, id))
     }
 
     /// Soft invalidation: the entry is no longer fresh, but kept for `stale_if_error`. Answers as
@@ -145,14 +106,13 @@ impl Engine {
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
     pub fn expire(&self, key: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
-        self.drop_entry(key, Owed::Expire, required, queue, id)
+        Ok(self.end(self.open_key(key)?, Owed::Expire, required, queue, id))
     }
 
-    fn drop_entry(&self, key: &str, owed: Owed, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
-        let key = self.open_key(key)?;
-        let ticket = self.ticket(queue, id);
+    fn end(&self, key: Key, owed: Owed, required: bool, queue: &Arc<Queue>, id: u64) -> Begun {
+        let ticket = self.ticket(queue, id, &self.terms);
         // Before it is sent and again on the answer (I8): between the two a flight may read what was there before.
-        self.flights.detach(&key);
+        self.forget_here(&key, owed);
         if self.is_open.load(Ordering::Relaxed) {
             self.dropped(&key, &ticket, owed, required, false);
         } else {
@@ -160,119 +120,89 @@ impl Engine {
             let command = self.command_of(&key, owed);
             self.operate(Operation::Drop { key, ticket: Arc::clone(&ticket), owed, required, settles }, command);
         }
-        Ok(Self::leave_call(ticket))
+        Self::leave_call(ticket)
+    }
+
+    /// Nobody who calls from now on is given what is under way or held in this process. (What flies under a tag serves
+    /// only those who came before its fallback; that needs no detaching.)
+    pub(super) fn forget_here(&self, key: &Key, owed: Owed) {
+        match owed {
+            Owed::Invalidate | Owed::Expire => {
+                self.flights.detach(key);
+                self.drop_held(key);
+                self.spared.forget(key);
+            }
+            Owed::Tag => {
+                if let Some(l1) = &self.l1 {
+                    l1.drop_tag(key.relative());
+                }
+            }
+        }
     }
 
     pub(super) fn command_of(&self, key: &Key, owed: Owed) -> Command {
         match owed {
             Owed::Invalidate => Command::Invalidate { key: key.clone(), settle_ms: self.config.settle_ms },
             Owed::Expire => Command::Expire { key: key.clone() },
+            Owed::Tag => {
+                let nonce = self.moment().nonce;
+                Command::InvalidateTag { tag: Tag::of_key(key.clone()), nonce, kept_ms: TAG_KEPT_MS }
+            }
         }
     }
 
     pub(super) fn operate(&self, operation: Operation, command: Command) {
-        let target = self.operations.add(operation);
+        let target = self.operations.add(operation, Sheet::new(true, &[]));
         self.submit(command, target, 0);
     }
 
-    fn ticket(&self, queue: &Arc<Queue>, id: u64) -> Arc<Ticket> {
+    pub(super) fn ticket(&self, queue: &Arc<Queue>, id: u64, terms: &Arc<Terms>) -> Arc<Ticket> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        Ticket::new(Arc::clone(queue), id, self.clock.now_us())
+        Ticket::new(Arc::clone(queue), id, self.clock.now_us(), Arc::clone(terms))
     }
 
-    fn send_peek(&self, key: Key, ticket: Arc<Ticket>, required: bool) {
-        let command = Command::Get { key: key.clone() };
-        self.operate(Operation::Peek { key, ticket, required }, command);
-    }
-
-    fn send_set(&self, key: Key, ticket: Arc<Ticket>, entry: Draft) {
-        // A SET that timed out may still sit in a buffer: it must not run after its caller was told that it had not.
-        let Some(server_us) = self.server_clock.at_least(self.clock.now_us()) else {
-            return self.set_failed(&key, &ticket);
-        };
-        let not_after_ms = server_us / 1_000 + self.config.command_timeout_ms;
-        let command = Command::Set { key: key.clone(), not_after_ms, entry };
-        self.operate(Operation::Set { key, ticket }, command);
-    }
-
-    fn set_failed(&self, key: &Key, ticket: &Arc<Ticket>) {
-        self.owe(key, Owed::Invalidate);
-        self.flights.detach(key);
-        self.answer(ticket, Outcome::Confirmed(false));
-    }
-
-    pub(super) fn operation_answered(&self, target: u64, answer: Result<Reply, StoreError>) {
+    pub(super) fn operation_answered(&self, target: u64, part: u16, answer: Result<Reply, StoreError>) {
         let _busy = self.busy();
-        let Some(operation) = self.operations.take(target) else { return };
+        let Some((operation, sheet)) = self.operations.last_part(target, part, answer) else { return };
+        let (reply, standing) = sheet.finish();
+        // Those that ask nothing of a key itself (the time is known, only tags are opened) stand or fall with the tags.
+        let is_ok = !matches!(reply, Some(Err(_))) && standing.is_some();
         match operation {
-            Operation::Peek { key, ticket, required } => match answer {
-                Ok(Reply { verdict: Verdict::Value(bytes), .. }) => match self.judge(&key, bytes.as_ref()) {
-                    Reading::Fresh(hit) if required => self.answer(&ticket, Outcome::Hit(hit)),
-                    Reading::Fresh(hit) => self.serve(&key, &ticket, hit),
-                    Reading::Miss { .. } => {
-                        if !required {
-                            self.missed(&key, &ticket);
-                        }
-                        self.answer(&ticket, Outcome::Absent);
-                    }
-                },
-                _ => self.peeked_nothing(&key, &ticket, required),
-            },
-            Operation::PeekAfterPing { key, ticket, required } if answer.is_ok() => {
-                self.send_peek(key, ticket, required);
+            Operation::Peek(peek) => self.peek_answered(peek, reply, standing),
+            Operation::PeekAfterPing(peek) if is_ok => self.send_peek(peek),
+            Operation::PeekAfterPing(peek) => self.peeked_nothing(&peek),
+            Operation::SetAfter(set) if is_ok => self.send_set(set, &standing.unwrap_or_default()),
+            Operation::SetAfter(set) => self.set_failed(&set.key, &set.ticket),
+            Operation::Set { key, ticket } => {
+                self.set_answered(&key, &ticket, reply.expect("a SET is the key's own command"));
             }
-            Operation::PeekAfterPing { key, ticket, required } => self.peeked_nothing(&key, &ticket, required),
-            Operation::SetAfterPing { key, ticket, entry } => self.send_set(key, ticket, entry),
-            Operation::Set { key, ticket } => match answer {
-                Ok(Reply { verdict: Verdict::Stored { version }, .. }) => {
-                    self.flights.detach(&key);
-                    self.stored(&key, version, self.clock.now_us().saturating_sub(ticket.started_us));
-                    self.answer(&ticket, Outcome::Confirmed(true));
-                }
-                // A writer is under way and the entry was removed: nothing old is left to be served.
-                Ok(Reply { verdict: Verdict::NotStored, .. }) => {
-                    self.flights.detach(&key);
-                    self.answer(&ticket, Outcome::Confirmed(false));
-                }
-                _ => self.set_failed(&key, &ticket),
-            },
             Operation::Drop { key, ticket, owed, required, settles } => {
-                if let (Ok(_), Some(sent)) = (&answer, settles) {
+                if let (true, Some(sent)) = (is_ok, settles) {
                     self.paid(&sent);
                 }
-                self.dropped(&key, &ticket, owed, required, answer.is_ok());
+                self.dropped(&key, &ticket, owed, required, is_ok);
             }
-            Operation::Replay(sent) => self.replayed(sent, answer.is_ok()),
+            Operation::Replay(sent) => self.replayed(sent, is_ok),
         }
-    }
-
-    fn missed(&self, key: &Key, ticket: &Ticket) {
-        Figures::count(&self.figures.misses);
-        let duration_us = self.clock.now_us().saturating_sub(ticket.started_us);
-        self.figures.latency(duration_us);
-        if self.observers.is_listening() {
-            let mut event = self.event(EventKind::Miss, Some(key));
-            event.source = Some(self.source);
-            event.duration_us = Some(duration_us);
-            self.observers.emit(event);
-        }
-    }
-
-    fn peeked_nothing(&self, key: &Key, ticket: &Arc<Ticket>, required: bool) {
-        let outcome =
-            if required { Outcome::Failed(Failure::Own(self.unavailable("a read", key))) } else { Outcome::Absent };
-        self.answer(ticket, outcome);
     }
 
     fn dropped(&self, key: &Key, ticket: &Arc<Ticket>, owed: Owed, required: bool, is_confirmed: bool) {
         if !is_confirmed {
             self.owe(key, owed);
         }
-        self.flights.detach(key);
+        self.forget_here(key, owed);
         Figures::count(&self.figures.invalidations);
         if self.observers.is_listening() {
-            let mut event = self.event(EventKind::Invalidate, Some(key));
-            event.reason = Some(if owed == Owed::Expire { "expire" } else { "key" }.to_owned());
+            let name = key.relative();
+            let (subject, tag, reason) = match owed {
+                Owed::Invalidate => (Some(key), None, "key"),
+                Owed::Expire => (Some(key), None, "expire"),
+                Owed::Tag if Tag::is_public(name) => (None, Some(name), "tag"),
+                Owed::Tag => (None, Some(Tag::namespace_of(name)), "namespace"),
+            };
+            let mut event = self.event(EventKind::Invalidate, subject);
+            event.tag = tag.map(str::to_owned);
+            event.reason = Some(reason.to_owned());
             event.state = Some(if is_confirmed { "confirmed" } else { "journalled" });
             event.duration_us = Some(self.clock.now_us().saturating_sub(ticket.started_us));
             self.observers.emit(event);
@@ -288,7 +218,7 @@ impl Engine {
     /// Ends the engine: no call is taken any more; flights and operations that are out have `timeout_ms` to end, then
     /// they end with `ClosedError`. [`Outcome::Confirmed`]: true when all had ended by themselves and nothing is owed.
     pub fn close(&self, timeout_ms: u64, queue: &Arc<Queue>, id: u64) -> Begun {
-        let ticket = self.ticket(queue, id);
+        let ticket = self.ticket(queue, id, &self.terms);
         {
             let _busy = self.busy();
             let is_first = !self.is_closed.swap(true, Ordering::AcqRel);

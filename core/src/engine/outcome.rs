@@ -4,8 +4,10 @@ use std::sync::{Arc, Weak};
 
 use super::Engine;
 use super::ticket::Ticket;
-pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Settlement, Source, Token};
+pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement, Source, Staleness, Token};
+pub use crate::protocol::held::Held;
 use crate::protocol::key::Key;
+use crate::protocol::tag::Tag;
 
 /// The order to run the fallback. Settle it once: [`Engine::fill`] or [`Engine::abandon`]; dropping it unsettled is a
 /// cancelled leader, so a lease never leaks with a task, a loop or a thread that went away.
@@ -14,7 +16,11 @@ pub struct Lease {
     /// False where nothing may be kept (store away, wait exceeded, foreign entry, settling): the host does the same
     /// either way.
     pub store: bool,
-    /// Answered with [`Outcome::Settled`] after a fill, or with the failure at the hard timeout.
+    /// What stands there and is not fresh, for the fallback to look at: `ctx.stale`, and what
+    /// [`Engine::not_modified`] stores anew.
+    pub stale: Option<Hit>,
+    /// At the soft timeout it is told [`Outcome::Served`]. Answered with [`Outcome::Settled`] after a fill; at the hard
+    /// timeout with the failure, or with the stale value ([`Outcome::Hit`]) that is served instead.
     pub ticket: Arc<Ticket>,
     pub(crate) engine: Weak<Engine>,
     pub(crate) token: Option<Token>,
@@ -47,6 +53,12 @@ impl std::fmt::Debug for Lease {
 #[derive(Debug)]
 pub enum Outcome {
     Hit(Hit),
+    /// Give this to the caller now. More comes under the same number: of a read, [`Outcome::Lease`] (run the fallback
+    /// behind: nobody waits for it) or [`Outcome::Over`]; of a lease at the soft timeout, what its ticket is answered with
+    /// (the fallback goes on behind).
+    Served(Hit),
+    /// Nothing more comes: nothing is to be computed behind.
+    Over,
     /// There is no entry, or none that counts. Only for reads without a fallback.
     Absent,
     Lease(Lease),
@@ -58,6 +70,15 @@ pub enum Outcome {
     Settled(Settlement),
     /// An operation's answer: true when the store confirmed it, false when it was journalled instead.
     Confirmed(bool),
+}
+
+/// What a fallback said besides its value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Made {
+    /// Instead of the call's.
+    pub ttl_ms: Option<u64>,
+    /// Besides the call's: [`Engine::tags`] checks them.
+    pub tags: Vec<Tag>,
 }
 
 /// What a verb answers in the very call.

@@ -9,15 +9,16 @@ use super::operations::Operation;
 use crate::ports::{Command, Reply, StoreError, StoreErrorKind};
 use crate::protocol::flight::Right;
 use crate::protocol::key::Key;
+use crate::protocol::tag::Tag;
 use crate::sync::{Ordering, lock};
 
 /// Replays that may be out at once.
 const REPLAYS_MAX: usize = 64;
 
 impl Engine {
-    /// Whether a read of `key` may be answered by the store: not while the breaker is open, nor while an invalidation
-    /// of the key is owed (I12), nor while owed ones were lost.
-    pub(super) fn may_ask(&self, key: &Key) -> bool {
+    /// Whether a read of `key` that names `tags` may be answered by the store: not while the breaker is open, nor while an
+    /// invalidation of the key or of one of them is owed (I12), nor while owed ones were lost.
+    pub(super) fn may_ask(&self, key: &Key, tags: &[Tag]) -> bool {
         if self.is_open.load(Ordering::Relaxed) {
             return false;
         }
@@ -27,9 +28,15 @@ impl Engine {
         let now_us = self.clock.now_us();
         let longest_life_us = self.longest_life_ms.load(Ordering::Relaxed) * 1_000;
         let mut journal = lock(&self.journal);
-        let may_ask = !journal.holds(key) && !journal.is_blinded(now_us, longest_life_us);
+        let is_owed = journal.holds(key) || tags.iter().any(|tag| journal.holds(tag.key()));
+        let may_ask = !is_owed && !journal.is_blinded(now_us, longest_life_us);
         self.note_journal(&mut journal);
         may_ask
+    }
+
+    /// Whether an invalidation of this key, or of this tag, is owed.
+    pub(super) fn owes(&self, key: &Key) -> bool {
+        self.journalled.load(Ordering::Acquire) > 0 && lock(&self.journal).holds(key)
     }
 
     /// What a flight that may not ask the store is led with. With the store within reach (a key whose invalidation is
@@ -54,7 +61,11 @@ impl Engine {
             self.note_journal(&mut journal);
             has_room
         };
+        self.forget_here(key, owed);
         if !has_room {
+            if let Some(l1) = &self.l1 {
+                l1.drop_all();
+            }
             let message = "the journal of unconfirmed invalidations is full: this process reads the store no more until \
                            it is drained and the longest ttl has passed";
             self.report(Some(key), "journal_full", message);
@@ -72,7 +83,7 @@ impl Engine {
 
     pub(super) fn paid(&self, sent: &Sent) {
         // What flies for this key did without the store; from here on the store may be asked again.
-        self.flights.detach(&sent.key);
+        self.forget_here(&sent.key, sent.owed);
         let mut journal = lock(&self.journal);
         journal.confirm(sent);
         self.note_journal(&mut journal);
@@ -95,7 +106,7 @@ impl Engine {
     pub(super) fn replayed(&self, sent: Sent, is_confirmed: bool) {
         self.replays_out.fetch_sub(1, Ordering::Relaxed);
         // What flies for this key did without the store; from here on the store may be asked again.
-        self.flights.detach(&sent.key);
+        self.forget_here(&sent.key, sent.owed);
         {
             let mut journal = lock(&self.journal);
             if is_confirmed {

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::outcome::Outcome;
+use crate::config::Terms;
 use crate::ports::Wake;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
 
@@ -15,6 +16,8 @@ pub struct Ticket {
     pub id: u64,
     /// When the call began, on the engine's clock.
     pub(crate) started_us: u64,
+    /// What its call goes by.
+    pub(crate) terms: Arc<Terms>,
     queue: Arc<Queue>,
     slot: Mutex<Slot>,
     /// The flight it waits in; 0 for none. Written under that flight's lock.
@@ -30,19 +33,19 @@ enum Slot {
 }
 
 impl Ticket {
-    pub(crate) fn new(queue: Arc<Queue>, id: u64, started_us: u64) -> Arc<Self> {
-        Arc::new(Self { id, started_us, queue, slot: Mutex::new(Slot::InCall), flight: AtomicU64::new(0) })
+    pub(crate) fn new(queue: Arc<Queue>, id: u64, started_us: u64, terms: Arc<Terms>) -> Arc<Self> {
+        Self::with(queue, id, started_us, terms, Slot::InCall)
     }
 
-    /// The place of the same caller from the moment it leads: answered through the queue under the same number.
-    pub(crate) fn leader(caller: &Self) -> Arc<Self> {
-        Arc::new(Self {
-            id: caller.id,
-            started_us: caller.started_us,
-            queue: Arc::clone(&caller.queue),
-            slot: Mutex::new(Slot::Waiting),
-            flight: AtomicU64::new(0),
-        })
+    fn with(queue: Arc<Queue>, id: u64, started_us: u64, terms: Arc<Terms>, slot: Slot) -> Arc<Self> {
+        Arc::new(Self { id, started_us, terms, queue, slot: Mutex::new(slot), flight: AtomicU64::new(0) })
+    }
+
+    /// Another place of the same caller, answered through the queue under the same number: from the moment it leads, or
+    /// for what is computed behind a value that it has been served.
+    pub(crate) fn next_place(caller: &Self) -> Arc<Self> {
+        let (queue, terms) = (Arc::clone(&caller.queue), Arc::clone(&caller.terms));
+        Self::with(queue, caller.id, caller.started_us, terms, Slot::Waiting)
     }
 
     /// A verb settles this ticket: an answer given before [`Ticket::leave_call`] goes into the call. False when it
@@ -82,6 +85,15 @@ impl Ticket {
         true
     }
 
+    /// Tells what is not the end: the place stays. False when it has been answered already, or its call is not over.
+    pub(crate) fn tell(&self, outcome: Outcome) -> bool {
+        let is_waiting = matches!(*lock(&self.slot), Slot::Waiting);
+        if is_waiting {
+            self.queue.push(Completion { id: self.id, outcome });
+        }
+        is_waiting
+    }
+
     /// Ends the call that made the ticket: the outcome if there is one already; from here on the queue carries it.
     pub(crate) fn leave_call(&self) -> Option<Outcome> {
         let mut slot = lock(&self.slot);
@@ -91,7 +103,8 @@ impl Ticket {
                 *slot = Slot::Waiting;
                 None
             }
-            Slot::Waiting | Slot::Answered => unreachable!("a call is left once"),
+            // Ended in the call, without an answer of its own.
+            Slot::Waiting | Slot::Answered => None,
         }
     }
 

@@ -10,14 +10,19 @@
 //!   only those who had joined before that, the *elders*, may have it (I4); the others go round again, as elders of the
 //!   next flight: so nobody goes round more than twice (I6).
 //! - Waiting for other processes is bounded by `wait_us`; after it one shared flight computes and stores nothing (I6).
+//! - A stale value serves only those who had joined before the command was sent that brought it: at the soft timeout,
+//!   or where the fallback fails. The others go round again.
+//! - What a fallback gave under tags is shared by the elders only: STORED says nothing of tags invalidated meanwhile (I9).
 //! - A leader is answered for exactly once per turn; what comes with an older turn is ignored.
 
+mod members;
 mod words;
 
-use super::answer::{Failure, Hit, Settlement, Source};
+use super::answer::{Failure, Hit, Settlement, Staleness};
 use super::envelope::Payload;
 use crate::error::Error;
-pub use words::{Abandoned, Action, Asked, Caller, Event, Filling, Moment, Patience, Reading, Right, Rules};
+use members::{Member, Members};
+pub use words::{Abandoned, Action, Asked, Caller, Event, Filling, Moment, Patience, Reading, Right, Rules, Stale};
 
 #[derive(Clone, Debug)]
 enum Phase<T> {
@@ -27,35 +32,52 @@ enum Phase<T> {
     Asking {
         woken: bool,
     },
-    /// Another process computes.
+    /// Another process computes. At `soft_at_us` those who may have the stale value are served it.
     Waiting {
         ask_at_us: u64,
+        soft_at_us: Option<u64>,
     },
     /// A caller of ours runs the fallback.
     Leading {
         right: Right,
         leader: T,
         renew_at_us: Option<u64>,
+        soft_at_us: Option<u64>,
         hard_at_us: u64,
+        /// Whether the leader's caller may be served the stale value; not a second time.
+        leader_sees_stale: bool,
     },
     /// FILL is out.
     Filling {
         leader: T,
         payload: Payload,
+        is_tagged: bool,
     },
     Over,
+}
+
+/// What a flight is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Errand {
+    /// A read: whoever calls may join.
+    Read,
+    /// A user's REFRESH: never answered with what stood there before.
+    Refresh,
+    /// A value has been served and is computed anew behind; nobody joins.
+    Behind,
 }
 
 /// One key's loading in this process.
 #[derive(Clone, Debug)]
 pub struct Flight<T> {
     phase: Phase<T>,
-    /// Those who joined before the latest command that can carry a value was sent; the first `elders` of them before
-    /// the fallback started.
-    members: Vec<(T, Patience)>,
-    elders: usize,
+    errand: Errand,
+    /// Those who joined before the latest command that can carry a value was sent.
+    members: Members<T>,
     /// Those who joined after it was sent.
-    late: Vec<(T, Patience)>,
+    late: Members<T>,
+    /// What stands in the store and is not fresh, as the latest answer had it.
+    stale: Option<Stale>,
     turn: u32,
     is_watching: bool,
     /// Since when on waiting ends, whatever happens; set when it first waits.
@@ -68,12 +90,13 @@ pub struct Flight<T> {
 }
 
 impl<T: Caller> Flight<T> {
-    fn new(members: Vec<(T, Patience)>, phase: Phase<T>, rules: &Rules) -> Self {
+    fn new(members: Vec<(T, Patience)>, phase: Phase<T>, errand: Errand, rules: &Rules) -> Self {
         Self {
             phase,
-            members,
-            elders: 0,
-            late: Vec::new(),
+            errand,
+            members: Members::new(members),
+            late: Members::default(),
+            stale: None,
             turn: 0,
             is_watching: false,
             wait_until_us: None,
@@ -86,15 +109,23 @@ impl<T: Caller> Flight<T> {
     /// A flight that begins by reading, for callers who came before anything was sent. `wait_until_us` is what they have
     /// left of their waiting from an earlier round.
     pub fn reading(callers: Vec<(T, Patience)>, wait_until_us: Option<u64>, rules: &Rules) -> (Self, Vec<Action<T>>) {
-        let mut flight = Self::new(callers, Phase::Reading, rules);
+        let mut flight = Self::new(callers, Phase::Reading, Errand::Read, rules);
         flight.wait_until_us = wait_until_us;
         (flight, vec![Action::Get])
     }
 
     /// A flight that begins with REFRESH; nobody else joins it.
     pub fn refreshing(first: T, rules: &Rules, moment: &Moment) -> (Self, Vec<Action<T>>) {
-        let flight = Self::new(vec![(first, Patience::Wait)], Phase::Asking { woken: false }, rules);
+        let asking = Phase::Asking { woken: false };
+        let flight = Self::new(vec![(first, Patience::Wait)], asking, Errand::Refresh, rules);
         (flight, vec![Action::Refresh { nonce: moment.nonce }])
+    }
+
+    /// A flight that computes anew, past the version `seen`, what its caller has been served; nobody else joins it.
+    pub fn behind(place: T, seen: u64, rules: &Rules, moment: &Moment) -> (Self, Vec<Action<T>>) {
+        let asking = Phase::Asking { woken: false };
+        let flight = Self::new(vec![(place, Patience::Wait)], asking, Errand::Behind, rules);
+        (flight, vec![Action::Acquire { nonce: moment.nonce, seen }])
     }
 
     /// A flight that does without the store: [`Right::Away`] when it is away, [`Right::Solo`] when only this key may not
@@ -105,7 +136,7 @@ impl<T: Caller> Flight<T> {
         rules: &Rules,
         moment: &Moment,
     ) -> (Self, Vec<Action<T>>) {
-        let mut flight = Self::new(callers, Phase::Over, rules);
+        let mut flight = Self::new(callers, Phase::Over, Errand::Read, rules);
         let mut actions = Vec::new();
         flight.lead(right, rules, moment, &mut actions);
         (flight, actions)
@@ -113,9 +144,12 @@ impl<T: Caller> Flight<T> {
 
     /// When the next [`Event::Time`] is due.
     pub fn deadline_us(&self) -> Option<u64> {
+        let earliest = |times: [Option<u64>; 3]| times.into_iter().flatten().min();
         match &self.phase {
-            Phase::Waiting { ask_at_us } => Some((*ask_at_us).min(self.wait_until_us.unwrap_or(u64::MAX))),
-            Phase::Leading { renew_at_us, hard_at_us, .. } => Some(renew_at_us.unwrap_or(u64::MAX).min(*hard_at_us)),
+            Phase::Waiting { ask_at_us, soft_at_us } => earliest([Some(*ask_at_us), *soft_at_us, self.wait_until_us]),
+            Phase::Leading { renew_at_us, soft_at_us, hard_at_us, .. } => {
+                earliest([*renew_at_us, *soft_at_us, Some(*hard_at_us)])
+            }
             Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } | Phase::Over => None,
         }
     }
@@ -135,6 +169,11 @@ impl<T: Caller> Flight<T> {
         self.is_watching
     }
 
+    /// Whether the leader of `turn` is still awaited.
+    pub fn awaits(&self, turn: u32) -> bool {
+        turn == self.turn && matches!(self.phase, Phase::Leading { .. })
+    }
+
     /// The transition.
     pub fn step(&mut self, event: Event<T>, rules: &Rules, moment: &Moment) -> Vec<Action<T>> {
         let mut actions = Vec::new();
@@ -146,7 +185,7 @@ impl<T: Caller> Flight<T> {
             Event::StoreAway => {
                 if matches!(self.phase, Phase::Reading | Phase::Asking { .. }) {
                     self.met_away = true;
-                    self.lead(Right::Away, rules, moment, &mut actions);
+                    self.lead_or_rest(Right::Away, rules, moment, &mut actions);
                 }
             }
             Event::Watching | Event::Woken => match &mut self.phase {
@@ -155,7 +194,7 @@ impl<T: Caller> Flight<T> {
                 Phase::Reading | Phase::Leading { .. } | Phase::Filling { .. } | Phase::Over => {}
             },
             Event::Time => self.time(rules, moment, &mut actions),
-            Event::Fill { turn, payload } => self.fill(turn, payload, &mut actions),
+            Event::Fill { turn, payload, is_tagged } => self.fill(turn, payload, is_tagged, &mut actions),
             Event::Abandon { turn, why } => self.abandon(turn, why, rules, moment, &mut actions),
             Event::Filled(filling) => self.filled(filling, &mut actions),
             Event::RenewLost => {
@@ -176,24 +215,18 @@ impl<T: Caller> Flight<T> {
             actions.push(Action::Busy(caller));
             return;
         }
+        let member = Member::new(caller, patience);
         match self.phase {
             // No command that can carry a value is out: whatever is sent next is sent after this.
-            Phase::Waiting { .. } | Phase::Leading { .. } => self.members.push((caller, patience)),
-            Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } => self.late.push((caller, patience)),
-            Phase::Over => {
-                actions.push(self.again(vec![(caller, patience)]));
-            }
+            Phase::Waiting { .. } | Phase::Leading { .. } => self.members.push(member),
+            Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } => self.late.push(member),
+            Phase::Over => actions.push(self.again(vec![(member.caller, patience)])),
         }
     }
 
     fn cancel(&mut self, caller: &T) {
-        if let Some(at) = self.members.iter().position(|(member, _)| member == caller) {
-            self.members.remove(at);
-            if at < self.elders {
-                self.elders -= 1;
-            }
-        }
-        self.late.retain(|(member, _)| member != caller);
+        self.members.remove(caller);
+        self.late.remove(caller);
     }
 
     fn read(&mut self, reading: Reading, moment: &Moment, actions: &mut Vec<Action<T>>) {
@@ -201,10 +234,33 @@ impl<T: Caller> Flight<T> {
             return;
         }
         match reading {
-            Reading::Fresh(hit) => self.serve(&hit, actions),
+            Reading::Serve(hit) => self.serve(&hit, actions),
+            Reading::ServeAndRenew { hit, seen, why } => {
+                let first = self.members.take_first();
+                actions.extend(first.map(|Member { caller, .. }| Action::ServeAndRenew {
+                    caller,
+                    hit: hit.clone(),
+                    seen,
+                    why,
+                }));
+                self.serve(&hit, actions);
+            }
             Reading::Miss { .. } if self.is_deserted() => self.over(actions),
-            Reading::Miss { seen } => self.ask(seen, moment, actions),
+            Reading::Miss { seen, stale } => {
+                self.hold(stale);
+                self.ask(seen, moment, actions);
+            }
         }
+    }
+
+    /// Takes up the stale value that an answer brought, or its absence: for those who had joined before it was asked for.
+    fn hold(&mut self, stale: Option<Stale>) {
+        // What stood there before a REFRESH is for the fallback's eyes only.
+        let stale =
+            stale.map(|stale| Stale { serves_on_error: stale.serves_on_error && self.errand == Errand::Read, ..stale });
+        let is_servable = stale.as_ref().is_some_and(|stale| stale.serves_on_error);
+        self.members.each(|member| member.sees_stale = is_servable);
+        self.stale = stale;
     }
 
     /// Sends ACQUIRE; those who were late for the last command are in time for this one.
@@ -217,24 +273,35 @@ impl<T: Caller> Flight<T> {
     fn asked(&mut self, asked: Asked, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
         let Phase::Asking { woken } = self.phase else { return };
         match asked {
+            Asked::Hit(_) if self.errand == Errand::Behind => self.rest(actions),
             Asked::Hit(hit) => self.serve(&hit, actions),
             Asked::Dead { seen } if !self.met_dead => {
                 self.met_dead = true;
                 self.ask(seen, moment, actions);
             }
-            Asked::Dead { .. } | Asked::Solo => self.lead(Right::Solo, rules, moment, actions),
-            Asked::Lease(grant) => self.lead(Right::Grant(grant), rules, moment, actions),
-            Asked::Wait { left_us } => self.wait(left_us, woken, rules, moment, actions),
+            Asked::Dead { .. } => {
+                self.hold(None);
+                self.lead_or_rest(Right::Solo, rules, moment, actions);
+            }
+            Asked::Solo(stale) => {
+                self.hold(stale);
+                self.lead_or_rest(Right::Solo, rules, moment, actions);
+            }
+            Asked::Lease(grant, stale) => {
+                self.hold(stale);
+                self.lead(Right::Grant(grant), rules, moment, actions);
+            }
+            Asked::Wait { .. } if self.errand == Errand::Behind => self.rest(actions),
+            Asked::Wait { left_us, stale } => {
+                self.hold(stale);
+                self.wait(left_us, woken, rules, moment, actions);
+            }
         }
     }
 
     fn wait(&mut self, left_us: u64, woken: bool, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
         self.members.append(&mut self.late);
-        let (busy, waiting) = std::mem::take(&mut self.members)
-            .into_iter()
-            .partition::<Vec<_>, _>(|(_, patience)| *patience == Patience::Busy);
-        self.members = waiting;
-        actions.extend(busy.into_iter().map(|(caller, _)| Action::Busy(caller)));
+        actions.extend(self.members.take(|member| member.patience == Patience::Busy).map(Action::Busy));
         if self.is_deserted() {
             return self.over(actions);
         }
@@ -257,114 +324,179 @@ impl<T: Caller> Flight<T> {
         let pause_us = (self.poll_us as f64 * (0.5 + moment.chance / 2.0)) as u64;
         self.poll_us = (self.poll_us * 2).min(rules.poll_longest_us);
         let takeover_us = left_us + 1_000 + (moment.chance * 10_000.0) as u64;
-        self.phase = Phase::Waiting { ask_at_us: moment.now_us + pause_us.min(takeover_us) };
+        // Counted from the beginning of the wait, however often it asks.
+        let began_us = until_us.saturating_sub(rules.wait_us);
+        let soft_at_us = rules.soft_timeout_us.filter(|_| self.has_servable_stale()).map(|soft_us| began_us + soft_us);
+        self.phase = Phase::Waiting { ask_at_us: moment.now_us + pause_us.min(takeover_us), soft_at_us };
     }
 
     fn time(&mut self, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
+        let now_us = moment.now_us;
+        let is_due = |at_us: Option<u64>| at_us.is_some_and(|at_us| now_us >= at_us);
         match &mut self.phase {
-            Phase::Waiting { ask_at_us } => {
+            Phase::Waiting { ask_at_us, soft_at_us } => {
                 let ask_at_us = *ask_at_us;
+                if is_due(*soft_at_us) {
+                    *soft_at_us = None;
+                    self.serve_stale(Staleness::SoftTimeout, actions);
+                }
                 if self.is_deserted() {
                     self.over(actions);
-                } else if self.wait_until_us.is_some_and(|until_us| moment.now_us >= until_us) {
+                } else if is_due(self.wait_until_us) {
                     self.lead(Right::Solo, rules, moment, actions);
-                } else if moment.now_us >= ask_at_us {
+                } else if now_us >= ask_at_us {
                     self.ask(0, moment, actions);
                 }
             }
-            Phase::Leading { hard_at_us, .. } if moment.now_us >= *hard_at_us => self.hard_timeout(actions),
-            Phase::Leading { right: Right::Grant(grant), renew_at_us: Some(at_us), .. } if moment.now_us >= *at_us => {
-                *at_us = moment.now_us + rules.lease_us / 3;
-                actions.push(Action::Renew(grant.clone()));
+            Phase::Leading { hard_at_us, .. } if now_us >= *hard_at_us => self.hard_timeout(actions),
+            Phase::Leading { right, leader, renew_at_us, soft_at_us, leader_sees_stale, .. } => {
+                if let (Right::Grant(grant), true) = (&*right, is_due(*renew_at_us)) {
+                    *renew_at_us = Some(now_us + rules.lease_us / 3);
+                    actions.push(Action::Renew(grant.clone()));
+                }
+                if is_due(*soft_at_us) {
+                    *soft_at_us = None;
+                    if let (true, Some(stale)) = (std::mem::take(leader_sees_stale), &self.stale) {
+                        let hit = stale.hit.served_stale(Staleness::SoftTimeout);
+                        actions.push(Action::ServeLeader(leader.clone(), hit));
+                    }
+                    self.serve_stale(Staleness::SoftTimeout, actions);
+                }
             }
-            Phase::Reading | Phase::Asking { .. } | Phase::Leading { .. } | Phase::Filling { .. } | Phase::Over => {}
+            Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } | Phase::Over => {}
         }
+    }
+
+    fn has_servable_stale(&self) -> bool {
+        self.stale.as_ref().is_some_and(|stale| stale.serves_on_error)
+    }
+
+    /// Serves the stale value to those who may have it.
+    fn serve_stale(&mut self, why: Staleness, actions: &mut Vec<Action<T>>) {
+        if let Some(stale) = &self.stale {
+            let hit = stale.hit.served_stale(why);
+            let served = self.members.take(|member| member.sees_stale);
+            actions.extend(served.map(|caller| Action::Serve(caller, hit.clone())));
+        }
+    }
+
+    /// Leads, but for a computation behind: that is not worth a fallback whose value cannot be kept.
+    fn lead_or_rest(&mut self, right: Right, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
+        if self.errand == Errand::Behind { self.rest(actions) } else { self.lead(right, rules, moment, actions) }
+    }
+
+    /// A computation behind is not needed.
+    fn rest(&mut self, actions: &mut Vec<Action<T>>) {
+        actions.extend(self.members.take_all().map(Action::Needless));
+        self.over(actions);
     }
 
     /// Hands the right to the first who waits; with nobody left, gives it back.
     fn lead(&mut self, right: Right, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
         self.stop_watching(actions);
         self.members.append(&mut self.late);
-        if self.members.is_empty() {
+        let Some(Member { caller, sees_stale, .. }) = self.members.take_first() else {
             if let Right::Grant(grant) = right {
                 actions.push(Action::Release(grant));
             }
             return self.over(actions);
-        }
-        let (caller, _) = self.members.remove(0);
-        let (busy, waiting) = std::mem::take(&mut self.members)
-            .into_iter()
-            .partition::<Vec<_>, _>(|(_, patience)| *patience == Patience::Busy);
-        self.members = waiting;
-        self.elders = self.members.len();
+        };
+        let busy: Vec<T> = self.members.take(|member| member.patience == Patience::Busy).collect();
+        self.members.each(|member| member.is_elder = true);
         self.turn += 1;
         let leader = caller.to_leader();
-        let renew_at_us = matches!(right, Right::Grant(_)).then_some(moment.now_us + rules.lease_us / 3);
         self.phase = Phase::Leading {
             right: right.clone(),
             leader: leader.clone(),
-            renew_at_us,
+            renew_at_us: matches!(right, Right::Grant(_)).then_some(moment.now_us + rules.lease_us / 3),
+            soft_at_us: rules.soft_timeout_us.filter(|_| sees_stale).map(|soft_us| moment.now_us + soft_us),
             hard_at_us: moment.now_us + rules.hard_timeout_us,
+            leader_sees_stale: sees_stale,
         };
-        actions.push(Action::Lead { caller, leader, turn: self.turn, right });
-        actions.extend(busy.into_iter().map(|(caller, _)| Action::Busy(caller)));
+        let stale = self.stale.as_ref().map(|stale| stale.hit.clone());
+        actions.push(Action::Lead { caller, leader, turn: self.turn, right, stale });
+        actions.extend(busy.into_iter().map(Action::Busy));
     }
 
-    fn fill(&mut self, turn: u32, payload: Payload, actions: &mut Vec<Action<T>>) {
-        let Some((right, leader)) = self.end_of_turn(turn) else { return };
+    fn fill(&mut self, turn: u32, payload: Payload, is_tagged: bool, actions: &mut Vec<Action<T>>) {
+        let Some(Ended { right, leader, .. }) = self.end_of_turn(turn) else { return };
         match right {
             Right::Grant(grant) => {
                 actions.push(Action::Fill { grant, payload: payload.clone() });
-                self.phase = Phase::Filling { leader, payload };
+                self.phase = Phase::Filling { leader, payload, is_tagged };
             }
             Right::Solo | Right::Away => {
                 actions.push(Action::Settle(leader, Settlement::NotStored));
-                let hit = Hit { payload, source: Source::Flight, details: None };
-                self.share_among(self.elders, |caller| Action::Serve(caller, hit.clone()), actions);
+                self.share_with_elders(&Hit::of_flight(payload, None), actions);
                 self.over(actions);
             }
         }
     }
 
     fn abandon(&mut self, turn: u32, why: Abandoned, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
-        let Some((right, leader)) = self.end_of_turn(turn) else { return };
-        actions.push(Action::Retire(leader));
+        let Some(Ended { right, leader, sees_stale }) = self.end_of_turn(turn) else { return };
         match why {
             // Fallbacks begun now are begun after everything that the grant was given after: it still holds.
-            Abandoned::Cancelled => self.lead(right, rules, moment, actions),
+            Abandoned::Cancelled => {
+                actions.push(Action::Retire(leader));
+                self.lead(right, rules, moment, actions);
+            }
             Abandoned::Failed(error) => {
-                if let Right::Grant(grant) = right {
-                    actions.push(Action::Release(grant));
-                }
-                self.fail_all(&Failure::Host(error), actions);
-                self.over(actions);
+                give_up(right, actions);
+                self.fail(leader, sees_stale, Some(Failure::Host(error)), actions);
             }
             Abandoned::Unstorable(value) => {
-                self.pass(right, |caller| Action::Share(caller, value.clone()), actions);
+                actions.push(Action::Retire(leader));
+                pass(right, actions);
+                let elders = self.members.take(|member| member.is_elder);
+                actions.extend(elders.map(|caller| Action::Share(caller, value.clone())));
+                self.over(actions);
             }
             Abandoned::TooLarge(payload) => {
-                let hit = Hit { payload, source: Source::Flight, details: None };
-                self.pass(right, |caller| Action::Serve(caller, hit.clone()), actions);
+                actions.push(Action::Retire(leader));
+                pass(right, actions);
+                self.share_with_elders(&Hit::of_flight(payload, None), actions);
+                self.over(actions);
+            }
+            Abandoned::Unkept(payload) => {
+                actions.push(Action::Settle(leader, Settlement::NotStored));
+                give_up(right, actions);
+                self.share_with_elders(&Hit::of_flight(payload, None), actions);
+                self.over(actions);
             }
         }
     }
 
-    /// The value cannot be stored: the elders share it, and the next callers are spared a queue.
-    fn pass(&mut self, right: Right, answer: impl Fn(T) -> Action<T>, actions: &mut Vec<Action<T>>) {
-        if let Right::Grant(grant) = right {
-            actions.push(Action::Pass(grant));
+    /// The fallback has failed, or is given up for its length (no `failure` then but the timeout's). With a stale value
+    /// at hand, those who may have it are served it, the others go round again, and the fallback is spared for a while.
+    fn fail(&mut self, leader: T, sees_stale: bool, failure: Option<Failure>, actions: &mut Vec<Action<T>>) {
+        let has_timed_out = failure.is_none();
+        let failure = failure.unwrap_or(Failure::HardTimeout);
+        match &self.stale {
+            Some(stale) if sees_stale => {
+                actions.push(Action::Console(leader, stale.hit.served_stale(Staleness::Error)));
+            }
+            _ if has_timed_out => actions.push(Action::Fail(leader, failure.clone())),
+            _ => actions.push(Action::Retire(leader)),
         }
-        self.share_among(self.elders, answer, actions);
+        if self.has_servable_stale() || self.errand == Errand::Behind {
+            actions.push(Action::Spare);
+            self.serve_stale(Staleness::Error, actions);
+        } else {
+            self.fail_all(&failure, actions);
+        }
         self.over(actions);
     }
 
-    /// The right and the place of the leader of `turn`, if it is still its turn.
-    fn end_of_turn(&mut self, turn: u32) -> Option<(Right, T)> {
+    /// What the leader of `turn` held, if it is still its turn.
+    fn end_of_turn(&mut self, turn: u32) -> Option<Ended<T>> {
         if turn != self.turn {
             return None;
         }
         match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Leading { right, leader, .. } => Some((right, leader)),
+            Phase::Leading { right, leader, leader_sees_stale: sees_stale, .. } => {
+                Some(Ended { right, leader, sees_stale })
+            }
             other => {
                 self.phase = other;
                 None
@@ -373,70 +505,67 @@ impl<T: Caller> Flight<T> {
     }
 
     fn filled(&mut self, filling: Filling, actions: &mut Vec<Action<T>>) {
-        let (leader, payload) = match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Filling { leader, payload } => (leader, payload),
+        let (leader, payload, is_tagged) = match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Filling { leader, payload, is_tagged } => (leader, payload, is_tagged),
             other => {
                 self.phase = other;
                 return;
             }
         };
-        let (settlement, details, sharers) = match filling {
-            Filling::Stored(details) => {
-                (Settlement::Stored { version: details.version }, Some(details), self.members.len())
-            }
+        let (settlement, details, no_invalidation_came) = match filling {
+            Filling::Stored(details) => (Settlement::Stored { version: details.version }, Some(details), true),
             // An invalidation came after the grant: perhaps before the younger ones called.
-            Filling::Revoked => (Settlement::NotStored, None, self.elders),
+            Filling::Revoked => (Settlement::NotStored, None, false),
             // The generation stands, so no invalidation came; a later grant was quicker.
-            Filling::Superseded => (Settlement::NotStored, None, self.members.len()),
+            Filling::Superseded => (Settlement::NotStored, None, true),
             // Nothing is known of invalidations since the grant.
             Filling::NoAnswer => {
                 self.met_away = true;
-                (Settlement::Unconfirmed, None, self.elders)
+                (Settlement::Unconfirmed, None, false)
             }
         };
         actions.push(Action::Settle(leader, settlement));
-        let hit = Hit { payload, source: Source::Flight, details };
-        self.share_among(sharers, |caller| Action::Serve(caller, hit.clone()), actions);
+        let hit = Hit::of_flight(payload, details);
+        // Of the tags' invalidations nothing is known either way.
+        if no_invalidation_came && !is_tagged {
+            actions.extend(self.members.take_all().map(|caller| Action::Serve(caller, hit.clone())));
+        } else {
+            self.share_with_elders(&hit, actions);
+        }
         self.over(actions);
     }
 
     /// A hit from the store, for those who had joined before it was asked.
     fn serve(&mut self, hit: &Hit, actions: &mut Vec<Action<T>>) {
-        let count = self.members.len();
-        self.share_among(count, |caller| Action::Serve(caller, hit.clone()), actions);
+        actions.extend(self.members.take_all().map(|caller| Action::Serve(caller, hit.clone())));
         self.over(actions);
     }
 
-    /// Answers the first `count` members; the rest stay for [`Flight::over`] to send round again.
-    fn share_among(&mut self, count: usize, answer: impl Fn(T) -> Action<T>, actions: &mut Vec<Action<T>>) {
-        actions.extend(self.members.drain(..count).map(|(caller, _)| answer(caller)));
+    /// What the fallback gave, for those who had joined before it started; the rest stay for [`Flight::over`] to send
+    /// round again.
+    fn share_with_elders(&mut self, hit: &Hit, actions: &mut Vec<Action<T>>) {
+        let elders = self.members.take(|member| member.is_elder);
+        actions.extend(elders.map(|caller| Action::Serve(caller, hit.clone())));
     }
 
     fn fail_all(&mut self, failure: &Failure, actions: &mut Vec<Action<T>>) {
-        let waiting = self.members.drain(..).chain(self.late.drain(..));
-        actions.extend(waiting.map(|(caller, _)| Action::Fail(caller, failure.clone())));
+        let waiting = self.members.take_all().chain(self.late.take_all());
+        actions.extend(waiting.map(|caller| Action::Fail(caller, failure.clone())));
     }
 
     fn hard_timeout(&mut self, actions: &mut Vec<Action<T>>) {
-        let failure = Failure::HardTimeout;
-        if let Phase::Leading { right, leader, .. } = std::mem::replace(&mut self.phase, Phase::Over) {
-            if let Right::Grant(grant) = right {
-                actions.push(Action::Release(grant));
-            }
+        if let Some(Ended { right, leader, sees_stale }) = self.end_of_turn(self.turn) {
+            give_up(right, actions);
             actions.push(Action::Overran(leader.clone()));
-            actions.push(Action::Fail(leader, failure.clone()));
+            self.fail(leader, sees_stale, None, actions);
         }
-        self.fail_all(&failure, actions);
-        self.over(actions);
     }
 
     fn close(&mut self, actions: &mut Vec<Action<T>>) {
         let failure = Failure::Own(Error::closed());
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Leading { right, leader, .. } => {
-                if let Right::Grant(grant) = right {
-                    actions.push(Action::Release(grant));
-                }
+                give_up(right, actions);
                 actions.push(Action::Fail(leader, failure.clone()));
             }
             Phase::Filling { leader, .. } => actions.push(Action::Settle(leader, Settlement::Unconfirmed)),
@@ -453,7 +582,7 @@ impl<T: Caller> Flight<T> {
         let mut left = std::mem::take(&mut self.members);
         left.append(&mut self.late);
         if !left.is_empty() {
-            actions.push(self.again(left));
+            actions.push(self.again(left.into_callers()));
         }
         actions.push(Action::Over);
     }
@@ -470,6 +599,27 @@ impl<T: Caller> Flight<T> {
 
     fn is_deserted(&self) -> bool {
         self.members.is_empty() && self.late.is_empty()
+    }
+}
+
+/// A leader's turn, ended.
+struct Ended<T> {
+    right: Right,
+    leader: T,
+    sees_stale: bool,
+}
+
+/// The next caller need not wait.
+fn give_up<T>(right: Right, actions: &mut Vec<Action<T>>) {
+    if let Right::Grant(grant) = right {
+        actions.push(Action::Release(grant));
+    }
+}
+
+/// The value cannot be stored: the next callers are spared a queue.
+fn pass<T>(right: Right, actions: &mut Vec<Action<T>>) {
+    if let Right::Grant(grant) = right {
+        actions.push(Action::Pass(grant));
     }
 }
 

@@ -31,6 +31,45 @@ pub enum Freshness {
     Dead,
 }
 
+/// Whether a fresh entry should be computed anew already: XFetch, from what its fallback cost (Vattani, Chierichetti,
+/// Lowenstein, *Optimal Probabilistic Cache Stampede Prevention*, VLDB 2015). `chance` in `[0, 1)`; `beta` above 1 makes
+/// it earlier, 0 never.
+pub fn is_due_early(fresh_until_ms: u64, cost_ms: u32, beta: f64, now_ms: u64, chance: f64) -> bool {
+    beta > 0.0 && now_ms as f64 + early_gap_ms(cost_ms, beta, chance) >= fresh_until_ms as f64
+}
+
+/// How long before its end an entry is computed anew, by one throw of the dice. A cost below a millisecond counts as one.
+pub fn early_gap_ms(cost_ms: u32, beta: f64, chance: f64) -> f64 {
+    f64::from(cost_ms.max(1)) * beta * -(1.0 - chance).ln()
+}
+
+/// How long past its freshness an entry may be served, as a call's terms say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grace {
+    /// Where the fallback fails or is slow.
+    pub if_error_ms: u64,
+    /// At once, while it is computed behind.
+    pub while_revalidate_ms: u64,
+}
+
+impl Grace {
+    /// How much longer than its freshness an entry is kept.
+    pub fn kept_ms(self) -> u64 {
+        self.if_error_ms.max(self.while_revalidate_ms)
+    }
+
+    /// Whether an entry that is stale may be served at once. Not one that was expired by hand (fresh until 0).
+    pub fn serves_behind(self, fresh_until_ms: u64, now_ms: u64) -> bool {
+        now_ms < fresh_until_ms.saturating_add(self.while_revalidate_ms)
+    }
+
+    /// Whether an entry that is stale may be served where the fallback fails. One that was expired by hand has lost the
+    /// time from which to count: it is good for as long as it is kept.
+    pub fn serves_on_error(self, fresh_until_ms: u64, now_ms: u64) -> bool {
+        self.if_error_ms > 0 && (fresh_until_ms == 0 || now_ms < fresh_until_ms.saturating_add(self.if_error_ms))
+    }
+}
+
 /// Judges times (ms since the epoch) by the server's clock.
 pub fn judge(created_ms: u64, fresh_until_ms: u64, stale_until_ms: u64, now_ms: u64) -> Freshness {
     if created_ms > now_ms.saturating_add(FUTURE_SLACK_MS) || now_ms >= stale_until_ms {

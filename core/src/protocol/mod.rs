@@ -4,6 +4,7 @@ pub mod answer;
 pub mod envelope;
 pub mod flight;
 pub mod freshness;
+pub mod held;
 pub mod key;
 pub mod lease;
 mod numbers;

@@ -31,6 +31,11 @@ impl Tag {
         self.0.relative()
     }
 
+    /// The tag of a key that [`Tag::key`] gave.
+    pub(crate) fn of_key(key: Key) -> Self {
+        Self(key)
+    }
+
     /// The same as a key: what the store is asked for.
     pub fn key(&self) -> &Key {
         &self.0
@@ -43,6 +48,13 @@ impl Tag {
     /// Whether users see it: a namespace's tag is tidegate's own.
     pub fn is_public(name: &str) -> bool {
         !name.starts_with('~')
+    }
+}
+
+impl Tag {
+    /// The name of the namespace whose tag is of this name.
+    pub fn namespace_of(name: &str) -> &str {
+        name.strip_prefix(NAMESPACE).unwrap_or(name)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The words of a flight: what happens to it, what it asks for, and the rights that a leader can hold.
 
-use crate::protocol::answer::{Details, Failure, Hit, HostObject, Settlement};
+use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement};
 use crate::protocol::envelope::Payload;
 use crate::protocol::lease::{Grant, Nonce};
 
@@ -19,10 +19,12 @@ pub enum Patience {
 }
 
 /// The durations that a flight goes by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     pub lease_us: u64,
     pub wait_us: u64,
+    /// After so long callers are served a stale value, if there is one that they may have.
+    pub soft_timeout_us: Option<u64>,
     pub hard_timeout_us: u64,
     pub poll_first_us: u64,
     pub poll_longest_us: u64,
@@ -52,10 +54,11 @@ pub enum Event<T> {
     Woken,
     /// [`Flight::deadline_us`] has passed.
     Time,
-    /// The leader of `turn` brings a value.
+    /// The leader of `turn` brings a value. `tagged`: it will count only while some tags do.
     Fill {
         turn: u32,
         payload: Payload,
+        is_tagged: bool,
     },
     /// The leader of `turn` brings none.
     Abandon {
@@ -71,28 +74,38 @@ pub enum Event<T> {
     Close,
 }
 
+/// A value that counts but is not fresh, or is to be computed anew all the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stale {
+    pub hit: Hit,
+    /// Whether callers may be served it where the fallback fails or is slow; if not, only the fallback may see it.
+    pub serves_on_error: bool,
+}
+
 #[derive(Clone, Debug)]
 pub enum Reading {
-    Fresh(Hit),
+    /// Served as it is.
+    Serve(Hit),
+    /// Served as it is, and one of those served has it computed anew behind, past `seen`.
+    ServeAndRenew { hit: Hit, seen: u64, why: Renewal },
     /// Absent, or an entry that does not count: `seen` is its version, 0 for none.
-    Miss {
-        seen: u64,
-    },
+    Miss { seen: u64, stale: Option<Stale> },
 }
 
 #[derive(Clone, Debug)]
 pub enum Asked {
     Hit(Hit),
-    /// A hit by the server's clock that does not count (undecodable): ask past it.
+    /// A hit by the server's clock that does not count (undecodable, a tag invalidated): ask past it.
     Dead {
         seen: u64,
     },
-    Lease(Grant),
+    Lease(Grant, Option<Stale>),
     Wait {
         left_us: u64,
+        stale: Option<Stale>,
     },
     /// Settling, unstorable, a writer under way, or an entry of a future format: compute, store nothing.
-    Solo,
+    Solo(Option<Stale>),
 }
 
 #[derive(Clone, Debug)]
@@ -112,6 +125,9 @@ pub enum Abandoned {
     Unstorable(HostObject),
     /// The value is over the size limit: its payload, for those who may share it.
     TooLarge(Payload),
+    /// The value may be stored another time, but not this one (a tag that its fallback named is too young): its payload,
+    /// for those who may share it.
+    Unkept(Payload),
     /// The caller went away.
     Cancelled,
 }
@@ -142,8 +158,25 @@ pub enum Action<T> {
         leader: T,
         turn: u32,
         right: Right,
+        /// What the fallback may look at.
+        stale: Option<Hit>,
     },
     Serve(T, Hit),
+    /// Serve it, and let it compute the key anew behind, past the version `seen`, unless somebody here does so already.
+    ServeAndRenew {
+        caller: T,
+        hit: Hit,
+        seen: u64,
+        why: Renewal,
+    },
+    /// The leader's caller is served this; the leader goes on behind, its place stays.
+    ServeLeader(T, Hit),
+    /// The leader's place is answered with this; its fallback has failed or is given up.
+    Console(T, Hit),
+    /// The fallback has failed while a stale value is at hand: it is spared for a while.
+    Spare,
+    /// A computation behind is not needed (any more): its place is answered.
+    Needless(T),
     Share(T, HostObject),
     Fail(T, Failure),
     /// The fallback of this leader ran past the hard timeout.

@@ -1,9 +1,17 @@
 //! Every default and limit in one place, unit in the name, and its validation. Hosts hand over names and values as
 //! their user wrote them; what is accepted is decided here, once for all languages.
 
+mod read;
+mod terms;
+
 use std::borrow::Cow;
 
 use crate::error::Error;
+use crate::protocol::freshness::Grace;
+use read::{between_ms, boolean, optional, refused, share, text, whole};
+pub use read::{duration_ms, positive_ms, unknown_option};
+pub(crate) use terms::join_tags;
+pub use terms::{CallKind, Terms};
 
 /// How a language's users write options: the unit of a number that has none, and the spelling of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +60,8 @@ pub enum OptionValue {
     Millis(f64),
     /// Options within an option: `breaker=Breaker(…)`.
     Nested(Vec<(String, OptionValue)>),
+    /// `tags=[…]`.
+    List(Vec<OptionValue>),
     /// Something else: its type's name, for the message.
     Other(String),
 }
@@ -66,6 +76,7 @@ impl std::fmt::Display for OptionValue {
             Self::Millis(value) => write!(f, "{value} ms"),
             Self::Text(value) => write!(f, "{value:?}"),
             Self::Nested(_) => f.write_str("a group of options"),
+            Self::List(_) => f.write_str("a list"),
             Self::Other(name) => {
                 let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
                 write!(f, "{article} {name}")
@@ -92,6 +103,22 @@ impl Default for BreakerConfig {
     }
 }
 
+/// The tier in the process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct L1Config {
+    /// What keys, payloads and bookkeeping may take together.
+    pub max_bytes: u64,
+    pub max_entries: u64,
+    /// No entry is held longer, however long it lives.
+    pub max_age_ms: u64,
+}
+
+impl Default for L1Config {
+    fn default() -> Self {
+        Self { max_bytes: 64 << 20, max_entries: 1_000_000, max_age_ms: 86_400_000 }
+    }
+}
+
 /// The settings of one manager.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -107,12 +134,22 @@ pub struct Config {
     pub ttl_jitter: f64,
     /// Life of a cached null.
     pub null_ttl_ms: u64,
+    /// How long past its ttl an entry is served where the fallback fails or is slow.
+    pub stale_if_error_ms: u64,
+    /// How long past its ttl an entry is served at once, while it is computed behind.
+    pub stale_while_revalidate_ms: u64,
+    /// For so long after a fallback failed a stale entry is served without another try.
+    pub error_backoff_ms: u64,
+    /// XFetch's beta: 0 never computes anew before the end of a ttl, 1 is the paper's choice.
+    pub early_refresh: f64,
     /// For so long after an invalidation nothing is stored (databases read from lagging replicas).
     pub settle_ms: u64,
     /// The exclusive time of a lease; renewed while the fallback runs.
     pub lease_ms: u64,
     /// How long a call waits for other processes.
     pub wait_ms: u64,
+    /// How long a call waits for a fallback before it is served a stale value, where there is one.
+    pub soft_timeout_ms: Option<u64>,
     /// How long a fallback may run before its lease is freed.
     pub hard_timeout_ms: u64,
     pub command_timeout_ms: u64,
@@ -120,6 +157,10 @@ pub struct Config {
     pub breaker: BreakerConfig,
     /// How many unconfirmed invalidations are remembered.
     pub journal: usize,
+    /// The tier in the process; none by default.
+    pub l1: Option<L1Config>,
+    /// Whether the host's own objects in the tier are shared among callers, whatever they are.
+    pub share_values: bool,
     /// The longest payload that is stored or read.
     pub max_value_bytes: usize,
     /// Raise what cannot be encoded instead of returning it uncached.
@@ -135,14 +176,21 @@ impl Default for Config {
             ttl_ms: 300_000,
             ttl_jitter: 0.1,
             null_ttl_ms: 30_000,
+            stale_if_error_ms: 0,
+            stale_while_revalidate_ms: 0,
+            error_backoff_ms: 1_000,
+            early_refresh: 0.0,
             settle_ms: 0,
             lease_ms: 2_000,
             wait_ms: 5_000,
+            soft_timeout_ms: None,
             hard_timeout_ms: 30_000,
             command_timeout_ms: 100,
             connect_timeout_ms: 1_000,
             breaker: BreakerConfig::default(),
             journal: 100_000,
+            l1: None,
+            share_values: false,
             max_value_bytes: 1_048_576,
             strict: false,
         }
@@ -158,33 +206,47 @@ pub(crate) const POLL_FIRST_MS: u64 = 25;
 pub(crate) const POLL_LONGEST_MS: u64 = 500;
 /// Events that wait for the host's loop; beyond it they are counted and dropped.
 pub(crate) const EVENTS_MAX: usize = 10_000;
+/// How long a tag's nonce is kept; each fill under the tag renews it when half of that has passed.
+pub(crate) const TAG_KEPT_MS: u64 = 30 * 86_400_000;
+/// Keys whose fallback is spared after a failure; beyond it the oldest are tried again at once.
+pub(crate) const SPARED_MAX: usize = 10_000;
 /// Callers that may wait at once; beyond it the fallback serves uncached.
 pub(crate) const TICKETS_MAX: usize = 1_000_000;
 
-/// The longest duration that any option takes: 10 years.
-const DURATION_MS_MAX: f64 = 10.0 * 365.0 * 86_400_000.0;
-
-const OPTIONS: [&str; 16] = [
+const OPTIONS: [&str; 23] = [
     "service",
     "version",
     "role",
     "ttl",
     "ttl_jitter",
     "null_ttl",
+    "stale_if_error",
+    "stale_while_revalidate",
+    "error_backoff",
+    "early_refresh",
     "settle",
     "lease",
     "wait",
+    "soft_timeout",
     "hard_timeout",
     "command_timeout",
     "connect_timeout",
     "breaker",
     "journal",
+    "l1",
+    "share_values",
     "max_value_bytes",
     "strict",
 ];
 const BREAKER_OPTIONS: [&str; 4] = ["failures", "ratio", "window", "probe"];
+const L1_OPTIONS: [&str; 3] = ["max_bytes", "max_entries", "max_age"];
 
 impl Config {
+    /// What a call goes by that says nothing of its own.
+    pub fn grace(&self) -> Grace {
+        Grace { if_error_ms: self.stale_if_error_ms, while_revalidate_ms: self.stale_while_revalidate_ms }
+    }
+
     /// Reads the options that a host's user gave besides `url`.
     ///
     /// # Errors
@@ -207,14 +269,21 @@ impl Config {
                 "ttl" => config.ttl_ms = positive_ms(name, value, dialect)?,
                 "ttl_jitter" => config.ttl_jitter = share(name, value)?,
                 "null_ttl" => config.null_ttl_ms = positive_ms(name, value, dialect)?,
+                "stale_if_error" => config.stale_if_error_ms = duration_ms(name, value, dialect)?,
+                "stale_while_revalidate" => config.stale_while_revalidate_ms = duration_ms(name, value, dialect)?,
+                "error_backoff" => config.error_backoff_ms = duration_ms(name, value, dialect)?,
+                "early_refresh" => config.early_refresh = read::beta(name, value)?,
                 "settle" => config.settle_ms = duration_ms(name, value, dialect)?,
                 "lease" => config.lease_ms = between_ms(name, value, dialect, 50, LEASE_VALIDITY_MS / 2)?,
                 "wait" => config.wait_ms = duration_ms(name, value, dialect)?,
+                "soft_timeout" => config.soft_timeout_ms = optional(value, |value| positive_ms(name, value, dialect))?,
                 "hard_timeout" => config.hard_timeout_ms = positive_ms(name, value, dialect)?,
                 "command_timeout" => config.command_timeout_ms = between_ms(name, value, dialect, 1, 60_000)?,
                 "connect_timeout" => config.connect_timeout_ms = between_ms(name, value, dialect, 1, 60_000)?,
                 "breaker" => config.breaker = breaker(value, dialect)?,
                 "journal" => config.journal = whole(name, value, 1, 10_000_000)? as usize,
+                "l1" => config.l1 = optional(value, |value| l1(name, value, dialect))?,
+                "share_values" => config.share_values = boolean(name, value)?,
                 "max_value_bytes" => config.max_value_bytes = whole(name, value, 1, 512 << 20)? as usize,
                 "strict" => config.strict = boolean(name, value)?,
                 other => unreachable!("OPTIONS has {other}, which is not read"),
@@ -228,6 +297,25 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+fn l1(name: &str, value: &OptionValue, dialect: Dialect) -> Result<L1Config, Error> {
+    let mut l1 = L1Config::default();
+    let OptionValue::Nested(options) = value else {
+        l1.max_bytes = read::size(name, value)?;
+        return Ok(l1);
+    };
+    for (given, value) in options {
+        let full = format!("l1.{given}");
+        let option = L1_OPTIONS.iter().find(|option| dialect.spell(option) == *given);
+        match option.copied() {
+            Some("max_bytes") => l1.max_bytes = read::size(&full, value)?,
+            Some("max_entries") => l1.max_entries = whole(&full, value, 1, u64::from(u32::MAX))?,
+            Some("max_age") => l1.max_age_ms = positive_ms(&full, value, dialect)?,
+            _ => return Err(unknown_option(given, &L1_OPTIONS.map(|option| dialect.spell(option)))),
+        }
+    }
+    Ok(l1)
 }
 
 fn breaker(value: &OptionValue, dialect: Dialect) -> Result<BreakerConfig, Error> {
@@ -247,135 +335,6 @@ fn breaker(value: &OptionValue, dialect: Dialect) -> Result<BreakerConfig, Error
         }
     }
     Ok(breaker)
-}
-
-fn refused(name: &str, value: &OptionValue, accepted: &str, example: &str) -> Error {
-    Error::config(format!("{name}={value} is not accepted: {name} takes {accepted}; a right example: {example}"))
-}
-
-/// The error for an option that does not exist.
-pub fn unknown_option(given: &str, known: &[impl AsRef<str>]) -> Error {
-    let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::jaro_winkler(given, name), *name))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness > 0.75);
-    match nearest {
-        Some((_, name)) => Error::config(format!("there is no option {given:?}; did you mean {name:?}?")),
-        None => Error::config(format!("there is no option {given:?}; the options are {}", known.join(", "))),
-    }
-}
-
-fn text(name: &str, value: &OptionValue, example: &str) -> Result<String, Error> {
-    match value {
-        OptionValue::Text(text) if !text.is_empty() => Ok(text.clone()),
-        other => Err(refused(name, other, "a text that is not empty", &format!("{name}={example}"))),
-    }
-}
-
-fn boolean(name: &str, value: &OptionValue) -> Result<bool, Error> {
-    match value {
-        OptionValue::Bool(value) => Ok(*value),
-        other => Err(refused(name, other, "true or false", &format!("{name}=true"))),
-    }
-}
-
-fn whole(name: &str, value: &OptionValue, least: u64, most: u64) -> Result<u64, Error> {
-    match value {
-        OptionValue::Int(number) if (least..=most).contains(&u64::try_from(*number).unwrap_or(0)) => {
-            Ok(u64::try_from(*number).unwrap_or(least))
-        }
-        other => {
-            let accepted = format!("a whole number from {least} to {most}");
-            Err(refused(name, other, &accepted, &format!("{name}={least}")))
-        }
-    }
-}
-
-fn share(name: &str, value: &OptionValue) -> Result<f64, Error> {
-    let number = match value {
-        OptionValue::Int(number) => *number as f64,
-        OptionValue::Float(number) => *number,
-        _ => f64::NAN,
-    };
-    if (0.0..=1.0).contains(&number) {
-        Ok(number)
-    } else {
-        Err(refused(name, value, "a number from 0 to 1", &format!("{name}=0.1")))
-    }
-}
-
-/// A duration in ms; zero allowed.
-///
-/// # Errors
-/// `ConfigError` for a negative, endless or unreadable one.
-pub fn duration_ms(name: &str, value: &OptionValue, dialect: Dialect) -> Result<u64, Error> {
-    read_ms(name, value, dialect, "that is not negative", "5m", |_| true)
-}
-
-fn read_ms(
-    name: &str,
-    value: &OptionValue,
-    dialect: Dialect,
-    bounds: &str,
-    example: &str,
-    accepts: impl Fn(u64) -> bool,
-) -> Result<u64, Error> {
-    let scale = if dialect == Dialect::Python { 1_000.0 } else { 1.0 };
-    let ms = match value {
-        OptionValue::Int(number) => *number as f64 * scale,
-        OptionValue::Float(number) => number * scale,
-        OptionValue::Millis(ms) => *ms,
-        OptionValue::Text(text) => text_ms(text).unwrap_or(f64::NAN),
-        _ => f64::NAN,
-    };
-    if (0.0..=DURATION_MS_MAX).contains(&ms) && accepts(ms.ceil() as u64) {
-        return Ok(ms.ceil() as u64);
-    }
-    let number = if dialect == Dialect::Python { "seconds" } else { "milliseconds" };
-    let accepted =
-        format!("a duration {bounds}: {number}, or a text such as \"500ms\", \"30s\", \"5m\", \"2h\", \"1d\"");
-    Err(refused(name, value, &accepted, &format!("{name}=\"{example}\"")))
-}
-
-/// A duration of at least 1 ms.
-///
-/// # Errors
-/// As [`duration_ms`], and for zero.
-pub fn positive_ms(name: &str, value: &OptionValue, dialect: Dialect) -> Result<u64, Error> {
-    read_ms(name, value, dialect, "above zero", "5m", |ms| ms > 0)
-}
-
-fn between_ms(name: &str, value: &OptionValue, dialect: Dialect, least: u64, most: u64) -> Result<u64, Error> {
-    let bounds = format!("of {least} ms to {most} ms");
-    read_ms(name, value, dialect, &bounds, &format!("{least}ms"), |ms| (least..=most).contains(&ms))
-}
-
-/// `"500ms"`, `"2.5s"`, `"5m"`, `"2h"`, `"1d"`, and several after one another: `"1h30m"`.
-fn text_ms(text: &str) -> Option<f64> {
-    let mut rest = text.trim();
-    let mut total = 0.0;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let unit_len = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-        let scale = match &rest[..unit_len] {
-            "ms" => 1.0,
-            "s" => 1_000.0,
-            "m" => 60_000.0,
-            "h" => 3_600_000.0,
-            "d" => 86_400_000.0,
-            _ => return None,
-        };
-        total += number * scale;
-        rest = rest[unit_len..].trim_start();
-    }
-    Some(total)
 }
 
 #[cfg(test)]

@@ -1,0 +1,139 @@
+//! A read without a fallback: GET, with the tags that its view names; the tags that the entry carries beside; the value.
+
+use super::Engine;
+use super::drive::read_tag;
+use super::judge::{Circumstances, Judged};
+use super::observe::{EventKind, Figures};
+use super::operations::Operation;
+use super::outcome::{Begun, Failure, Hit, Outcome};
+use super::sheet::{Sheet, Standing};
+use super::ticket::{Queue, Ticket};
+use crate::config::Terms;
+use crate::error::Error;
+use crate::ports::{Command, Reply, StoreError, Verdict};
+use crate::protocol::flight::Reading;
+use crate::protocol::held::Words;
+use crate::protocol::key::Key;
+use crate::sync::Arc;
+
+/// A read without a fallback, under way.
+pub(super) struct Peek {
+    pub(super) key: Key,
+    pub(super) ticket: Arc<Ticket>,
+    /// Asked of the store itself, and not counted among the reads.
+    required: bool,
+    /// Known so far.
+    standing: Vec<Standing>,
+    words: Option<Words>,
+    /// What GET brought, while more tags are asked for.
+    reply: Option<Reply>,
+}
+
+impl Engine {
+    /// Reads the entry of `key` for a caller without a fallback: [`Outcome::Hit`] or [`Outcome::Absent`]. With the
+    /// store away `Absent` too, or `StoreUnavailable` when `required`. Only reads that are not `required` are answered by
+    /// L1, and count in the figures and events.
+    ///
+    /// # Errors
+    /// `KeyFormatError`; `ClosedError`.
+    pub fn peek(
+        &self,
+        key: &str,
+        terms: Option<&Arc<Terms>>,
+        required: bool,
+        queue: &Arc<Queue>,
+        id: u64,
+    ) -> Result<Begun, Error> {
+        let terms = terms.unwrap_or(&self.terms);
+        if !required && let Some(hit) = self.held_here(key, terms) {
+            return Ok(Begun::Ready(Outcome::Hit(hit)));
+        }
+        let key = self.open_key(key)?;
+        let ticket = self.ticket(queue, id, terms);
+        let may_ask = self.may_ask(&key, &terms.tags);
+        let words = self.l1.as_ref().map(|l1| l1.capture(key.relative(), &terms.tags));
+        let peek = Peek { key, ticket: Arc::clone(&ticket), required, standing: Vec::new(), words, reply: None };
+        if !may_ask {
+            self.peeked_nothing(&peek);
+        } else if self.server_clock.at(self.clock.now_us()).is_some() {
+            self.ask_time_sometimes();
+            self.send_peek(peek);
+        } else {
+            // GET does not carry the server's time: without it nobody can say whether an entry is fresh.
+            self.operate(Operation::PeekAfterPing(peek), Command::Ping);
+        }
+        Ok(Self::leave_call(ticket))
+    }
+
+    pub(super) fn send_peek(&self, peek: Peek) {
+        let terms = Arc::clone(&peek.ticket.terms);
+        let command = Command::Get { key: peek.key.clone() };
+        let target = self.operations.add(Operation::Peek(peek), Sheet::new(true, &terms.tags));
+        self.submit(command, target, 0);
+        self.submit_tags(&terms.tags, &read_tag, target, 0);
+    }
+
+    pub(super) fn peek_answered(
+        &self,
+        mut peek: Peek,
+        reply: Option<Result<Reply, StoreError>>,
+        standing: Option<Vec<Standing>>,
+    ) {
+        let reply = peek.reply.take().or_else(|| reply.and_then(Result::ok));
+        let (Some(Reply { verdict: Verdict::Value(bytes), server_us }), Some(standing)) = (reply, standing) else {
+            return self.peeked_nothing(&peek);
+        };
+        peek.standing.extend(standing);
+        let Some(bytes) = bytes else { return self.missed(&peek) };
+        let about = Circumstances {
+            key: &peek.key,
+            terms: &peek.ticket.terms,
+            standing: &peek.standing,
+            words: peek.words.as_ref(),
+        };
+        match self.judge(&about, &bytes) {
+            Judged::Dead { .. } => self.missed(&peek),
+            Judged::Unknown(tags) => {
+                peek.reply = Some(Reply { server_us, verdict: Verdict::Value(Some(bytes)) });
+                if let (Some(l1), Some(words)) = (&self.l1, &mut peek.words) {
+                    l1.capture_tags(words, &tags);
+                }
+                let target = self.operations.add(Operation::Peek(peek), Sheet::new(false, &tags));
+                self.submit_tags(&tags, &read_tag, target, 0);
+            }
+            Judged::Counts(entry) => match self.reading(&about, *entry) {
+                // Nobody here has a fallback to compute it anew: what is stale is none of this caller's business.
+                Reading::Serve(hit) | Reading::ServeAndRenew { hit, .. } if hit.stale.is_none() => {
+                    self.peeked(&peek, hit);
+                }
+                _ => self.missed(&peek),
+            },
+        }
+    }
+
+    fn peeked(&self, peek: &Peek, hit: Hit) {
+        if peek.required {
+            self.answer(&peek.ticket, Outcome::Hit(hit));
+        } else {
+            self.serve(&peek.key, &peek.ticket, hit);
+        }
+    }
+
+    fn missed(&self, peek: &Peek) {
+        if !peek.required {
+            Figures::count(&self.figures.misses);
+            self.read_ended(&peek.ticket);
+            self.emit_read(EventKind::Miss, &peek.key, &peek.ticket, |event| event.source = Some(self.source));
+        }
+        self.answer(&peek.ticket, Outcome::Absent);
+    }
+
+    pub(super) fn peeked_nothing(&self, peek: &Peek) {
+        let outcome = if peek.required {
+            Outcome::Failed(Failure::Own(self.unavailable("a read", &peek.key)))
+        } else {
+            Outcome::Absent
+        };
+        self.answer(&peek.ticket, outcome);
+    }
+}

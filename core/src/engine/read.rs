@@ -1,0 +1,170 @@
+//! The verbs of a read with a fallback: begin, refresh, fill, abandon, cancel.
+
+use super::drive::Round;
+use super::flights::{self, Slot, SlotKind};
+use super::observe::{EventKind, Figures};
+use super::outcome::{self, Begun, Hit, Lease, Made, Outcome, Settlement};
+use super::ticket::{Queue, Ticket};
+use super::{Abandoned, Engine, journal};
+use crate::config::Terms;
+use crate::error::Error;
+use crate::protocol::envelope::Payload;
+use crate::protocol::flight::{Abandoned as FlightAbandoned, Event as FlightEvent, Flight, Patience};
+use crate::protocol::key::Key;
+use crate::sync::{Arc, Ordering};
+
+impl Engine {
+    /// Asks for the value of `key` on behalf of a caller who has a fallback.
+    ///
+    /// Answers [`Outcome::Hit`], [`Outcome::Served`] (and more later), [`Outcome::Lease`] (run the fallback),
+    /// [`Outcome::Shared`], [`Outcome::Failed`], and with [`Patience::Busy`] also [`Outcome::Busy`]; now, or through
+    /// `queue` under `id`.
+    ///
+    /// # Errors
+    /// `KeyFormatError`; `ClosedError`.
+    pub fn begin(
+        &self,
+        key: &str,
+        terms: Option<&Arc<Terms>>,
+        patience: Patience,
+        queue: &Arc<Queue>,
+        id: u64,
+    ) -> Result<Begun, Error> {
+        let terms = terms.unwrap_or(&self.terms);
+        if let Some(hit) = self.held_here(key, terms) {
+            return Ok(Begun::Ready(Outcome::Hit(hit)));
+        }
+        let key = self.open_key(key)?;
+        let ticket = Ticket::new(Arc::clone(queue), id, self.clock.now_us(), Arc::clone(terms));
+        self.join(vec![(Arc::clone(&ticket), patience)], key, Round::First);
+        Ok(Self::leave_call(ticket))
+    }
+
+    /// Asks for a fresh computation of `key`, whatever stands in the store: answered as [`Engine::begin`] is, but
+    /// never with an entry that was there before.
+    ///
+    /// # Errors
+    /// `KeyFormatError`; `ClosedError`.
+    pub fn refresh(&self, key: &str, terms: Option<&Arc<Terms>>, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
+        let terms = terms.unwrap_or(&self.terms);
+        let key = self.open_key(key)?;
+        Figures::count(&self.figures.refreshes);
+        // A user who has just written must not be answered by a fill that began before: nobody joins that one now.
+        self.flights.detach(&key);
+        self.drop_held(&key);
+        let ticket = Ticket::new(Arc::clone(queue), id, self.clock.now_us(), Arc::clone(terms));
+        let moment = self.moment();
+        let _busy = self.busy();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let may_ask = self.may_ask(&key, &terms.tags);
+        if !may_ask {
+            self.owe(&key, journal::Owed::Invalidate);
+        }
+        let batch = {
+            let (number, mut shard) = self.flights.shard(&key);
+            let (flight, actions) = if may_ask {
+                Flight::refreshing(Arc::clone(&ticket), &terms.rules, &moment)
+            } else {
+                let first = vec![(Arc::clone(&ticket), Patience::Wait)];
+                Flight::without_store(first, self.right_without_store(), &terms.rules, &moment)
+            };
+            let kind = SlotKind::Renewal(outcome::Renewal::Explicit);
+            let flight_id = shard.insert(number, Slot::new(flight, key, kind, Arc::clone(terms)), false);
+            ticket.flight.store(flight_id, Ordering::Relaxed);
+            self.settle(&mut shard, flight_id, actions, &moment)
+        };
+        self.perform(batch);
+        Ok(Self::leave_call(ticket))
+    }
+
+    /// The leader's value. Answers what became of it: now, or through the lease's ticket. A null lives for the shorter
+    /// of its ttl and `null_ttl`.
+    pub fn fill(&self, mut lease: Lease, payload: Payload, made: Made) -> Begun {
+        let ticket = Arc::clone(&lease.ticket);
+        let Some(token) = lease.take_token() else {
+            return Begun::Ready(Outcome::Settled(Settlement::NotStored));
+        };
+        // Not so when it was answered at the hard timeout: then its flight is over, and the step does nothing.
+        let is_awaited = ticket.enter_call();
+        let turn = token.turn;
+        if payload.len() > self.config.max_value_bytes {
+            self.report(Some(&lease.key), "too_large", &self.too_large(&lease.key, payload.len()));
+            let why = FlightAbandoned::TooLarge(payload);
+            self.step(token.flight, FlightEvent::Abandon { turn, why });
+            // The step retired the ticket: the leader has its value, and nothing was stored.
+            return Begun::Ready(Outcome::Settled(Settlement::NotStored));
+        }
+        let (is_null, jitter) = (payload.bytes.is_none(), self.config.ttl_jitter);
+        let life = ticket.terms.life(made.ttl_ms, is_null, jitter, self.throw());
+        self.longest_life_ms.fetch_max(life.kept_ms, Ordering::Relaxed);
+        if made.tags.is_empty() || !lease.store {
+            self.step_with(token.flight, |slot| {
+                slot.life = Some(life);
+                let is_tagged = !slot.terms.tags.is_empty();
+                Some(FlightEvent::Fill { turn, payload, is_tagged })
+            });
+        } else {
+            self.open_then_fill(token.flight, &made.tags, flights::Unsent { turn, payload, life });
+        }
+        if is_awaited { Self::leave_call(ticket) } else { Begun::Ready(Outcome::Settled(Settlement::NotStored)) }
+    }
+
+    /// The fallback found that what stands there is still right: it is stored anew, with a new life. `Err` gives the lease
+    /// back where nothing stands there.
+    ///
+    /// # Errors
+    /// The lease, unsettled.
+    #[expect(clippy::result_large_err, reason = "it is the lease that was given")]
+    pub fn not_modified(&self, lease: Lease, made: Made) -> Result<Begun, Lease> {
+        match lease.stale.as_ref().map(|hit| hit.payload.clone()) {
+            Some(payload) => Ok(self.fill(lease, payload, made)),
+            None => Err(lease),
+        }
+    }
+
+    /// The leader brings no value: its fallback failed, or what it gave cannot be stored. Where a stale value is served
+    /// instead of a failure, it is given here, for the leader's own caller.
+    pub fn abandon(&self, mut lease: Lease, why: Abandoned) -> Option<Hit> {
+        let token = lease.take_token()?;
+        let ticket = Arc::clone(&lease.ticket);
+        // The host's object must not die under the flight's lock: what its end runs is the host's own code.
+        let kept = why.clone();
+        let why = match why {
+            Abandoned::Failed(error) => {
+                self.fallback_failed(&lease.key, &lease.ticket, None);
+                FlightAbandoned::Failed(error)
+            }
+            Abandoned::Unstorable(value) => FlightAbandoned::Unstorable(value),
+        };
+        let is_awaited = ticket.enter_call();
+        self.step(token.flight, FlightEvent::Abandon { turn: token.turn, why });
+        drop(kept);
+        match ticket.leave_call() {
+            Some(Outcome::Hit(hit)) if is_awaited => Some(hit),
+            _ => None,
+        }
+    }
+
+    pub(super) fn fallback_failed(&self, key: &Key, leader: &Ticket, reason: Option<&str>) {
+        Figures::count(&self.figures.fallback_errors);
+        if self.observers.is_listening() {
+            let mut event = self.event(EventKind::FallbackError, Some(key));
+            event.duration_us = Some(self.clock.now_us().saturating_sub(leader.started_us));
+            event.reason = reason.map(str::to_owned);
+            self.observers.emit(event);
+        }
+    }
+
+    /// A caller went away while it waited. A leader that goes away drops its [`Lease`].
+    pub fn cancel(&self, ticket: &Arc<Ticket>) {
+        if ticket.retire() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.step(ticket.flight.load(Ordering::Relaxed), FlightEvent::Cancel(Arc::clone(ticket)));
+        }
+    }
+
+    /// A lease was dropped unsettled: its leader is gone.
+    pub(crate) fn cancel_lease(&self, token: outcome::Token) {
+        self.step(token.flight, FlightEvent::Abandon { turn: token.turn, why: FlightAbandoned::Cancelled });
+    }
+}

@@ -1,0 +1,150 @@
+//! `set`: the tags' nonces first, then SET. What the store does not confirm is journalled as an invalidation.
+
+use super::Engine;
+use super::drive::open_tag;
+use super::flights::{FlightId, Question, Unsent};
+use super::journal::Owed;
+use super::operations::Operation;
+use super::outcome::{Begun, Outcome};
+use super::sheet::{Sheet, Standing};
+use super::ticket::{Queue, Ticket};
+use crate::config::Terms;
+use crate::error::{Error, ErrorKind};
+use crate::ports::{Command, Reply, StoreError, Verdict};
+use crate::protocol::envelope::Payload;
+use crate::protocol::flight::{Abandoned, Event};
+use crate::protocol::freshness::Life;
+use crate::protocol::key::Key;
+use crate::protocol::tag::Tag;
+use crate::sync::{Arc, Ordering};
+
+/// A clock that runs this share faster or slower than the server's is believed; 1 in so many.
+const DRIFT_DIVISOR: u64 = 1_000;
+
+/// A SET that waits for the server's time or for the nonces of its tags.
+pub(super) struct Set {
+    pub(super) key: Key,
+    pub(super) ticket: Arc<Ticket>,
+    payload: Payload,
+    life: Life,
+}
+
+impl Engine {
+    /// Stores a value, whatever stands there: [`Outcome::Confirmed`]. False means that the store did not confirm it,
+    /// and that an invalidation of the key is journalled. A ttl that the call names is a null's too.
+    ///
+    /// # Errors
+    /// `KeyFormatError`; `ClosedError`; `ValueTooLarge`.
+    pub fn set(
+        &self,
+        key: &str,
+        payload: Payload,
+        terms: Option<&Arc<Terms>>,
+        queue: &Arc<Queue>,
+        id: u64,
+    ) -> Result<Begun, Error> {
+        let terms = terms.unwrap_or(&self.terms);
+        let key = self.open_key(key)?;
+        if payload.len() > self.config.max_value_bytes {
+            return Err(Error::new(ErrorKind::ValueTooLarge, self.too_large(&key, payload.len())));
+        }
+        let is_short_lived = payload.bytes.is_none() && !terms.is_ttl_named;
+        let life = terms.life(None, is_short_lived, self.config.ttl_jitter, self.throw());
+        self.longest_life_ms.fetch_max(life.kept_ms, Ordering::Relaxed);
+        let ticket = self.ticket(queue, id, terms);
+        self.flights.detach(&key);
+        self.drop_held(&key);
+        let set = Set { key, ticket: Arc::clone(&ticket), payload, life };
+        let asks_time = self.server_clock.at_least(self.clock.now_us()).is_none();
+        if self.is_open.load(Ordering::Relaxed) {
+            self.set_failed(&set.key, &set.ticket);
+        } else if asks_time || !terms.tags.is_empty() {
+            let nonce = self.moment().nonce;
+            let target = self.operations.add(Operation::SetAfter(set), Sheet::new(asks_time, &terms.tags));
+            if asks_time {
+                self.submit(Command::Ping, target, 0);
+            }
+            self.submit_tags(&terms.tags, &|tag| open_tag(tag, nonce), target, 0);
+        } else {
+            self.send_set(set, &[]);
+        }
+        Ok(Self::leave_call(ticket))
+    }
+
+    pub(super) fn send_set(&self, set: Set, standing: &[Standing]) {
+        let Set { key, ticket, payload, life } = set;
+        // A SET that timed out may still sit in a buffer: it must not run after its caller was told that it had not.
+        let Some(server_us) = self.server_clock.at_least(self.clock.now_us()) else {
+            return self.set_failed(&key, &ticket);
+        };
+        let tags: Vec<_> = standing.iter().filter_map(|known| Some((known.tag.clone(), known.nonce?))).collect();
+        let entry = self.draft(&key, &payload, &tags, life, 0);
+        let not_after_ms = server_us / 1_000 + self.config.command_timeout_ms;
+        let command = Command::Set { key: key.clone(), not_after_ms, entry };
+        self.operate(Operation::Set { key, ticket }, command);
+    }
+
+    pub(super) fn set_answered(&self, key: &Key, ticket: &Arc<Ticket>, answer: Result<Reply, StoreError>) {
+        match answer {
+            Ok(Reply { verdict: Verdict::Stored { version }, .. }) => {
+                self.flights.detach(key);
+                self.drop_held(key);
+                self.spared.forget(key);
+                self.stored(key, version, self.clock.now_us().saturating_sub(ticket.started_us));
+                self.answer(ticket, Outcome::Confirmed(true));
+            }
+            // A writer is under way and the entry was removed: nothing old is left to be served.
+            Ok(Reply { verdict: Verdict::NotStored, .. }) => {
+                self.flights.detach(key);
+                self.drop_held(key);
+                self.answer(ticket, Outcome::Confirmed(false));
+            }
+            _ => self.set_failed(key, ticket),
+        }
+    }
+
+    pub(super) fn set_failed(&self, key: &Key, ticket: &Arc<Ticket>) {
+        self.owe(key, Owed::Invalidate);
+        self.flights.detach(key);
+        self.answer(ticket, Outcome::Confirmed(false));
+    }
+
+    /// A fallback has named tags of its own: how they stand now, and since when, before its value is sent.
+    pub(super) fn open_then_fill(&self, flight: FlightId, tags: &[Tag], unsent: Unsent) {
+        let _busy = self.busy();
+        let nonce = self.moment().nonce;
+        let sequence = {
+            let Some(mut shard) = self.flights.locate(flight) else { return };
+            let slot = shard.slot(flight);
+            if !slot.flight.awaits(unsent.turn) {
+                return;
+            }
+            slot.ask(Question::Open, false, tags);
+            slot.unsent = Some(unsent);
+            slot.sequence
+        };
+        self.submit_tags(tags, &|tag| open_tag(tag, nonce), flight, sequence);
+    }
+
+    /// Whether tags that were named after the fallback had started stood before it as they stand now. Each nonce says,
+    /// by the clock of its own server, when it was made; that must be longer ago *at the run of the command* than the
+    /// fallback's start is *at its answer*. Measured at the send, an invalidation in between would go unnoticed.
+    pub(super) fn stood_before(&self, standing: &[Standing], led_us: u64) -> bool {
+        let elapsed_us = self.clock.now_us().saturating_sub(led_us);
+        let needed_us = elapsed_us + elapsed_us / DRIFT_DIVISOR;
+        standing.iter().all(|known| {
+            let age_us = known.nonce.zip(known.server_us).map(|(nonce, now_us)| now_us.saturating_sub(nonce.made_us()));
+            age_us.is_some_and(|age_us| age_us > needed_us) && !self.owes(known.tag.key())
+        })
+    }
+
+    /// The event that FILL's own tags lead to.
+    pub(super) fn opened(&self, unsent: Unsent, stood_before: bool) -> Event<Arc<Ticket>> {
+        let Unsent { turn, payload, .. } = unsent;
+        if stood_before {
+            Event::Fill { turn, payload, is_tagged: true }
+        } else {
+            Event::Abandon { turn, why: Abandoned::Unkept(payload) }
+        }
+    }
+}
