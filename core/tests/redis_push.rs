@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use support::*;
 use tidegate::clock::MonotonicClock;
-use tidegate::ports::{Clock, Notice};
+use tidegate::ports::{Clock, Command, Notice};
 use tidegate::store::redis::{RedisSettings, RedisStore};
 
 #[test]
@@ -225,6 +225,7 @@ fn a_user_who_may_not_track_is_told_once_and_still_waits() {
     let settings = RedisSettings { command_timeout: PATIENCE, ..settings };
     let caller = Caller::new(RedisStore::new(settings).expect("right"));
     caller.store.track(PREFIXES.map(str::to_owned).to_vec());
+    caller.now_us();
     let key = key("user:1");
     caller.store.watch(&key);
     assert!(caller.saw(&Notice::Watching(key.clone())));
@@ -263,4 +264,66 @@ fn a_crowd_of_changes_is_told_in_few_notices_or_ends_the_session() {
     assert!(caller.saw_times(2, AGAIN));
     println!("200,000 changes of 25 MB at once: tracking again after {:?}", since.elapsed());
     assert_eq!(caller.count(|notice| *notice == Notice::PushLost), 1);
+}
+
+#[test]
+fn nothing_is_tracked_before_commands_have_a_server() {
+    let mut server = RedisServer::start_tcp();
+    server.kill();
+    let caller = Caller::new(server.store());
+    caller.store.track(PREFIXES.map(str::to_owned).to_vec());
+    assert!(caller.try_ask(Command::Ping).is_err());
+    server.restart();
+    assert!(caller.saw_times(1, AGAIN));
+    let (commands, push) =
+        (server.client_id("tidegate:billing:cache"), server.client_id("tidegate:billing:cache:push"));
+    assert!(commands < push, "{commands} {push}");
+    let notices = caller.inbox.notices();
+    let at = |wanted: &Notice| notices.iter().position(|notice| notice == wanted).expect("told");
+    assert!(at(&Notice::Connected) < at(&Notice::Tracking));
+    assert_eq!(caller.count(|notice| *notice == Notice::PushLost), 0);
+}
+
+#[test]
+fn a_forked_child_tracks_by_a_connection_of_its_own() {
+    let server = RedisServer::start();
+    let caller = Caller::tracking(server.patient_store());
+    let key = key("user:1");
+    // SAFETY: as in the fork test of `redis_faults`.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        tidegate::store::redis::after_fork();
+        let is_right = caller.try_ask(Command::Ping).is_ok()
+            && caller.saw_times(2, AGAIN)
+            && caller.try_ask(set(&key, "1")).is_ok()
+            && caller.saw_change(key.full());
+        // SAFETY: ends the child at once, without the parent's exit handlers.
+        unsafe { libc::_exit(i32::from(!is_right)) }
+    }
+    let mut status = 0;
+    // SAFETY: our own child, and a place for its status.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0, "the child failed");
+    assert!(caller.saw_change(key.full()), "and the parent is told of what the child wrote");
+    assert_eq!(caller.count(|notice| *notice == Notice::PushLost), 0);
+}
+
+#[test]
+fn close_ends_a_connection_that_tracks() {
+    let server = RedisServer::start();
+    let caller = Caller::tracking(server.patient_store());
+    caller.store.close();
+    let started = Instant::now();
+    while server.command("CLIENT LIST").contains("name=tidegate") {
+        assert!(started.elapsed() < PATIENCE, "connections were left behind");
+        sleep_ms(10);
+    }
+    let dropped = Caller::tracking(server.patient_store());
+    drop(dropped);
+    let started = Instant::now();
+    while server.command("CLIENT LIST").contains("name=tidegate") {
+        assert!(started.elapsed() < PATIENCE, "connections of a dropped store were left behind");
+        sleep_ms(10);
+    }
 }

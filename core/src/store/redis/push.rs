@@ -3,7 +3,7 @@
 //!
 //! A loss is told at once ([`Notice::PushLost`]), then the task connects again, tracks again and watches anew. Where it
 //! tracks it lives and dies with the command connection: once that is lost, another server may answer commands, whose
-//! changes this one does not tell. So the session ends at the loss, and the next waits until commands have a server.
+//! changes this one does not tell. So a session ends with it, and none begins before commands have a server.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ const STEADY: Duration = Duration::from_secs(2);
 pub(super) enum PushPost {
     Watch(Key),
     Unwatch(Key),
-    /// A manager that tracks has asked its first command: the connection is kept from now on.
+    /// A manager that tracks has asked its first command: once that has a server, the connection is kept for ever.
     Track,
     /// The command connection is gone; where the next one leads is not known.
     CommandsLost,
@@ -53,7 +53,7 @@ pub(super) struct Push {
     watched: FxHashMap<Bytes, Watched>,
     /// The connection is kept whether somebody watches or not.
     is_kept: bool,
-    /// The command connection is lost: no session is begun.
+    /// A manager that tracks has no command connection (yet): no session is begun.
     is_held: bool,
     /// The reason of the last fault told, so that each is told once.
     last_fault: Option<StoreError>,
@@ -161,7 +161,13 @@ impl Push {
                     }
                 }
             }
-            Some(PushPost::Track) => self.is_kept = true,
+            Some(PushPost::Track) => {
+                // Posted once or twice, and before the first word of the driver's.
+                if !std::mem::replace(&mut self.is_kept, true) {
+                    self.is_held = true;
+                    return ControlFlow::Break(End::Lost);
+                }
+            }
             Some(PushPost::CommandsLost) => {
                 self.is_held = true;
                 return ControlFlow::Break(End::Lost);

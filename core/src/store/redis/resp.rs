@@ -73,7 +73,7 @@ mod tests {
         let mut buffer = BytesMut::from(&b">2\r\n$10\r\ninvalidate\r\n*9999999\r\n"[..]);
         while buffer.len() <= UNREAD_BYTES_MAX {
             assert_eq!(read(&mut buffer), Ok(None));
-            buffer.extend_from_slice(&b"$1\r\nk\r\n".repeat(1 << 17));
+            buffer.extend_from_slice(format!("${}\r\n{name}\r\n", name.len()).repeat(16).as_bytes());
         }
         assert!(read(&mut buffer).is_err());
     }
