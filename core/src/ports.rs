@@ -187,7 +187,8 @@ pub enum Notice {
     /// Any key may have changed (the server flushed, or told so much at once that it left the names out).
     AllChanged,
     /// A heartbeat of the push connection, sent at `sent_us` of the monotonic clock (`u64::MAX` for a store that can
-    /// never be in doubt), has been answered: every change before that has been told.
+    /// never be in doubt), has been answered: every change whose command had been answered before that has been told.
+    /// One that was still being answered may follow: Redis tells of changes at the end of its cycle, of PINGs within it.
     Heartbeat { sent_us: u64 },
     /// The command connection stands (again).
     Connected,

@@ -243,7 +243,7 @@ fn a_command_whose_answer_is_lost_is_sent_again_but_a_set_never_is() {
         let (url, scripts) = pretend(new);
         let settings = RedisSettings { command_timeout: PATIENCE, ..RedisSettings::new(url, "tidegate:billing:cache") };
         let caller = Caller::new(RedisStore::new(settings).expect("right"));
-        caller.store.submit(get(&key), tidegate::ports::Address { target: 0, sequence: 0, sent_us: 0 });
+        caller.store.submit(get(&key), tidegate::ports::Address { target: 0, sequence: 0, part: 0, sent_us: 0 });
         assert!(caller.saw(&Notice::Connected));
         // Past the first backoff, so that the loss is met with an attempt at once.
         sleep_ms(80);

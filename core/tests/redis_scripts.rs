@@ -7,6 +7,7 @@ use support::*;
 use tidegate::ports::{Command, Notice, StoreErrorKind, Verdict};
 use tidegate::protocol::key::Key;
 use tidegate::protocol::lease::Grant;
+use tidegate::protocol::tag::TagNonce;
 
 /// An entry with the times given, as raw bytes.
 fn entry_at(key: &Key, version: u64, created_ms: u64, fresh_until_ms: u64, stale_until_ms: u64) -> Vec<u8> {
@@ -58,6 +59,72 @@ fn keys_of_a_wrong_type_are_no_error_and_go_away() {
     let grant = caller.lease(&key, nonce(1));
     assert!(matches!(caller.ask(fill(&key, &grant, "1")), Verdict::Stored { .. }));
     assert!(matches!(caller.ask(acquire(&key, nonce(1))), Verdict::Hit(_)));
+}
+
+#[test]
+fn what_is_no_nonce_at_a_tag_counts_as_none_and_goes_away() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    let tag = tag("user:42");
+    let full = tag.full().to_owned();
+    let spoils = [
+        format!("LPUSH {full} x"),
+        format!("HSET {full} g x"),
+        format!("SET {full} short"),
+        format!("SETBIT {full} 136 1"),
+    ];
+    for spoil in spoils {
+        for number in [1, 2] {
+            server.command("FLUSHALL");
+            server.command(&spoil);
+            assert_eq!(caller.tag_nonce(read_tag(&tag)), None, "{spoil}");
+            let command = if number == 1 { open_tag(&tag, nonce(7)) } else { invalidate_tag(&tag, nonce(7)) };
+            let made = caller.tag_nonce(command);
+            assert_eq!(made.expect("made").0[..8], [7; 8], "{spoil}");
+            assert_eq!(caller.tag_nonce(read_tag(&tag)), made, "{spoil}");
+        }
+    }
+}
+
+#[test]
+fn a_tags_microseconds_grow_even_when_the_clock_stands_back() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    let tag = tag("user:42");
+    let now_us = caller.now_us();
+    let put = |made_us: u64| {
+        let standing = TagNonce::new(nonce(1), made_us);
+        assert_eq!(server.raw(&[b"SET", tag.full().as_bytes(), &standing.0]), "OK");
+    };
+    put(now_us + 60_000_001);
+    assert_eq!(caller.tag_nonce(invalidate_tag(&tag, nonce(1))), Some(TagNonce::new(nonce(1), now_us + 60_000_002)));
+    // No clock's: 2^53 and beyond are not exact in Lua.
+    for no_time in [(1 << 53) - 1, 1 << 53, (1 << 53) + 1, u64::MAX] {
+        put(no_time);
+        let made_us = caller.tag_nonce(invalidate_tag(&tag, nonce(1))).expect("made").made_us();
+        assert!((now_us..now_us + 60_000_000).contains(&made_us), "{no_time}: {made_us}");
+    }
+}
+
+#[test]
+fn a_tags_life_is_a_px_that_is_written_only_when_half_of_it_is_over() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    let tag = tag("user:42");
+    let left_ms = || server.command(&format!("PTTL {}", tag.full())).parse::<i64>().expect("a number");
+    let opened = caller.tag_nonce(open_tag(&tag, nonce(1)));
+    assert!((50_000..=60_000).contains(&left_ms()));
+    for (set_to, is_renewed) in [("40000", false), ("29000", true)] {
+        server.command(&format!("PEXPIRE {} {set_to}", tag.full()));
+        assert_eq!(caller.tag_nonce(open_tag(&tag, nonce(2))), opened);
+        assert_eq!(left_ms() > 50_000, is_renewed, "{set_to}");
+    }
+    server.command(&format!("PERSIST {}", tag.full()));
+    caller.tag_nonce(open_tag(&tag, nonce(2)));
+    assert!(left_ms() > 0, "none is kept for ever");
+    server.command(&format!("PEXPIRE {} 10", tag.full()));
+    caller.tag_nonce(invalidate_tag(&tag, nonce(2)));
+    assert!(left_ms() > 50_000);
 }
 
 #[test]
@@ -152,6 +219,8 @@ fn forgotten_scripts_are_sent_again() {
         assert!(matches!(caller.ask(fill(&key, &grant, "1")), Verdict::Stored { .. }));
         server.command("SCRIPT FLUSH");
         assert_eq!(caller.ask(invalidate(&key)), Verdict::Ok);
+        server.command("SCRIPT FLUSH");
+        assert!(caller.tag_nonce(open_tag(&tag("user:42"), nonce(1))).is_some());
     }
 }
 
@@ -176,7 +245,20 @@ fn with_full_memory_only_what_must_grow_is_refused() {
     assert_eq!(caller.ask(invalidate(&key)), Verdict::Ok);
     assert_eq!(caller.ask(Command::Invalidate { key: key.clone(), settle_ms: 60_000 }), Verdict::Ok);
     assert_eq!(caller.ask(acquire(&key, nonce(1))), Verdict::Solo(None));
+    // The settle time stays, though L must be written anew.
+    assert!(matches!(caller.ask(set(&key, "3")), Verdict::Stored { .. }));
+    assert_eq!(caller.ask(expire(&key)), Verdict::Ok);
+    assert!(matches!(caller.ask(acquire(&key, nonce(1))), Verdict::Solo(Some(_))));
+    assert_eq!(caller.ask(invalidate(&key)), Verdict::Ok);
     assert!(matches!(caller.ask(refresh(&key, nonce(1))), Verdict::Lease(..)));
+    // Tags pass, those that are new too.
+    for (made, name) in [(1, "new"), (2, "new"), (3, "other")] {
+        let made = caller.tag_nonce(invalidate_tag(&tag(name), nonce(made)));
+        assert!(made.is_some());
+        assert_eq!(caller.tag_nonce(read_tag(&tag(name))), made);
+        assert_eq!(caller.tag_nonce(open_tag(&tag(name), nonce(9))), made);
+    }
+    assert!(caller.tag_nonce(open_tag(&tag("third"), nonce(1))).is_some());
     server.command("CONFIG SET maxmemory 0");
     caller.lease(&support::key("user:profile:2"), nonce(1));
 }

@@ -81,6 +81,7 @@ impl Store for SimStore {
     fn unwatch(&self, key: &Key) {
         self.send(Sent::Unwatch(key.clone()));
     }
+    fn track(&self, _: Vec<String>) {}
     fn close(&self) {}
 }
 

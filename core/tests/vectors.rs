@@ -119,7 +119,7 @@ fn entries_are_written_as_the_vectors_say() {
             codec: if seen["codec"] == 0 { Codec::Raw } else { Codec::Json },
             big_integers: seen["big_integers"] == true,
         };
-        let stamped = Draft::new(&key, &payload, 1, life, 12).stamped(1_790_000_000_123_456, 1_790_000_000_123);
+        let stamped = Draft::new(&key, &payload, &[], 1, life, 12).stamped(1_790_000_000_123_456, 1_790_000_000_123);
         assert_eq!(hex(&stamped), text(case, "bytes"), "{}", case["name"]);
         written += 1;
     }

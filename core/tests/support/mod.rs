@@ -12,12 +12,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
+use tidegate::clock::MonotonicClock;
 use tidegate::key::KeySpace;
-use tidegate::ports::{Address, Command, Inbox, Notice, Reply, Store, StoreError, Verdict};
+use tidegate::ports::{Address, Clock, Command, Inbox, Notice, Reply, Store, StoreError, Verdict};
 use tidegate::protocol::envelope::{Draft, Payload};
 use tidegate::protocol::freshness::Life;
 use tidegate::protocol::key::Key;
 use tidegate::protocol::lease::{Grant, Nonce};
+use tidegate::protocol::tag::{Tag, TagNonce};
 use tidegate::store::redis::{RedisSettings, RedisStore};
 
 /// Longer than anything here may take.
@@ -141,6 +143,14 @@ impl RedisServer {
         read_reply(&mut BufReader::new(stream))
     }
 
+    /// The id of the one connection that carries this name; ids grow.
+    pub fn client_id(&self, name: &str) -> u64 {
+        let clients = self.command("CLIENT LIST");
+        let named = clients.lines().find(|line| line.split(' ').any(|field| field == format!("name={name}")));
+        let id = named.and_then(|line| line.split(' ').next()?.strip_prefix("id=")?.parse().ok());
+        id.unwrap_or_else(|| panic!("no {name} in {clients}"))
+    }
+
     pub fn command(&self, line: &str) -> String {
         self.raw(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>())
     }
@@ -248,10 +258,20 @@ impl Caller {
         Self { store, inbox, next: AtomicU64::new(1) }
     }
 
+    /// One that tracks the keys and tags of `billing`, in effect when this returns.
+    pub fn tracking(store: Arc<dyn Store>) -> Self {
+        let caller = Self::new(store);
+        caller.store.track(PREFIXES.map(str::to_owned).to_vec());
+        // Answered in time or not: it opens the connections.
+        let _ = caller.try_ask(Command::Ping);
+        assert!(caller.saw(&Notice::Tracking), "{:?}", caller.inbox.notices());
+        caller
+    }
+
     /// Submits and does not wait.
     pub fn send(&self, command: Command) -> u64 {
         let target = self.next.fetch_add(1, Ordering::Relaxed);
-        self.store.submit(command, Address { target, sequence: 0, sent_us: 0 });
+        self.store.submit(command, Address { target, sequence: 0, part: 0, sent_us: 0 });
         target
     }
 
@@ -286,9 +306,67 @@ impl Caller {
         }
     }
 
+    /// The nonce that a command on a tag answers with, if any.
+    pub fn tag_nonce(&self, command: Command) -> Option<TagNonce> {
+        match self.ask(command) {
+            Verdict::Nonce(nonce) => nonce,
+            other => panic!("no nonce but {other:?}"),
+        }
+    }
+
+    /// How many notices so far are of this kind.
+    pub fn count(&self, is_wanted: impl Fn(&Notice) -> bool) -> usize {
+        self.inbox.notices().iter().filter(|notice| is_wanted(notice)).count()
+    }
+
+    /// Waits until `count` notices are of this kind.
+    pub fn saw_times(&self, count: usize, is_wanted: impl Fn(&Notice) -> bool) -> bool {
+        let enough =
+            |state: &Recorded| (state.notices.iter().filter(|notice| is_wanted(notice)).count() >= count).then_some(());
+        self.inbox.wait(PATIENCE * 2, enough).is_some()
+    }
+
+    /// Waits until all that the server has done so far must have been told: a heartbeat sent after this has come back.
+    pub fn caught_up(&self) {
+        let now_us = MonotonicClock.now_us();
+        assert!(self.saw_times(1, |notice| matches!(notice, Notice::Heartbeat { sent_us } if *sent_us >= now_us)));
+    }
+
+    pub fn saw_change(&self, full: &str) -> bool {
+        self.saw_times(1, |notice| is_change(notice, full))
+    }
+
+    pub fn changes(&self, full: &str) -> usize {
+        self.count(|notice| is_change(notice, full))
+    }
+
     pub fn saw(&self, notice: &Notice) -> bool {
         self.inbox.wait(PATIENCE, |state| state.notices.contains(notice).then_some(())).is_some()
     }
+}
+
+pub const PREFIXES: [&str; 2] = ["billing:v1:", "billing:~tag:"];
+
+pub fn is_change(notice: &Notice, full: &str) -> bool {
+    matches!(notice, Notice::Changed(keys) if keys.iter().any(|key| key == full))
+}
+
+pub fn tag(name: &str) -> Tag {
+    KeySpace::new("billing", 1).expect("a right name").tag(name).expect("a right tag")
+}
+
+pub const TAG_KEPT_MS: u64 = 60_000;
+
+pub fn read_tag(tag: &Tag) -> Command {
+    Command::ReadTag { tag: tag.clone() }
+}
+
+pub fn open_tag(tag: &Tag, nonce: Nonce) -> Command {
+    Command::OpenTag { tag: tag.clone(), nonce, kept_ms: TAG_KEPT_MS }
+}
+
+pub fn invalidate_tag(tag: &Tag, nonce: Nonce) -> Command {
+    Command::InvalidateTag { tag: tag.clone(), nonce, kept_ms: TAG_KEPT_MS }
 }
 
 pub fn key(relative: &str) -> Key {
@@ -314,7 +392,7 @@ pub fn refresh(key: &Key, nonce: Nonce) -> Command {
 pub const LIFE: Life = Life { fresh_ms: 60_000, kept_ms: 90_000 };
 
 pub fn draft(key: &Key, text: &str) -> Draft {
-    Draft::new(key, &Payload::json(text.as_bytes().to_vec()), 1, LIFE, 0)
+    Draft::new(key, &Payload::json(text.as_bytes().to_vec()), &[], 1, LIFE, 0)
 }
 
 pub fn fill(key: &Key, grant: &Grant, text: &str) -> Command {

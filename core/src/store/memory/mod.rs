@@ -1,6 +1,6 @@
 //! The memory driver, the reference: the lease protocol on a map in this process, answered in the same call.
 //!
-//! [`table`] decides; this file locks, delivers and wakes. Several managers may share one [`MemoryHub`], as several
+//! [`table`] decides; this file locks, delivers, wakes and tells of changes. Several managers may share one [`MemoryHub`], as several
 //! processes share one Redis.
 
 pub mod table;
@@ -8,14 +8,16 @@ pub mod table;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use crate::clock::{MonotonicClock, wall_us};
 use crate::ports::{Address, Clock, Command, Inbox, Notice, Store};
 use crate::protocol::key::Key;
-use table::Table;
+use table::{Evicted, Table};
 
-/// What a server is to Redis: the entries, the leases, the clock that judges them, and who waits for which key.
+/// What a server is to Redis: the entries, the leases, the clock that judges them, who waits for which key, and who is
+/// told of changes.
 pub struct MemoryHub {
     clock: Arc<dyn Clock>,
     /// The wall time at which the clock stood at zero, so that entries carry times of day.
@@ -27,11 +29,17 @@ pub struct MemoryHub {
 struct State {
     table: Table,
     watchers: FxHashMap<Key, Vec<Watcher>>,
+    trackers: Vec<Tracker>,
 }
 
 struct Watcher {
     inbox: Weak<dyn Inbox>,
     count: usize,
+}
+
+struct Tracker {
+    inbox: Weak<dyn Inbox>,
+    prefixes: Vec<String>,
 }
 
 impl MemoryHub {
@@ -62,6 +70,39 @@ impl MemoryHub {
         Arc::new(Self { clock, epoch_us, state: Mutex::default() })
     }
 
+    /// Forgets everything, as FLUSHALL does, and says so to those who track; for tests.
+    pub fn flush(&self) {
+        self.lock().table.clear();
+        for inbox in self.trackers(|_| true) {
+            inbox.notice(Notice::AllChanged);
+        }
+    }
+
+    /// Takes an entry, a lease or a tag away as a server does that needs room; for tests.
+    pub fn evict(&self, key: &Key, what: Evicted) {
+        if self.lock().table.evict(key, what) {
+            self.tell_changed(key);
+        }
+    }
+
+    /// What stands at `key` is another now. Not under the lock: an inbox may ask something else at once.
+    fn tell_changed(&self, key: &Key) {
+        let full = key.full();
+        for inbox in self.trackers(|tracker| tracker.prefixes.iter().any(|prefix| full.starts_with(prefix))) {
+            inbox.notice(Notice::Changed(vec![Bytes::copy_from_slice(full.as_bytes())]));
+        }
+    }
+
+    /// Takes a manager out of everything that is told.
+    fn forget(&self, inbox: &Weak<dyn Inbox>) {
+        let mut state = self.lock();
+        state.trackers.retain(|tracker| !tracker.inbox.ptr_eq(inbox));
+        state.watchers.retain(|_, watchers| {
+            watchers.retain(|watcher| !watcher.inbox.ptr_eq(inbox));
+            !watchers.is_empty()
+        });
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,6 +111,12 @@ impl MemoryHub {
         let state = self.lock();
         let found = state.watchers.get(key);
         found.into_iter().flatten().filter_map(|watcher| watcher.inbox.upgrade()).collect()
+    }
+
+    /// Chosen before they are upgraded: the last handle of a manager must not be dropped under the lock.
+    fn trackers(&self, is_wanted: impl Fn(&Tracker) -> bool) -> Vec<Arc<dyn Inbox>> {
+        let state = self.lock();
+        state.trackers.iter().filter(|tracker| is_wanted(tracker)).filter_map(|it| it.inbox.upgrade()).collect()
     }
 }
 
@@ -101,6 +148,12 @@ impl Store for MemoryStore {
     fn submit(&self, command: Command, address: Address) {
         let now_us = self.hub.epoch_us + self.hub.clock.now_us();
         let answer = self.hub.lock().table.apply(&command, now_us);
+        // Before the reply: whoever has been told that a command is done reads nothing older from an L1 of this process.
+        if answer.changes
+            && let Some(key) = command.key()
+        {
+            self.hub.tell_changed(key);
+        }
         if let Some(inbox) = self.inbox() {
             inbox.deliver(address, Ok(answer.reply));
         }
@@ -142,7 +195,26 @@ impl Store for MemoryStore {
         }
     }
 
-    fn track(&self, _prefixes: Vec<String>) {}
+    fn track(&self, prefixes: Vec<String>) {
+        let Some(inbox) = self.inbox() else { return };
+        if prefixes.is_empty() {
+            return;
+        }
+        self.hub.lock().trackers.push(Tracker { inbox: Arc::downgrade(&inbox), prefixes });
+        inbox.notice(Notice::Tracking);
+        inbox.notice(Notice::Heartbeat { sent_us: u64::MAX });
+    }
 
-    fn close(&self) {}
+    fn close(&self) {
+        if let Some(inbox) = self.inbox.get() {
+            self.hub.forget(inbox);
+        }
+    }
+}
+
+/// A manager that goes leaves nothing behind in a hub that others share.
+impl Drop for MemoryStore {
+    fn drop(&mut self) {
+        self.close();
+    }
 }

@@ -80,14 +80,15 @@ impl Table {
             Command::ReadTag { tag } => plain(None, Verdict::Nonce(self.nonce(tag, now_ms))),
             Command::OpenTag { tag, nonce, kept_ms } => {
                 self.sweep_sometimes(now_ms);
-                let standing = self.nonce(tag, now_ms);
-                let opened = standing.unwrap_or_else(|| TagNonce::new(*nonce, now_us));
-                let row = self.tags.entry(tag.clone()).or_insert(TagRow { nonce: opened, expires_ms: 0 });
-                row.nonce = opened;
-                let changes = row.expires_ms < now_ms + kept_ms / 2;
-                if changes {
-                    row.expires_ms = now_ms + kept_ms;
-                }
+                let standing = self.tags.get_mut(tag).filter(|row| row.expires_ms > now_ms);
+                let (opened, changes) = match standing {
+                    Some(row) => (row.nonce, row.renew(now_ms, *kept_ms)),
+                    None => {
+                        let made = TagNonce::new(*nonce, now_us);
+                        self.tags.insert(tag.clone(), TagRow::new(made, now_ms, *kept_ms));
+                        (made, true)
+                    }
+                };
                 Answer { changes, ..plain(Some(now_us), Verdict::Nonce(Some(opened))) }
             }
             Command::InvalidateTag { tag, nonce, kept_ms } => {
@@ -95,7 +96,7 @@ impl Table {
                 // Never the nonce that stood there, though the clock may stand still.
                 let made_us = self.nonce(tag, now_ms).map_or(now_us, |before| now_us.max(before.made_us() + 1));
                 let nonce = TagNonce::new(*nonce, made_us);
-                self.tags.insert(tag.clone(), TagRow { nonce, expires_ms: now_ms + kept_ms });
+                self.tags.insert(tag.clone(), TagRow::new(nonce, now_ms, *kept_ms));
                 Answer { changes: true, ..plain(Some(now_us), Verdict::Nonce(Some(nonce))) }
             }
             _ => {
@@ -119,14 +120,22 @@ impl Table {
         self.tags.get(tag).filter(|row| row.expires_ms > now_ms).map(|row| row.nonce)
     }
 
-    /// Takes an entry or a tag away as an eviction does, and a lease as one does; for simulations.
-    pub fn evict(&mut self, key: &Key, what: Evicted) {
+    /// Takes an entry, a lease or a tag away as a server does that needs room. True when that changes what stands at a
+    /// value's or a tag's key, as [`Answer::changes`] says it of a command.
+    pub fn evict(&mut self, key: &Key, what: Evicted) -> bool {
         let row = self.rows.get_mut(key);
         match (what, row) {
-            (Evicted::Entry, Some(row)) => row.value = None,
-            (Evicted::Lease, Some(row)) => row.lease = None,
-            (Evicted::Tag, _) => self.tags.retain(|tag, _| tag.key() != key),
-            (Evicted::Entry | Evicted::Lease, None) => {}
+            (Evicted::Entry, Some(row)) => row.value.take().is_some(),
+            (Evicted::Lease, Some(row)) => {
+                row.lease = None;
+                false
+            }
+            (Evicted::Tag, _) => {
+                let before = self.tags.len();
+                self.tags.retain(|tag, _| tag.key() != key);
+                self.tags.len() < before
+            }
+            (Evicted::Entry | Evicted::Lease, None) => false,
         }
     }
 
@@ -156,6 +165,22 @@ impl Table {
             });
             self.tags.retain(|_, tag| tag.expires_ms > now_ms);
         }
+    }
+}
+
+impl TagRow {
+    /// A life of nothing is one of a millisecond, as the scripts have it.
+    fn new(nonce: TagNonce, now_ms: u64, kept_ms: u64) -> Self {
+        Self { nonce, expires_ms: now_ms + kept_ms.max(1) }
+    }
+
+    /// Prolongs a life of which less than half is left. True when it did: that is a write.
+    fn renew(&mut self, now_ms: u64, kept_ms: u64) -> bool {
+        let is_due = (self.expires_ms - now_ms).saturating_mul(2) < kept_ms;
+        if is_due {
+            self.expires_ms = now_ms + kept_ms;
+        }
+        is_due
     }
 }
 
@@ -204,7 +229,7 @@ impl Row {
                 (Verdict::Ok, true)
             }
             Command::Expire { .. } => {
-                self.lease = None;
+                self.revoke(now_ms);
                 match &mut self.value {
                     Some(value) if envelope::header_times(&value.bytes).is_some() => {
                         value.bytes = envelope::expired(&value.bytes);
@@ -213,6 +238,7 @@ impl Row {
                 }
                 (Verdict::Ok, true)
             }
+            Command::Refresh { .. } if self.is_settling(now_ms) => (Verdict::Solo(self.our_value()), false),
             Command::Refresh { nonce, exclusive_ms, validity_ms, .. } => {
                 let is_repeat = self.lease.as_ref().is_some_and(|lease| lease.holder == Some(*nonce));
                 if !is_repeat {
@@ -224,7 +250,7 @@ impl Row {
                 if now_ms > *not_after_ms {
                     return (Verdict::Late, false);
                 }
-                self.lease = None;
+                self.revoke(now_ms);
                 (self.store(entry, now_us), true)
             }
             Command::Get { .. }
@@ -278,8 +304,26 @@ impl Row {
             lease.expires_ms = now_ms + validity_ms;
         }
         let grant = Grant { generation, number: lease.granted };
+        Verdict::Lease(grant, self.our_value())
+    }
+
+    /// Takes every right to fill away (I1). A settle time that runs stays: nothing that was read from a lagging replica
+    /// may be stored.
+    fn revoke(&mut self, now_ms: u64) {
+        if !self.is_settling(now_ms) {
+            self.lease = None;
+        }
+    }
+
+    /// Whether the settle time of an INVALIDATE runs. A solo time beside a generation is a PASS's.
+    fn is_settling(&self, now_ms: u64) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.generation.is_none() && lease.solo_until_ms > now_ms)
+    }
+
+    /// The value if it is an entry of our format.
+    fn our_value(&self) -> Option<Bytes> {
         let value = self.value.as_ref().map(|value| value.bytes.clone());
-        Verdict::Lease(grant, value.filter(|bytes| envelope::header_times(bytes).is_some()))
+        value.filter(|bytes| envelope::header_times(bytes).is_some())
     }
 
     fn fill(&mut self, grant: &Grant, entry: &Draft, now_us: u64) -> Verdict {

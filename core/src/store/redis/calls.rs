@@ -19,7 +19,7 @@ const SCRIPT_KEY_AT: ClusterHash = ClusterHash::Offset(2);
 /// Sends `request`, within the client's default command timeout.
 pub(super) async fn send(client: &Client, request: Request) -> Result<Frame, FredError> {
     match request {
-        Request::Get(key) => get(client, key).await,
+        Request::Get(key) | Request::ReadTag(key) => get(client, key).await,
         Request::Time => raw(client, "TIME", ClusterHash::Random, Vec::new()).await,
         Request::Script(name, arguments) => {
             let script = name.script();

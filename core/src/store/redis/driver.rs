@@ -18,12 +18,13 @@ use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis_protocol::resp3::types::BytesFrame as Frame;
 use slab::Slab;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connect::{Connection, dial};
 use super::errors::from_fred;
 use super::link::{Link, LinkEvent, Up};
+use super::push::PushPost;
 use super::scripts::Request;
 use super::watchdog::{self, Watchdog};
 use super::{Shared, backoff, calls, closed, reply};
@@ -51,6 +52,8 @@ struct Driver {
     posts: UnboundedReceiver<Post>,
     /// Counted up by the handle, down here.
     out: Arc<AtomicUsize>,
+    /// The way to the push task, where that tracks.
+    push: Option<UnboundedSender<PushPost>>,
     pending: Slab<Pending>,
     /// Serial number of the next command: tells a slot's present tenant from its former ones.
     serial: u64,
@@ -101,17 +104,28 @@ enum Told {
 }
 
 /// The task: runs until the store is closed or dropped.
-pub(super) async fn drive(shared: Arc<Shared>, posts: UnboundedReceiver<Post>, out: Arc<AtomicUsize>) {
-    Driver::new(shared, posts, out).run().await;
+pub(super) async fn drive(
+    shared: Arc<Shared>,
+    posts: UnboundedReceiver<Post>,
+    out: Arc<AtomicUsize>,
+    push: Option<UnboundedSender<PushPost>>,
+) {
+    Driver::new(shared, posts, out, push).run().await;
 }
 
 impl Driver {
     /// On the I/O thread only: it makes timers.
-    fn new(shared: Arc<Shared>, posts: UnboundedReceiver<Post>, out: Arc<AtomicUsize>) -> Self {
+    fn new(
+        shared: Arc<Shared>,
+        posts: UnboundedReceiver<Post>,
+        out: Arc<AtomicUsize>,
+        push: Option<UnboundedSender<PushPost>>,
+    ) -> Self {
         Self {
             shared,
             posts,
             out,
+            push,
             pending: Slab::new(),
             serial: 0,
             deadlines: VecDeque::new(),
@@ -294,6 +308,7 @@ impl Driver {
         let next_ping = Box::pin(sleep_until(now + watchdog::INTERVAL));
         let up = Up { connection, number: self.serial, since: now, watchdog: Watchdog::default(), next_ping };
         self.link = Link::Up(Box::new(up));
+        self.tell_push(PushPost::CommandsUp);
         self.tell_connected();
         self.forward_held();
     }
@@ -301,6 +316,7 @@ impl Driver {
     /// The connection that stood is gone. A steady one is replaced at once, and commands wait for the next unless there
     /// is no hope in it; one that did not last is replaced when the backoff has passed.
     fn lose(&mut self, error: StoreError) {
+        self.tell_push(PushPost::CommandsLost);
         let was_steady = matches!(&self.link, Link::Up(up) if up.since.elapsed() >= STEADY);
         if was_steady {
             self.failures = 0;
@@ -338,6 +354,13 @@ impl Driver {
         if error.kind == StoreErrorKind::Refused && self.last_fault.as_ref() != Some(error) {
             self.shared.notice(Notice::Fault(error.clone()));
             self.last_fault = Some(error.clone());
+        }
+    }
+
+    fn tell_push(&self, post: PushPost) {
+        if let Some(push) = &self.push {
+            // A push task that has ended tracks nothing.
+            drop(push.send(post));
         }
     }
 

@@ -2,10 +2,11 @@
 //!
 //! [`RedisStore`] is the handle and does no I/O: it posts commands to the driver task ([`driver`]) and watches to the
 //! push task ([`push`]), which both live on the process's one I/O thread ([`runtime`]). Commands travel through fred
-//! ([`connect`], [`watchdog`]); wakes arrive on a RESP3 connection of our own. What a script does is written in
-//! `lua/`, how a command becomes a script and a frame a verdict in [`scripts`] and [`reply`].
+//! ([`connect`], [`watchdog`]); wakes and changes arrive on a RESP3 connection of our own ([`session`], [`batch`]). What
+//! a script does is written in `lua/`, how a command becomes a script and a frame a verdict in [`scripts`] and [`reply`].
 
 mod backoff;
+mod batch;
 mod calls;
 mod connect;
 mod driver;
@@ -17,6 +18,7 @@ mod reply;
 mod resp;
 mod runtime;
 mod scripts;
+mod session;
 mod watchdog;
 
 use std::fmt;
@@ -29,7 +31,7 @@ use tokio::time::Instant;
 
 use self::driver::{Post, drive};
 use self::endpoint::Endpoint;
-use self::push::{Push, Watch};
+use self::push::{Push, PushPost};
 use self::runtime::PerProcess;
 use crate::error::Error;
 use crate::ports::{Address, Command, Inbox, Notice, Reply, Store, StoreError, StoreErrorKind};
@@ -83,7 +85,7 @@ pub struct RedisStore {
     shared: Arc<Shared>,
     /// The tasks' doors. A child of a fork finds none that is its own and opens anew.
     command_door: PerProcess<CommandDoor>,
-    push_door: PerProcess<UnboundedSender<Watch>>,
+    push_door: PerProcess<UnboundedSender<PushPost>>,
 }
 
 /// The way to the driver task.
@@ -102,6 +104,8 @@ struct Shared {
     buffer: usize,
     inbox: OnceLock<Weak<dyn Inbox>>,
     closed: AtomicBool,
+    /// What [`Store::track`] asked for.
+    prefixes: OnceLock<Vec<String>>,
 }
 
 impl RedisStore {
@@ -120,6 +124,7 @@ impl RedisStore {
             buffer: settings.buffer,
             inbox: OnceLock::new(),
             closed: AtomicBool::new(false),
+            prefixes: OnceLock::new(),
         };
         Ok(Arc::new(Self { shared: Arc::new(shared), command_door: PerProcess::new(), push_door: PerProcess::new() }))
     }
@@ -130,11 +135,31 @@ impl RedisStore {
 
     fn command_door(&self) -> Result<&CommandDoor, StoreError> {
         self.command_door.get_or_open(|| {
+            let push = self.tracking_door()?;
             let (sender, receiver) = unbounded_channel();
             let out = Arc::new(AtomicUsize::new(0));
-            runtime::spawn(drive(Arc::clone(&self.shared), receiver, Arc::clone(&out)))?;
+            runtime::spawn(drive(Arc::clone(&self.shared), receiver, Arc::clone(&out), push))?;
             Ok(CommandDoor { sender, out })
         })
+    }
+
+    fn push_door(&self) -> Result<&UnboundedSender<PushPost>, StoreError> {
+        self.push_door.get_or_open(|| {
+            let (sender, receiver) = unbounded_channel();
+            runtime::spawn(Push::new(Arc::clone(&self.shared), receiver).run())?;
+            Ok(sender)
+        })
+    }
+
+    /// Where there is something to track: begins it, and gives the way to the push task.
+    fn tracking_door(&self) -> Result<Option<UnboundedSender<PushPost>>, StoreError> {
+        if self.shared.tracked_prefixes().is_empty() {
+            return Ok(None);
+        }
+        let door = self.push_door()?;
+        // A task that has ended tracks nothing.
+        drop(door.send(PushPost::Track));
+        Ok(Some(door.clone()))
     }
 
     fn post(&self, command: Command, address: Address) -> Result<(), StoreError> {
@@ -151,18 +176,13 @@ impl RedisStore {
         door.sender.send(Post::Command { command, address, due }).map_err(|_| closed())
     }
 
-    fn tell(&self, watch: Watch) {
+    fn tell(&self, post: PushPost) {
         if self.is_closed() {
             return;
         }
-        let door = self.push_door.get_or_open(|| {
-            let (sender, receiver) = unbounded_channel();
-            runtime::spawn(Push::new(Arc::clone(&self.shared), receiver).run())?;
-            Ok(sender)
-        });
-        match door {
+        match self.push_door() {
             // A task that has ended has nothing to watch for.
-            Ok(door) => drop(door.send(watch)),
+            Ok(door) => drop(door.send(post)),
             Err(error) => self.shared.notice(Notice::Fault(error)),
         }
     }
@@ -184,11 +204,15 @@ impl Store for RedisStore {
     }
 
     fn watch(&self, key: &Key) {
-        self.tell(Watch::Begin(key.clone()));
+        self.tell(PushPost::Watch(key.clone()));
     }
 
     fn unwatch(&self, key: &Key) {
-        self.tell(Watch::End(key.clone()));
+        self.tell(PushPost::Unwatch(key.clone()));
+    }
+
+    fn track(&self, prefixes: Vec<String>) {
+        assert!(self.shared.prefixes.set(prefixes).is_ok(), "a store is told once what to track");
     }
 
     fn close(&self) {
@@ -197,7 +221,7 @@ impl Store for RedisStore {
                 drop(door.sender.send(Post::Close));
             }
             if let Some(door) = self.push_door.get() {
-                drop(door.send(Watch::Close));
+                drop(door.send(PushPost::Close));
             }
         }
     }
@@ -212,6 +236,11 @@ impl Shared {
         if let Some(inbox) = self.inbox() {
             inbox.deliver(address, answer);
         }
+    }
+
+    /// None where nothing is to be tracked.
+    fn tracked_prefixes(&self) -> &[String] {
+        self.prefixes.get().map_or(&[], Vec::as_slice)
     }
 
     fn notice(&self, notice: Notice) {

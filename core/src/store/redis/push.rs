@@ -1,25 +1,28 @@
-//! The push connection: wakes, on a RESP3 connection of tidegate's own. Opened by the first watch, never before.
+//! The push connection: wakes and changes, on a RESP3 connection of tidegate's own. Opened by the first watch, or by the
+//! first command of a manager that tracks; never before.
 //!
-//! A loss is told at once ([`Notice::PushLost`]), then the task connects again and watches anew. In a batch read from
-//! the socket, the wakes are told last: invalidations (a later issue) belong before them, since the server sends a
-//! script's wake ahead of its invalidation.
+//! A loss is told at once ([`Notice::PushLost`]), then the task connects again, tracks again and watches anew. Where it
+//! tracks it lives and dies with the command connection: once that is lost, another server may answer commands, whose
+//! changes this one does not tell. So a session ends with it, and none begins before commands have a server.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use redis_protocol::resp3::types::BytesFrame as Frame;
 use rustc_hash::FxHashMap;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
-use super::endpoint::Place;
+use super::batch::Batch;
 use super::errors::refused;
 use super::reply::error_text;
+use super::session::{Session, protocol};
 use super::watchdog::INTERVAL;
 use super::{Shared, backoff, resp};
-use crate::ports::{Notice, StoreError, StoreErrorKind};
+use crate::clock::MonotonicClock;
+use crate::ports::{Clock, Notice, StoreError, StoreErrorKind};
 use crate::protocol::key::Key;
 
 /// Heartbeats in a row without a sign of life.
@@ -31,19 +34,31 @@ const LINGER_UNCONFIRMED: Duration = Duration::from_secs(10);
 /// A session of this length was a good one.
 const STEADY: Duration = Duration::from_secs(2);
 
-/// What the handle tells.
-pub(super) enum Watch {
-    Begin(Key),
-    End(Key),
+/// What the handle and the driver task post.
+pub(super) enum PushPost {
+    Watch(Key),
+    Unwatch(Key),
+    /// A manager that tracks has asked its first command: once that has a server, the connection is kept for ever.
+    Track,
+    /// The command connection is gone; where the next one leads is not known.
+    CommandsLost,
+    /// Commands have a server (again).
+    CommandsUp,
     Close,
 }
 
 pub(super) struct Push {
     shared: Arc<Shared>,
-    watches: UnboundedReceiver<Watch>,
+    posts: UnboundedReceiver<PushPost>,
     watched: FxHashMap<Bytes, Watched>,
+    /// The connection is kept whether somebody watches or not.
+    is_kept: bool,
+    /// A manager that tracks has no command connection (yet): no session is begun.
+    is_held: bool,
     /// The reason of the last fault told, so that each is told once.
     last_fault: Option<StoreError>,
+    /// The same for tracking; other than that one it outlives the session.
+    tracking_refusal: Option<StoreError>,
 }
 
 /// One key's watch.
@@ -62,27 +77,18 @@ enum End {
     Closed,
 }
 
-trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
-
-/// An open connection and its buffers.
-struct Session {
-    wire: Box<dyn Wire>,
-    unread: BytesMut,
-    unsent: BytesMut,
-}
-
 impl Push {
-    pub(super) fn new(shared: Arc<Shared>, watches: UnboundedReceiver<Watch>) -> Self {
-        Self { shared, watches, watched: FxHashMap::default(), last_fault: None }
+    pub(super) fn new(shared: Arc<Shared>, posts: UnboundedReceiver<PushPost>) -> Self {
+        let watched = FxHashMap::default();
+        Self { shared, posts, watched, is_kept: false, is_held: false, last_fault: None, tracking_refusal: None }
     }
 
     /// Runs until the store is closed or dropped.
     pub(super) async fn run(mut self) {
         let mut failures = 0;
-        while self.wait_for_a_watch().await {
+        while self.wait_until_wanted().await {
             let started = Instant::now();
-            let is_lost = match self.connect().await {
+            let is_lost = match Session::connect(&self.shared).await {
                 Ok(session) => {
                     self.last_fault = None;
                     match self.serve(session).await {
@@ -113,13 +119,18 @@ impl Push {
         }
     }
 
+    /// Whether there is something to be told, and a server to tell it.
+    fn is_wanted(&self) -> bool {
+        !self.is_held && (self.is_kept || self.watched.values().any(|watched| watched.count > 0))
+    }
+
     /// False when the store is closed.
-    async fn wait_for_a_watch(&mut self) -> bool {
-        while self.watched.values().all(|watched| watched.count == 0) {
-            self.watched.clear();
-            match self.watches.recv().await {
-                Some(watch) if self.note(&watch, None) => {}
-                _ => return false,
+    async fn wait_until_wanted(&mut self) -> bool {
+        while !self.is_wanted() {
+            self.watched.retain(|_, watched| watched.count > 0);
+            let post = self.posts.recv().await;
+            if let ControlFlow::Break(End::Closed) = self.take_post(post, None) {
+                return false;
             }
         }
         true
@@ -128,39 +139,21 @@ impl Push {
     /// Waits, with an open ear. False when the store is closed.
     async fn pause(&mut self, until: Instant) -> bool {
         loop {
-            tokio::select! {
+            let post = tokio::select! {
                 () = sleep_until(until) => return true,
-                watch = self.watches.recv() => match watch {
-                    Some(watch) if self.note(&watch, None) => {}
-                    _ => return false,
-                },
+                post = self.posts.recv() => post,
+            };
+            if let ControlFlow::Break(End::Closed) = self.take_post(post, None) {
+                return false;
             }
         }
     }
 
-    /// Takes one message of the handle's, and writes what the server should know. False when the store is closed.
-    fn note(&mut self, watch: &Watch, unsent: Option<&mut BytesMut>) -> bool {
-        match watch {
-            Watch::Begin(key) => {
-                let channel = Bytes::from(key.wake());
-                let known = self.watched.get_mut(&channel).map(|watched| {
-                    watched.count += 1;
-                    watched.idle_since = None;
-                    watched.is_confirmed
-                });
-                match known {
-                    Some(true) => self.shared.notice(Notice::Watching(key.clone())),
-                    Some(false) => {}
-                    None => {
-                        if let Some(unsent) = unsent {
-                            resp::write(unsent, &[b"SUBSCRIBE", &channel]);
-                        }
-                        let watched = Watched { key: key.clone(), count: 1, is_confirmed: false, idle_since: None };
-                        self.watched.insert(channel, watched);
-                    }
-                }
-            }
-            Watch::End(key) => {
+    /// Takes one message, and writes what the server should know. Breaks where the session, if there is one, must end.
+    fn take_post(&mut self, post: Option<PushPost>, unsent: Option<&mut BytesMut>) -> ControlFlow<End> {
+        match post {
+            Some(PushPost::Watch(key)) => self.begin_watch(key, unsent),
+            Some(PushPost::Unwatch(key)) => {
                 if let Some(watched) = self.watched.get_mut(key.wake().as_bytes()) {
                     watched.count = watched.count.saturating_sub(1);
                     if watched.count == 0 {
@@ -168,68 +161,70 @@ impl Push {
                     }
                 }
             }
-            Watch::Close => return false,
-        }
-        true
-    }
-
-    async fn connect(&self) -> Result<Session, StoreError> {
-        let limit = self.shared.connect_timeout;
-        timeout(limit, self.open()).await.unwrap_or_else(|_| {
-            let message =
-                format!("the push connection to {} took longer than {} ms", self.shared.endpoint, limit.as_millis());
-            Err(StoreError::new(StoreErrorKind::Timeout, message))
-        })
-    }
-
-    /// Opens the socket and says HELLO.
-    async fn open(&self) -> Result<Session, StoreError> {
-        let mut session = Session { wire: self.wire().await?, unread: BytesMut::new(), unsent: BytesMut::new() };
-        let endpoint = &self.shared.endpoint;
-        let name = format!("{}:push", self.shared.client_name);
-        let mut hello: Vec<&[u8]> = vec![b"HELLO", b"3"];
-        if let Some(password) = &endpoint.password {
-            let user = endpoint.username.as_deref().unwrap_or("default");
-            hello.extend([b"AUTH", user.as_bytes(), password.as_bytes()]);
-        }
-        hello.extend([&b"SETNAME"[..], name.as_bytes()]);
-        resp::write(&mut session.unsent, &hello);
-        session.flush().await?;
-        loop {
-            if let Some(frame) = resp::read(&mut session.unread).map_err(protocol)? {
-                return match error_text(&frame) {
-                    Some(error) => Err(refused(error)),
-                    None => Ok(session),
-                };
+            Some(PushPost::Track) => {
+                // Posted once or twice, and before the first word of the driver's.
+                if !std::mem::replace(&mut self.is_kept, true) {
+                    self.is_held = true;
+                    return ControlFlow::Break(End::Lost);
+                }
             }
-            session.fill().await?;
+            Some(PushPost::CommandsLost) => {
+                self.is_held = true;
+                return ControlFlow::Break(End::Lost);
+            }
+            Some(PushPost::CommandsUp) => self.is_held = false,
+            Some(PushPost::Close) | None => return ControlFlow::Break(End::Closed),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn begin_watch(&mut self, key: Key, unsent: Option<&mut BytesMut>) {
+        let channel = Bytes::from(key.wake());
+        let known = self.watched.get_mut(&channel).map(|watched| {
+            watched.count += 1;
+            watched.idle_since = None;
+            watched.is_confirmed
+        });
+        match known {
+            Some(true) => self.shared.notice(Notice::Watching(key)),
+            Some(false) => {}
+            None => {
+                if let Some(unsent) = unsent {
+                    resp::write(unsent, &[b"SUBSCRIBE", &channel]);
+                }
+                let watched = Watched { key, count: 1, is_confirmed: false, idle_since: None };
+                self.watched.insert(channel, watched);
+            }
         }
     }
 
-    async fn wire(&self) -> Result<Box<dyn Wire>, StoreError> {
-        match &self.shared.endpoint.place {
-            Place::Tcp { tls: true, .. } => Err(StoreError::new(
-                StoreErrorKind::Refused,
-                "the push connection does not speak TLS yet: waits are ended by polling",
-            )),
-            Place::Tcp { host, port, tls: false } => {
-                let host = host.trim_start_matches('[').trim_end_matches(']');
-                let stream = tokio::net::TcpStream::connect((host, *port)).await.map_err(lost)?;
-                stream.set_nodelay(true).map_err(lost)?;
-                Ok(Box::new(stream))
-            }
-            #[cfg(unix)]
-            Place::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await.map_err(lost)?)),
-            #[cfg(not(unix))]
-            Place::Unix(_) => Err(StoreError::new(StoreErrorKind::Refused, "this system has no unix sockets")),
+    /// The messages that lie ready.
+    fn take_posts(&mut self, unsent: &mut BytesMut) -> ControlFlow<End> {
+        while let Ok(post) = self.posts.try_recv() {
+            self.take_post(Some(post), Some(unsent))?;
         }
+        ControlFlow::Continue(())
     }
 
     async fn serve(&mut self, mut session: Session) -> End {
+        if !self.shared.tracked_prefixes().is_empty() && self.track(&mut session).await.is_err() {
+            return End::Lost;
+        }
         for channel in self.watched.keys() {
             resp::write(&mut session.unsent, &[b"SUBSCRIBE", channel]);
         }
-        let mut heartbeat = interval_at(Instant::now() + INTERVAL, INTERVAL);
+        // What came while the connection was made: before anything is promised.
+        if let ControlFlow::Break(end) = self.take_posts(&mut session.unsent) {
+            return end;
+        }
+        if session.is_tracking {
+            self.shared.notice(Notice::Tracking);
+            if self.take_frames(&mut session).is_err() {
+                return End::Lost;
+            }
+        }
+        // The first at once: an L1 that has no answered heartbeat answers nobody.
+        let mut heartbeat = interval_at(Instant::now(), INTERVAL);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut misses = 0;
         loop {
@@ -243,17 +238,11 @@ impl Push {
                         return End::Lost;
                     }
                 }
-                watch = self.watches.recv() => {
-                    let mut next = watch;
-                    loop {
-                        match next {
-                            Some(watch) if self.note(&watch, Some(&mut session.unsent)) => {}
-                            _ => return End::Closed,
-                        }
-                        match self.watches.try_recv() {
-                            Ok(watch) => next = Some(watch),
-                            Err(_) => break,
-                        }
+                post = self.posts.recv() => {
+                    let taken = self.take_post(post, Some(&mut session.unsent));
+                    let rest = taken.is_continue().then(|| self.take_posts(&mut session.unsent));
+                    if let ControlFlow::Break(end) = rest.unwrap_or(taken) {
+                        return end;
                     }
                 }
                 _ = heartbeat.tick() => {
@@ -261,34 +250,63 @@ impl Push {
                         return End::Lost;
                     }
                     misses += 1;
-                    resp::write(&mut session.unsent, &[b"PING"]);
+                    let sent_us = MonotonicClock.now_us().to_string();
+                    resp::write(&mut session.unsent, &[b"PING", sent_us.as_bytes()]);
                     self.let_go(&mut session.unsent);
                 }
             }
         }
     }
 
-    /// Reads all frames that have arrived, then tells what they mean: wakes last.
-    fn take_frames(&mut self, session: &mut Session) -> Result<(), StoreError> {
-        let mut wakes = Vec::new();
-        while let Some(frame) = resp::read(&mut session.unread).map_err(protocol)? {
-            if let Some(error) = error_text(&frame) {
-                let error = refused(error);
-                self.fault(error);
-            } else if let Frame::Push { data, .. } = frame {
-                self.take_push(data, &mut wakes);
+    /// Makes the session track. A server that refuses says so once, and waits go on without.
+    async fn track(&mut self, session: &mut Session) -> Result<(), StoreError> {
+        match session.track(&self.shared, self.shared.tracked_prefixes()).await {
+            Err(error) if error.kind == StoreErrorKind::Refused => {
+                if self.tracking_refusal.as_ref() != Some(&error) {
+                    self.shared.notice(Notice::Fault(error.clone()));
+                    self.tracking_refusal = Some(error);
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.tracking_refusal = None;
+                Ok(())
             }
         }
-        // The place of the invalidations of this batch.
-        for key in wakes {
-            self.shared.notice(Notice::Woken(key));
-        }
-        Ok(())
     }
 
-    fn take_push(&mut self, parts: Vec<Frame>, wakes: &mut Vec<Key>) {
-        let mut parts = parts.into_iter().map(resp::string);
-        let (Some(Some(kind)), Some(Some(channel))) = (parts.next(), parts.next()) else { return };
+    /// Reads all frames that have arrived, then tells what they mean.
+    fn take_frames(&mut self, session: &mut Session) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        let mut end = Ok(());
+        loop {
+            match resp::read(&mut session.unread) {
+                Ok(None) => break,
+                Ok(Some(Frame::Push { data, .. })) => self.take_push(&data, &mut batch),
+                Ok(Some(frame)) => match error_text(&frame) {
+                    Some(error) => self.fault(refused(error)),
+                    None => batch.take_echo(frame),
+                },
+                Err(what) => {
+                    end = Err(protocol(what));
+                    break;
+                }
+            }
+        }
+        batch.tell(&self.shared, session.is_tracking);
+        end
+    }
+
+    fn take_push(&mut self, parts: &[Frame], batch: &mut Batch) {
+        let Some((Some(kind), rest)) = parts.split_first().map(|(kind, rest)| (resp::string(kind.clone()), rest))
+        else {
+            return;
+        };
+        if batch.take_tracking(&kind, rest) {
+            return;
+        }
+        let Some(channel) = rest.first().and_then(|channel| resp::string(channel.clone())) else { return };
         let Some(watched) = self.watched.get_mut(&channel) else { return };
         match &kind[..] {
             b"subscribe" => {
@@ -297,7 +315,7 @@ impl Push {
                     self.shared.notice(Notice::Watching(watched.key.clone()));
                 }
             }
-            b"message" if watched.count > 0 => wakes.push(watched.key.clone()),
+            b"message" if watched.count > 0 => batch.wakes.push(watched.key.clone()),
             _ => {}
         }
     }
@@ -321,37 +339,4 @@ impl Push {
             self.last_fault = Some(error);
         }
     }
-}
-
-impl Session {
-    /// Sends what is unsent. A peer that takes nothing for a second is lost.
-    async fn flush(&mut self) -> Result<(), StoreError> {
-        if self.unsent.is_empty() {
-            return Ok(());
-        }
-        let out = self.unsent.split();
-        match timeout(INTERVAL, self.wire.write_all(&out)).await {
-            Ok(done) => done.map_err(lost),
-            Err(_) => Err(StoreError::new(StoreErrorKind::Timeout, "the server takes no more bytes")),
-        }
-    }
-
-    /// Reads once. Nothing is lost when this is dropped before its end.
-    async fn fill(&mut self) -> Result<(), StoreError> {
-        self.unread.reserve(4_096);
-        match self.wire.read_buf(&mut self.unread).await {
-            Ok(0) => Err(StoreError::new(StoreErrorKind::Disconnected, "the server closed the push connection")),
-            Ok(_) => Ok(()),
-            Err(error) => Err(lost(error)),
-        }
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn lost(error: std::io::Error) -> StoreError {
-    StoreError::new(StoreErrorKind::Disconnected, format!("push connection: {error}"))
-}
-
-fn protocol(what: String) -> StoreError {
-    StoreError::new(StoreErrorKind::Protocol, what)
 }

@@ -7,6 +7,7 @@ use super::errors::refused;
 use super::scripts::Request;
 use crate::ports::{Reply, StoreError, StoreErrorKind, Verdict};
 use crate::protocol::lease::Grant;
+use crate::protocol::tag::TagNonce;
 
 /// The answer that `frame` gives to `request`.
 pub(super) fn read(request: &Request, frame: Frame) -> Result<Reply, StoreError> {
@@ -15,6 +16,10 @@ pub(super) fn read(request: &Request, frame: Frame) -> Result<Reply, StoreError>
     }
     match request {
         Request::Get(_) => value(frame).map(|bytes| Reply { server_us: None, verdict: Verdict::Value(bytes) }),
+        Request::ReadTag(_) => {
+            let nonce = value(frame)?.and_then(|bytes| TagNonce::read(&bytes));
+            Ok(Reply { server_us: None, verdict: Verdict::Nonce(nonce) })
+        }
         Request::Time => time(frame),
         Request::Script(..) => verdict(frame),
     }
@@ -83,6 +88,10 @@ fn verdict(frame: Frame) -> Result<Reply, StoreError> {
         b"STORED" => Verdict::Stored { version: number(next()?)? },
         b"REVOKED" => Verdict::Revoked,
         b"SUPERSEDED" => Verdict::Superseded,
+        b"NONCE" => {
+            let bytes = value(next()?)?.ok_or_else(nonsense)?;
+            Verdict::Nonce(Some(TagNonce::read(&bytes).ok_or_else(nonsense)?))
+        }
         b"OK" => Verdict::Ok,
         b"LOST" => Verdict::Lost,
         b"LATE" => Verdict::Late,

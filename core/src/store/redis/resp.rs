@@ -4,8 +4,11 @@ use bytes::{Bytes, BytesMut};
 use redis_protocol::resp3::decode::complete::decode_bytes_mut;
 use redis_protocol::resp3::types::BytesFrame as Frame;
 
-/// More unread bytes than this mean that the other side speaks no RESP3.
-const UNREAD_BYTES_MAX: usize = 64 << 20;
+/// A frame that is still not whole at this length is not waited for: the other side speaks no RESP3, or tells of so many
+/// changes at once (a quarter of a million keys) that to begin anew is cheaper.
+const UNREAD_BYTES_MAX: usize = 16 << 20;
+/// Each try at a frame reads it from its beginning. From this length on it is tried only when the bytes may be its last.
+const EAGER_BYTES_MAX: usize = 64 << 10;
 
 /// Appends one command.
 pub(super) fn write(out: &mut BytesMut, parts: &[&[u8]]) {
@@ -20,6 +23,11 @@ pub(super) fn write(out: &mut BytesMut, parts: &[&[u8]]) {
 /// Takes one whole frame from the front.
 pub(super) fn read(buffer: &mut BytesMut) -> Result<Option<Frame>, String> {
     if buffer.is_empty() {
+        return Ok(None);
+    }
+    // Whatever the server has written in full ends so; when it does not, more is on its way.
+    let may_be_whole = buffer.len() <= EAGER_BYTES_MAX || buffer.ends_with(b"\r\n");
+    if !may_be_whole && buffer.len() <= UNREAD_BYTES_MAX {
         return Ok(None);
     }
     match decode_bytes_mut(buffer) {
@@ -51,6 +59,23 @@ mod tests {
         assert_eq!(read(&mut buffer).expect("right").and_then(string), Some(Bytes::from_static(b"PONG")));
         assert_eq!(read(&mut buffer), Ok(None));
         assert!(read(&mut BytesMut::from(&b"HTTP/1.1 400\r\n\r\n"[..])).is_err());
+    }
+
+    #[test]
+    fn a_large_frame_is_read_when_its_last_bytes_are_there_and_not_waited_for_without_end() {
+        let name = "k".repeat(EAGER_BYTES_MAX);
+        let frame = format!(">2\r\n$10\r\ninvalidate\r\n*1\r\n${}\r\n{name}\r\n", name.len());
+        let (head, tail) = frame.split_at(frame.len() - 1);
+        let mut buffer = BytesMut::from(head);
+        assert_eq!(read(&mut buffer), Ok(None));
+        buffer.extend_from_slice(tail.as_bytes());
+        assert!(matches!(read(&mut buffer), Ok(Some(Frame::Push { .. }))));
+        let mut buffer = BytesMut::from(&b">2\r\n$10\r\ninvalidate\r\n*9999999\r\n"[..]);
+        while buffer.len() <= UNREAD_BYTES_MAX {
+            assert_eq!(read(&mut buffer), Ok(None));
+            buffer.extend_from_slice(format!("${}\r\n{name}\r\n", name.len()).repeat(16).as_bytes());
+        }
+        assert!(read(&mut buffer).is_err());
     }
 
     #[test]

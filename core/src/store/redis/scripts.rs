@@ -1,4 +1,5 @@
-//! How a command becomes a request: GET, TIME, or one of the scripts of `lua/` with its keys and arguments.
+//! How a command becomes a request: GET, TIME, or one of the scripts of `lua/` with its keys and arguments. Scripts of
+//! values have three keys and a wake channel, scripts of tags have the tag alone.
 //!
 //! A script is sent by its hash; a server that does not know it (restarted, flushed) is sent the text once.
 
@@ -8,6 +9,8 @@ use bytes::Bytes;
 
 use crate::ports::Command;
 use crate::protocol::key::Key;
+use crate::protocol::lease::Nonce;
+use crate::protocol::tag::Tag;
 
 /// Times beyond this are as good as for ever, and small enough for every sum that a script makes of them.
 const MS_MAX: u64 = 1 << 45;
@@ -20,24 +23,26 @@ pub(super) struct Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident: $file:literal),* $(,)?) => {
+    ($($name:ident: $prelude:literal $file:literal),* $(,)?) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum ScriptName { $($name),* }
 
-        const SOURCES: &[&str] = &[$(concat!(include_str!("lua/prelude.lua"), include_str!($file))),*];
+        const SOURCES: &[&str] = &[$(concat!(include_str!($prelude), include_str!($file))),*];
     };
 }
 
 scripts! {
-    Acquire: "lua/acquire.lua",
-    Fill: "lua/fill.lua",
-    Renew: "lua/renew.lua",
-    Release: "lua/release.lua",
-    Pass: "lua/pass.lua",
-    Invalidate: "lua/invalidate.lua",
-    Expire: "lua/expire.lua",
-    Refresh: "lua/refresh.lua",
-    Set: "lua/set.lua",
+    Acquire: "lua/prelude.lua" "lua/acquire.lua",
+    Fill: "lua/prelude.lua" "lua/fill.lua",
+    Renew: "lua/prelude.lua" "lua/renew.lua",
+    Release: "lua/prelude.lua" "lua/release.lua",
+    Pass: "lua/prelude.lua" "lua/pass.lua",
+    Invalidate: "lua/prelude.lua" "lua/invalidate.lua",
+    Expire: "lua/prelude.lua" "lua/expire.lua",
+    Refresh: "lua/prelude.lua" "lua/refresh.lua",
+    Set: "lua/prelude.lua" "lua/set.lua",
+    OpenTag: "lua/tag_prelude.lua" "lua/open_tag.lua",
+    InvalidateTag: "lua/tag_prelude.lua" "lua/invalidate_tag.lua",
 }
 
 impl ScriptName {
@@ -58,6 +63,7 @@ impl ScriptName {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Request {
     Get(Bytes),
+    ReadTag(Bytes),
     Time,
     /// The script, and what follows its hash: the number of keys, the keys, the arguments.
     Script(ScriptName, Vec<Bytes>),
@@ -73,6 +79,13 @@ impl Request {
         let (name, key, mut arguments) = match command {
             Command::Get { key } => return Self::Get(text(key.full())),
             Command::Ping => return Self::Time,
+            Command::ReadTag { tag } => return Self::ReadTag(text(tag.full())),
+            Command::OpenTag { tag, nonce, kept_ms } => {
+                return Self::Script(ScriptName::OpenTag, with_tag(tag, *nonce, *kept_ms));
+            }
+            Command::InvalidateTag { tag, nonce, kept_ms } => {
+                return Self::Script(ScriptName::InvalidateTag, with_tag(tag, *nonce, *kept_ms));
+            }
             Command::Acquire { key, nonce, exclusive_ms, validity_ms, seen } => {
                 let arguments = vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms), text(seen)];
                 (ScriptName::Acquire, key, arguments)
@@ -111,6 +124,12 @@ impl Request {
 fn with_keys(key: &Key, arguments: Vec<Bytes>) -> Vec<Bytes> {
     let keys = [Bytes::from_static(b"3"), text(key.full()), text(&key.lease()), text(&key.fields())];
     keys.into_iter().chain(arguments).collect()
+}
+
+/// The client's part of the nonce goes as it is, not in hexadecimal: it is written as it comes.
+fn with_tag(tag: &Tag, nonce: Nonce, kept_ms: u64) -> Vec<Bytes> {
+    // A life of nothing would be an error of the server's.
+    vec![Bytes::from_static(b"1"), text(tag.full()), Bytes::copy_from_slice(&nonce.0), ms(kept_ms.max(1))]
 }
 
 fn text(value: &(impl ToString + ?Sized)) -> Bytes {

@@ -3,7 +3,7 @@
 if has_writers() then
   contend()
 else
-  redis.call('UNLINK', L)
+  revoke()
   if format_of(redis.pcall('GETRANGE', V, 0, 71)) == 1 then
     redis.call('SETRANGE', V, 28, string.rep('\0', 8))
   else

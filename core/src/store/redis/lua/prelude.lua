@@ -41,6 +41,22 @@ local function contend()
   redis.call('HSET', L, 'c', 1)
 end
 
+-- Whether an INVALIDATE's settle time runs. An `s` beside a `g` is a PASS's.
+local function is_settling(g, s)
+  return not g and s and tonumber(s) > now
+end
+
+-- Takes every right to fill away (I1). A settle time that runs stays: nothing that was read from a lagging replica may
+-- be stored. UNLINK comes first, so that a full memory does not refuse what follows.
+local function revoke()
+  local g, s = lease('g', 's')
+  redis.call('UNLINK', L)
+  if is_settling(g, s) then
+    redis.call('HSET', L, 's', s)
+    redis.call('PEXPIRE', L, tonumber(s) - now)
+  end
+end
+
 -- The next grant (I2: given once, I3: n only grows within g). `..` would cut the microseconds.
 local function grant(g, n, nonce, exclusive_ms, validity_ms)
   if g then

@@ -1,12 +1,15 @@
 -- REFRESH nonce exclusive_ms validity_ms: a lease that begins now. The rights to fill granted before go (I1), under a
--- new g (I2); the entry stays. A repeat gets the grant it had (I10).
+-- new g (I2); the entry stays. A repeat gets the grant it had (I10). While an INVALIDATE settles there is none to have.
 local nonce = ARGV[1]
 if has_writers() then
   contend()
   wake()
   return {'SOLO', now_us, false}
 end
-local g, n, h = lease('g', 'n', 'h')
+local g, n, h, s = lease('g', 'n', 'h', 's')
+if is_settling(g, s) then
+  return {'SOLO', now_us, our_value()}
+end
 if g and h == nonce then
   return {'LEASE', now_us, g, tonumber(n), our_value()}
 end
