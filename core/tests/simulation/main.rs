@@ -1,0 +1,88 @@
+//! Many engines on one simulated store, in simulated time: delays, reorders, repeats, lost requests and replies, lost
+//! wakes and pushes, evictions, stalls and crashes, all from one seed. The engines are the real ones, the store is the
+//! memory driver's table. Each seed also draws what the fleet uses: tags, tags that the fallback names, staleness, early
+//! refresh, L1.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `world` | time, the network, the server |
+//! | `process` | one simulated process: its engine and its store's outbox |
+//! | `workload` | what processes do, and what they make of outcomes |
+//! | `oracle` | what a read must at least show |
+//!
+//! The oracle: a value is the version of its database row when the fallback started. A read that began after a
+//! confirmed invalidation (of the key, of a tag) returned must show at least the version which that invalidation
+//! followed (I4, I9); in the same process after any invalidation, confirmed or owed (I8, I12). A hit of L1 may be as old
+//! as a push takes (I7). In the end, with the network healed, every call has been answered, every engine closes with
+//! nothing left over, and no old value is left anywhere.
+//!
+//! `TIDEGATE_SEEDS=100000 cargo test -p tidegate --release --test simulation` runs as many as one likes;
+//! `TIDEGATE_SEED=42` runs one.
+
+mod oracle;
+mod process;
+mod workload;
+mod world;
+
+use std::ops::AddAssign;
+
+use world::World;
+
+/// What a run has met.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Met {
+    hits: u64,
+    l1_hits: u64,
+    stale: u64,
+    fallbacks: u64,
+    behind: u64,
+    unmodified: u64,
+    tag_invalidations: u64,
+    evictions: u64,
+    pushes_lost: u64,
+}
+
+impl AddAssign for Met {
+    fn add_assign(&mut self, other: Self) {
+        self.hits += other.hits;
+        self.l1_hits += other.l1_hits;
+        self.stale += other.stale;
+        self.fallbacks += other.fallbacks;
+        self.behind += other.behind;
+        self.unmodified += other.unmodified;
+        self.tag_invalidations += other.tag_invalidations;
+        self.evictions += other.evictions;
+        self.pushes_lost += other.pushes_lost;
+    }
+}
+
+fn run_seed(seed: u64) -> Met {
+    let mut world = World::new(seed);
+    world.finish();
+    world.met
+}
+
+#[test]
+fn thousands_of_seeds_show_no_stale_read_and_leave_nothing_behind() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    if let Some(seed) = number("TIDEGATE_SEED") {
+        println!("{:?}", run_seed(seed));
+        return;
+    }
+    let seeds = number("TIDEGATE_SEEDS").unwrap_or(2_000);
+    let mut met = Met::default();
+    for seed in 0..seeds {
+        match std::panic::catch_unwind(|| run_seed(seed)) {
+            Ok(more) => met += more,
+            Err(panic) => {
+                eprintln!("TIDEGATE_SEED={seed} runs it again");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    println!("{seeds} seeds: {met:?}");
+    assert!(met.hits > seeds * 10 && met.fallbacks > seeds * 10, "the workload exercises the cache: {met:?}");
+    let rarer =
+        [met.l1_hits, met.stale, met.behind, met.unmodified, met.tag_invalidations, met.evictions, met.pushes_lost];
+    assert!(rarer.iter().all(|count| count * 20 > seeds), "and everything that it is made of: {met:?}");
+}

@@ -1,0 +1,301 @@
+//! What processes do, and what they make of outcomes.
+
+use std::sync::Arc;
+
+use tidegate::Engine;
+use tidegate::config::{CallKind, Dialect, OptionValue, Terms};
+use tidegate::engine::ticket::Completion;
+use tidegate::engine::{Abandoned, Begun, Hit, Made, Outcome, Patience};
+use tidegate::protocol::envelope::Payload;
+
+use crate::oracle::lag_us;
+use crate::process::{Call, Writing};
+use crate::world::{Happening, World, key_name};
+
+const COMMAND_TIMEOUT_US: u64 = 100_000;
+const LATE_TAG: &str = "late";
+
+impl World {
+    /// What the calls of a process go by. A SET names the late tag too: what lacks it, its invalidation does not reach.
+    pub(crate) fn terms(&self, engine: &Arc<Engine>) -> Arc<Terms> {
+        if !self.features.has_tag {
+            return engine.view(&[]).expect("no namespace");
+        }
+        let tags = OptionValue::List(vec![OptionValue::Text("all".into())]);
+        engine.terms(None, CallKind::Read, &[("tags".into(), tags)], Dialect::Rust).expect("right")
+    }
+
+    fn set_terms(&self, engine: &Arc<Engine>) -> Arc<Terms> {
+        let is_used = [("all", self.features.has_tag), (LATE_TAG, self.features.has_late_tag)];
+        let tags = is_used.iter().filter(|(_, is_used)| *is_used).map(|(tag, _)| OptionValue::Text((*tag).into()));
+        let tags = OptionValue::List(tags.collect());
+        engine.terms(None, CallKind::Write, &[("tags".into(), tags)], Dialect::Rust).expect("right")
+    }
+
+    /// One step of the workload.
+    pub(crate) fn next(&mut self) {
+        if self.steps_left == 0 {
+            return;
+        }
+        self.steps_left -= 1;
+        let at = self.chance.usize(0..self.processes.len());
+        let key = self.chance.usize(0..self.rows.len());
+        match self.chance.u32(0..100) {
+            0..66 => self.read(at, key, false),
+            66..70 => self.read(at, key, true),
+            70..84 => self.write(at, key),
+            84..88 => self.invalidate_tag(at),
+            88..91 => self.cancel_one(at),
+            91..93 if self.features.evicts => self.evict(),
+            91..93 => self.read(at, key, false),
+            93..95 if self.features.has_l1 => self.lose_pushes(at),
+            93..97 => self.stall(at),
+            _ => self.crash(at),
+        }
+        let pause_us = self.chance.u64(100..20_000);
+        self.at(self.now_us() + pause_us, Happening::Next);
+    }
+
+    pub(crate) fn read(&mut self, at: usize, key: usize, is_refresh: bool) {
+        if self.processes[at].stalled_until_us > self.now_us() {
+            return;
+        }
+        self.next_call += 1;
+        let id = self.next_call;
+        let floor = self.processes[at].floors[key];
+        let call = Call { key, floor, began_us: self.now_us(), is_served: false };
+        self.processes[at].calls.insert(id, call);
+        let process = &self.processes[at];
+        let (engine, queue, terms) =
+            (Arc::clone(&process.engine), Arc::clone(&process.queue), Arc::clone(&process.terms));
+        let begun = if is_refresh {
+            engine.refresh(&key_name(key), Some(&terms), &queue, id)
+        } else {
+            engine.begin(&key_name(key), Some(&terms), Patience::Wait, &queue, id)
+        };
+        if let Begun::Ready(outcome) = begun.expect("a right key") {
+            self.outcome(at, id, outcome);
+        }
+    }
+
+    /// Takes a row for one writer, and changes it.
+    fn change(&mut self, rows: &[usize]) -> Vec<(usize, u64)> {
+        rows.iter()
+            .map(|row| {
+                self.is_writing[*row] = true;
+                self.rows[*row] += 1;
+                (*row, self.rows[*row])
+            })
+            .collect()
+    }
+
+    fn write(&mut self, at: usize, key: usize) {
+        if self.is_writing[key] || self.processes[at].stalled_until_us > self.now_us() {
+            return;
+        }
+        let rows = self.change(&[key]);
+        let version = rows[0].1;
+        self.next_call += 1;
+        let id = self.next_call;
+        let kind = self.chance.u32(0..10);
+        self.processes[at].writes.insert(id, Writing { rows, is_soft: kind == 3 });
+        let (engine, queue) = (Arc::clone(&self.processes[at].engine), Arc::clone(&self.processes[at].queue));
+        let name = key_name(key);
+        let begun = match kind {
+            0..3 => {
+                let terms = self.set_terms(&engine);
+                engine.set(&name, Payload::json(version.to_string()), Some(&terms), &queue, id)
+            }
+            3 => engine.expire(&name, false, &queue, id),
+            _ => engine.invalidate(&name, false, &queue, id),
+        };
+        if let Begun::Ready(outcome) = begun.expect("a right key") {
+            self.outcome(at, id, outcome);
+        }
+    }
+
+    /// Changes all rows and invalidates them by a tag that every entry carries.
+    fn invalidate_tag(&mut self, at: usize) {
+        let tags = [("all", self.features.has_tag), (LATE_TAG, self.features.has_late_tag)];
+        let used: Vec<_> = tags.iter().filter(|(_, is_used)| *is_used).collect();
+        let is_stalled = self.processes[at].stalled_until_us > self.now_us();
+        if used.is_empty() || is_stalled || self.is_writing.iter().any(|is_writing| *is_writing) {
+            return;
+        }
+        let tag = used[self.chance.usize(0..used.len())].0;
+        let rows = self.change(&(0..self.rows.len()).collect::<Vec<_>>());
+        self.met.tag_invalidations += 1;
+        self.next_call += 1;
+        let id = self.next_call;
+        self.processes[at].writes.insert(id, Writing { rows, is_soft: false });
+        let (engine, queue) = (Arc::clone(&self.processes[at].engine), Arc::clone(&self.processes[at].queue));
+        if let Begun::Ready(outcome) = engine.invalidate_tag(tag, false, &queue, id).expect("a right tag") {
+            self.outcome(at, id, outcome);
+        }
+    }
+
+    fn cancel_one(&mut self, at: usize) {
+        let mut running: Vec<u64> = self.processes[at].running.keys().copied().collect();
+        running.sort_unstable();
+        if !running.is_empty() {
+            let call = running[self.chance.usize(0..running.len())];
+            // Dropping the lease is what a cancelled task does.
+            let lease = self.processes[at].running.remove(&call);
+            self.processes[at].calls.remove(&call);
+            drop(lease);
+        }
+    }
+
+    fn stall(&mut self, at: usize) {
+        let until_us = self.now_us() + self.chance.u64(10_000..1_000_000);
+        let process = &mut self.processes[at];
+        process.stalled_until_us = process.stalled_until_us.max(until_us);
+        // What was pushed meanwhile is read when it goes on, perhaps behind its first reads.
+        process.pushes.doubt_until_us = process.pushes.doubt_until_us.max(until_us + 1_000_000);
+    }
+
+    fn crash(&mut self, at: usize) {
+        // What a dead writer has sent may still run until its `not_after`; a writer who cannot wait for the answer of
+        // another's SET needs write-through.
+        let rows: Vec<Vec<usize>> = self.processes[at]
+            .writes
+            .values()
+            .map(|writing| writing.rows.iter().map(|(row, _)| *row).collect())
+            .collect();
+        for rows in rows {
+            self.at(self.now_us() + COMMAND_TIMEOUT_US, Happening::WriterForgotten { rows });
+        }
+        let fresh = self.spawn();
+        let dead = std::mem::replace(&mut self.processes[at], fresh);
+        // A killed process sends nothing any more: what its leases say while they are dropped stays in its outbox.
+        drop(dead);
+    }
+
+    pub(crate) fn drain(&mut self, at: usize) {
+        if self.processes[at].stalled_until_us > self.now_us() {
+            return;
+        }
+        let mut ready = Vec::new();
+        self.processes[at].queue.drain(&mut ready);
+        for Completion { id, outcome } in ready {
+            self.outcome(at, id, outcome);
+        }
+    }
+
+    fn outcome(&mut self, at: usize, id: u64, outcome: Outcome) {
+        let seed = self.seed;
+        match outcome {
+            Outcome::Lease(lease) => {
+                let process = &mut self.processes[at];
+                let call = process.calls.get(&id).expect("a call that was not answered");
+                let version = self.rows[call.key];
+                self.met.behind += u64::from(call.is_served);
+                process.running.insert(id, (lease, version));
+                self.met.fallbacks += 1;
+                let length_us = match self.chance.u32(0..20) {
+                    0 => self.chance.u64(1_000_000..3_000_000),
+                    1..4 => self.chance.u64(100_000..500_000),
+                    _ => self.chance.u64(500..40_000),
+                };
+                let process = self.processes[at].number;
+                self.at(self.now_us() + length_us, Happening::Ends { process, call: id });
+            }
+            Outcome::Hit(hit) => {
+                // Of a leader at the hard timeout: its fallback is cancelled.
+                self.processes[at].running.remove(&id);
+                let call = self.processes[at].calls.remove(&id).expect("answered once");
+                if !call.is_served {
+                    self.check(at, &call, &hit);
+                }
+            }
+            Outcome::Served(hit) => {
+                let mut call = self.processes[at].calls.remove(&id).expect("not answered yet");
+                assert!(!call.is_served, "seed {seed}: served once");
+                self.check(at, &call, &hit);
+                call.is_served = true;
+                self.processes[at].calls.insert(id, call);
+            }
+            Outcome::Over => {
+                let call = self.processes[at].calls.remove(&id).expect("not answered yet");
+                assert!(call.is_served, "seed {seed}: nothing more comes only to those who have a value");
+            }
+            Outcome::Confirmed(is_confirmed) => {
+                let Some(Writing { rows, is_soft }) = self.processes[at].writes.remove(&id) else { return };
+                let now_us = self.now_us();
+                for (row, version) in rows {
+                    self.is_writing[row] = false;
+                    self.processes[at].floors[row].raise(version, is_soft);
+                    if is_confirmed {
+                        self.floors[row].raise(now_us, version, is_soft);
+                    }
+                }
+            }
+            Outcome::Failed(_) => {
+                // The fallback's failure, or the hard timeout of a leader, whose fallback is then cancelled.
+                self.processes[at].running.remove(&id);
+                assert!(self.processes[at].calls.remove(&id).is_some(), "seed {seed}: answered once");
+            }
+            Outcome::Shared(_) | Outcome::Settled(_) => {
+                assert!(self.processes[at].calls.remove(&id).is_some(), "seed {seed}: answered once");
+            }
+            Outcome::Absent | Outcome::Busy => panic!("seed {seed}: nobody asked for {outcome:?}"),
+        }
+    }
+
+    /// Holds a value that a caller was given against the oracle.
+    fn check(&mut self, at: usize, call: &Call, hit: &Hit) {
+        let text = hit.payload.bytes.as_ref().expect("never null here");
+        let seen: u64 = std::str::from_utf8(text).expect("digits").parse().expect("digits");
+        self.met.hits += 1;
+        self.met.stale += u64::from(hit.stale.is_some());
+        self.met.l1_hits += u64::from(hit.source.name() == "l1");
+        let is_in_doubt = self.processes[at].pushes.doubt_until_us > call.began_us;
+        let lag_us = lag_us(hit.source, is_in_doubt);
+        let everywhere = self.floors[call.key].at(call.began_us.saturating_sub(lag_us));
+        let Call { key, floor: here, began_us, .. } = call;
+        let (seed, source, stale) = (self.seed, hit.source, hit.stale);
+        let told = format!("seed {seed}: row {key}: saw {seen} from {source:?} ({stale:?}), began {began_us}");
+        assert!(seen >= here.of(stale), "{told}: this process had invalidated {here:?}");
+        assert!(seen >= everywhere.of(stale), "{told}: {everywhere:?} had been invalidated");
+        // At the very end all pushes have long arrived.
+        if self.is_last_round {
+            let floor = self.floors[*key].now();
+            assert!(seen >= floor.of(stale), "{told}: long after {floor:?}");
+        }
+    }
+
+    pub(crate) fn end_fallback(&mut self, at: usize, call: u64) {
+        let Some((lease, version)) = self.processes[at].running.remove(&call) else { return };
+        let engine = Arc::clone(&self.processes[at].engine);
+        let names: &[&str] = if self.features.has_late_tag { &[LATE_TAG] } else { &[] };
+        let made = Made { ttl_ms: None, tags: engine.tags(&self.processes[at].terms, names).expect("right") };
+        let chance = self.chance.u32(0..20);
+        let is_unmodified = lease
+            .stale
+            .as_ref()
+            .is_some_and(|hit| hit.payload.bytes.as_deref() == Some(version.to_string().as_bytes()));
+        let begun = match chance {
+            0..2 => {
+                let abandoned = engine.abandon(lease, Abandoned::Failed(Arc::new("failed")));
+                let call = self.processes[at].calls.remove(&call).expect("it ran");
+                if let (Some(hit), false) = (abandoned, call.is_served) {
+                    self.check(at, &call, &hit);
+                }
+                return;
+            }
+            2 => {
+                self.processes[at].calls.remove(&call);
+                engine.abandon(lease, Abandoned::Unstorable(Arc::new(version)));
+                return;
+            }
+            3..12 if is_unmodified => {
+                self.met.unmodified += 1;
+                engine.not_modified(lease, made).expect("something stands there")
+            }
+            _ => engine.fill(lease, Payload::json(version.to_string()), made),
+        };
+        if let Begun::Ready(outcome) = begun {
+            self.outcome(at, call, outcome);
+        }
+    }
+}

@@ -1,0 +1,477 @@
+//! Time, the network, the server, and what happens when.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tidegate::Engine;
+use tidegate::engine::l1::IndexSide;
+use tidegate::engine::{Begun, Environment, Outcome};
+use tidegate::ports::{Address, Clock, Command, Inbox, Notice, Reply, Store, StoreError, StoreErrorKind};
+use tidegate::protocol::key::{Key, KeySpace};
+use tidegate::protocol::tag::Tag;
+use tidegate::store::memory::table::{Evicted, Table};
+
+use crate::Met;
+use crate::oracle::History;
+use crate::process::{NoAlarm, Process, Sent, SimClock, SimStore, config};
+
+const COMMAND_TIMEOUT_US: u64 = 100_000;
+const SERVER_EPOCH_US: u64 = 1_700_000_000_000_000;
+const HEARTBEAT_US: u64 = 1_000_000;
+
+/// What the fleet of a seed uses.
+pub(crate) struct Features {
+    pub(crate) ttl_ms: u64,
+    pub(crate) stale_if_error_ms: u64,
+    pub(crate) stale_while_revalidate_ms: u64,
+    pub(crate) soft_timeout_ms: Option<u64>,
+    pub(crate) early_refresh: f64,
+    pub(crate) has_l1: bool,
+    /// All calls name one tag.
+    pub(crate) has_tag: bool,
+    /// All fallbacks name another one.
+    pub(crate) has_late_tag: bool,
+    pub(crate) evicts: bool,
+}
+
+impl Features {
+    fn draw(chance: &mut fastrand::Rng) -> Self {
+        let is_stale = chance.bool();
+        let has_l1 = chance.u32(0..3) == 0;
+        let mut some = |least: u64, most: u64| if is_stale && chance.bool() { chance.u64(least..most) } else { 0 };
+        let stale_if_error_ms = some(100, 3_000);
+        let stale_while_revalidate_ms = some(100, 1_000);
+        let soft_timeout_ms = Some(some(10, 100)).filter(|ms| *ms > 0);
+        Self {
+            // What stays in L1 has to be dropped: it must not merely die in time.
+            ttl_ms: if has_l1 { chance.u64(300..30_000) } else { 400 },
+            stale_if_error_ms,
+            stale_while_revalidate_ms,
+            soft_timeout_ms,
+            early_refresh: if is_stale && chance.bool() { chance.f64() * 5.0 } else { 0.0 },
+            has_l1,
+            has_tag: chance.u32(0..3) == 0,
+            has_late_tag: chance.u32(0..4) == 0,
+            evicts: chance.u32(0..4) == 0,
+        }
+    }
+}
+
+/// What happens at a time.
+pub(crate) enum Happening {
+    /// A command reaches the server.
+    Arrives {
+        process: u64,
+        command: Command,
+        address: Address,
+    },
+    Answers {
+        process: u64,
+        address: Address,
+        answer: Result<Reply, StoreError>,
+    },
+    Notice {
+        process: u64,
+        notice: Notice,
+    },
+    /// Something on the push connection of that number.
+    Pushed {
+        process: u64,
+        session: u64,
+        notice: Notice,
+    },
+    /// A heartbeat is sent, and if it is answered, the next one.
+    Heartbeat {
+        process: u64,
+        session: u64,
+    },
+    /// The push connection is made.
+    Connects {
+        process: u64,
+    },
+    Subscribed {
+        process: u64,
+        key: Key,
+    },
+    /// A fallback ends.
+    Ends {
+        process: u64,
+        call: u64,
+    },
+    /// The SET of a writer that died can no longer run.
+    WriterForgotten {
+        rows: Vec<usize>,
+    },
+    /// The workload's next step.
+    Next,
+}
+
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) chance: fastrand::Rng,
+    pub(crate) features: Features,
+    is_stormy: bool,
+    pub(crate) is_healed: bool,
+    /// Everything is quiet: what is read now is the latest.
+    pub(crate) is_last_round: bool,
+    clock: Arc<SimClock>,
+    pub(crate) space: KeySpace,
+    pub(crate) table: Table,
+    agenda: BTreeMap<(u64, u64), Happening>,
+    order: u64,
+    pub(crate) processes: Vec<Process>,
+    next_number: u64,
+    pub(crate) next_call: u64,
+    /// The database.
+    pub(crate) rows: Vec<u64>,
+    /// Per key: what confirmed invalidations followed.
+    pub(crate) floors: Vec<History>,
+    /// One writer at a time per key.
+    pub(crate) is_writing: Vec<bool>,
+    pub(crate) steps_left: u32,
+    pub(crate) met: Met,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let keys = chance.usize(1..4);
+        let is_stormy = chance.bool();
+        let features = Features::draw(&mut chance);
+        let mut world = Self {
+            seed,
+            is_stormy,
+            features,
+            is_healed: false,
+            is_last_round: false,
+            clock: Arc::new(SimClock(AtomicU64::new(1))),
+            space: KeySpace::new("app", 1).expect("right"),
+            table: Table::default(),
+            agenda: BTreeMap::new(),
+            order: 0,
+            processes: Vec::new(),
+            next_number: 0,
+            next_call: 0,
+            rows: vec![1; keys],
+            floors: vec![History::default(); keys],
+            is_writing: vec![false; keys],
+            steps_left: 150,
+            met: Met::default(),
+            chance,
+        };
+        for _ in 0..3 {
+            let process = world.spawn();
+            world.processes.push(process);
+        }
+        world.at(1_000, Happening::Next);
+        world
+    }
+
+    pub(crate) fn spawn(&mut self) -> Process {
+        let store = Arc::new(SimStore::default());
+        let environment = Environment {
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            alarm: Arc::new(NoAlarm),
+            epoch_us: 0,
+            seed: self.chance.u64(..),
+            index: IndexSide::Here,
+        };
+        let config = config(&self.features);
+        let engine = Engine::with_store(Arc::clone(&store) as Arc<dyn Store>, config, environment).expect("right");
+        self.next_number += 1;
+        let terms = self.terms(&engine);
+        let process = Process::new(self.next_number, engine, terms, store, self.rows.len());
+        if self.features.has_l1 {
+            self.at(self.now_us() + 1_000, Happening::Connects { process: self.next_number });
+        }
+        process
+    }
+
+    pub(crate) fn now_us(&self) -> u64 {
+        self.clock.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn at(&mut self, at_us: u64, happening: Happening) {
+        self.order += 1;
+        self.agenda.insert((at_us.max(self.now_us()), self.order), happening);
+    }
+
+    fn is_storming(&self) -> bool {
+        self.is_stormy && !self.is_healed
+    }
+
+    /// One way through the network; `None` when it is lost.
+    fn trip_us(&mut self) -> Option<u64> {
+        let short_us = self.chance.u64(50..3_000);
+        if !self.is_storming() {
+            return Some(short_us);
+        }
+        match self.chance.u32(0..100) {
+            0..6 => None,
+            6..12 => Some(self.chance.u64(50_000..400_000)),
+            _ => Some(short_us),
+        }
+    }
+
+    fn process(&mut self, number: u64) -> Option<usize> {
+        self.processes.iter().position(|process| process.number == number)
+    }
+
+    /// Takes what the engines have sent since.
+    fn collect(&mut self) {
+        for at in 0..self.processes.len() {
+            let sent = std::mem::take(&mut *self.processes[at].store.outbox.lock().expect("one thread"));
+            let process = self.processes[at].number;
+            for sent in sent {
+                match sent {
+                    Sent::Command(command, address) => self.send(process, &command, address),
+                    Sent::Watch(key) => {
+                        if let Some(trip_us) = self.trip_us() {
+                            self.at(self.now_us() + trip_us, Happening::Subscribed { process, key });
+                        }
+                    }
+                    Sent::Unwatch(key) => {
+                        self.processes[at].watched.remove(&key);
+                    }
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, process: u64, command: &Command, address: Address) {
+        // Sometimes a client library sends a command again that had run already (I10); SET, by its contract, never.
+        let may_repeat = !matches!(command, Command::Set { .. });
+        let copies = if may_repeat && self.chance.u32(0..100) < 5 { 2 } else { 1 };
+        for _ in 0..copies {
+            if let Some(trip_us) = self.trip_us() {
+                let arrives = Happening::Arrives { process, command: command.clone(), address };
+                self.at(self.now_us() + trip_us, arrives);
+            }
+        }
+        let timeout = Err(StoreError::new(StoreErrorKind::Timeout, "simulated"));
+        self.at(self.now_us() + COMMAND_TIMEOUT_US, Happening::Answers { process, address, answer: timeout });
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        let now_us = self.now_us();
+        let target = match &happening {
+            Happening::Answers { process, .. }
+            | Happening::Notice { process, .. }
+            | Happening::Pushed { process, .. }
+            | Happening::Heartbeat { process, .. }
+            | Happening::Connects { process }
+            | Happening::Subscribed { process, .. }
+            | Happening::Ends { process, .. } => Some(*process),
+            // The server takes what was sent, even from the dead.
+            Happening::Arrives { .. } | Happening::WriterForgotten { .. } | Happening::Next => None,
+        };
+        let at = match target.map(|number| self.process(number)) {
+            Some(None) => return,
+            Some(Some(at)) => at,
+            None => usize::MAX,
+        };
+        if at != usize::MAX && self.processes[at].stalled_until_us > now_us {
+            let until_us = self.processes[at].stalled_until_us;
+            return self.at(until_us, happening);
+        }
+        match happening {
+            Happening::Arrives { process, command, address } => {
+                let answer = self.table.apply(&command, SERVER_EPOCH_US + now_us);
+                if let Some(trip_us) = self.trip_us() {
+                    let reply = Happening::Answers { process, address, answer: Ok(answer.reply) };
+                    self.at(now_us + trip_us, reply);
+                }
+                if answer.changes {
+                    self.tell_changed(command.key().expect("only keys change"));
+                }
+                if answer.wakes {
+                    self.wake(command.key().expect("only keys wake"));
+                }
+            }
+            Happening::Answers { address, answer, .. } => {
+                let process = &mut self.processes[at];
+                if process.answered.insert((address.target, address.sequence, address.part, address.sent_us)) {
+                    process.engine.deliver(address, answer);
+                }
+            }
+            Happening::Notice { notice, .. } => self.processes[at].engine.notice(notice),
+            Happening::Pushed { session, notice, .. } => {
+                let pushes = &self.processes[at].pushes;
+                if pushes.session == session {
+                    self.processes[at].engine.notice(notice);
+                }
+            }
+            Happening::Heartbeat { process, session } => self.heartbeat(at, process, session),
+            Happening::Connects { process } => {
+                let pushes = &mut self.processes[at].pushes;
+                pushes.is_connected = true;
+                pushes.session += 1;
+                let session = pushes.session;
+                self.push(at, Notice::Tracking);
+                self.at(now_us, Happening::Heartbeat { process, session });
+            }
+            Happening::Subscribed { key, .. } => {
+                self.processes[at].watched.insert(key.clone(), 1);
+                self.processes[at].engine.notice(Notice::Watching(key));
+            }
+            Happening::Ends { call, .. } => self.end_fallback(at, call),
+            Happening::WriterForgotten { rows } => rows.into_iter().for_each(|row| self.is_writing[row] = false),
+            Happening::Next => self.next(),
+        }
+    }
+
+    fn wake(&mut self, key: &Key) {
+        let watching: Vec<u64> = self
+            .processes
+            .iter()
+            .filter(|process| process.watched.contains_key(key))
+            .map(|process| process.number)
+            .collect();
+        for process in watching {
+            if let Some(trip_us) = self.trip_us() {
+                self.at(self.now_us() + trip_us, Happening::Notice { process, notice: Notice::Woken(key.clone()) });
+            }
+        }
+    }
+
+    /// The server tells every process that tracks.
+    pub(crate) fn tell_changed(&mut self, key: &Key) {
+        let full = Bytes::copy_from_slice(key.full().as_bytes());
+        for at in 0..self.processes.len() {
+            self.push(at, Notice::Changed(vec![full.clone()]));
+        }
+    }
+
+    /// One push: in order, later than those before it; lost with its connection.
+    fn push(&mut self, at: usize, notice: Notice) {
+        if !self.processes[at].pushes.is_connected {
+            return;
+        }
+        let trip_us = self.trip_us().unwrap_or(100_000);
+        let pushes = &mut self.processes[at].pushes;
+        pushes.latest_us = pushes.latest_us.max(self.clock.0.load(Ordering::Relaxed) + trip_us);
+        let (latest_us, session) = (pushes.latest_us, pushes.session);
+        let process = self.processes[at].number;
+        self.at(latest_us, Happening::Pushed { process, session, notice });
+    }
+
+    fn heartbeat(&mut self, at: usize, process: u64, session: u64) {
+        let now_us = self.now_us();
+        let pushes = &self.processes[at].pushes;
+        if pushes.session != session || !pushes.is_connected {
+            return;
+        }
+        self.push(at, Notice::Heartbeat { sent_us: now_us });
+        self.at(now_us + HEARTBEAT_US, Happening::Heartbeat { process, session });
+    }
+
+    /// The push connection of a process dies; it is noticed in time, and then made anew.
+    pub(crate) fn lose_pushes(&mut self, at: usize) {
+        let now_us = self.now_us();
+        let noticed_us = now_us + self.chance.u64(0..3_000_000);
+        let process = &mut self.processes[at];
+        if !process.pushes.is_connected {
+            return;
+        }
+        process.pushes.is_connected = false;
+        process.pushes.session += 1;
+        process.pushes.doubt_until_us = noticed_us + 4_000_000;
+        let number = process.number;
+        self.met.pushes_lost += 1;
+        self.at(noticed_us, Happening::Notice { process: number, notice: Notice::PushLost });
+        let made_us = noticed_us + self.chance.u64(1_000..500_000);
+        self.at(made_us, Happening::Connects { process: number });
+    }
+
+    /// A server that needs room takes something away.
+    pub(crate) fn evict(&mut self) {
+        let key = self.space.key(&key_name(self.chance.usize(0..self.rows.len()))).expect("right");
+        let tag: Tag = self.space.tag(["all", "late"][self.chance.usize(0..2)]).expect("right");
+        let (key, what) = match self.chance.u32(0..3) {
+            0 => (key, Evicted::Entry),
+            1 => (key, Evicted::Lease),
+            _ => (tag.key().clone(), Evicted::Tag),
+        };
+        if self.table.evict(&key, what) {
+            self.met.evictions += 1;
+            self.tell_changed(&key);
+        }
+    }
+
+    /// Runs until nothing is left to happen before `until_us`.
+    pub(crate) fn run(&mut self, until_us: u64) {
+        loop {
+            self.collect();
+            for at in 0..self.processes.len() {
+                self.drain(at);
+            }
+            self.collect();
+            let deadline_us = self
+                .processes
+                .iter()
+                .filter_map(|process| {
+                    let due_us = process.engine.next_deadline_us()?;
+                    Some(due_us.max(process.stalled_until_us))
+                })
+                .min()
+                .unwrap_or(u64::MAX);
+            let stalled_us = self
+                .processes
+                .iter()
+                .map(|process| process.stalled_until_us)
+                .filter(|until_us| *until_us > self.now_us())
+                .min()
+                .unwrap_or(u64::MAX);
+            let planned_us = self.agenda.first_key_value().map_or(u64::MAX, |((at_us, _), _)| *at_us);
+            let next_us = deadline_us.min(planned_us).min(stalled_us).max(self.now_us());
+            if next_us > until_us {
+                return;
+            }
+            self.clock.0.store(next_us, Ordering::Relaxed);
+            if deadline_us <= next_us {
+                for at in 0..self.processes.len() {
+                    if self.processes[at].stalled_until_us <= next_us {
+                        Arc::clone(&self.processes[at].engine).on_time(next_us);
+                    }
+                }
+            } else if planned_us <= next_us
+                && let Some((_, happening)) = self.agenda.pop_first()
+            {
+                self.happen(happening);
+            }
+        }
+    }
+
+    /// Heals the network, waits, reads everything once more, and looks that nothing is left over.
+    pub(crate) fn finish(&mut self) {
+        while self.steps_left > 0 {
+            self.run(self.now_us() + 1_000_000);
+        }
+        self.is_healed = true;
+        self.run(self.now_us() + 20_000_000);
+        self.is_last_round = true;
+        for at in 0..self.processes.len() {
+            for key in 0..self.rows.len() {
+                self.read(at, key, false);
+            }
+        }
+        self.run(self.now_us() + 5_000_000);
+        for at in 0..self.processes.len() {
+            let process = &self.processes[at];
+            assert!(process.calls.is_empty(), "seed {}: unanswered: {:?}", self.seed, process.calls.keys());
+            assert!(process.writes.is_empty(), "seed {}: unanswered writes", self.seed);
+            let begun = process.engine.close(1_000, &process.queue, u64::MAX);
+            assert!(
+                matches!(begun, Begun::Ready(Outcome::Confirmed(true))),
+                "seed {}: process {at} is not drained: {begun:?}",
+                self.seed
+            );
+        }
+    }
+}
+
+pub(crate) fn key_name(key: usize) -> String {
+    format!("row:number:{key}")
+}
