@@ -210,6 +210,12 @@ impl Push {
         if !self.shared.tracked_prefixes().is_empty() && self.track(&mut session).await.is_err() {
             return End::Lost;
         }
+        if session.is_tracking {
+            // A process that is stopped reads nothing: only of a subscriber does the server bound what it keeps for it
+            // (`client-output-buffer-limit pubsub`), and hangs up. Nobody publishes there.
+            let bound = format!("{{{}}}:wake", self.shared.tracked_prefixes()[0]);
+            resp::write(&mut session.unsent, &[b"SUBSCRIBE", bound.as_bytes()]);
+        }
         for channel in self.watched.keys() {
             resp::write(&mut session.unsent, &[b"SUBSCRIBE", channel]);
         }
