@@ -296,10 +296,14 @@ impl World {
                     process.engine.deliver(address, answer);
                 }
             }
-            Happening::Notice { notice, .. } => self.processes[at].engine.notice(notice),
+            Happening::Notice { notice, .. } => {
+                self.processes[at].pushes.is_known_lost |= notice == Notice::PushLost;
+                self.processes[at].engine.notice(notice);
+            }
             Happening::Pushed { session, notice, .. } => {
-                let pushes = &self.processes[at].pushes;
+                let pushes = &mut self.processes[at].pushes;
                 if pushes.session == session {
+                    pushes.is_known_lost &= notice != Notice::Tracking;
                     self.processes[at].engine.notice(notice);
                 }
             }
@@ -367,10 +371,12 @@ impl World {
         self.at(now_us + HEARTBEAT_US, Happening::Heartbeat { process, session });
     }
 
-    /// The push connection of a process dies; it is noticed in time, and then made anew.
+    /// The push connection of a process dies. Mostly that is noticed in time, now and then long after the trust in its last
+    /// heartbeat has run out; then it is made anew.
     pub(crate) fn lose_pushes(&mut self, at: usize) {
         let now_us = self.now_us();
-        let noticed_us = now_us + self.chance.u64(0..3_000_000);
+        let longest_us = if self.chance.u8(0..4) == 0 { 10_000_000 } else { 3_000_000 };
+        let noticed_us = now_us + self.chance.u64(0..longest_us);
         let process = &mut self.processes[at];
         if !process.pushes.is_connected {
             return;
