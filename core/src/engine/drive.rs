@@ -384,6 +384,10 @@ impl Engine {
                 self.emit_read(EventKind::Miss, &lease.key, caller, |event| event.source = Some(self.source));
             }
             SlotKind::Renewal(why) if is_first => {
+                // Those that a user asks for were counted when he did.
+                if why != Renewal::Explicit {
+                    Figures::count(&self.figures.refreshes);
+                }
                 if why == Renewal::Early {
                     Figures::count(&self.figures.early_refreshes);
                 }
