@@ -167,11 +167,11 @@ impl Engine {
                 Action::Get | Action::Acquire { .. } | Action::Refresh { .. } => {
                     let question = if matches!(action, Action::Get) { Question::Get } else { Question::Ask };
                     let terms = Arc::clone(&slot.terms);
-                    slot.ask(question, true, &terms.tags);
+                    slot.ask(question, true, self.asked_tags(&terms.tags));
                     slot.words = self.l1.as_ref().map(|l1| l1.capture(slot.key.relative(), &terms.tags));
                 }
                 Action::Fill { .. } => {
-                    slot.ask(Question::Fill, true, &[]);
+                    slot.ask(Question::Fill, true, Vec::new());
                     let standing = slot.standing.iter();
                     tags = standing.filter_map(|known| Some((known.tag.clone(), known.nonce?))).collect();
                 }

@@ -152,7 +152,7 @@ impl Engine {
     }
 
     pub(super) fn operate(&self, operation: Operation, command: Command) {
-        let target = self.operations.add(operation, Sheet::new(true, &[]));
+        let target = self.operations.add(operation, Sheet::new(true, Vec::new()));
         self.submit(command, target, 0);
     }
 

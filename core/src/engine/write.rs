@@ -60,7 +60,8 @@ impl Engine {
             self.set_failed(&set.key, &set.ticket);
         } else if asks_time || !terms.tags.is_empty() {
             let nonce = self.moment().nonce;
-            let target = self.operations.add(Operation::SetAfter(set), Sheet::new(asks_time, &terms.tags));
+            let target =
+                self.operations.add(Operation::SetAfter(set), Sheet::new(asks_time, self.asked_tags(&terms.tags)));
             if asks_time {
                 self.submit(Command::Ping, target, 0);
             }
@@ -119,7 +120,7 @@ impl Engine {
             if !slot.flight.awaits(unsent.turn) {
                 return;
             }
-            slot.ask(Question::Open, false, tags);
+            slot.ask(Question::Open, false, self.asked_tags(tags));
             slot.unsent = Some(unsent);
             slot.sequence
         };
