@@ -29,7 +29,7 @@ fn scenarios() -> Vec<PathBuf> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .collect();
     files.sort();
-    assert!(files.len() >= 40, "the scenarios are all here");
+    assert!(files.len() >= 60, "the scenarios are all here");
     // One at a time, by name: `TIDEGATE_SCENARIO=soft_timeout cargo test --test conformance`.
     if let Ok(wanted) = std::env::var("TIDEGATE_SCENARIO") {
         files.retain(|path| path.file_stem().is_some_and(|name| name.to_string_lossy().starts_with(&wanted)));
