@@ -196,7 +196,10 @@ fn a_computation_behind_fills_as_any_does_and_spares_the_source_where_it_fails()
     let actions = flight.step(Event::Filled(stored()), &SOFT, &at(300_002));
     assert!(matches!(actions[..], [Action::Settle(1_009, Settlement::Stored { .. }), Action::Over]), "{actions:?}");
     let actions = behind().step(failed(1), &SOFT, &at(5));
-    assert!(matches!(actions[..], [Action::Release(_), Action::Retire(1_009), Action::Spare, Action::Over]), "{actions:?}");
+    assert!(
+        matches!(actions[..], [Action::Release(_), Action::Retire(1_009), Action::Spare, Action::Over]),
+        "{actions:?}"
+    );
 }
 
 #[test]

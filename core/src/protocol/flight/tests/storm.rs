@@ -56,7 +56,13 @@ impl World {
             7 => Event::Asked(Asked::Solo(stale(number))),
             8 => Event::Asked(Asked::Dead { seen: 3 }),
             9 => Event::StoreAway,
-            10 => if number.is_multiple_of(2) { Event::Woken } else { Event::Watching },
+            10 => {
+                if number.is_multiple_of(2) {
+                    Event::Woken
+                } else {
+                    Event::Watching
+                }
+            }
             11 | 12 => Event::Time,
             13 => Event::Fill { turn, payload: payload(), is_tagged: number.is_multiple_of(2) },
             14 => Event::Abandon { turn, why: Abandoned::Cancelled },
@@ -92,7 +98,9 @@ impl World {
         let (old, is_get) = match event {
             Event::Read(Reading::Miss { stale, .. }) => (Some(stale), true),
             Event::Read(_) => (None, true),
-            Event::Asked(Asked::Lease(_, stale) | Asked::Wait { stale, .. } | Asked::Solo(stale)) => (Some(stale), false),
+            Event::Asked(Asked::Lease(_, stale) | Asked::Wait { stale, .. } | Asked::Solo(stale)) => {
+                (Some(stale), false)
+            }
             Event::Asked(_) => (None, false),
             Event::StoreAway => {
                 self.question = None;
