@@ -280,7 +280,7 @@ impl Engine {
 
     /// The figures of `stats()`, by name.
     pub fn stats(&self) -> Vec<(&'static str, Figure)> {
-        let l1 = self.l1.as_ref().map(|l1| (l1.hits.load(std::sync::atomic::Ordering::Relaxed), l1.size()));
+        let l1 = self.l1.as_ref().map(|l1| (l1.hits.load(Ordering::Relaxed), l1.size()));
         self.figures.report(self.observers.dropped.load(Ordering::Relaxed), l1.unwrap_or_default())
     }
 
@@ -292,7 +292,7 @@ impl Engine {
     /// Hits that a host served from an index of its own.
     pub fn count_l1_hits(&self, count: u64) {
         if let Some(l1) = &self.l1 {
-            l1.hits.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+            l1.hits.fetch_add(count, Ordering::Relaxed);
         }
     }
 
