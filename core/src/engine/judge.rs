@@ -83,7 +83,7 @@ impl Engine {
         let mut unknown = Vec::new();
         for record in &entry.tags {
             match about.standing.iter().find(|known| known.tag.name() == &*record.name) {
-                Some(known) if known.nonce == Some(record.nonce) && !self.owes(known.tag.key()) => {}
+                Some(known) if known.nonce == Some(record.nonce) && !known.was_owed && !self.owes(known.tag.key()) => {}
                 Some(_) => return dead,
                 None => unknown.push(self.space.recorded_tag(&record.name)),
             }
@@ -146,7 +146,9 @@ impl Engine {
 
     /// A fresh entry as it is given to callers, taken into L1 where there is one.
     pub(super) fn held_hit(&self, about: &Circumstances<'_>, entry: Entry, server_ms: u64) -> Hit {
-        let (Some(l1), Some(words)) = (&self.l1, about.words) else {
+        // A flight that began before an invalidation which is owed may still be answered; nobody who comes later may be.
+        let may_hold = self.may_ask(about.key, &about.terms.tags);
+        let (Some(l1), Some(words), true) = (&self.l1, about.words, may_hold) else {
             return Hit::of(entry, self.source);
         };
         let left = Left {
