@@ -71,8 +71,11 @@ class Behind:
         """The loop has ended: nothing goes on in it."""
         for task in [task for task in self._tasks if task.get_loop() is loop]:
             self._tasks.discard(task)
-            # It was nobody's mistake that it had not ended.
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            # Closed with the task in it, the loop steps it no more: what the task holds is let go here. (Before that it
+            # is one of those that the loop ends.) It was nobody's mistake that it had not ended.
+            if loop.is_closed() and not task.done():
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                task.get_coro().close()
 
     def forget(self) -> None:
         """In a forked child: the tasks are the parent's, and are left as they are."""

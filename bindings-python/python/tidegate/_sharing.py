@@ -43,7 +43,7 @@ def is_immutable(value: Any) -> bool:
 
 
 def _frozen_fields(kind: type) -> tuple[str, ...] | None:
-    """The fields of a frozen Struct or dataclass, or of a NamedTuple; None for a class whose instances can be changed."""
+    """The fields of a frozen Struct or dataclass, or of a NamedTuple; None where instances can be changed."""
     config = getattr(kind, "__struct_config__", None)
     if config is not None:
         return kind.__struct_fields__ if config.frozen and _is_closed(kind) else None  # type: ignore[attr-defined]
