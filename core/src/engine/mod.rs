@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `flights` | which flight serves which key |
 //! | `drive` | steps, actions, deadlines |
+//! | `serve` | what callers are given, counted and told |
 //! | `answers` | the store's replies and pushes, judged and brought home |
 //! | `read` | the verbs of a read with a fallback: begin, refresh, fill, abandon, cancel |
 //! | `sheet` | one question's answers, of a key and of the tags with it |
@@ -38,6 +39,7 @@ mod peek;
 mod read;
 mod recover;
 mod renew;
+mod serve;
 mod server_clock;
 mod sheet;
 mod spared;

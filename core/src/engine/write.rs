@@ -85,13 +85,13 @@ impl Engine {
         self.operate(Operation::Set { key, ticket }, command);
     }
 
-    pub(super) fn set_answered(&self, key: &Key, ticket: &Arc<Ticket>, answer: Result<Reply, StoreError>) {
+    pub(super) fn set_answered(&self, key: &Key, ticket: &Arc<Ticket>, answer: &Result<Reply, StoreError>) {
         match answer {
             Ok(Reply { verdict: Verdict::Stored { version }, .. }) => {
                 self.flights.detach(key);
                 self.drop_held(key);
                 self.spared.forget(key);
-                self.stored(key, version, self.clock.now_us().saturating_sub(ticket.started_us));
+                self.stored(key, *version, self.clock.now_us().saturating_sub(ticket.started_us));
                 self.answer(ticket, Outcome::Confirmed(true));
             }
             // A writer is under way and the entry was removed: nothing old is left to be served.

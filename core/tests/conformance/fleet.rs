@@ -105,7 +105,7 @@ pub(super) fn is_event(event: &Event, fields: &Table) -> bool {
             "key" => event.key.as_ref().map(Key::relative),
             "tag" => event.tag.as_deref(),
             "reason" => event.reason.as_deref(),
-            "source" => event.source.map(|source| source.name()),
+            "source" => event.source.map(tidegate::engine::Source::name),
             "state" => event.state,
             other => panic!("no field of an event is called {other}"),
         };
