@@ -138,6 +138,16 @@ impl Terms {
         self
     }
 
+    /// The ttl that the call named, in ms.
+    pub fn named_ttl_ms(&self) -> Option<u64> {
+        self.is_ttl_named.then_some(self.ttl_ms)
+    }
+
+    /// Whether a caller may be served a stale value while his fallback runs on.
+    pub fn has_soft_timeout(&self) -> bool {
+        self.rules.soft_timeout_us.is_some()
+    }
+
     fn tagged(&self, name: &str, value: &OptionValue, space: &KeySpace) -> Result<Vec<Tag>, Error> {
         let named = texts(name, value)?.into_iter().map(|text| space.tag(text)).collect::<Result<Vec<_>, _>>()?;
         join_tags(&self.tags, named)
