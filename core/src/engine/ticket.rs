@@ -95,7 +95,7 @@ impl Ticket {
             }
             self.queue.put(Completion { id: self.id, outcome })
         };
-        self.queue.wake_after(put);
+        self.queue.wake_after(&put);
         true
     }
 
@@ -135,6 +135,15 @@ pub struct Completion {
     pub outcome: Outcome,
 }
 
+/// What became of a completion on its way into a queue.
+enum Put {
+    /// Into an empty queue: its host is to be woken.
+    First,
+    Behind,
+    #[expect(dead_code, reason = "held so that its drop comes after the locks are gone")]
+    Swallowed(Box<Completion>),
+}
+
 /// The outcomes that are ready for one loop or thread of a host.
 pub struct Queue {
     ready: Mutex<VecDeque<Completion>>,
@@ -156,23 +165,23 @@ impl Queue {
 
     fn push(&self, completion: Completion) {
         let put = self.put(completion);
-        self.wake_after(put);
+        self.wake_after(&put);
     }
 
-    /// Whether it was put into an empty queue; itself, where the queue is closed: a closed loop swallows what comes late,
-    /// and a lease in it gives itself back when dropped, outside of every lock.
-    fn put(&self, completion: Completion) -> Result<bool, Completion> {
+    /// A closed loop swallows what comes late: that is given back, so that a lease in it gives itself back when it is
+    /// dropped, outside of every lock.
+    fn put(&self, completion: Completion) -> Put {
         let mut ready = lock(&self.ready);
         if self.is_closed.load(Ordering::Relaxed) {
-            return Err(completion);
+            return Put::Swallowed(Box::new(completion));
         }
         let was_empty = ready.is_empty();
         ready.push_back(completion);
-        Ok(was_empty)
+        if was_empty { Put::First } else { Put::Behind }
     }
 
-    fn wake_after(&self, put: Result<bool, Completion>) {
-        if put.is_ok_and(|was_empty| was_empty) {
+    fn wake_after(&self, put: &Put) {
+        if matches!(put, Put::First) {
             self.wake.wake();
         }
     }
