@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -107,6 +108,35 @@ async def test_a_view_closes_what_runs_behind_its_managers_callers(make: Make) -
     assert not closing.done()
     fetch.go.set()
     assert await closing
+
+
+async def test_close_waits_for_what_runs_behind_in_other_loops(make: Make) -> None:
+    cache = make(**REVALIDATES)
+    await _grow_old(cache, {KEY: "old"})
+    entered, go, ended, closed = (threading.Event() for _ in range(4))
+
+    async def fetch() -> str:
+        entered.set()
+        await asyncio.to_thread(go.wait, 5)
+        ended.set()
+        return "new"
+
+    async def call() -> None:
+        assert await cache.get(KEY, fetch) == "old"
+        await asyncio.to_thread(closed.wait, 5)
+
+    thread = threading.Thread(target=lambda: asyncio.run(call()))
+    thread.start()
+    await asyncio.to_thread(entered.wait, 5)
+    closing = asyncio.create_task(cache.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    go.set()
+    assert await closing
+    assert ended.is_set()
+    assert len(cache._behind._tasks) == 0
+    closed.set()
+    thread.join()
 
 
 async def test_an_error_behind_is_an_event_and_nothing_else(make: Make, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ from . import _tidegate
 from ._base import ManagerBase, entry_or_none, failure, raise_failed, shared
 from ._batch import Batch, Part
 from ._running import Running, State
-from ._tasks import answer, answers, is_awaitable
+from ._tasks import answer, answers, is_awaitable, settled
 from ._tidegate import NOTHING, Failed, Hit, Lease, Port, Served, Shared
 from ._types import MISSING
 
@@ -142,7 +142,7 @@ class Reader(ManagerBase):
         self, port: Port, lease: Lease, key: str, value: Any, decode: Decode, context: Context | None
     ) -> Any:
         value, outcome = self._fill(lease, key, value, decode, context)
-        await answer(port, outcome)
+        await settled(port, [outcome])
         return value
 
     async def _alone(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
@@ -220,7 +220,7 @@ class Reader(ManagerBase):
         except BaseException:
             part.give_back()
             raise
-        await answers(port, outcomes)
+        await settled(port, outcomes)
 
     async def _join(
         self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any], terms: Terms | None

@@ -39,7 +39,8 @@ def is_immutable(value: Any) -> bool:
     if kind in _GROUPS:
         return all(map(is_immutable, value))
     names = _frozen_fields(kind)
-    return names is not None and all(is_immutable(getattr(value, name)) for name in names)
+    # A field may not be there: of a frozen object, too, and then nobody knows what comes.
+    return names is not None and all(hasattr(value, name) and is_immutable(getattr(value, name)) for name in names)
 
 
 def _frozen_fields(kind: type) -> tuple[str, ...] | None:

@@ -155,7 +155,7 @@ class Reader(ManagerBase):
             return self._told(self._failed(lease, result, key, decode))
         port = lease.port
         value, outcome = self._fill(lease, key, result.value, decode, context)
-        answers(port, [outcome])
+        _settled(port, [outcome])
         return self._told(value)
 
     def _failed(self, lease: Lease, result: Result, key: str, decode: Decode) -> Any:
@@ -272,7 +272,7 @@ class Reader(ManagerBase):
         except BaseException:
             part.give_back()
             raise
-        answers(port, outcomes)
+        _settled(port, outcomes)
 
     def _join(self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any], terms: Terms | None) -> None:
         """Waits for the keys that others compute, one after another.
@@ -354,6 +354,14 @@ def answers(port: Port, outcomes: list[Any]) -> list[Any]:
                 answer.leave()
         raise
     return answers
+
+
+def _settled(port: Port, outcomes: list[Any]) -> None:
+    """Waits for the answers to fills."""
+    for outcome in answers(port, outcomes):
+        while outcome.__class__ is Served:
+            # The soft timeout, and the value was right behind it.
+            outcome = outcome.more()
 
 
 def _refuse_awaitable(value: Any) -> None:

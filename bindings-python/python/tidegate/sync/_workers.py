@@ -32,14 +32,14 @@ class Workers:
         self._busy: set[threading.Thread] = set()
 
     def start(self, work: Work, at_once: bool = False) -> bool:
-        """Begins `work` in a thread, in a copy of the caller's context. False: not `at_once`, for want of a thread."""
+        """Begins `work` in a thread, in a copy of the caller's context. False: there is none (`at_once`: for now)."""
         context = contextvars.copy_context()
         with self._changed:
             # Every idle thread takes one of those that wait.
             has_idle = self._idle > len(self._queue)
             if not has_idle and len(self._threads) < _THREADS_MAX:
                 has_idle = self._start_thread()
-            if at_once and not has_idle:
+            if not has_idle and (at_once or not self._threads):
                 return False
             self._queue.append((context, work))
             self._changed.notify_all()
@@ -65,7 +65,7 @@ class Workers:
             thread.start()
         except RuntimeError:  # a system without one more thread, or an interpreter that ends
             self._threads.discard(thread)
-            return bool(self._threads)
+            return False
         self._idle += 1
         return True
 
