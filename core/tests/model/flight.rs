@@ -22,12 +22,9 @@ impl World {
                 if is_kept { reader.phase = Phase::Filling } else { self.share(at, false, plan) }
             }
             Phase::Filled(filling) => {
-                let is_tagged = plan.readers[at].is_tagged() && reader.follower != Follower::None;
-                if filling == Filling::Stands && is_tagged && plan.m != Mutation::FollowersTagsNotReadAgain {
-                    reader.phase = Phase::Checking;
-                } else {
-                    self.share(at, filling == Filling::Stands, plan);
-                }
+                // STORED says nothing of tags that were invalidated meanwhile.
+                let is_trusted = !plan.readers[at].is_tagged() || plan.m == Mutation::FollowersTrustStoredTags;
+                self.share(at, filling == Filling::Stands && is_trusted, plan);
             }
             _ => unreachable!("nothing is on the way back"),
         }

@@ -40,13 +40,15 @@ pub enum Mutation {
     SetTwice,
     InvalidateTagKeepsNonce,
     NoSettle,
+    /// EXPIRE, SET and REFRESH remove L, and the settle time in it.
+    RevokeEndsSettling,
     // The client's guards.
     HitIsNotJudged,
     StaleIsNotJudged,
     AgeOfTheSameTick,
     FollowersTrustRefusal,
     FollowersOfSentFill,
-    FollowersTagsNotReadAgain,
+    FollowersTrustStoredTags,
     FollowersGetStale,
     JournalDoesNotBlock,
     JournalForgetsNewer,

@@ -42,13 +42,15 @@ pub struct WriterPlan {
     pub is_own: bool,
     /// Its command may stay without an answer: told to its caller as unconfirmed, and journalled.
     pub may_time_out: bool,
+    /// It tells the cache only.
+    pub changes_nothing: bool,
     /// Begins only when that writer is over.
     pub after: Option<usize>,
 }
 
 impl WriterPlan {
     pub fn new(way: Way) -> Self {
-        Self { way, key: 0, is_own: false, may_time_out: false, after: None }
+        Self { way, key: 0, is_own: false, may_time_out: false, changes_nothing: false, after: None }
     }
 }
 

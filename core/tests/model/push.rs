@@ -6,7 +6,7 @@ use super::plan::Event;
 use super::tier::{BOUND, Tier};
 use super::tier_plan::TierPlan;
 
-pub const WIRE: usize = 3;
+pub const WIRE: usize = 2;
 
 /// The names of one cycle; each once, whoever changed it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

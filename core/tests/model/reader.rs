@@ -32,8 +32,6 @@ pub enum Phase {
     Filling,
     /// FILL's answer is on the way back.
     Filled(Filling),
-    /// The tags are read again behind FILL.
-    Checking,
     Over,
 }
 
@@ -100,7 +98,7 @@ impl World {
             Phase::Idle if its.refreshes => steps.push(Step::ChangeRow(at)),
             Phase::Idle if its.is_tagged() => asks(once, steps),
             Phase::Idle | Phase::Asking | Phase::Refreshing => asks(changing, steps),
-            Phase::Judging(_) | Phase::Checking => asks(once, steps),
+            Phase::Judging(_) => asks(once, steps),
             Phase::Opening | Phase::Naming => asks(once, steps),
             Phase::Leading => {
                 steps.push(Step::ReadRow(at));
@@ -250,12 +248,6 @@ impl World {
                 self.readers[at].phase = Phase::Named;
             }
             Phase::Loaded | Phase::Filling => self.fill(at, delivery, plan),
-            Phase::Checking => {
-                let stands = (0..TAGS).all(|tag| {
-                    reader.tags[tag] == 0 || self.server.tags[tag].is_some_and(|row| row.nonce == reader.tags[tag])
-                });
-                self.share(at, stands, plan);
-            }
             Phase::Leading | Phase::Named | Phase::Filled(_) | Phase::Over => unreachable!("nothing is out"),
         }
     }

@@ -55,6 +55,18 @@ pub struct Row {
     pub counter: u8,
 }
 
+impl Row {
+    /// An INVALIDATE's settle time runs; a solo time beside a generation is a PASS's.
+    pub fn is_settling(&self) -> bool {
+        self.lease.is_some_and(|lease| lease.g == 0 && lease.solo)
+    }
+
+    /// Takes every right to fill away, and leaves a settle time.
+    fn revoke(&mut self, m: Mutation) {
+        self.lease = self.lease.filter(|_| self.is_settling() && m != Mutation::RevokeEndsSettling);
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TagRow {
     pub nonce: u8,
@@ -154,7 +166,7 @@ impl Server {
             Command::Expire { key } => {
                 let row = &mut self.rows[key];
                 if m != Mutation::ExpireKeepsLease {
-                    row.lease = None;
+                    row.revoke(m);
                 }
                 row.entry = row.entry.filter(|entry| !entry.draft.foreign);
                 if let Some(entry) = &mut row.entry
@@ -163,6 +175,9 @@ impl Server {
                     entry.fresh = false;
                 }
                 Verdict::Ok
+            }
+            Command::Refresh { key, .. } if self.rows[key].is_settling() && m != Mutation::RevokeEndsSettling => {
+                Verdict::Solo(self.rows[key].entry.filter(|entry| !entry.draft.foreign))
             }
             Command::Refresh { key, nonce } => {
                 let lease = &mut self.rows[key].lease;
@@ -176,7 +191,7 @@ impl Server {
                     return Verdict::Late;
                 }
                 if m != Mutation::SetKeepsLease {
-                    self.rows[key].lease = None;
+                    self.rows[key].revoke(m);
                 }
                 self.store(key, draft, Grant::default())
             }

@@ -47,7 +47,7 @@ impl World {
             Step::Write(_) => {
                 let its = plan.writers[at];
                 let keys = if let Way::InvalidateTag(_) = its.way { 0..KEYS } else { its.key..its.key + 1 };
-                keys.for_each(|key| self.rows[key] += 1);
+                keys.for_each(|key| self.rows[key] += u8::from(!its.changes_nothing));
                 self.writers[at] = Writer::Changed(self.rows);
             }
             Step::Tell(_, delivery) => self.tell(at, delivery, plan),
