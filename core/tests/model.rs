@@ -37,6 +37,8 @@ mod model {
 use std::collections::BTreeMap;
 
 use model::differential::Pair;
+use model::mutants::Expected;
+use model::oracle::Invariant;
 use model::{mutants, plans, report, tier_plan};
 
 #[test]
@@ -73,6 +75,16 @@ fn every_guard_of_the_in_process_tier_is_missed_when_it_is_gone() {
     for mutant in mutants::tier_guards() {
         report::assert_found(&format!("{:?}", mutant.mutation), mutant);
     }
+}
+
+#[test]
+fn every_invariant_can_be_broken() {
+    let of_leases = mutants::simpler_ways().into_iter().chain(mutants::guards()).map(|mutant| mutant.expected);
+    let expected: Vec<_> = of_leases.chain(mutants::tier_guards().into_iter().map(|mutant| mutant.expected)).collect();
+    let is_broken =
+        |invariant| expected.iter().any(|one| matches!(one, Expected::Breaks(broke) if *broke == invariant));
+    let untried: Vec<_> = Invariant::ALL.into_iter().filter(|&invariant| !is_broken(invariant)).collect();
+    assert!(untried.is_empty(), "no mutation is found by {untried:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which model finds which mutation out, and by which invariant first.
+//! Which model finds which mutation out, and by which invariant.
 
 use super::mutation::Mutation::{self, *};
 use super::oracle::Invariant::{self, *};
@@ -77,6 +77,7 @@ pub fn guards() -> Vec<Mutant<Plan>> {
         found(JournalDoesNotBlock, journal(), I12),
         found(JournalForgetsNewer, journal(), I12),
         found(SetIsNotJournalled, set(), I12),
+        found(RefreshIsNotJournalled, refresh(), I12),
         found(TagJournalIsNotAsked, tag_journal(), I12),
     ]
 }

@@ -53,6 +53,7 @@ pub enum Mutation {
     JournalDoesNotBlock,
     JournalForgetsNewer,
     SetIsNotJournalled,
+    RefreshIsNotJournalled,
     TagJournalIsNotAsked,
     // The guards of section 5.
     CaptureAtInsert,

@@ -25,6 +25,20 @@ pub enum Invariant {
 }
 
 impl Invariant {
+    pub const ALL: [Self; 11] = [
+        Self::I1,
+        Self::I2,
+        Self::I3,
+        Self::I4,
+        Self::I5,
+        Self::I7,
+        Self::I8,
+        Self::I9,
+        Self::I10,
+        Self::I12,
+        Self::Seen,
+    ];
+
     pub const fn bit(self) -> u16 {
         1 << self as u16
     }

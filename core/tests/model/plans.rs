@@ -89,13 +89,13 @@ pub fn soft() -> Plan {
 /// A user who has written and refreshes, beside fills that began before.
 pub fn refresh() -> Plan {
     Plan {
-        readers: vec![READER, READER, ReaderPlan { refreshes: true, ..READER }],
+        readers: vec![READER, READER, ReaderPlan { refreshes: true, is_own: true, ..READER }],
         writers: vec![WriterPlan::new(INVALIDATE)],
         evicts_entries: true,
         evicts_leases: true,
         repeats: 1,
-        invariants: LEASES.to_vec(),
-        events: vec![Event::Hit, Event::Stored, Event::Revoked, Event::Repeated],
+        invariants: [LEASES, &[I8, I12]].concat(),
+        events: vec![Event::Hit, Event::Stored, Event::Revoked, Event::Repeated, Event::Replayed],
         ..Plan::new("refresh")
     }
 }

@@ -124,7 +124,12 @@ impl World {
             Phase::Named | Phase::Filled(_) => steps.push(Step::Receive(at)),
             Phase::Over => {}
         }
-        if its.refreshes && reader.phase == Phase::Loaded && plan.m == Mutation::RefreshTrustsSilence {
+        let ends_unanswered = match reader.phase {
+            Phase::Refreshing => its.is_own,
+            Phase::Loaded => its.refreshes && plan.m == Mutation::RefreshTrustsSilence,
+            _ => false,
+        };
+        if ends_unanswered {
             steps.push(Step::GiveUp(at));
         }
         let is_leading = matches!(reader.phase, Phase::Leading | Phase::Loaded) && reader.grant.g != 0;
@@ -190,11 +195,7 @@ impl World {
                     self.enter_exclusive(at);
                 }
             }
-            Step::GiveUp(_) => {
-                let floor = &mut self.floors.0[key];
-                floor.hard = floor.hard.max(self.readers[at].wrote);
-                self.over(at);
-            }
+            Step::GiveUp(_) => self.give_up(at, plan),
             _ => unreachable!("not a reader's step"),
         }
     }
@@ -368,6 +369,25 @@ impl World {
         reader.met_dead = !reader.is_from_get;
         reader.seen = reader.entry.take().map_or(0, |entry| entry.version);
         reader.phase = Phase::Asking;
+    }
+
+    /// A refresh ends without an answer: to REFRESH, which is owed then, or to its FILL.
+    fn give_up(&mut self, at: usize, plan: &Plan) {
+        let Reader { key, phase, wrote, .. } = self.readers[at];
+        let floor = &mut self.floors.0[key];
+        if phase == Phase::Refreshing {
+            floor.owed = floor.owed.max(wrote);
+            let nonce = Nonce::try_from(at + 1).expect("few readers");
+            if self.has_room() {
+                self.keep_copy(Command::Refresh { key, nonce }, false);
+            }
+            if plan.m != Mutation::RefreshIsNotJournalled {
+                self.owe(key);
+            }
+        } else {
+            floor.hard = floor.hard.max(wrote);
+        }
+        self.over(at);
     }
 
     pub fn over(&mut self, at: usize) {

@@ -45,7 +45,7 @@ pub enum Step {
     Fail(usize, Delivery),
     Pass(usize, Delivery),
     Renew(usize),
-    /// A refresh ends without an answer to its FILL.
+    /// A refresh ends without an answer.
     GiveUp(usize),
     Write(usize),
     Tell(usize, Delivery),

@@ -131,9 +131,13 @@ impl World {
         };
         keys.for_each(|key| self.floors.0[key].owed = rows[key]);
         if its.way != Way::Set || plan.m != Mutation::SetIsNotJournalled {
-            self.journal.sequence += 1;
-            self.journal.owed[slot] = self.journal.sequence;
+            self.owe(slot);
         }
+    }
+
+    pub fn owe(&mut self, slot: usize) {
+        self.journal.sequence += 1;
+        self.journal.owed[slot] = self.journal.sequence;
     }
 
     /// Whether the own process owes the store something that an entry of this key would be answered by.
