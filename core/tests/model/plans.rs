@@ -63,7 +63,6 @@ pub fn exclusive() -> Plan {
     Plan {
         readers: vec![busy; 3],
         writers: vec![WriterPlan::new(INVALIDATE)],
-        evicts_leases: true,
         repeats: 1,
         invariants: LEASES.to_vec(),
         events: vec![Event::Hit, Event::Waited, Event::Solo, Event::Stored, Event::Revoked, Event::Superseded],
@@ -91,7 +90,6 @@ pub fn refresh() -> Plan {
     Plan {
         readers: vec![READER, READER, ReaderPlan { refreshes: true, is_own: true, ..READER }],
         writers: vec![WriterPlan::new(INVALIDATE)],
-        evicts_entries: true,
         evicts_leases: true,
         repeats: 1,
         invariants: [LEASES, &[I8, I12]].concat(),
@@ -208,7 +206,7 @@ pub fn named_beside_static() -> Plan {
         readers: vec![ReaderPlan { has_dynamic_tag: true, ..TAGGED }; 2],
         writers: vec![WriterPlan::new(Way::InvalidateTag(1)), after(0, Way::InvalidateTag(0))],
         evicts_tags: false,
-        ticks: 2,
+        ticks: 1,
         ..Plan { name: "named + static", ..named() }
     }
 }
