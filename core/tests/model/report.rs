@@ -53,8 +53,8 @@ pub struct Finding {
     pub broken: Option<(&'static str, Vec<String>)>,
 }
 
-/// Explores breadth first on one thread, so that figures are the same every time and a counterexample is a shortest
-/// one; until `wanted` is broken, or anything where nothing is wanted.
+/// Explores breadth first on one thread, so that figures are the same every time and a counterexample is a short one;
+/// until `wanted` is broken, or anything where nothing is wanted.
 pub fn explore<M: Explorable>(model: M, wanted: Option<Invariant>) -> Finding {
     let started = Instant::now();
     let until = match wanted {
@@ -62,12 +62,13 @@ pub fn explore<M: Explorable>(model: M, wanted: Option<Invariant>) -> Finding {
         None => HasDiscoveries::AnyFailures,
     };
     let checker = model.checker().threads(1).finish_when(until).spawn_bfs().join();
-    let is_wanted = |name: &str| wanted.is_none_or(|invariant| invariant.name() == name);
-    let broken = checker
-        .discoveries()
-        .into_iter()
-        .find(|(name, _)| is_wanted(name))
-        .map(|(name, path)| (name, path.into_actions().iter().map(|step| format!("{step:?}")).collect::<Vec<_>>()));
+    let broken = checker.discoveries().into_iter().find_map(|(name, path)| {
+        let invariant = Invariant::ALL.into_iter().find(|invariant| invariant.name() == name)?;
+        let is_wanted = wanted.is_none_or(|wanted| wanted == invariant);
+        // The checker goes on for a while and tells of the last state that it saw broken: up to the first is enough.
+        let unbroken = path.into_vec().into_iter().take_while(|(state, _)| state.broken().holds(invariant.bit()));
+        is_wanted.then(|| (name, unbroken.filter_map(|(_, step)| step).map(|step| format!("{step:?}")).collect()))
+    });
     let (states, depth) = (checker.unique_state_count(), checker.max_depth());
     Finding { states, depth, millis: started.elapsed().as_millis(), broken }
 }
