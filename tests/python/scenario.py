@@ -45,7 +45,12 @@ class Scenario:
         self._driver = driver
         self._url = url
         # A busy machine is no outage.
-        self._options = {"service": service, "command_timeout": "5s", **scenario.get("options", {})}
+        self._options = {
+            "service": service,
+            "command_timeout": "5s",
+            "connect_timeout": "5s",
+            **scenario.get("options", {}),
+        }
         self._observes = scenario.get("observes", False)
         self._server = server
         self._managers: dict[str, Any] = {}

@@ -327,8 +327,18 @@ async def test_a_call_of_a_key_from_behind_itself_runs_at_once(make: Make) -> No
     assert await eventually(lambda: _is(cache, "new"))
 
 
+BY_HAND = """
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main())
+loop.run_until_complete(loop.shutdown_asyncgens())
+loop.close()
+"""
+
+
 @pytest.mark.parametrize(
-    "end", ["asyncio.run(main())", "loop = asyncio.new_event_loop()\nloop.run_until_complete(main())\nloop.close()"]
+    "end",
+    ["asyncio.run(main())", BY_HAND, BY_HAND.replace("loop.run_until_complete(loop.shutdown_asyncgens())\n", "")],
+    ids=["run", "by hand", "without a farewell"],
 )
 @pytest.mark.parametrize("options", [REVALIDATES, SOFT], ids=["revalidates", "soft"])
 def test_a_loop_may_end_with_a_refresh_under_way(end: str, options: dict[str, Any]) -> None:

@@ -151,6 +151,18 @@ async def test_views_nest_and_share_all_but_their_tag(cache: CacheManager) -> No
     assert books.stats()["invalidation_count"] == cache.stats()["invalidation_count"] == 2
 
 
+async def test_a_view_of_a_class_of_ones_own_is_of_that_class(url: str, service: str) -> None:
+    class Billing(CacheManager):
+        def __init__(self) -> None:
+            super().__init__(url, service=service, command_timeout="5s")
+            self.prefix = "billing"
+
+    async with Billing() as cache:
+        view = cache.namespace("shop")
+        assert (type(view), view.prefix) == (Billing, "billing")
+        assert await view.get(KEY, lambda: 1) == 1
+
+
 async def test_a_view_outlives_the_name_of_its_manager(make: Make) -> None:
     view = make().namespace("shop")
     events: list[CacheEvent] = []

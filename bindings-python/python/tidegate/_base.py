@@ -118,6 +118,8 @@ class ManagerBase(Checks):
         names = (*outer, f"{outer[-1]}:{name}" if outer else name)
         terms = root._native.view(list(names))
         view = object.__new__(type(self))
+        # What a class of the user's own has put there.
+        getattr(view, "__dict__", {}).update(getattr(root, "__dict__", {}))
         view._namespaces, view._terms = names, terms
         view._share(root)
         root._views.add(view)

@@ -71,9 +71,8 @@ class Behind:
         """The loop has ended: nothing goes on in it."""
         for task in [task for task in self._tasks if task.get_loop() is loop]:
             self._tasks.discard(task)
-            # Closed with the task in it, the loop steps it no more: what the task holds is let go here. (Before that it
-            # is one of those that the loop ends.) It was nobody's mistake that it had not ended.
-            if loop.is_closed() and not task.done():
+            # The loop steps it no more: what it holds is let go here. It was nobody's mistake that it had not ended.
+            if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 task.get_coro().close()
 
