@@ -155,6 +155,15 @@ def test_options(manager: Any, url: Any, options: dict[str, Any], says: str) -> 
     assert says in str(refused.value)
 
 
+async def test_what_equals_a_right_option_is_not_taken_for_it() -> None:
+    cache = CacheManager()
+    assert await cache.get(RIGHT, one, ttl=1) == 1
+    with pytest.raises(ConfigError, match="ttl=true is not accepted"):
+        await cache.get(RIGHT, one, ttl=True)
+    for number in range(1, 600):
+        assert await cache.get(RIGHT, one, ttl=number, tags=(f"t{number}",)) == 1
+
+
 @pytest.mark.parametrize("part", [None, 1.5, b"x", "", [1], object()])
 def test_parts_of_keys(part: Any) -> None:
     with pytest.raises(KeyFormatError, match="part 2 of the key is"):

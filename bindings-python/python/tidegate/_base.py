@@ -41,11 +41,11 @@ class ManagerBase(Checks):
     __slots__ = (
         "__weakref__",
         "_begin",
+        "_decode",
         "_decoders",
         "_disabled_blocks",
         "_encode",
         "_held",
-        "_holds",
         "_namespaces",
         "_native",
         "_observers",
@@ -68,11 +68,13 @@ class ManagerBase(Checks):
         self._views: WeakSet[Self] = WeakSet()
         self._namespaces: tuple[str, ...] = ()
         self._terms: Terms | None = None
+        self._disabled_blocks = 0
         self._open()
         self._encode = _codec.encode
         self._decoders: Decoders = _codec.Decoders()
+        self._decode = self._decoders[None]
+        """Of values of any type."""
         self._observers: dict[str, list[Observer]] = {}
-        self._disabled_blocks = 0
 
     def _open(self) -> None:
         self._use(Cache(self._url, self._options))
@@ -81,8 +83,12 @@ class ManagerBase(Checks):
         self._native = native
         # Bound once: every call comes by.
         self._begin = native.begin
-        self._held = native.held
-        self._holds = native.holds
+        self._hold()
+
+    def _hold(self) -> None:
+        """Asks L1 first, where there is one and no block is disabled anywhere."""
+        is_asked = self._native.holds and not self._disabled_blocks
+        self._held = self._native.held if is_asked else None
 
     def _renew(self) -> None:
         """In a forked child: an engine that starts afresh.
@@ -130,15 +136,18 @@ class ManagerBase(Checks):
         self._root = root
         self._views = root._views
         self._url, self._options = root._url, root._options
-        self._encode, self._decoders, self._observers = root._encode, root._decoders, root._observers
+        self._encode, self._decode, self._decoders = root._encode, root._decode, root._decoders
+        self._observers = root._observers
         self._disabled_blocks = root._disabled_blocks
         self._use(root._native)
 
     def _count_blocks(self, change: int) -> None:
         """A block of `disabled` begins or ends, for the manager and all its views."""
         self._disabled_blocks += change
+        self._hold()
         for view in self._views:
             view._disabled_blocks = self._disabled_blocks
+            view._hold()
 
     def _namespace(self) -> str:
         if not self._namespaces:

@@ -69,10 +69,11 @@ class Batch:
     def take_held(self, terms: Terms | None) -> list[str]:
         """Takes what L1 holds; the keys that have to be asked for."""
         asked = [key for key in self.keys if key not in self.nested]
-        if not self._manager._holds:
+        held = self._manager._held
+        if held is None:
             return asked
         for key in asked:
-            value = self._manager._held(key, terms, self.decode)
+            value = held(key, terms, self.decode)
             if value is not NOTHING:
                 self.results[key] = value
         return [key for key in asked if key not in self.results]

@@ -23,16 +23,31 @@ class Checks:
 
     def _read_terms(self, options: dict[str, Any], *own: str) -> Terms | None:
         """What a read goes by; refuses what it does not take. `own` are its arguments by name, for the message."""
-        options = _said(options)
         if not options:
             return self._terms
-        for name in options:
-            if name not in _tidegate.READ_OPTIONS:
-                raise _tidegate.unknown_option(name, sorted({*own, *_tidegate.READ_OPTIONS}))
-        return self._native.terms(self._terms, False, options)
+        try:
+            return self._native.terms(self._terms, False, options)
+        except ConfigError:
+            for name in options:
+                if name not in _tidegate.READ_OPTIONS:
+                    raise _tidegate.unknown_option(name, sorted({*own, *_tidegate.READ_OPTIONS})) from None
+            if not _says_nothing(options):
+                raise
+        return self._read_terms({name: value for name, value in options.items() if name != "ttl"}, *own)
+
+    def _write_terms(self, options: dict[str, Any]) -> Terms | None:
+        """What `set` goes by."""
+        if not options:
+            return self._terms
+        try:
+            return self._native.terms(self._terms, True, options)
+        except ConfigError:
+            if not _says_nothing(options):
+                raise
+        return self._write_terms({name: value for name, value in options.items() if name != "ttl"})
 
     def _check(self, fallback: object, options: dict[str, Any], *own: str) -> Terms | None:
-        """Refuses what cannot work; gives what the call goes by."""
+        """Gives what the call goes by."""
         terms = self._read_terms(options, *own)
         if not callable(fallback):
             raise ConfigError(
@@ -40,13 +55,12 @@ class Checks:
             )
         return terms
 
-    def _check_get(self, fallback: object, default: object, options: dict[str, Any]) -> Terms | None:
-        terms = self._check(fallback, options, "default", "type")
+    def _check_get(self, fallback: object, default: object) -> None:
+        self._check(fallback, {})
         if default is not MISSING:
             raise ConfigError(
                 f"default={default!r} and a fallback do not go together: there is always the fallback's value"
             )
-        return terms
 
     def _check_default(self, key: object, default: object, options: dict[str, Any]) -> None:
         self._read_terms(options, "default", "type")
@@ -55,7 +69,9 @@ class Checks:
                 f"get({key!r}) has neither a fallback nor a default; "
                 'a right example: cache.get("user:profile:42", fetch), or cache.get("user:profile:42", default=None)'
             )
-        for name, value in _said(options).items():
+        for name, value in options.items():
+            if name == "ttl" and value is None:
+                continue
             raise ConfigError(f"{name}={value!r} has no use in a get without a fallback: nothing is stored")
 
     def _check_many(self, keys: object, fetch_missing: object, options: dict[str, Any]) -> Terms | None:
@@ -72,8 +88,7 @@ class Checks:
         return terms
 
     def _check_set(self, values: object, options: dict[str, Any]) -> Terms | None:
-        options = _said(options)
-        terms = self._native.terms(self._terms, True, options) if options else self._terms
+        terms = self._write_terms(options)
         if not isinstance(values, Mapping):
             raise ConfigError(f"values={values!r} is no dict; a right example: cache.set_many({{key_1: value_1}})")
         for key in values:
@@ -81,8 +96,6 @@ class Checks:
         return terms
 
 
-def _said(options: dict[str, Any]) -> dict[str, Any]:
-    """What a call says: `ttl=None` says nothing."""
-    if "ttl" in options and options["ttl"] is None:
-        return {name: value for name, value in options.items() if name != "ttl"}
-    return options
+def _says_nothing(options: dict[str, Any]) -> bool:
+    """Whether there is a `ttl=None`."""
+    return options.get("ttl", MISSING) is None

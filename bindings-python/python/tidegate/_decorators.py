@@ -97,8 +97,9 @@ def async_decorator(
             decode = plan.decode or plan.resolve()
             terms = plan.terms if plan.tags_of is None else plan.tagged(*args[skip:], **kwargs)
             if not manager._disabled_blocks:
-                if manager._holds:
-                    value = manager._held(key, terms, decode)
+                held = manager._held
+                if held is not None:
+                    value = held(key, terms, decode)
                     if value is not NOTHING:
                         return value
                 port = ports.get(manager._running_loop()) or manager._enter_loop()

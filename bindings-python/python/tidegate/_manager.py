@@ -92,23 +92,22 @@ class CacheManager(Reader):
         >>> asyncio.run(cache.get("user:nobody", default="?"))
         '?'
         """
-        try:
-            decode = self._decoders[type]
-        except TypeError:  # not hashable
-            decode = self._decoder(type)
+        decode = self._decode if type is None else self._decoder(type)
         if fallback is MISSING:
             return await self._get_or_default(key, default, decode, options)
-        terms = self._terms
-        if options or not callable(fallback) or default is not MISSING:
-            terms = self._check_get(fallback, default, options)
-        if self._disabled_blocks and self._is_disabled():
-            return await self._alone(key, fallback, decode, terms)
-        if self._holds:
-            value = self._held(key, terms, decode)
+        terms = self._read_terms(options, "default", "type") if options else self._terms
+        if default is not MISSING or not callable(fallback):
+            self._check_get(fallback, default)
+        held = self._held
+        if held is not None:
+            value = held(key, terms, decode)
             if value is not NOTHING:
                 return value
+        elif self._disabled_blocks and self._is_disabled():
+            return await self._alone(key, fallback, decode, terms)
         port = self._ports.get(self._running_loop()) or self._enter_loop()
-        outcome = self._begin(port, key, terms)
+        begin = self._begin
+        outcome = begin(port, key, terms)
         if outcome.__class__ is tuple and not self._leads(key):
             # A wait, here rather than in `_settle`: every hit on Redis comes by.
             future, place = outcome

@@ -269,8 +269,9 @@ class Reader(ManagerBase):
         port = self._port()
         if self._disabled_blocks and self._is_disabled():
             return default
-        if self._holds:
-            value = self._held(key, terms, decode)
+        held = self._held
+        if held is not None:
+            value = held(key, terms, decode)
             if value is not NOTHING:
                 return value
         outcome = await answer(port, self._native.peek(port, key, False, terms))

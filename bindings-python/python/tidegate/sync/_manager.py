@@ -77,15 +77,12 @@ class CacheManager(Reader):
         >>> cache.get("user:nobody", default="?")
         '?'
         """
-        try:
-            decode = self._decoders[type]
-        except TypeError:  # not hashable
-            decode = self._decoder(type)
+        decode = self._decode if type is None else self._decoder(type)
         if fallback is MISSING:
             return self._get_or_default(key, default, decode, options)
-        terms = self._terms
-        if options or not callable(fallback) or default is not MISSING:
-            terms = self._check_get(fallback, default, options)
+        terms = self._read_terms(options, "default", "type") if options else self._terms
+        if default is not MISSING or not callable(fallback):
+            self._check_get(fallback, default)
         return self._get(key, fallback, decode, terms)
 
     def get_entry(self, key: str, *, type: Any = None) -> Entry | None:

@@ -41,8 +41,9 @@ class Reader(ManagerBase):
         """`get` with everything checked."""
         if self._disabled_blocks and self._is_disabled():
             return self._alone(key, fallback, decode, terms)
-        if self._holds:
-            value = self._held(key, terms, decode)
+        held = self._held
+        if held is not None:
+            value = held(key, terms, decode)
             if value is not NOTHING:
                 return value
         if self._leads(key):
@@ -293,8 +294,9 @@ class Reader(ManagerBase):
     def _get_found(self, key: str, default: Any, decode: Decode, terms: Terms | None) -> Any:
         if self._disabled_blocks and self._is_disabled():
             return default
-        if self._holds:
-            value = self._held(key, terms, decode)
+        held = self._held
+        if held is not None:
+            value = held(key, terms, decode)
             if value is not NOTHING:
                 return value
         outcome = self._native.peek(_threads.port(), key, False, terms)
