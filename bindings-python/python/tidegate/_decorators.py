@@ -93,15 +93,16 @@ def async_decorator(
 
         @functools.wraps(function)
         async def cached(*args: Any, **kwargs: Any) -> Any:
-            key = key_of(*args[skip:], **kwargs)
+            # The plain case first: every call comes by.
+            key = key_of(*args[skip:], **kwargs) if skip or kwargs else key_of(*args)
             decode = plan.decode or plan.resolve()
             terms = plan.terms if plan.tags_of is None else plan.tagged(*args[skip:], **kwargs)
+            held = manager._held
+            if held is not None:
+                value = held(key, terms, decode)
+                if value is not NOTHING:
+                    return value
             if not manager._disabled_blocks:
-                held = manager._held
-                if held is not None:
-                    value = held(key, terms, decode)
-                    if value is not NOTHING:
-                        return value
                 port = ports.get(manager._running_loop()) or manager._enter_loop()
                 outcome = manager._begin(port, key, terms)
                 if outcome.__class__ is bytes:

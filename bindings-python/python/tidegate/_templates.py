@@ -62,7 +62,7 @@ def _compile(name: str, parameters: list[inspect.Parameter], verb: str, result: 
 def _text(template: Template) -> str:
     """The source of a template's text."""
     pieces = [piece for place in template.places for piece in (repr(place.before), _place(place))]
-    return " + ".join([*pieces, repr(template.after)])
+    return " + ".join([*pieces, repr(template.after)] if template.after or not pieces else pieces)
 
 
 def _place(place: Place) -> str:
