@@ -425,6 +425,7 @@ impl<T: Caller> Flight<T> {
                 self.phase = Phase::Filling { leader, payload, is_tagged };
             }
             Right::Solo | Right::Away => {
+                self.disown_what_stood(actions);
                 actions.push(Action::Settle(leader, Settlement::NotStored));
                 self.share_with_elders(&Hit::of_flight(payload, None), actions);
                 self.over(actions);
@@ -445,6 +446,7 @@ impl<T: Caller> Flight<T> {
                 self.fail(leader, sees_stale, Some(Failure::Host(error)), actions);
             }
             Abandoned::Unstorable(value) => {
+                self.disown_what_stood(actions);
                 actions.push(Action::Retire(leader));
                 pass(right, actions);
                 let elders = self.members.take(|member| member.is_elder);
@@ -452,12 +454,14 @@ impl<T: Caller> Flight<T> {
                 self.over(actions);
             }
             Abandoned::TooLarge(payload) => {
+                self.disown_what_stood(actions);
                 actions.push(Action::Retire(leader));
                 pass(right, actions);
                 self.share_with_elders(&Hit::of_flight(payload, None), actions);
                 self.over(actions);
             }
             Abandoned::Unkept(payload) => {
+                self.disown_what_stood(actions);
                 actions.push(Action::Settle(leader, Settlement::NotStored));
                 give_up(right, actions);
                 self.share_with_elders(&Hit::of_flight(payload, None), actions);
@@ -523,6 +527,9 @@ impl<T: Caller> Flight<T> {
                 (Settlement::Unconfirmed, None, false)
             }
         };
+        if !no_invalidation_came {
+            self.disown_what_stood(actions);
+        }
         actions.push(Action::Settle(leader, settlement));
         let hit = Hit::of_flight(payload, details);
         // Of the tags' invalidations nothing is known either way.
@@ -532,6 +539,13 @@ impl<T: Caller> Flight<T> {
             self.share_with_elders(&hit, actions);
         }
         self.over(actions);
+    }
+
+    /// A refresh that was not stored must not leave its callers' next read to what stood there before it.
+    fn disown_what_stood(&self, actions: &mut Vec<Action<T>>) {
+        if self.errand == Errand::Refresh {
+            actions.push(Action::Owe);
+        }
     }
 
     /// A hit from the store, for those who had joined before it was asked.

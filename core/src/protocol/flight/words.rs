@@ -178,6 +178,9 @@ pub enum Action<T> {
     ServeLeader(T, Hit),
     /// The leader's place is answered with this; its fallback has failed or is given up.
     Console(T, Hit),
+    /// A refresh ends whose value was not stored: what stood there before may still stand, and its caller has been given a
+    /// newer one. An invalidation is owed.
+    Owe,
     /// The fallback has failed while a stale value is at hand: it is spared for a while.
     Spare,
     /// A computation behind is not needed (any more): its place is answered.
