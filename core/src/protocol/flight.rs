@@ -182,12 +182,14 @@ impl<T: Caller> Flight<T> {
             Event::Cancel(caller) => self.cancel(&caller),
             Event::Read(reading) => self.read(reading, moment, &mut actions),
             Event::Asked(asked) => self.asked(asked, rules, moment, &mut actions),
-            Event::StoreAway => {
-                if matches!(self.phase, Phase::Reading | Phase::Asking { .. }) {
+            Event::StoreAway => match self.phase {
+                Phase::Reading | Phase::Asking { .. } => {
                     self.met_away = true;
                     self.lead_or_rest(Right::Away, rules, moment, &mut actions);
                 }
-            }
+                Phase::Leading { .. } => self.met_away = true,
+                Phase::Waiting { .. } | Phase::Filling { .. } | Phase::Over => {}
+            },
             Event::Watching | Event::Woken => match &mut self.phase {
                 Phase::Waiting { .. } => self.ask(0, moment, &mut actions),
                 Phase::Asking { woken } => *woken = true,

@@ -49,7 +49,7 @@ pub enum Event<T> {
     Read(Reading),
     /// ACQUIRE's or REFRESH's answer, judged.
     Asked(Asked),
-    /// No answer to GET, ACQUIRE or REFRESH: this call's use of the store ends.
+    /// No answer to GET, ACQUIRE or REFRESH, or about the tags that a fallback named: this call's use of the store ends.
     StoreAway,
     /// The watch of the wake channel is in effect.
     Watching,
