@@ -99,7 +99,8 @@ impl Error {
     }
 
     /// The same, where a stale value that was to be served instead is of another type.
-    pub(crate) fn hard_timeout_of(key: &str) -> Self {
+    /// For a host whose fallback ran past the hard timeout.
+    pub fn hard_timeout_of(key: &str) -> Self {
         Self::new(
             ErrorKind::HardTimeout,
             format!("the fallback of {key:?} ran longer than hard_timeout; its lease is free"),

@@ -138,6 +138,16 @@ impl Terms {
         self
     }
 
+    /// The names of its tags as entries carry them, those of namespaces too.
+    pub fn tag_names(&self) -> impl Iterator<Item = &str> {
+        self.tags.iter().map(Tag::name)
+    }
+
+    /// The ttl that the call itself named.
+    pub fn named_ttl_ms(&self) -> Option<u64> {
+        self.is_ttl_named.then_some(self.ttl_ms)
+    }
+
     fn tagged(&self, name: &str, value: &OptionValue, space: &KeySpace) -> Result<Vec<Tag>, Error> {
         let named = texts(name, value)?.into_iter().map(|text| space.tag(text)).collect::<Result<Vec<_>, _>>()?;
         join_tags(&self.tags, named)

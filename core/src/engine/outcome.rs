@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use super::Engine;
 use super::ticket::Ticket;
+use crate::config::Terms;
 pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement, Source, Staleness, Token};
 pub use crate::protocol::held::Held;
 use crate::protocol::key::Key;
@@ -27,6 +28,11 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// What the call of its leader goes by.
+    pub fn terms(&self) -> &Arc<Terms> {
+        &self.ticket.terms
+    }
+
     /// Takes the token out, once: from here on the drop does nothing.
     pub(crate) fn take_token(&mut self) -> Option<Token> {
         self.token.take()
