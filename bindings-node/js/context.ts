@@ -3,7 +3,7 @@ import { checkKeyText, shown } from './key.js';
 import type { Lease } from './lease.js';
 import { type Cache, positiveMs, type Terms } from './native.js';
 import type { Duration } from './options.js';
-import { type Hit, valueOf } from './outcome.js';
+import { type Hit, valueIn } from './outcome.js';
 
 // The number of no lease.
 const NO_LEASE = 0;
@@ -120,7 +120,7 @@ export class Context {
       this.#stale = null;
       const hit = this.#lease?.stale();
       try {
-        if (hit !== undefined) this.#stale = { hit, value: valueOf(hit) };
+        if (hit !== undefined) this.#stale = { hit, value: valueIn(hit) };
       } catch {
         // Not of this language: nothing that the fallback could look at.
       }

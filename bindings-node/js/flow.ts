@@ -9,7 +9,7 @@ import { shown } from './key.js';
 import { Lease, type Place } from './lease.js';
 import { hardTimeoutMessage } from './native.js';
 import type { Awaitable, Fallback } from './options.js';
-import { Failed, type Hit, Holdable, type Outcome, Served, Shared, Unreadable, valueOf } from './outcome.js';
+import { Failed, type Hit, Holdable, type Outcome, Served, Shared, Unreadable, valueIn } from './outcome.js';
 import type { Port } from './port.js';
 import { leading } from './scope.js';
 import type { Call } from './terms.js';
@@ -108,7 +108,7 @@ export class Flow {
   read(key: string, outcome: Outcome): { value: unknown } | undefined {
     const hit = outcome as Hit;
     try {
-      const value = valueOf(hit);
+      const value = valueIn(hit);
       if (hit instanceof Holdable) this.port.index?.hold(key, hit.payload, hit.stamp);
       return { value };
     } catch (error) {
@@ -187,7 +187,7 @@ export class Flow {
     const hit = context.unmodified;
     if (hit !== undefined) {
       await lease.notModified(...context.made);
-      return valueOf(hit);
+      return valueIn(hit);
     }
     let payload: string | BigText | null;
     try {
@@ -204,7 +204,8 @@ export class Flow {
 
   /** Computes, when that is asked for, behind a value that has been served. What the call inherits, that does too. */
   #goOn(place: Place, key: string, fallback: Fallback<unknown>, call: Call): void {
-    const run = (lease: Lease | null) => lease && this.#complete(lease, key, fallback, call, new Caller(undefined), true);
+    const run = (lease: Lease | null) =>
+      lease && this.#complete(lease, key, fallback, call, new Caller(undefined), true);
     this.behind.add(place.next().then(run));
   }
 
@@ -304,10 +305,12 @@ async function inTime<T>(value: PromiseLike<T>, leases: Leases, caller: Caller):
         }
       });
     }
-    value.then(
-      (result) => resolve({ value: result }),
-      (error) => resolve({ error, isOver: false }),
-    );
+    const fail = (error: unknown) => resolve({ error, isOver: false });
+    try {
+      value.then((result) => resolve({ value: result }), fail);
+    } catch (error) {
+      fail(error);
+    }
   });
 }
 

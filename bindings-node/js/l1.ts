@@ -133,7 +133,8 @@ export class Index {
     const all = words[this.#allAt] as number;
     if (all !== this.#all) this.#dropAll();
     // Odd: nothing may be held, and no changes are told.
-    if (this.#isClosed || all !== stamp.all || all % 2 !== 0 || words[this.#keysAt + stamp.word] !== stamp.generation) return;
+    if (this.#isClosed || all !== stamp.all || all % 2 !== 0 || words[this.#keysAt + stamp.word] !== stamp.generation)
+      return;
     const text = payload instanceof BigText ? payload.text : (payload ?? '');
     const tagBytes = TAG_BYTES * stamp.tags.length;
     // Two bytes for a letter where any of them is beyond ASCII.

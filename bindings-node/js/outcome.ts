@@ -152,7 +152,7 @@ export function hitOf(word: Word, text: string): Exclude<Hit, Holdable> {
 }
 
 /** The value of a hit; throws for one that cannot be read. */
-export function valueOf(hit: Hit): unknown {
+export function valueIn(hit: Hit): unknown {
   if (hit instanceof Unreadable) throw new Error(hit.why);
   return decode(hit instanceof Holdable ? hit.payload : hit);
 }

@@ -3,7 +3,7 @@
 import { ConfigError } from './errors.js';
 import { shown } from './key.js';
 import type { CacheManager } from './manager.js';
-import { checkObject, type GetOptions, type Stored } from './options.js';
+import type { GetOptions, Stored } from './options.js';
 import type { Call } from './terms.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: `this` and arguments are the user's own
@@ -117,8 +117,7 @@ export function helpersOf<T extends object, K extends keyof T>(
 }
 
 function planned(manager: CacheManager, fn: AnyFunction, options: WrapOptions<Any>): Plan {
-  checkObject(options, '{ key: (id) => key`user:profile:${id}` }');
-  const { key: keyOf, tags, ...rest } = options;
+  const { key: keyOf, tags, ...rest } = options ?? {};
   if (typeof keyOf !== 'function') {
     throw new ConfigError(
       `key=${shown(keyOf)} is not a function of the arguments; ` +
@@ -126,7 +125,9 @@ function planned(manager: CacheManager, fn: AnyFunction, options: WrapOptions<An
     );
   }
   if ('signal' in rest) {
-    throw new ConfigError('signal is an option of a call, not of a function: each call would be cancelled with the first');
+    throw new ConfigError(
+      'signal is an option of a call, not of a function: each call would be cancelled with the first',
+    );
   }
   if (typeof tags === 'function') {
     manager.readBy(rest);

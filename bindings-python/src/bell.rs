@@ -94,9 +94,9 @@ impl Wake for Doorbell {
     }
 }
 
-/// What a parked thread sleeps on.
+/// What a parked thread sleeps on; several may, of one port: each looks for its own outcome when it rings.
 pub(crate) struct Gong {
-    rang: Mutex<bool>,
+    rang: Mutex<u64>,
     rings: Condvar,
 }
 
@@ -110,28 +110,31 @@ static ENDING_THREAD: Mutex<Option<ThreadId>> = Mutex::new(None);
 
 impl Gong {
     pub(crate) fn new() -> Arc<Self> {
-        let gong = Arc::new(Self { rang: Mutex::new(false), rings: Condvar::new() });
+        let gong = Arc::new(Self { rang: Mutex::new(0), rings: Condvar::new() });
         let mut gongs = GONGS.lock().unwrap_or_else(PoisonError::into_inner);
         gongs.retain(|gong| gong.strong_count() > 0);
         gongs.push(Arc::downgrade(&gong));
         gong
     }
 
-    pub(crate) fn wait(&self, longest: Duration) {
+    /// How often it has rung: to be asked *before* one looks for one's outcome.
+    pub(crate) fn count(&self) -> u64 {
+        *self.rang.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sleeps until it has rung more often than `seen`.
+    pub(crate) fn wait(&self, seen: u64, longest: Duration) {
         ASLEEP.fetch_add(1, Ordering::SeqCst);
         let rang = self.rang.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut rang, _) =
-            self.rings.wait_timeout_while(rang, longest, |rang| !*rang).unwrap_or_else(PoisonError::into_inner);
-        *rang = false;
-        drop(rang);
+        drop(self.rings.wait_timeout_while(rang, longest, |rang| *rang == seen));
         ASLEEP.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 impl Wake for Gong {
     fn wake(&self) {
-        *self.rang.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.rings.notify_one();
+        *self.rang.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.rings.notify_all();
     }
 }
 

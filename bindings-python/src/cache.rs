@@ -1,18 +1,21 @@
 //! The engine's verbs as methods. Each takes the port of its caller's loop or thread and gives the outcome, or what
 //! the port makes of a wait.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
-use tidegate::config::{Config, Dialect};
-use tidegate::engine::{Abandoned, Begun, Engine, Figure, Patience, outcome};
+use tidegate::config::{self, CallKind, Config, Dialect};
+use tidegate::engine::{Begun, Engine, Figure, Patience};
 
-use crate::bell::generation;
-use crate::convert::{self, Form, key_text};
+use crate::convert::{self, Form, key_text, name_text};
 use crate::error::OrRaise;
+use crate::held;
+use crate::terms::{self, Terms};
 use crate::wake::Port;
+
+/// `Option<&Bound<…>>` as pyo3 takes it from Python: None is the manager's own terms.
+type GivenTerms<'a, 'py> = Option<&'a Bound<'py, Terms>>;
 
 /// One manager's engine.
 #[pyclass(frozen, module = "tidegate._tidegate")]
@@ -45,11 +48,62 @@ impl Cache {
         self.engine.config().strict
     }
 
+    /// Whether there is an L1.
+    #[getter]
+    fn holds(&self) -> bool {
+        self.engine.l1().is_some()
+    }
+
+    /// What the calls of a view go by; its namespaces by name, the outermost first.
+    fn view(&self, py: Python<'_>, namespaces: Vec<String>) -> PyResult<Terms> {
+        Ok(Terms::of(&self.engine.view(&namespaces).or_raise(py)?))
+    }
+
+    /// What a call goes by that says something of its own; `view` is what it goes by otherwise.
+    fn terms(&self, view: GivenTerms<'_, '_>, writes: bool, options: &Bound<'_, PyDict>) -> PyResult<Terms> {
+        let py = options.py();
+        let kind = if writes { CallKind::Write } else { CallKind::Read };
+        let options = convert::options(options)?;
+        let terms = self.engine.terms(terms::of(view), kind, &options, Dialect::Python).or_raise(py)?;
+        Ok(Terms::of(&terms))
+    }
+
+    /// Checks the tags that a fallback names besides those of `terms`, and gives their names.
+    fn tags(
+        &self,
+        py: Python<'_>,
+        terms: GivenTerms<'_, '_>,
+        name: &str,
+        given: &Bound<'_, PyAny>,
+    ) -> PyResult<Vec<String>> {
+        let given = convert::option(given)?;
+        let names = config::texts(name, &given).or_raise(py)?;
+        let own = self.engine.view(&[]).or_raise(py)?;
+        let tags = self.engine.tags(terms::of(terms).unwrap_or(&own), &names).or_raise(py)?;
+        Ok(tags.iter().map(|tag| tag.name().to_owned()).collect())
+    }
+
+    /// The value of what L1 holds, as `decode` makes it; `NOTHING` where it holds nothing that counts: ask `begin`.
+    fn held(
+        &self,
+        key: &Bound<'_, PyAny>,
+        terms: GivenTerms<'_, '_>,
+        decode: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = key.py();
+        let value = match self.engine.held(key_text(key)?, terms::of(terms)) {
+            Some(held) => held::value_of(py, &held, decode, self.engine.config().share_values)?,
+            None => None,
+        };
+        value.map_or_else(|| convert::nothing(py), Ok)
+    }
+
     /// A read on behalf of a caller with a fallback.
-    fn begin(&self, port: &Bound<'_, Port>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    fn begin(&self, port: &Bound<'_, Port>, key: &Bound<'_, PyAny>, terms: GivenTerms<'_, '_>) -> PyResult<Py<PyAny>> {
         let (queue, id) = (port.get().queue(), port.get().next_id());
-        let begun = self.engine.begin(key_text(key)?, Patience::Wait, queue, id).or_raise(port.py())?;
-        Port::finish(port, &self.engine, begun, Form::Plain)
+        let begun =
+            self.engine.begin(key_text(key)?, terms::of(terms), Patience::Wait, queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
     }
 
     /// `begin` for each key in one go; nobody is parked yet. With `patient` false a key that somebody else computes is
@@ -59,24 +113,36 @@ impl Cache {
         port: &Bound<'_, Port>,
         keys: Vec<Bound<'_, PyAny>>,
         patient: bool,
+        terms: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
         let patience = if patient { Patience::Wait } else { Patience::Busy };
-        self.each(port, &keys, |key, id| self.engine.begin(key, patience, port.get().queue(), id))
+        self.each(port, &keys, |key, id| self.engine.begin(key, terms::of(terms), patience, port.get().queue(), id))
     }
 
     /// A fresh computation, whatever stands in the store.
-    fn refresh(&self, port: &Bound<'_, Port>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    fn refresh(
+        &self,
+        port: &Bound<'_, Port>,
+        key: &Bound<'_, PyAny>,
+        terms: GivenTerms<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
         let (queue, id) = (port.get().queue(), port.get().next_id());
-        let begun = self.engine.refresh(key_text(key)?, queue, id).or_raise(port.py())?;
-        Port::finish(port, &self.engine, begun, Form::Plain)
+        let begun = self.engine.refresh(key_text(key)?, terms::of(terms), queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
     }
 
     /// A read without a fallback. With `required` a store that is away is a failure, not an absence, and a hit comes
     /// with all that is known of it.
-    fn peek(&self, port: &Bound<'_, Port>, key: &Bound<'_, PyAny>, required: bool) -> PyResult<Py<PyAny>> {
+    fn peek(
+        &self,
+        port: &Bound<'_, Port>,
+        key: &Bound<'_, PyAny>,
+        required: bool,
+        terms: GivenTerms<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
         let (queue, id) = (port.get().queue(), port.get().next_id());
-        let begun = self.engine.peek(key_text(key)?, required, queue, id).or_raise(port.py())?;
-        Port::finish(port, &self.engine, begun, if required { Form::Detailed } else { Form::Plain })
+        let begun = self.engine.peek(key_text(key)?, terms::of(terms), required, queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, if required { Form::Detailed } else { Form::Plain })
     }
 
     /// Stores each payload (None is a null), whatever stands there.
@@ -84,13 +150,13 @@ impl Cache {
         &self,
         port: &Bound<'_, Port>,
         items: Vec<(Bound<'_, PyAny>, Option<Bound<'_, PyBytes>>)>,
-        ttl_ms: Option<u64>,
+        terms: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
         let (keys, payloads): (Vec<_>, Vec<_>) = items.into_iter().unzip();
         let mut payloads = payloads.iter().map(|bytes| convert::payload(bytes.as_ref()));
         self.each(port, &keys, |key, id| {
             let payload = payloads.next().expect("one payload for each key");
-            self.engine.set(key, &payload, ttl_ms, port.get().queue(), id)
+            self.engine.set(key, payload, terms::of(terms), port.get().queue(), id)
         })
     }
 
@@ -107,9 +173,37 @@ impl Cache {
         self.each(port, &keys, |key, id| self.engine.expire(key, required, port.get().queue(), id))
     }
 
+    /// Each tag is checked before the first is invalidated.
+    fn invalidate_tag(
+        &self,
+        port: &Bound<'_, Port>,
+        tags: Vec<Bound<'_, PyAny>>,
+        required: bool,
+    ) -> PyResult<Vec<Py<PyAny>>> {
+        let own = self.engine.view(&[]).or_raise(port.py())?;
+        for tag in &tags {
+            self.engine.tags(&own, &[name_text("tag", tag)?]).or_raise(port.py())?;
+        }
+        tags.iter()
+            .map(|tag| {
+                let (queue, id) = (port.get().queue(), port.get().next_id());
+                let begun =
+                    self.engine.invalidate_tag(name_text("tag", tag)?, required, queue, id).or_raise(port.py())?;
+                Port::finish_later(port, &self.engine, begun, id, Form::Plain)
+            })
+            .collect()
+    }
+
+    fn clear(&self, port: &Bound<'_, Port>, namespace: &str, required: bool) -> PyResult<Py<PyAny>> {
+        let (queue, id) = (port.get().queue(), port.get().next_id());
+        let begun = self.engine.clear(namespace, required, queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
     fn close(&self, port: &Bound<'_, Port>, timeout_ms: u64) -> PyResult<Py<PyAny>> {
-        let begun = self.engine.close(timeout_ms, port.get().queue(), port.get().next_id());
-        Port::finish(port, &self.engine, begun, Form::Plain)
+        let id = port.get().next_id();
+        let begun = self.engine.close(timeout_ms, port.get().queue(), id);
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
     }
 
     #[getter]
@@ -167,96 +261,10 @@ impl Cache {
         }
         keys.iter()
             .map(|key| {
-                let begun = verb(key_text(key)?, port.get().next_id()).or_raise(port.py())?;
-                Port::finish_later(port, &self.engine, begun, Form::Plain)
+                let id = port.get().next_id();
+                let begun = verb(key_text(key)?, id).or_raise(port.py())?;
+                Port::finish_later(port, &self.engine, begun, id, Form::Plain)
             })
             .collect()
-    }
-}
-
-/// The order to run the fallback. Settle it once; dropped unsettled, it gives itself back.
-#[pyclass(frozen, module = "tidegate._tidegate")]
-pub(crate) struct Lease {
-    engine: Arc<Engine>,
-    port: Py<Port>,
-    id: u64,
-    generation: u64,
-    lease: Mutex<Option<outcome::Lease>>,
-}
-
-impl Lease {
-    pub(crate) fn take(
-        py: Python<'_>,
-        lease: outcome::Lease,
-        port: &Bound<'_, Port>,
-        engine: &Arc<Engine>,
-    ) -> PyResult<Py<Self>> {
-        let id = lease.ticket.id;
-        // The hard timeout may be answered before anybody asks for the gate.
-        port.get().open_place(engine, None, Form::Plain, id);
-        let lease = Mutex::new(Some(lease));
-        Py::new(
-            py,
-            Self { engine: Arc::clone(engine), port: port.clone().unbind(), id, generation: generation(), lease },
-        )
-    }
-
-    fn settle(&self) -> Option<outcome::Lease> {
-        let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        if self.generation != generation() {
-            // The parent's: it is settled there.
-            std::mem::forget(lease);
-            return None;
-        }
-        self.port.get().leave_place(self.id);
-        Some(lease)
-    }
-}
-
-#[pymethods]
-impl Lease {
-    /// A future of the loop that is answered at the hard timeout.
-    fn gate(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        Port::future_of(self.port.bind(py), self.id)
-    }
-
-    /// Stores the payload (None is a null) under this lease; the outcome is `Settled`, of a thread to be waited for.
-    fn fill(&self, py: Python<'_>, payload: Option<&Bound<'_, PyBytes>>, ttl_ms: Option<u64>) -> PyResult<Py<PyAny>> {
-        let Some(lease) = self.settle() else {
-            return Err(PyRuntimeError::new_err("this lease has been settled already"));
-        };
-        let begun = self.engine.fill(lease, convert::payload(payload), ttl_ms);
-        Port::finish_later(self.port.bind(py), &self.engine, begun, Form::Plain)
-    }
-
-    /// The fallback failed: those who wait get `reason`, unchanged. Does nothing when it has been settled.
-    fn fail(&self, reason: Py<PyAny>) {
-        if let Some(lease) = self.settle() {
-            self.engine.abandon(lease, Abandoned::Failed(convert::to_host(reason)));
-        }
-    }
-
-    /// The value cannot be stored: those who wait get `value`, unchanged. Does nothing when it has been settled.
-    fn share(&self, value: Py<PyAny>) {
-        if let Some(lease) = self.settle() {
-            self.engine.abandon(lease, Abandoned::Unstorable(convert::to_host(value)));
-        }
-    }
-
-    /// The caller went away: the lease passes on. Does nothing when it has been settled.
-    pub(crate) fn give_back(&self) {
-        drop(self.settle());
-    }
-
-    /// False where nothing may be kept; the fallback runs all the same.
-    #[getter]
-    fn store(&self) -> bool {
-        self.lease.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|lease| lease.store)
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.give_back();
     }
 }

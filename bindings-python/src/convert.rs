@@ -6,16 +6,19 @@ use bytes::Bytes;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDelta, PyDict, PyFloat, PyInt, PyMapping, PyString, PyTuple, PyType};
+use pyo3::types::{
+    PyBool, PyBytes, PyDelta, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMapping, PySet, PyString, PyTuple, PyType,
+};
 use tidegate::config::{self, Dialect, OptionValue};
 use tidegate::engine::outcome::Failure;
 use tidegate::engine::{Engine, Event, HostObject, Outcome, Settlement, Source};
 use tidegate::key::{Key, Part};
 use tidegate::protocol::envelope::{Codec, Payload};
+use tidegate::protocol::tag;
 use tidegate::{Error, ErrorKind};
 
-use crate::cache::Lease;
 use crate::error::{self, OrRaise};
+use crate::lease::{Lease, Served};
 use crate::wake::Port;
 
 /// A read's entry, with what is known of it. Times in ms since the epoch, by the server's clock.
@@ -66,19 +69,30 @@ pub(crate) enum Form {
     Detailed,
 }
 
+/// Nothing comes behind.
+#[pyclass(frozen, module = "tidegate._tidegate")]
+pub(crate) struct Over;
+
+/// Where an outcome came to.
+pub(crate) struct Place<'a, 'py> {
+    pub(crate) port: &'a Bound<'py, Port>,
+    pub(crate) engine: &'a Arc<Engine>,
+    pub(crate) id: u64,
+    pub(crate) form: Form,
+    /// It is a lease's: what it is told is told to its gate.
+    pub(crate) is_lease: bool,
+}
+
 /// An outcome as the object that Python tells apart by its type.
-pub(crate) fn outcome(
-    py: Python<'_>,
-    outcome: Outcome,
-    form: Form,
-    port: &Bound<'_, Port>,
-    engine: &Arc<Engine>,
-) -> PyResult<Py<PyAny>> {
+pub(crate) fn outcome(py: Python<'_>, outcome: Outcome, place: &Place<'_, '_>) -> PyResult<Py<PyAny>> {
+    let Place { port, engine, .. } = *place;
     Ok(match outcome {
-        Outcome::Hit(hit) => match (form, hit.payload.codec) {
-            (Form::Plain, Codec::Json) => payload_bytes(py, &hit.payload).into_pyobject(py)?.unbind(),
-            (Form::Plain | Form::Detailed, _) => Py::new(py, detailed(py, hit))?.into_any(),
-        },
+        Outcome::Hit(hit) => hit_object(py, hit, place.form)?,
+        Outcome::Served(hit) => {
+            let more = (!place.is_lease).then(|| (port.clone().unbind(), place.id));
+            Served::new(py, hit_object(py, hit, place.form)?, more)?.into_any()
+        }
+        Outcome::Over => Py::new(py, Over)?.into_any(),
         Outcome::Absent => Py::new(py, Absent)?.into_any(),
         Outcome::Busy => Py::new(py, Busy)?.into_any(),
         Outcome::Lease(lease) => Lease::take(py, lease, port, engine)?.into_any(),
@@ -107,11 +121,25 @@ pub(crate) fn outcome(
     })
 }
 
+fn hit_object(py: Python<'_>, hit: tidegate::engine::Hit, form: Form) -> PyResult<Py<PyAny>> {
+    match (form, hit.payload.codec) {
+        (Form::Plain, Codec::Json) => Ok(payload_bytes(py, &hit.payload).into_pyobject(py)?.unbind()),
+        (Form::Plain | Form::Detailed, _) => Ok(Py::new(py, detailed(py, hit))?.into_any()),
+    }
+}
+
+/// What stands for no value of any kind.
+pub(crate) fn nothing(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    static NOTHING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let nothing = NOTHING.get_or_try_init(py, || Py::new(py, Absent).map(Py::into_any))?;
+    Ok(nothing.clone_ref(py))
+}
+
 fn payload_bytes(py: Python<'_>, payload: &Payload) -> Option<Py<PyBytes>> {
     payload.bytes.as_ref().map(|bytes| PyBytes::new(py, bytes).unbind())
 }
 
-fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
+pub(crate) fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
     let codec = match hit.payload.codec {
         Codec::Raw => "raw",
         Codec::Json => "json",
@@ -166,6 +194,7 @@ pub(crate) fn event<'py>(py: Python<'py>, event: &Event, service: &str) -> PyRes
         event.message.as_deref(),
         event.version,
         event.state,
+        event.tag.as_deref(),
     )
         .into_pyobject(py)
 }
@@ -192,6 +221,9 @@ pub(crate) fn option(value: &Bound<'_, PyAny>) -> PyResult<OptionValue> {
         let seconds: f64 = value.call_method0("total_seconds")?.extract()?;
         return Ok(OptionValue::Millis(seconds * 1_000.0));
     }
+    if is_list(value) {
+        return Ok(OptionValue::List(value.try_iter()?.map(|item| option(&item?)).collect::<PyResult<_>>()?));
+    }
     if let Ok(group) = value.cast::<PyMapping>() {
         let mut options = Vec::new();
         for item in group.items()? {
@@ -201,6 +233,13 @@ pub(crate) fn option(value: &Bound<'_, PyAny>) -> PyResult<OptionValue> {
         return Ok(OptionValue::Nested(options));
     }
     Ok(OptionValue::Other(value.get_type().name()?.to_string()))
+}
+
+fn is_list(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyList>()
+        || value.is_instance_of::<PyTuple>()
+        || value.is_instance_of::<PySet>()
+        || value.is_instance_of::<PyFrozenSet>()
 }
 
 pub(crate) fn options(given: &Bound<'_, PyDict>) -> PyResult<Vec<(String, OptionValue)>> {
@@ -225,6 +264,12 @@ pub(crate) fn duration_ms(py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) 
 pub(crate) fn unknown_option(py: Python<'_>, given: &str, known: Vec<String>) -> Py<PyAny> {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     error::to_py(py, &config::unknown_option(given, &known)).into_value(py).into_any()
+}
+
+/// The error for a fallback that ran past the hard timeout, where what was to be served instead cannot be read.
+#[pyfunction]
+pub(crate) fn hard_timeout(py: Python<'_>, key: &str) -> Py<PyAny> {
+    error::to_py(py, &Error::hard_timeout_of(key)).into_value(py).into_any()
 }
 
 /// Joins parts to a relative key, each escaped.
@@ -265,6 +310,24 @@ pub(crate) fn key_text<'a>(key: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
         Err(_) => format!("is a {}, not a text", key.get_type().name()?),
     };
     Err(error::to_py(key.py(), &tidegate::key::not_a_key(&key.repr()?.to_string(), &why)))
+}
+
+/// The name of a tag or a namespace as text.
+pub(crate) fn name_text<'a>(what: &str, name: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    let why = match name.cast::<PyString>() {
+        Ok(text) => match text.to_str() {
+            Ok(text) => return Ok(text),
+            Err(_) => "has a lone surrogate, which no other language can write".to_owned(),
+        },
+        Err(_) => format!("is a {}, not a text", name.get_type().name()?),
+    };
+    Err(error::to_py(name.py(), &tag::not_a_name(what, &name.repr()?.to_string(), &why)))
+}
+
+/// Checks that a name is a text, for `namespace(name)`.
+#[pyfunction]
+pub(crate) fn check_name(what: &str, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    name_text(what, name).map(drop)
 }
 
 enum OwnedPart {

@@ -3,7 +3,10 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `cache` | the engine's verbs as methods, and the lease |
+//! | `cache` | the engine's verbs as methods |
+//! | `terms` | what a call goes by |
+//! | `lease` | the order to run the fallback, and a value served ahead of one |
+//! | `held` | what is kept of an entry in L1 |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
 //! | `bell` | what the engine's threads ring, and the end of the interpreter |
 //! | `convert` | values, in both directions |
@@ -13,6 +16,9 @@ mod bell;
 mod cache;
 mod convert;
 mod error;
+mod held;
+mod lease;
+mod terms;
 mod wake;
 
 // An abi3 module can only be loaded by an interpreter with a GIL, and `Port` counts on it: one thread at a time.
@@ -26,17 +32,22 @@ mod _tidegate {
     use pyo3::prelude::*;
     use pyo3::types::PyDict;
     use tidegate::ErrorKind;
+    use tidegate::config::CallKind;
     use tidegate::engine::observe::EventKind;
 
     #[pymodule_export]
     use crate::bell::{after_fork, prepare_exit};
     #[pymodule_export]
-    use crate::cache::{Cache, Lease};
+    use crate::cache::Cache;
     #[pymodule_export]
     use crate::convert::{
-        Absent, Busy, Failed, Hit, Settled, Shared, build_key, check_key, check_template, duration_ms, key_part,
-        positive_ms, unknown_option,
+        Absent, Busy, Failed, Hit, Over, Settled, Shared, build_key, check_key, check_name, check_template,
+        duration_ms, key_part, positive_ms, unknown_option,
     };
+    #[pymodule_export]
+    use crate::lease::{Lease, Served};
+    #[pymodule_export]
+    use crate::terms::Terms;
     #[pymodule_export]
     use crate::wake::Port;
 
@@ -57,6 +68,9 @@ mod _tidegate {
         }
         module.add("ERROR_CODES", codes)?;
         module.add("EVENT_TYPES", EventKind::ALL.map(EventKind::name))?;
+        module.add("NOTHING", crate::convert::nothing(module.py())?)?;
+        module.add("READ_OPTIONS", CallKind::Read.options().to_vec())?;
+        module.add("WRITE_OPTIONS", CallKind::Write.options().to_vec())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

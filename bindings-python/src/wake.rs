@@ -11,12 +11,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rustc_hash::FxHashMap;
 use tidegate::engine::ticket::{Completion, Queue, Ticket};
-use tidegate::engine::{Begun, Engine, Outcome};
+use tidegate::engine::{Begun, Engine, HostObject, Outcome};
 use tidegate::ports::Wake;
 
 use crate::bell::{Doorbell, Gong, generation, must_leave};
-use crate::cache::Lease;
 use crate::convert::{self, Form};
+use crate::held::clear_graves;
+use crate::lease::{Lease, Served};
 
 /// The main thread, when parked, looks for signals this often, so that Ctrl-C works.
 const SLICE: Duration = Duration::from_millis(50);
@@ -28,12 +29,47 @@ const NO_SLICE: Duration = Duration::from_secs(3_600);
 struct Place {
     engine: Arc<Engine>,
     form: Form,
-    /// What a cancelled caller gives back; none for the place of a lease, which its own drop gives back.
+    /// Whether the caller leads: what comes is the lease's.
+    is_lease: bool,
+    /// What a cancelled caller gives back; none for the place of a lease, which its own drop gives back, and for what
+    /// comes behind a value that was served.
     ticket: Option<Arc<Ticket>>,
     /// The future of a loop's caller.
     future: Option<Py<PyAny>>,
-    /// An outcome that came before there was a future, or for a parked thread.
-    early: Option<Outcome>,
+    /// Outcomes that came before there was a future, or for a parked thread, oldest first.
+    early: Vec<Outcome>,
+}
+
+/// What is known of a place when one outcome of it is given out.
+struct Answered {
+    id: u64,
+    engine: Arc<Engine>,
+    form: Form,
+    is_lease: bool,
+}
+
+/// Whether more may come under the same number.
+fn goes_on(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Served(_) | Outcome::Lease(_))
+}
+
+impl Place {
+    /// Takes note that `outcome` is given out.
+    fn answered(&mut self, id: u64, outcome: &Outcome) -> Answered {
+        let answered = Answered { id, engine: Arc::clone(&self.engine), form: self.form, is_lease: self.is_lease };
+        if goes_on(outcome) {
+            self.ticket = None;
+            self.is_lease |= matches!(outcome, Outcome::Lease(_));
+        }
+        answered
+    }
+}
+
+impl Answered {
+    fn object(&self, port: &Bound<'_, Port>, outcome: Outcome) -> PyResult<Py<PyAny>> {
+        let &Self { id, ref engine, form, is_lease } = self;
+        convert::outcome(port.py(), outcome, &convert::Place { port, engine, id, form, is_lease })
+    }
 }
 
 enum Bell {
@@ -65,13 +101,28 @@ impl Port {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The outcome of a call; a loop's caller who must wait gets `(future, id)` instead, a thread is parked.
-    pub(crate) fn finish(slf: &Bound<'_, Self>, engine: &Arc<Engine>, begun: Begun, form: Form) -> PyResult<Py<PyAny>> {
+    pub(crate) fn is_of_loop(&self) -> bool {
+        matches!(self.bell, Bell::Loop { .. })
+    }
+
+    /// The outcome of the call `id`; a loop's caller who must wait gets `(future, id)` instead, a thread is parked.
+    pub(crate) fn finish(
+        slf: &Bound<'_, Self>,
+        engine: &Arc<Engine>,
+        begun: Begun,
+        id: u64,
+        form: Form,
+    ) -> PyResult<Py<PyAny>> {
+        clear_graves(slf.py());
         match (begun, &slf.get().bell) {
-            (Begun::Ready(outcome), _) => convert::outcome(slf.py(), outcome, form, slf, engine),
+            (Begun::Ready(outcome), _) => {
+                if matches!(outcome, Outcome::Served(_)) {
+                    slf.get().keep_place(engine, id, false);
+                }
+                Answered { id, engine: Arc::clone(engine), form, is_lease: false }.object(slf, outcome)
+            }
             (Begun::Waiting(ticket), Bell::Loop { .. }) => Self::stand(slf, engine, ticket, form),
             (Begun::Waiting(ticket), Bell::Thread { .. }) => {
-                let id = ticket.id;
                 slf.get().open_place(engine, Some(ticket), form, id);
                 Self::park(slf, id)
             }
@@ -83,15 +134,15 @@ impl Port {
         slf: &Bound<'_, Self>,
         engine: &Arc<Engine>,
         begun: Begun,
+        id: u64,
         form: Form,
     ) -> PyResult<Py<PyAny>> {
         match (begun, &slf.get().bell) {
             (Begun::Waiting(ticket), Bell::Thread { .. }) => {
-                let id = ticket.id;
                 slf.get().open_place(engine, Some(ticket), form, id);
                 Ok((slf.py().None(), id).into_pyobject(slf.py())?.into_any().unbind())
             }
-            (begun, _) => Self::finish(slf, engine, begun, form),
+            (begun, _) => Self::finish(slf, engine, begun, id, form),
         }
     }
 
@@ -103,16 +154,40 @@ impl Port {
         Ok((future, id).into_pyobject(slf.py())?.into_any().unbind())
     }
 
-    pub(crate) fn open_place(&self, engine: &Arc<Engine>, ticket: Option<Arc<Ticket>>, form: Form, id: u64) {
-        let place = Place { engine: Arc::clone(engine), form, ticket, future: None, early: None };
+    fn open_place(&self, engine: &Arc<Engine>, ticket: Option<Arc<Ticket>>, form: Form, id: u64) {
+        let place =
+            Place { engine: Arc::clone(engine), form, is_lease: false, ticket, future: None, early: Vec::new() };
         let before = self.places().insert(id, place);
         drop(before);
+    }
+
+    /// The place where more comes for a caller who has been answered: as it stands, when an outcome came by it.
+    pub(crate) fn keep_place(&self, engine: &Arc<Engine>, id: u64, is_lease: bool) {
+        let place = || Place {
+            engine: Arc::clone(engine),
+            form: Form::Plain,
+            is_lease,
+            ticket: None,
+            future: None,
+            early: Vec::new(),
+        };
+        self.places().entry(id).or_insert_with(place).is_lease = is_lease;
     }
 
     /// Forgets a place; an outcome that waits there is dropped, and with it a lease gives itself back.
     pub(crate) fn leave_place(&self, id: u64) {
         let place = self.places().remove(&id);
         drop(place);
+    }
+
+    /// Wakes the thread that is parked on a place, with an object of its own host's.
+    pub(crate) fn hand(&self, id: u64, object: HostObject) {
+        if let Some(place) = self.places().get_mut(&id) {
+            place.early.push(Outcome::Shared(object));
+        }
+        if let Bell::Thread { gong, .. } = &self.bell {
+            gong.wake();
+        }
     }
 
     /// The future that the place `id` is answered by.
@@ -122,40 +197,37 @@ impl Port {
             return Err(PyRuntimeError::new_err("a thread's port has no futures"));
         };
         let future = create_future.call0(py)?;
-        let early = {
-            let mut places = slf.get().places();
-            let Some(place) = places.get_mut(&id) else { return Ok(future) };
-            match place.early.take() {
-                None => {
-                    place.future = Some(future.clone_ref(py));
-                    None
-                }
-                Some(outcome) => places.remove(&id).map(|place| (place, outcome)),
-            }
-        };
-        if let Some((place, outcome)) = early {
-            Self::answer(slf, &place, &future, outcome)?;
+        if let Some((answered, outcome)) = slf.get().take_early(id) {
+            Self::answer(slf, &answered, &future, outcome)?;
+            return Ok(future);
+        }
+        if let Some(place) = slf.get().places().get_mut(&id) {
+            place.future = Some(future.clone_ref(py));
         }
         Ok(future)
     }
 
     /// Takes what is ready, and sorts it to its places.
-    fn sort(&self, ready: &mut Vec<Completion>) -> Vec<(Place, Py<PyAny>, Outcome)> {
+    fn sort(&self, ready: &mut Vec<Completion>) -> Vec<(Answered, Py<PyAny>, Outcome)> {
         self.queue.drain(ready);
         let mut answers = Vec::with_capacity(ready.len());
         let mut late = Vec::new();
         {
             let mut places = self.places();
             for Completion { id, outcome } in ready.drain(..) {
-                match places.get_mut(&id) {
-                    Some(place) if place.future.is_none() => late.extend(place.early.replace(outcome)),
-                    Some(_) => {
-                        let mut place = places.remove(&id).expect("looked up a line above");
-                        let future = place.future.take().expect("the guard above");
-                        answers.push((place, future, outcome));
-                    }
-                    None => late.push(outcome),
+                let Some(place) = places.get_mut(&id) else {
+                    late.push(outcome);
+                    continue;
+                };
+                let Some(future) = place.future.take() else {
+                    place.early.push(outcome);
+                    continue;
+                };
+                let answered = place.answered(id, &outcome);
+                if !goes_on(&outcome) {
+                    places.remove(&id);
                 }
+                answers.push((answered, future, outcome));
             }
         }
         // For callers who have gone: dropped outside the lock, since a lease steps its flight.
@@ -163,9 +235,9 @@ impl Port {
         answers
     }
 
-    fn answer(slf: &Bound<'_, Self>, place: &Place, future: &Py<PyAny>, outcome: Outcome) -> PyResult<()> {
+    fn answer(slf: &Bound<'_, Self>, answered: &Answered, future: &Py<PyAny>, outcome: Outcome) -> PyResult<()> {
         let py = slf.py();
-        let value = convert::outcome(py, outcome, place.form, slf, &place.engine)?;
+        let value = answered.object(slf, outcome)?;
         let set = future.call_method1(py, intern!(py, "set_result"), (value,));
         match set {
             Ok(_) => Ok(()),
@@ -175,15 +247,23 @@ impl Port {
         }
     }
 
-    fn take_early(&self, id: u64) -> Option<(Place, Outcome)> {
+    /// The oldest outcome that waits at a place, which stays while more may come.
+    fn take_early(&self, id: u64) -> Option<(Answered, Outcome)> {
         let mut places = self.places();
-        let outcome = places.get_mut(&id)?.early.take()?;
-        let place = places.remove(&id)?;
-        Some((place, outcome))
+        let place = places.get_mut(&id)?;
+        if place.early.is_empty() {
+            return None;
+        }
+        let outcome = place.early.remove(0);
+        let answered = place.answered(id, &outcome);
+        if !goes_on(&outcome) {
+            places.remove(&id);
+        }
+        Some((answered, outcome))
     }
 
     /// Waits with the GIL released.
-    fn park(slf: &Bound<'_, Self>, id: u64) -> PyResult<Py<PyAny>> {
+    pub(crate) fn park(slf: &Bound<'_, Self>, id: u64) -> PyResult<Py<PyAny>> {
         let outcomes = Self::park_any(slf, &[id])?;
         match outcomes.into_iter().next() {
             Some((_, outcome)) => Ok(outcome),
@@ -200,14 +280,13 @@ impl Port {
         };
         let mut ready = Vec::new();
         loop {
+            let seen = gong.count();
             port.sort(&mut ready);
             let answered: Vec<_> = ids.iter().filter_map(|id| Some((*id, port.take_early(*id)?))).collect();
             if !answered.is_empty() {
                 return answered
                     .into_iter()
-                    .map(|(id, (place, outcome))| {
-                        Ok((id, convert::outcome(py, outcome, place.form, slf, &place.engine)?))
-                    })
+                    .map(|(id, (answered, outcome))| Ok((id, answered.object(slf, outcome)?)))
                     .collect();
             }
             let interrupted = match py.check_signals() {
@@ -221,7 +300,7 @@ impl Port {
                 }
                 return Err(error);
             }
-            py.detach(|| gong.wait(*slice));
+            py.detach(|| gong.wait(seen, *slice));
         }
     }
 
@@ -272,10 +351,11 @@ impl Port {
         let Bell::Loop { doorbell, on_events, .. } = &port.bell else { return Ok(()) };
         // Cleared before the queue is emptied: what is pushed meanwhile rings again.
         doorbell.clear();
+        clear_graves(py);
         let mut ready = Vec::new();
         let mut broken = None;
-        for (place, future, outcome) in port.sort(&mut ready) {
-            if let Err(error) = Self::answer(slf, &place, &future, outcome) {
+        for (answered, future, outcome) in port.sort(&mut ready) {
+            if let Err(error) = Self::answer(slf, &answered, &future, outcome) {
                 broken = Some(error);
             }
         }
@@ -294,8 +374,11 @@ impl Port {
         if future.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
             return Ok(());
         }
-        if let Ok(lease) = future.call_method0(intern!(py, "result"))?.cast::<Lease>() {
+        let outcome = future.call_method0(intern!(py, "result"))?;
+        if let Ok(lease) = outcome.cast::<Lease>() {
             lease.get().give_back();
+        } else if let Ok(served) = outcome.cast::<Served>() {
+            served.get().leave();
         }
         Ok(())
     }
@@ -315,6 +398,7 @@ impl Port {
     fn wait_events(&self, py: Python<'_>) -> bool {
         let Bell::Thread { gong, .. } = &self.bell else { return false };
         loop {
+            let seen = gong.count();
             if self.queue.take_events_flag() {
                 return true;
             }
@@ -322,7 +406,7 @@ impl Port {
                 return false;
             }
             // Rung at the end and at a close too: no need to look in between.
-            py.detach(|| gong.wait(NO_SLICE));
+            py.detach(|| gong.wait(seen, NO_SLICE));
         }
     }
 

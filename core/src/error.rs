@@ -99,7 +99,6 @@ impl Error {
     }
 
     /// The same, where a stale value that was to be served instead is of another type.
-    /// For a host whose fallback ran past the hard timeout.
     pub fn hard_timeout_of(key: &str) -> Self {
         Self::new(
             ErrorKind::HardTimeout,

@@ -14,7 +14,7 @@ use tidegate::ports::{Command, Notice, StoreError, StoreErrorKind};
 use tidegate::store::redis::{RedisSettings, RedisStore};
 
 /// `command_timeout`, and what a busy two-core machine may add; less than any server here hangs for.
-const IN_TIME: Duration = Duration::from_millis(100 + 400);
+const IN_TIME: Duration = Duration::from_millis(100 + 900);
 /// From a server's return to its first answer: 2 s at most, and as much again for a busy machine.
 const BACK: Duration = Duration::from_secs(4);
 

@@ -1,28 +1,24 @@
-"""Runs a scenario of `tests/conformance` (its README is the grammar) against the async or the blocking manager.
+"""Plays a scenario of `tests/conformance` (its README is the grammar) with the async or the blocking manager.
 
-The steps are played by one thread. Calls run elsewhere, as `concurrent.futures.Future`s: in an event loop of their own
-for the async manager, in threads for the blocking one.
+The steps are played by one thread. Calls run elsewhere, as `concurrent.futures.Future`s (`scenario_drivers.py`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
-from typing import Any, Protocol
+from typing import Any
 
 import redis
 
 import tidegate
-import tidegate.sync
 from tests.support.redis_server import RedisServer
+from tidegate import CacheEvent, Context
 
-PATIENCE_SECONDS = 10.0
-# A thread that has been started does not tell when it is inside its call.
-THREAD_BEGINS_SECONDS = 0.05
+from .scenario_drivers import PATIENCE_SECONDS, Boom, Driver, Gate, say
+
 UNSTORABLE = object()
 ABSENT = object()
 
@@ -35,154 +31,28 @@ return 1
 """
 
 
-class Boom(Exception):
-    """A fallback's own error."""
-
-
-class Gate:
-    """A fallback that a scenario holds and lets go."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._entered = 0
-        self._inside: list[Future[Any]] = []
-        self._ends: list[Callable[[Future[Any]], None]] = []
-
-    def enter(self) -> Future[Any]:
-        """A caller's fallback begins; its end is the future's."""
-        future: Future[Any] = Future()
-        with self._changed:
-            self._entered += 1
-            if self._ends:
-                self._ends.pop(0)(future)
-            else:
-                self._inside.append(future)
-            self._changed.notify_all()
-        return future
-
-    def running(self, times: int) -> bool:
-        """Waits until the fallback has been entered so many times."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._entered >= times, PATIENCE_SECONDS / 2)
-
-    def finish(self, end: Callable[[Future[Any]], None]) -> None:
-        """Lets one run end; one that was cancelled is gone already."""
-        with self._changed:
-            alive = [future for future in self._inside if not future.cancelled()]
-            if alive:
-                self._inside = alive[1:]
-                end(alive[0])
-            else:
-                self._ends.append(end)
-
-    def release(self) -> None:
-        """Ends what still runs."""
-        with self._changed:
-            for future in self._inside:
-                if not future.cancelled():
-                    future.set_exception(Boom("the scenario is over"))
-            self._inside.clear()
-
-
-class Driver(Protocol):
-    """The one or the other manager, as the player of a scenario sees it."""
-
-    can_cancel: bool
-
-    def manager(self, url: str, options: Mapping[str, Any]) -> Any: ...
-    def start(self, call: Callable[[], Any], callers: int) -> list[Future[Any]]: ...
-    def held(self, gate: Gate) -> Callable[[], Any]: ...
-    def settle(self) -> None: ...
-    def end(self) -> None: ...
-
-
-class AsyncDriver:
-    """Calls are tasks of a loop in a thread of its own."""
-
-    can_cancel = True
-
-    def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop) -> None:
-        self._loop = new_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-
-    def manager(self, url: str, options: Mapping[str, Any]) -> tidegate.CacheManager:
-        return tidegate.CacheManager(url, **options)
-
-    def start(self, call: Callable[[], Coroutine[Any, Any, Any]], callers: int) -> list[Future[Any]]:
-        calls = [asyncio.run_coroutine_threadsafe(call(), self._loop) for _ in range(callers)]
-        self.settle()
-        return calls
-
-    def held(self, gate: Gate) -> Callable[[], Any]:
-        async def fallback() -> Any:
-            return await asyncio.wrap_future(gate.enter())
-
-        return fallback
-
-    def settle(self) -> None:
-        # Tasks take their first step in the order in which they were made.
-        for _ in range(3):
-            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self._loop).result(PATIENCE_SECONDS)
-
-    def end(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._loop.shutdown_asyncgens(), self._loop).result(PATIENCE_SECONDS)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-class BlockingDriver:
-    """Each call has a thread."""
-
-    can_cancel = False
-
-    def __init__(self) -> None:
-        self._threads: list[threading.Thread] = []
-
-    def manager(self, url: str, options: Mapping[str, Any]) -> tidegate.sync.CacheManager:
-        return tidegate.sync.CacheManager(url, **options)
-
-    def start(self, call: Callable[[], Any], callers: int) -> list[Future[Any]]:
-        def run(future: Future[Any]) -> None:
-            try:
-                future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - the scenario looks at it
-                future.set_exception(error)
-
-        calls: list[Future[Any]] = [Future() for _ in range(callers)]
-        for future in calls:
-            thread = threading.Thread(target=run, args=(future,))
-            thread.start()
-            self._threads.append(thread)
-        time.sleep(THREAD_BEGINS_SECONDS)
-        return calls
-
-    def held(self, gate: Gate) -> Callable[[], Any]:
-        return lambda: gate.enter().result()
-
-    def settle(self) -> None:
-        time.sleep(THREAD_BEGINS_SECONDS)
-
-    def end(self) -> None:
-        for thread in self._threads:
-            thread.join(PATIENCE_SECONDS)
-
-
 class Scenario:
     """Plays the steps; an `AssertionError` names the step that did not hold."""
 
     def __init__(
-        self, driver: Driver, url: str, service: str, options: Mapping[str, Any], server: RedisServer | None
+        self,
+        driver: Driver,
+        url: str,
+        service: str,
+        scenario: Mapping[str, Any],
+        server: RedisServer | None,
     ) -> None:
         self._driver = driver
         self._url = url
         # A busy machine is no outage.
-        self._options = {"service": service, "command_timeout": "5s", **options}
+        self._options = {"service": service, "command_timeout": "5s", **scenario.get("options", {})}
+        self._observes = scenario.get("observes", False)
         self._server = server
         self._managers: dict[str, Any] = {}
         self._gates: dict[str, Gate] = {}
         self._calls: dict[str, list[Future[Any]]] = {}
+        self._events: dict[str, list[CacheEvent]] = {}
+        self._versions: dict[str, int] = {}
 
     def play(self, steps: list[dict[str, Any]]) -> None:
         try:
@@ -203,6 +73,8 @@ class Scenario:
                 self._calls[name] = self._driver.start(self._held_call(step), step.get("callers", 1))
             case {"running": fallback}:
                 assert self._gate(fallback).running(step.get("times", 1)), f"{fallback} does not run"
+                if "sees_stale" in step:
+                    assert self._gate(fallback).stale == _stale(step), f"{step}: saw {self._gate(fallback).stale!r}"
             case {"finish": fallback}:
                 self._gate(fallback).finish(_end(step))
             case {"await": name}:
@@ -224,6 +96,15 @@ class Scenario:
             case {"stats": figures, "manager": manager}:
                 stats = self._manager(manager).stats()
                 assert {name: stats[name] for name in figures} == figures, stats
+            case {"stats_least": figures, "manager": manager}:
+                stats = self._manager(manager).stats()
+                assert all(stats[name] >= least for name, least in figures.items()), stats
+            case {"events": expected, "manager": manager}:
+                self._observed(manager, expected)
+            case {"held": key}:
+                self._held(self._view(step), key)
+            case {"push": "kill"}:
+                self._kill_push()
             case {"close": manager}:
                 self._call(self._manager(manager).close)
             case {"raw_lease": key, "exclusive_ms": exclusive_ms}:
@@ -236,49 +117,95 @@ class Scenario:
                 raise NotImplementedError(f"no step like {step}")
 
     def _do(self, step: dict[str, Any]) -> None:
-        ran: list[bool] = []
+        ran: list[Any] = []
         future = self._driver.start(self._call_of(step, ran), 1)[0]
         seen = _seen(future)
+        if step["do"] == "get_entry":
+            return self._check_entry(step, seen)
         if any(name in step for name in ("value", "null", "absent", "code", "error", "confirmed", "large")):
             _check(step, seen)
         if "runs" in step:
             assert bool(ran) is step["runs"], f"{step}: the fallback ran: {bool(ran)}"
+        if "sees_stale" in step:
+            assert ran == [_stale(step)], f"{step}: the fallback saw {ran}"
 
-    def _call_of(self, step: dict[str, Any], ran: list[bool]) -> Callable[[], Any]:
-        manager, key = self._manager(step["manager"]), step["key"]
+    def _call_of(self, step: dict[str, Any], ran: list[Any]) -> Callable[[], Any]:
+        manager, key, options = self._view(step), step.get("key", ""), _options(step)
 
-        def fallback() -> Any:
-            ran.append(True)
-            return None if "computes_null" in step else step["computes"]
+        def fallback(ctx: Context) -> Any:
+            ran.append(ctx.stale)
+            return say(ctx, step.get("says", {}), step.get("computes"))
 
         match step["do"]:
             case "get" if "computes" in step or "computes_null" in step:
-                return lambda: manager.get(key, fallback)
+                return lambda: manager.get(key, fallback, **options)
             case "get":
                 return lambda: manager.get(key, default=ABSENT)
             case "refresh":
-                return lambda: manager.refresh(key, fallback)
+                return lambda: manager.refresh(key, fallback, **options)
             case "set":
-                return lambda: manager.set(key, step["to"], ttl=step.get("ttl"))
-            case "invalidate" | "expire" | "exists" as verb:
+                return lambda: manager.set(key, step["to"], **options)
+            case "invalidate" | "expire" | "exists" | "get_entry" as verb:
                 return lambda: getattr(manager, verb)(key)
+            case "invalidate_tag":
+                return lambda: manager.invalidate_tag(step["tag"])
+            case "clear":
+                return lambda: manager.clear()
             case other:
                 raise NotImplementedError(other)
 
     def _held_call(self, step: dict[str, Any]) -> Callable[[], Any]:
-        verb = getattr(self._manager(step["manager"]), step["do"])
+        verb, options = getattr(self._view(step), step["do"]), _options(step)
         fallback = self._driver.held(self._gate(step["fallback"]))
-        return lambda: verb(step["key"], fallback)
+        return lambda: verb(step["key"], fallback, **options)
+
+    def _check_entry(self, step: dict[str, Any], entry: Any) -> None:
+        if "absent" in step or "code" in step or entry is None:
+            return _check(step, ABSENT if entry is None else entry)
+        before = self._versions.get(step["key"], 0)
+        self._versions[step["key"]] = entry.version
+        if "value" in step or "null" in step:
+            _check(step, entry.value)
+        assert sorted(entry.tags) == step.get("tags", sorted(entry.tags)), f"{step}: saw {entry}"
+        assert "version" not in step or 0 < before < entry.version, f"{step}: saw {entry} after {before}"
+
+    def _held(self, manager: Any, key: str) -> None:
+        """Reads until L1 answers."""
+        before = manager.stats()["l1_hits"]
+
+        def is_held() -> bool:
+            self._call(lambda: manager.get(key, default=ABSENT))
+            return bool(manager.stats()["l1_hits"] > before)
+
+        assert _in_time(is_held), f"L1 does not hold {key}"
+
+    def _observed(self, manager: str, expected: list[dict[str, Any]]) -> None:
+        """Waits until each of these has been observed since the last time."""
+        self._manager(manager)
+        seen = self._events[manager]
+
+        def missing() -> list[dict[str, Any]]:
+            return [fields for fields in expected if not any(_matches(event, fields) for event in list(seen))]
+
+        assert _in_time(lambda: not missing()), f"not observed: {missing()}; but {seen}"
+        seen.clear()
+
+    def _kill_push(self) -> None:
+        with redis.Redis.from_url(self._url) as client:
+            for connection in client.client_list():
+                if connection["name"].endswith(":push"):
+                    client.client_kill_filter(_id=connection["id"])
 
     def _eventually(self, step: dict[str, Any]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS / 2
-        while True:
+        def holds() -> bool:
             try:
-                return self._do(step)
+                self._do(step)
             except AssertionError:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(0.02)
+                return False
+            return True
+
+        if not _in_time(holds):
+            self._do(step)
 
     def _store(self, state: str) -> None:
         assert self._server is not None, "only scenarios for Redis alone touch their store"
@@ -292,14 +219,47 @@ class Scenario:
 
     def _manager(self, name: str) -> Any:
         if name not in self._managers:
-            self._managers[name] = self._driver.manager(self._url, self._options)
+            manager = self._managers[name] = self._driver.manager(self._url, self._options)
+            if self._observes:
+                seen = self._events[name] = []
+                for event in tidegate._tidegate.EVENT_TYPES:
+                    manager.on(event, seen.append)
         return self._managers[name]
+
+    def _view(self, step: dict[str, Any]) -> Any:
+        """The manager of a step, or a view of it."""
+        manager = self._manager(step["manager"])
+        for name in filter(None, step.get("namespace", "").split(":")):
+            manager = manager.namespace(name)
+        return manager
 
     def _gate(self, name: str) -> Gate:
         return self._gates.setdefault(name, Gate())
 
     def _call(self, call: Callable[[], Any]) -> None:
         self._driver.start(call, 1)[0].result(PATIENCE_SECONDS)
+
+
+def _in_time(holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + PATIENCE_SECONDS / 2
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _options(step: dict[str, Any]) -> dict[str, Any]:
+    ttl = {"ttl": step["ttl"]} if "ttl" in step else {}
+    return {**step.get("with", {}), **ttl}
+
+
+def _stale(step: dict[str, Any]) -> Any:
+    return None if step["sees_stale"] == "none" else step["sees_stale"]
+
+
+def _matches(event: CacheEvent, fields: dict[str, Any]) -> bool:
+    return all(getattr(event, name) == value for name, value in fields.items())
 
 
 def _seen(call: Future[Any]) -> Any:
@@ -334,21 +294,23 @@ def _check(step: dict[str, Any], seen: Any) -> None:
 
 
 def _end(step: dict[str, Any]) -> Callable[[Future[Any]], None]:
+    says = step.get("says", {})
     match step:
         case {"error": text}:
             return lambda future: future.set_exception(Boom(text))
         case {"null": True}:
-            return lambda future: future.set_result(None)
+            return lambda future: future.set_result((says, None))
         case {"unstorable": True}:
-            return lambda future: future.set_result(UNSTORABLE)
+            return lambda future: future.set_result((says, UNSTORABLE))
         case {"large": length}:
-            return lambda future: future.set_result("x" * length)
+            return lambda future: future.set_result((says, "x" * length))
         case {"value": value}:
-            return lambda future: future.set_result(value)
+            return lambda future: future.set_result((says, value))
+        case {"says": {"not_modified": True}}:
+            return lambda future: future.set_result((says, None))
         case _:
             raise NotImplementedError(f"how does {step} end?")
 
 
 def _seconds(duration: str) -> float:
-    assert duration.endswith("ms"), duration
-    return int(duration.removesuffix("ms")) / 1_000
+    return int(duration[:-2]) / 1_000 if duration.endswith("ms") else float(duration.removesuffix("s"))

@@ -12,7 +12,8 @@ import uvloop
 
 from tests.support.redis_server import RedisServer
 
-from .scenario import AsyncDriver, BlockingDriver, Driver, Scenario
+from .scenario import Scenario
+from .scenario_drivers import AsyncDriver, BlockingDriver, Driver
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -58,12 +59,13 @@ def play(
     server: RedisServer | None = None
     url = f"memory://{service}"
     if store == "redis":
-        touches_store = any("store" in step for step in scenario["steps"])
+        touches_store = any("store" in step or "push" in step for step in scenario["steps"])
         server = request.getfixturevalue("own_server" if touches_store else "redis_server")
         url = server.url
     if new_driver is BlockingDriver:
         if any("cancel" in step for step in scenario["steps"]):
             pytest.skip("a call that blocks cannot be cancelled")
-        if "hard_timeout" in scenario.get("options", {}):
+        options = [scenario.get("options", {}), *(step.get("with", {}) for step in scenario["steps"])]
+        if any("hard_timeout" in some for some in options):
             pytest.skip("a thread inside its own fallback cannot be freed; test_blocking has what holds instead")
-    Scenario(new_driver(), url, service, scenario.get("options", {}), server).play(scenario["steps"])
+    Scenario(new_driver(), url, service, scenario, server).play(scenario["steps"])

@@ -92,26 +92,41 @@ class Race {
     for (let began = beganUs(); began < endUs; began = beganUs()) {
       const number = this.#anyKey();
       const key = this.#settings.keys[number];
-      const row = await this.#cache.get(key, async () => {
+      const fallback = async () => {
         this.#log.fallbacks += 1;
         const version = Number(await this.#rows.get(key));
         await this.#pause(this.#settings.fallback_ms);
         return { key, version };
-      });
+      };
+      const row = await this.#cache.get(key, fallback, this.#tagOf(number));
       this.#log.reads.push([number, began, row.version]);
       await this.#pause(this.#settings.between_reads_ms);
     }
   }
 
   async #write(endUs) {
+    const { keys } = this.#settings;
     while (beganUs() < endUs) {
       const number = this.#anyKey();
-      const key = this.#settings.keys[number];
-      const version = await this.#rows.incr(key);
-      if (await this.#cache.invalidate(key)) this.#log.invalidations.push([number, returnedUs(), version]);
+      const tag = this.#tagOf(number);
+      // What one invalidation is to reach: a key, or all keys under its tag.
+      const reached = [...keys.keys()].filter((at) => at === number || (tag !== undefined && this.#tagOf(at) === tag));
+      const versions = [];
+      for (const at of reached) versions.push(await this.#rows.incr(keys[at]));
+      const names = reached.map((at) => keys[at]);
+      const confirmed = await (tag === undefined
+        ? this.#cache.invalidate(names[0])
+        : this.#cache.invalidateTag(tag, names));
+      const returned = returnedUs();
+      if (confirmed) reached.forEach((at, order) => void this.#log.invalidations.push([at, returned, versions[order]]));
       else this.#log.unconfirmed += 1;
       await this.#pause(this.#settings.between_writes_ms);
     }
+  }
+
+  #tagOf(number) {
+    const { tags } = this.#settings;
+    return tags ? `group:${number % tags}` : undefined;
   }
 
   #anyKey() {
@@ -166,7 +181,7 @@ async function stampedeOnce({ callers, fallback_ms: fallbackMs }, cache, key) {
 
 /** The member's part, from its connections to its result. */
 async function play(settings) {
-  const cache = await openContender(settings.contender, settings.url);
+  const cache = await openContender(settings.contender, settings.url, settings.l1 ?? null);
   try {
     return await (settings.harness === 'race' ? race : stampede)(settings, cache);
   } finally {

@@ -93,19 +93,31 @@ class Race:
                 await self._pause("fallback_ms")
                 return {"key": key, "version": int(version)}
 
-            row = await self._cache.get(key, fallback)
+            row = await self._cache.get(key, fallback, self._tag_of(number))
             self._reads.append((number, began, row["version"]))
             await self._pause("between_reads_ms")
 
     async def _write(self, end_us: int) -> None:
         while began_us() < end_us:
             number = self._chance.randrange(len(self._keys))
-            version = int(await self._rows.incr(self._keys[number]))
-            if await self._cache.invalidate(self._keys[number]):
-                self._invalidations.append((number, returned_us(), version))
+            tag = self._tag_of(number)
+            # What one invalidation is to reach: a key, or all keys under its tag.
+            reached = [at for at in range(len(self._keys)) if at == number or (tag and self._tag_of(at) == tag)]
+            versions = [int(await self._rows.incr(self._keys[at])) for at in reached]
+            if tag is None:
+                confirmed = await self._cache.invalidate(self._keys[number])
+            else:
+                confirmed = await self._cache.invalidate_tag(tag, [self._keys[at] for at in reached])
+            if confirmed:
+                returned = returned_us()
+                self._invalidations.extend(zip(reached, [returned] * len(reached), versions, strict=True))
             else:
                 self._unconfirmed += 1
             await self._pause("between_writes_ms")
+
+    def _tag_of(self, number: int) -> str | None:
+        tags: int = self._settings["tags"]
+        return f"group:{number % tags}" if tags else None
 
     async def _pause(self, most: str) -> None:
         await asyncio.sleep(self._chance.uniform(0, self._settings[most]) / 1000)
@@ -146,7 +158,7 @@ async def stampede_once(settings: Settings, cache: Contender, key: str) -> dict[
 
 async def play(settings: Settings) -> Any:
     """The member's part, from its connections to its result."""
-    async with open_contender(settings["contender"], settings["url"]) as cache:
+    async with open_contender(settings["contender"], settings["url"], l1=settings.get("l1")) as cache:
         return await (race if settings["harness"] == "race" else stampede)(settings, cache)
 
 

@@ -10,14 +10,16 @@ version which that invalidation followed. Anything less is stale.
 
 The naive manager and tidegate run one after the other on one redis-server with the same seed. With `--stalls` that
 server is stopped for 150 ms each second, which is longer than tidegate waits for an answer: half of the race is then
-played without it.
+played without it. With `--tags N` the keys share N tags, and a writer bumps all rows of a tag and invalidates that. With
+`--l1` tidegate keeps a tier in each process: then a read may be as old as a push takes, and the run tells how old; in the
+process that invalidated, never.
 """
 
 from __future__ import annotations
 
 import argparse
 import threading
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -48,6 +50,10 @@ class Settings:
     seconds: float = 10.0
     seed: int = 1
     stalls: bool = False
+    tags: int = 0
+    """The keys share so many tags, and tags are invalidated; 0: keys are."""
+    l1: str | None = None
+    """The size of a tier in each process."""
 
     @property
     def split(self) -> Split:
@@ -83,11 +89,25 @@ class Result:
     fallbacks: int
     invalidations: int
     unconfirmed: int
+    stale_at_home: int
+    """Of the stale reads, those in the process that had invalidated."""
+    ages_us: tuple[int, ...]
+    """How long before each stale read the value that it shows had been invalidated, the longest last."""
+
+    def age_ms(self, share: float) -> float:
+        """How old at most this share of all reads was, in milliseconds; reads that are not stale are not old."""
+        fresh = self.reads - self.stale
+        at = min(int(share * self.reads), self.reads - 1) - fresh
+        return self.ages_us[at] / 1000 if at >= 0 else 0.0
 
     def __str__(self) -> str:
         line = f"{self.name:>8}: stale reads {self.stale:,} of {self.reads:,}"
         line += f" ({self.fallbacks:,} fallbacks, {self.invalidations:,} invalidations"
-        return line + (f", {self.unconfirmed:,} of them unconfirmed)" if self.unconfirmed else ")")
+        line += f", {self.unconfirmed:,} of them unconfirmed)" if self.unconfirmed else ")"
+        if self.stale:
+            ages = f"p99.9 {self.age_ms(0.999):.1f} ms, longest {self.age_ms(1):.1f} ms"
+            line += f"; age {ages}; in the process that invalidated: {self.stale_at_home:,}"
+        return line
 
 
 def run(name: str, server: RedisServer, settings: Settings) -> Result:
@@ -108,18 +128,30 @@ def run(name: str, server: RedisServer, settings: Settings) -> Result:
             "fallback_ms": FALLBACK_MS,
             "between_reads_ms": BETWEEN_READS_MS,
             "between_writes_ms": BETWEEN_WRITES_MS,
+            "tags": settings.tags,
+            "l1": settings.l1,
         }
         with _stalling(server) if settings.stalls else nullcontext():
             logs = run_fleet(settings.split, asked, seconds=settings.seconds + 30)
-    reads = [Read(keys[key], *rest) for log in logs for key, *rest in log["reads"]]
-    invalidations = [Invalidation(keys[key], *rest) for log in logs for key, *rest in log["invalidations"]]
+    by_member = [
+        (
+            [Read(keys[key], *rest) for key, *rest in log["reads"]],
+            [Invalidation(keys[key], *rest) for key, *rest in log["invalidations"]],
+        )
+        for log in logs
+    ]
+    reads = [read for those, _ in by_member for read in those]
+    invalidations = [invalidation for _, those in by_member for invalidation in those]
+    ages = sorted(stale_ages_us(reads, invalidations))
     return Result(
         name=name,
         reads=len(reads),
-        stale=count_stale(reads, invalidations),
+        stale=len(ages),
         fallbacks=sum(log["fallbacks"] for log in logs),
         invalidations=len(invalidations),
         unconfirmed=sum(log["unconfirmed"] for log in logs),
+        stale_at_home=sum(len(stale_ages_us(*own)) for own in by_member),
+        ages_us=tuple(ages),
     )
 
 
@@ -143,19 +175,28 @@ def _stalling(server: RedisServer) -> Iterator[None]:
         thread.join()
 
 
-def count_stale(reads: Iterable[Read], invalidations: Iterable[Invalidation]) -> int:
-    """How many reads show less than the newest invalidation that had returned before they began."""
+def stale_ages_us(reads: Iterable[Read], invalidations: Iterable[Invalidation]) -> list[int]:
+    """Of each read that shows less than an invalidation which had returned before it began: for how long it had."""
     by_key: dict[str, list[Invalidation]] = defaultdict(list)
     for invalidation in sorted(invalidations, key=lambda each: each.returned_us):
         by_key[invalidation.key].append(invalidation)
     times = {key: [each.returned_us for each in those] for key, those in by_key.items()}
+    # The newest version that had been invalidated by each of those times: it only grows.
     floors = {key: list(accumulate((each.version for each in those), max)) for key, those in by_key.items()}
 
-    def is_stale(read: Read) -> bool:
+    def age_us(read: Read) -> int:
         before = bisect_left(times.get(read.key, []), read.began_us)
-        return before > 0 and read.version < floors[read.key][before - 1]
+        if before == 0 or read.version >= floors[read.key][before - 1]:
+            return 0
+        overtaken = bisect_right(floors[read.key], read.version)
+        return max(1, read.began_us - times[read.key][overtaken])
 
-    return sum(map(is_stale, reads))
+    return [age for read in reads if (age := age_us(read)) > 0]
+
+
+def count_stale(reads: Iterable[Read], invalidations: Iterable[Invalidation]) -> int:
+    """How many reads show less than the newest invalidation that had returned before they began."""
+    return len(stale_ages_us(reads, invalidations))
 
 
 def main() -> None:
@@ -168,6 +209,8 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=Settings.keys, help="hot keys (%(default)s)")
     parser.add_argument("--seed", type=int, default=Settings.seed, help="seed of all chances (%(default)s)")
     parser.add_argument("--stalls", action="store_true", help="stop the redis-server for 150 ms each second")
+    parser.add_argument("--tags", type=int, default=Settings.tags, help="tags that the keys share (%(default)s: none)")
+    parser.add_argument("--l1", help="size of a tier in each process, such as 16MB (none)")
     asked = vars(parser.parse_args())
     contenders = asked.pop("contenders")
     settings = Settings(**asked)

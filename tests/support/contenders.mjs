@@ -11,8 +11,10 @@ const COMMAND_TIMEOUT_MS = 5_000; // of the naive manager's client, as redis-py 
  * What a harness asks of a cache.
  *
  * @typedef {object} Contender
- * @property {(key: string, fallback: () => Promise<unknown>) => Promise<any>} get the cached value, or the fallback's
+ * @property {(key: string, fallback: () => Promise<unknown>, tag?: string) => Promise<any>} get the cached value, or the
+ *   fallback's; under `tag`, if one is named
  * @property {(key: string) => Promise<boolean>} invalidate forgets the key; true when the store confirmed it
+ * @property {(tag: string, keys: string[]) => Promise<boolean>} invalidateTag forgets what is under `tag`: these keys
  * @property {() => Promise<unknown>} close
  */
 
@@ -21,11 +23,12 @@ const COMMAND_TIMEOUT_MS = 5_000; // of the naive manager's client, as redis-py 
  *
  * @param {string} name
  * @param {string} url
+ * @param {string | null} [l1] the size of tidegate's tier in the process; the naive manager has none
  * @returns {Promise<Contender>}
  */
-export async function openContender(name, url) {
+export async function openContender(name, url, l1 = null) {
   if (name === 'naive') return openNaive(url);
-  if (name === 'tidegate') return openTidegate(url);
+  if (name === 'tidegate') return openTidegate(url, l1);
   throw new Error(`no contender is named '${name}'; there are ${NAMES.join(', ')}`);
 }
 
@@ -39,16 +42,22 @@ function openNaive(url) {
       await manager.invalidate(key);
       return true;
     },
+    invalidateTag: async (_tag, keys) => {
+      // It has no tags: its users delete what they know of.
+      for (const key of keys) await manager.invalidate(key);
+      return true;
+    },
     close: () => redis.quit(),
   };
 }
 
-async function openTidegate(url) {
+async function openTidegate(url, l1) {
   const { CacheManager } = await import('tidegate'); // here, so that the naive manager runs where tidegate is not built
-  const cache = new CacheManager({ url, service: 'race', ttl: TTL_MS });
+  const cache = new CacheManager({ url, service: 'race', ttl: TTL_MS, l1 });
   return {
-    get: (key, fallback) => cache.get(key, fallback),
+    get: (key, fallback, tag) => cache.get(key, fallback, tag === undefined ? undefined : { tags: [tag] }),
     invalidate: (key) => cache.invalidate(key),
+    invalidateTag: (tag) => cache.invalidateTag(tag),
     close: () => cache.close(),
   };
 }

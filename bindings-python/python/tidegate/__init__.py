@@ -31,16 +31,18 @@ from ._errors import (
 from ._keys import key
 from ._manager import CacheManager
 from ._tidegate import __version__
-from ._types import Breaker, Duration, Options
+from ._types import L1, Breaker, CallOptions, Duration, Options
 
 if TYPE_CHECKING:
     from ._entry import Entry
     from ._events import CacheEvent
 
 __all__ = [
+    "L1",
     "Breaker",
     "CacheEvent",
     "CacheManager",
+    "CallOptions",
     "ClosedError",
     "ConfigError",
     "Context",

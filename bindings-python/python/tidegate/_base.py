@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import WeakSet
 
 from . import _tidegate
+from ._context import Context, takes_context
 from ._disabled import Disabled, is_disabled
 from ._errors import ConfigError, EncodeError
 from ._logging import log_faults, log_observer
@@ -16,13 +18,13 @@ from ._types import MISSING
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from ._codec import Decode, Decoders
-    from ._context import Context
     from ._entry import Entry
     from ._events import CacheEvent
-    from ._types import Duration, Options
+    from ._tidegate import Terms
+    from ._types import Options
 
 Observer = Callable[["CacheEvent"], object]
 
@@ -41,10 +43,16 @@ class ManagerBase:
         "_decoders",
         "_disabled_blocks",
         "_encode",
+        "_held",
+        "_holds",
+        "_namespaces",
         "_native",
         "_observers",
         "_options",
+        "_root",
+        "_terms",
         "_url",
+        "_views",
     )
 
     def __init__(self, url: str = "memory://", **options: Unpack[Options]) -> None:
@@ -54,6 +62,11 @@ class ManagerBase:
             raise ConfigError(f"url={url!r} is not a text; a right example: {_RIGHT_URL}")
         self._url = url
         self._options = options
+        self._root: Self | None = None
+        """The manager that a view is of."""
+        self._views: WeakSet[Self] = WeakSet()
+        self._namespaces: tuple[str, ...] = ()
+        self._terms: Terms | None = None
         self._open()
         self._encode = _codec.encode
         self._decoders: Decoders = _codec.Decoders()
@@ -61,8 +74,14 @@ class ManagerBase:
         self._disabled_blocks = 0
 
     def _open(self) -> None:
-        self._native = Cache(self._url, self._options)
-        self._begin = self._native.begin
+        self._use(Cache(self._url, self._options))
+
+    def _use(self, native: Cache) -> None:
+        self._native = native
+        # Bound once: every call comes by.
+        self._begin = native.begin
+        self._held = native.held
+        self._holds = native.holds
 
     def _renew(self) -> None:
         """In a forked child: an engine that starts afresh.
@@ -71,14 +90,62 @@ class ManagerBase:
         is kept for ever, since letting it go would touch them.
         """
         _left_behind.append(self._native)
-        self._disabled_blocks = 0
+        self._count_blocks(-self._disabled_blocks)
         self._open()
+        for view in self._views:
+            view._use(self._native)
         if self._observers:
             self._listen()
 
+    # --- views -----------------------------------------------------------------------------------------------------
+
+    def namespace(self, name: str) -> Self:
+        """A view of this manager whose entries share one tag, so that `clear` removes them all at once.
+
+        The keys are the same, and so are the connections, observers and figures. Views nest.
+
+        >>> from tidegate.sync import CacheManager
+        >>> catalog = CacheManager().namespace("catalog")
+        >>> catalog.get("product:7", lambda: "lamp")
+        'lamp'
+        >>> catalog.clear(), catalog.exists("product:7")
+        (True, False)
+        """
+        _tidegate.check_name("namespace", name)
+        root = self._root or self
+        outer = self._namespaces
+        names = (*outer, f"{outer[-1]}:{name}" if outer else name)
+        terms = root._native.view(list(names))
+        view = object.__new__(type(self))
+        view._namespaces, view._terms = names, terms
+        view._share(root)
+        root._views.add(view)
+        return view
+
+    def _share(self, root: Self) -> None:
+        """What a view has of its manager's."""
+        self._root = root
+        self._views = root._views
+        self._url, self._options = root._url, root._options
+        self._encode, self._decoders, self._observers = root._encode, root._decoders, root._observers
+        self._disabled_blocks = root._disabled_blocks
+        self._use(root._native)
+
+    def _count_blocks(self, change: int) -> None:
+        """A block of `disabled` begins or ends, for the manager and all its views."""
+        self._disabled_blocks += change
+        for view in self._views:
+            view._disabled_blocks = self._disabled_blocks
+
+    def _namespace(self) -> str:
+        if not self._namespaces:
+            raise ConfigError('clear() is of a namespace; a right example: cache.namespace("catalog").clear()')
+        return self._namespaces[-1]
+
     def __repr__(self) -> str:
         name = f"{type(self).__module__.partition('._')[0]}.{type(self).__qualname__}"
-        return f"{name}({_without_password(self._url)!r}, service={self._native.service!r})"
+        view = f".namespace({self._namespaces[-1]!r})" if self._namespaces else ""
+        return f"{name}({_without_password(self._url)!r}, service={self._native.service!r}){view}"
 
     # --- observers -------------------------------------------------------------------------------------------------
 
@@ -93,7 +160,7 @@ class ManagerBase:
         was_silent = not self._observers
         self._observers.setdefault(event, []).append(observer)
         if was_silent:
-            self._listen()
+            (self._root or self)._listen()
 
     def off(self, event: str, observer: Observer) -> None:
         """Stop calling `observer`; does nothing when it was not called."""
@@ -104,7 +171,7 @@ class ManagerBase:
         if event in self._observers and not observers:
             del self._observers[event]
             if not self._observers:
-                self._unlisten()
+                (self._root or self)._unlisten()
 
     def _listen(self) -> None:
         raise NotImplementedError
@@ -149,48 +216,49 @@ class ManagerBase:
         >>> cache.exists("user:profile:42")
         False
         """
-        return Disabled(self)
+        return Disabled(self._root or self)
 
     # --- one call's way --------------------------------------------------------------------------------------------
 
-    def _check(
-        self, fallback: object, ttl: Duration | None, unknown: dict[str, Any], known: tuple[str, ...]
-    ) -> int | None:
-        """Refuses what cannot work; gives the ttl in ms, None for the default."""
-        if unknown:
-            raise _tidegate.unknown_option(next(iter(unknown)), known)
+    def _read_terms(self, options: dict[str, Any], *own: str) -> Terms | None:
+        """What a read goes by; refuses what it does not take. `own` are its arguments by name, for the message."""
+        options = _said(options)
+        if not options:
+            return self._terms
+        for name in options:
+            if name not in _tidegate.READ_OPTIONS:
+                raise _tidegate.unknown_option(name, sorted({*own, *_tidegate.READ_OPTIONS}))
+        return self._native.terms(self._terms, False, options)
+
+    def _check(self, fallback: object, options: dict[str, Any], *own: str) -> Terms | None:
+        """Refuses what cannot work; gives what the call goes by."""
+        terms = self._read_terms(options, *own)
         if not callable(fallback):
             raise ConfigError(
                 f'fallback={fallback!r} is not callable; a right example: cache.get("user:profile:42", fetch)'
             )
-        return None if ttl is None else _tidegate.positive_ms("ttl", ttl)
+        return terms
 
-    def _check_get(
-        self, fallback: object, default: object, ttl: Duration | None, unknown: dict[str, Any]
-    ) -> int | None:
-        ttl_ms = self._check(fallback, ttl, unknown, ("default", "ttl", "type"))
+    def _check_get(self, fallback: object, default: object, options: dict[str, Any]) -> Terms | None:
+        terms = self._check(fallback, options, "default", "type")
         if default is not MISSING:
             raise ConfigError(
                 f"default={default!r} and a fallback do not go together: there is always the fallback's value"
             )
-        return ttl_ms
+        return terms
 
-    def _check_default(self, key: object, default: object, ttl: Duration | None, unknown: dict[str, Any]) -> None:
-        if unknown:
-            raise _tidegate.unknown_option(next(iter(unknown)), ("default", "ttl", "type"))
+    def _check_default(self, key: object, default: object, options: dict[str, Any]) -> None:
+        self._read_terms(options, "default", "type")
         if default is MISSING:
             raise ConfigError(
                 f"get({key!r}) has neither a fallback nor a default; "
                 'a right example: cache.get("user:profile:42", fetch), or cache.get("user:profile:42", default=None)'
             )
-        if ttl is not None:
-            raise ConfigError(f"ttl={ttl!r} has no use in a get without a fallback: nothing is stored")
+        for name, value in _said(options).items():
+            raise ConfigError(f"{name}={value!r} has no use in a get without a fallback: nothing is stored")
 
-    def _check_many(
-        self, keys: object, fetch_missing: object, ttl: Duration | None, unknown: dict[str, Any]
-    ) -> int | None:
-        if unknown:
-            raise _tidegate.unknown_option(next(iter(unknown)), ("ttl", "type"))
+    def _check_many(self, keys: object, fetch_missing: object, options: dict[str, Any]) -> Terms | None:
+        terms = self._read_terms(options, "type")
         if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
             raise ConfigError(
                 f"keys={keys!r} is no list of keys; a right example: cache.get_many([key_1, key_2], fetch)"
@@ -200,36 +268,47 @@ class ManagerBase:
                 f"fetch_missing={fetch_missing!r} is not callable; it takes a list of keys and gives a dict; "
                 "a right example: cache.get_many([key_1, key_2], fetch)"
             )
-        return None if ttl is None else _tidegate.positive_ms("ttl", ttl)
+        return terms
 
-    def _check_set(self, values: object, ttl: Duration | None, unknown: dict[str, Any]) -> int | None:
-        if unknown:
-            raise _tidegate.unknown_option(next(iter(unknown)), ("ttl",))
+    def _check_set(self, values: object, options: dict[str, Any]) -> Terms | None:
+        options = _said(options)
+        terms = self._native.terms(self._terms, True, options) if options else self._terms
         if not isinstance(values, Mapping):
             raise ConfigError(f"values={values!r} is no dict; a right example: cache.set_many({{key_1: value_1}})")
         for key in values:
             _tidegate.check_key(key)
-        return None if ttl is None else _tidegate.positive_ms("ttl", ttl)
+        return terms
 
     def _is_disabled(self) -> bool:
-        return is_disabled(self)
+        return is_disabled(self._root or self)
 
     def _leads(self, key: str) -> bool:
         """Whether this call comes from inside the fallback of the same key."""
-        return Leading.is_inside(self, key)
+        return Leading.is_inside(self._native, key)
+
+    def _leading(self, keys: Iterable[str]) -> Leading:
+        """A block around the fallback of these keys. The engine, not the view: their keys are the same."""
+        return Leading(self._native, keys)
+
+    def _context(
+        self, fallback: Callable[..., Any], key: str, decode: Decode, terms: Terms | None, lease: Lease | None = None
+    ) -> Context | None:
+        """What a fallback that takes a context is given."""
+        return Context(self._native, key, decode, terms, lease) if takes_context(fallback) else None
 
     def _report_nested(self, key: str) -> None:
         self._native.report(key, "nested", f"get({key!r}) inside its own fallback: runs it at once, uncached")
 
-    def _fill(
-        self, lease: Lease, key: str, value: Any, decode: Decode, context: Context | None, ttl_ms: int | None
-    ) -> tuple[Any, Any]:
+    def _fill(self, lease: Lease, key: str, value: Any, decode: Decode, context: Context | None) -> tuple[Any, Any]:
         """Hands a fallback's value to the engine: the value as a later hit gives it, and the outcome of the fill."""
+        ttl_ms = tags = None
         if context is not None:
-            ttl_ms = context._ttl_ms
+            ttl_ms, tags = context._ttl_ms, context._tags
             if context._skipped:
                 lease.share((value, None))
                 return value, None
+            if context._is_not_modified:
+                return context.stale, lease.not_modified(ttl_ms, tags)
         try:
             payload = self._encode(value)
             same = None if payload is None else decode(payload)
@@ -242,7 +321,26 @@ class ManagerBase:
         except BaseException:
             lease.give_back()
             raise
-        return same, lease.fill(payload, ttl_ms)
+        return same, lease.fill(payload, ttl_ms, tags)
+
+    def _instead(self, key: str, payload: Any, decode: Decode) -> Any:
+        """The stale value that is served instead of a failure or a wait; `MISSING` where it cannot be read."""
+        try:
+            return None if payload is None else decode(payload)
+        except Exception as error:  # noqa: BLE001 - a user's type may raise anything
+            self._undecodable(key, payload, error)
+            return MISSING
+
+    def _consoled(self, hit: Hit | None, key: str, decode: Decode) -> Any:
+        """The stale value that is served to the caller of a fallback that failed; `MISSING`: he gets the error."""
+        return MISSING if hit is None else self._instead(key, readable(hit), decode)
+
+    def _overran(self, key: str, payload: Any, decode: Decode) -> Any:
+        """The stale value that is served at the hard timeout."""
+        value = self._instead(key, payload, decode)
+        if value is MISSING:
+            raise _tidegate.hard_timeout(key)
+        return value
 
     def _same(self, value: Any, decode: Decode) -> Any:
         """A value as a hit would give it, though it is not stored."""
@@ -313,6 +411,18 @@ class ManagerBase:
             return self._decoders[kind]
         except TypeError:  # not hashable: made anew each time
             return self._decoders.__missing__(kind)
+
+
+def _said(options: dict[str, Any]) -> dict[str, Any]:
+    """What a call says: `ttl=None` says nothing."""
+    if "ttl" in options and options["ttl"] is None:
+        return {name: value for name, value in options.items() if name != "ttl"}
+    return options
+
+
+def readable(hit: Hit) -> Any:
+    """The payload as a plain hit gives it."""
+    return hit.payload if hit.codec == "json" else hit
 
 
 def shared(outcome: Shared) -> Any:

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._base import ManagerBase, failure, raise_failed, shared
+from ._base import ManagerBase, failure, raise_failed, readable, shared
 from ._errors import ConfigError
-from ._tidegate import Busy, Failed, Lease, Shared
+from ._tidegate import NOTHING, Busy, Failed, Lease, Served, Shared
+from ._types import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ._codec import Decode
+    from ._tidegate import Terms
 
 # A key whose other holder failed is begun again so many times before its error is raised.
 _TRIES = 2
@@ -32,10 +34,10 @@ class Part:
         """Fetched, and stored nowhere."""
         self.keys = [*leases, *alone]
 
-    def fail(self, error: BaseException) -> None:
-        """`fetch_missing` failed: so have the keys."""
-        for lease in self.leases.values():
-            lease.fail(failure(error))
+    def fail(self, error: BaseException) -> list[Any]:
+        """`fetch_missing` failed: so have the keys. What is served instead, for each lease; `MISSING` where nothing is."""
+        hits = [lease.fail(failure(error)) for lease in self.leases.values()]
+        return [MISSING if hit is None else readable(hit) for hit in hits]
 
     def give_back(self) -> None:
         """The caller went away."""
@@ -46,7 +48,7 @@ class Part:
 class Batch:
     """What is known of the keys so far."""
 
-    def __init__(self, manager: ManagerBase, keys: Iterable[str], decode: Decode, ttl_ms: int | None) -> None:
+    def __init__(self, manager: ManagerBase, keys: Iterable[str], decode: Decode) -> None:
         self.keys = list(dict.fromkeys(keys))
         self.results: dict[str, Any] = {}
         self.leases: dict[str, Lease] = {}
@@ -54,15 +56,26 @@ class Batch:
         """Others compute these."""
         self.unreadable: list[str] = []
         """Their entries cannot be decoded: to be computed anew."""
+        self._behind: dict[str, Served] = {}
         self._manager = manager
-        self._decode = decode
-        self._ttl_ms = ttl_ms
+        self.decode = decode
         self._failed: dict[str, int] = {}
         self.nested = [key for key in self.keys if manager._leads(key)]
         """This call comes from inside the fallback of these: nobody waits for oneself."""
         for key in self.nested:
             manager._report_nested(key)
         self._alone = self.nested
+
+    def take_held(self, terms: Terms | None) -> list[str]:
+        """Takes what L1 holds; the keys that have to be asked for."""
+        asked = [key for key in self.keys if key not in self.nested]
+        if not self._manager._holds:
+            return asked
+        for key in asked:
+            value = self._manager._held(key, terms, self.decode)
+            if value is not NOTHING:
+                self.results[key] = value
+        return [key for key in asked if key not in self.results]
 
     def take_all(self, keys: list[str], outcomes: list[Any]) -> None:
         """Sorts the outcomes of many keys; none of their leases is lost when one of them raises."""
@@ -83,18 +96,51 @@ class Batch:
             self.busy.append(key)
         elif kind is Shared:
             self.results[key] = shared(outcome)
+        elif kind is Served:
+            self._take_payload(key, outcome.value, outcome)
         elif kind is Failed:
             if self._is_last_try(key):
                 raise_failed(outcome)
             self.busy.append(key)
         else:
-            try:
-                self.results[key] = self._decode(outcome)
-            except Exception as error:
-                self._manager._undecodable(key, outcome, error)
-                if self._is_last_try(key):
-                    raise
-                self.unreadable.append(key)
+            self._take_payload(key, outcome, None)
+
+    def _take_payload(self, key: str, payload: Any, served: Served | None) -> None:
+        try:
+            self.results[key] = None if payload is None else self.decode(payload)
+        except Exception as error:
+            self._manager._undecodable(key, payload, error)
+            if served is not None:
+                served.leave()
+            if self._is_last_try(key):
+                raise
+            self.unreadable.append(key)
+        else:
+            if served is not None:
+                self._behind[key] = served
+
+    def to_renew(self) -> dict[str, Served]:
+        """Takes out the keys that have been served and are to be computed behind."""
+        behind, self._behind = self._behind, {}
+        return behind
+
+    def renews(self, outcomes: dict[str, Any]) -> bool:
+        """Takes the leases of keys that have been served, and nothing else; whether there are any."""
+        self.leases.update((key, outcome) for key, outcome in outcomes.items() if outcome.__class__ is Lease)
+        return bool(self.leases)
+
+    def serve(self, part: Part, payloads: list[Any]) -> bool:
+        """Takes stale values instead of what `fetch_missing` gives; False when they are not all there, and readable."""
+        if part.alone or MISSING in payloads:
+            return False
+        values = {
+            key: self._manager._instead(key, payload, self.decode)
+            for key, payload in zip(part.leases, payloads, strict=True)
+        }
+        if any(value is MISSING for value in values.values()):
+            return False
+        self.results.update(values)
+        return True
 
     def missing(self) -> Part:
         """Takes out what `fetch_missing` is to be called for at this moment."""
@@ -109,15 +155,15 @@ class Batch:
     def uncached(self, found: Any) -> dict[str, Any]:
         """The results of a `fetch_missing` that was called for all keys, with nothing stored."""
         found = _mapping(found)
-        return {key: self._manager._same(found.get(key), self._decode) for key in self.keys}
+        return {key: self._manager._same(found.get(key), self.decode) for key in self.keys}
 
     def fill(self, part: Part, found: Any) -> list[Any]:
         """Fills every lease with what `fetch_missing` gave, a key that it left out as null; what to wait for."""
         found = _mapping(found)
-        self.results.update((key, self._manager._same(found.get(key), self._decode)) for key in part.alone)
+        self.results.update((key, self._manager._same(found.get(key), self.decode)) for key in part.alone)
         outcomes = []
         for key, lease in part.leases.items():
-            value, outcome = self._manager._fill(lease, key, found.get(key), self._decode, None, self._ttl_ms)
+            value, outcome = self._manager._fill(lease, key, found.get(key), self.decode, None)
             self.results[key] = value
             outcomes.append(outcome)
         return outcomes
@@ -127,6 +173,8 @@ class Batch:
         for lease in self.leases.values():
             lease.give_back()
         self.leases.clear()
+        for served in self.to_renew().values():
+            served.leave()
 
     def in_order(self) -> dict[str, Any]:
         """The results, in the order of the keys."""

@@ -7,9 +7,13 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from . import _tidegate
+from ._errors import ConfigError
+from ._types import MISSING
 
 if TYPE_CHECKING:
-    from ._types import Duration
+    from ._codec import Decode
+    from ._tidegate import Cache, Lease, Terms
+    from ._types import Duration, Tags
 
 
 class Context:
@@ -18,30 +22,108 @@ class Context:
     >>> from tidegate.sync import CacheManager
     >>> def fetch(ctx):
     ...     ctx.ttl = "1h"
+    ...     ctx.tags = ["user:42"]
     ...     return ctx.key
     >>> CacheManager().get("user:profile:42", fetch)
     'user:profile:42'
     """
 
-    __slots__ = ("_skipped", "_ttl_ms", "key")
+    __slots__ = (
+        "_decode",
+        "_hit",
+        "_is_not_modified",
+        "_native",
+        "_skipped",
+        "_stale",
+        "_tags",
+        "_terms",
+        "_ttl_ms",
+        "key",
+    )
 
-    def __init__(self, key: str, ttl_ms: int | None) -> None:
+    def __init__(
+        self, native: Cache, key: str, decode: Decode, terms: Terms | None, lease: Lease | None = None
+    ) -> None:
         self.key = key
-        self._ttl_ms = ttl_ms
+        self._native = native
+        self._decode = decode
+        # Callers who share a flight go by the terms of the one who began it.
+        self._terms = terms if lease is None else lease.terms
+        self._hit = None if lease is None else lease.stale
+        self._stale: Any = MISSING
+        self._ttl_ms: int | None = None
+        self._tags: list[str] | None = None
         self._skipped = False
+        self._is_not_modified = False
 
     @property
     def ttl(self) -> float | None:
         """How long the value will live, in seconds; None for the manager's default. May be set."""
-        return None if self._ttl_ms is None else self._ttl_ms / 1_000
+        ttl_ms = self._ttl_ms
+        if ttl_ms is None and self._terms is not None:
+            ttl_ms = self._terms.ttl_ms
+        return None if ttl_ms is None else ttl_ms / 1_000
 
     @ttl.setter
     def ttl(self, ttl: Duration) -> None:
         self._ttl_ms = _tidegate.positive_ms("ctx.ttl", ttl)
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that the value will carry besides those of the call. May be set; names are checked at once.
+
+        A tag that nobody has used before, or that was invalidated since the fallback began, leaves the value uncached
+        this once.
+        """
+        return () if self._tags is None else tuple(self._tags)
+
+    @tags.setter
+    def tags(self, tags: Tags) -> None:
+        self._tags = self._native.tags(self._terms, "ctx.tags", tags)
+
+    @property
+    def stale(self) -> Any:
+        """What stands in the store and is not fresh any more; None where there is nothing, or not of this type.
+
+        >>> from tidegate.sync import CacheManager
+        >>> cache = CacheManager(stale_if_error="1h")
+        >>> cache.set("user:etag:42", "v1"), cache.expire("user:etag:42")
+        (True, True)
+        >>> cache.get("user:etag:42", lambda ctx: ctx.not_modified() if ctx.stale == "v1" else "v2")
+        'v1'
+        """
+        stale = self._read()
+        return None if stale is MISSING else stale
+
     def skip(self) -> None:
         """Do not store this value: it goes to those who wait for it, and to nobody else."""
         self._skipped = True
+
+    def not_modified(self) -> Any:
+        """What stands in the store is still right: it is stored anew, with a new life. Gives it, to be returned.
+
+        `ConfigError` where nothing stands there (`ctx.stale`).
+        """
+        stale = self._read()
+        if stale is MISSING:
+            raise ConfigError(
+                f"ctx.not_modified() for {self.key!r}: nothing stands there; "
+                "a right example: if ctx.stale is not None and …: return ctx.not_modified()"
+            )
+        self._is_not_modified = True
+        return stale
+
+    def _read(self) -> Any:
+        """What stands there, decoded once; `MISSING` where there is nothing."""
+        hit, self._hit = self._hit, None
+        if hit is not None:
+            try:
+                if hit.codec != "json":
+                    raise TypeError(hit.codec)
+                self._stale = None if hit.payload is None else self._decode(hit.payload)
+            except Exception:  # noqa: BLE001 - it is computed anew: nothing to tell
+                pass
+        return self._stale
 
 
 def takes_context(fallback: Callable[..., Any]) -> bool:

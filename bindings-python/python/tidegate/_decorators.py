@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_type_hints, overload
 
-from . import _tidegate
 from ._errors import ConfigError
-from ._keys import RIGHT_TEMPLATE, Place, Template, parse_template
+from ._keys import RIGHT_TEMPLATE, Template, parse_tag_template, parse_template
+from ._templates import compile_key, compile_tags
+from ._tidegate import NOTHING
 from ._types import MISSING
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from ._codec import Decode
     from ._manager import CacheManager
-    from ._types import Duration
+    from ._tidegate import Terms
     from .sync import CacheManager as BlockingCacheManager
 
     P = ParamSpec("P")
@@ -29,7 +30,8 @@ R_co = TypeVar("R_co", covariant=True)
 D = TypeVar("D")
 R = TypeVar("R")
 
-_OPTIONS = ("ignore", "ttl", "type")
+# Terms of calls with tags of their own, kept for so many different tags.
+_TERMS_MAX = 1_024
 
 
 if TYPE_CHECKING:
@@ -76,17 +78,12 @@ if TYPE_CHECKING:
 
 
 def async_decorator(
-    manager: CacheManager,
-    template: str,
-    ttl: Duration | None,
-    kind: Any,
-    ignore: Iterable[str],
-    unknown: dict[str, Any],
+    manager: CacheManager, template: str, kind: Any, ignore: Iterable[str], options: dict[str, Any]
 ) -> Any:
     """The decorator for async functions."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        plan = _Plan(manager, function, parsed, ignore, kind, scope)
+        plan = _Plan(manager, function, said, kind, scope)
         if not inspect.iscoroutinefunction(function):
             raise ConfigError(
                 f"{plan.name} is a plain function: the async manager caches async ones; "
@@ -98,48 +95,48 @@ def async_decorator(
         async def cached(*args: Any, **kwargs: Any) -> Any:
             key = key_of(*args[skip:], **kwargs)
             decode = plan.decode or plan.resolve()
-            port = ports.get(manager._running_loop()) or manager._enter_loop()
+            terms = plan.terms if plan.tags_of is None else plan.tagged(*args[skip:], **kwargs)
             if not manager._disabled_blocks:
-                outcome = manager._begin(port, key)
+                if manager._holds:
+                    value = manager._held(key, terms, decode)
+                    if value is not NOTHING:
+                        return value
+                port = ports.get(manager._running_loop()) or manager._enter_loop()
+                outcome = manager._begin(port, key, terms)
                 if outcome.__class__ is bytes:
                     try:
                         return decode(outcome)
                     except Exception:  # noqa: BLE001 - told and mended in `_settle`
                         pass
-                return await manager._settle(port, outcome, key, lambda: function(*args, **kwargs), ttl_ms, decode)
-            return await manager._get(key, lambda: function(*args, **kwargs), ttl_ms, decode)
+                return await manager._settle(port, outcome, key, lambda: function(*args, **kwargs), decode, terms)
+            return await manager._get(key, lambda: function(*args, **kwargs), decode, terms)
 
         async def invalidate(*args: Any, **kwargs: Any) -> bool:
             return await manager.invalidate(key_of(*args, **kwargs))
 
         async def get_cached(*args: Any, **kwargs: Any) -> Any:
-            return await manager._get_or_default(key_of(*args, **kwargs), None, plan.decode or plan.resolve(), None, {})
+            terms = plan.terms if plan.tags_of is None else plan.tagged(*args, **kwargs)
+            return await manager._get_found(key_of(*args, **kwargs), None, plan.decode or plan.resolve(), terms)
 
         async def refresh(*args: Any, **kwargs: Any) -> Any:
-            decode = plan.decode or plan.resolve()
-            return await manager._refresh(
-                key_of(*args[skip:], **kwargs), lambda: function(*args, **kwargs), ttl_ms, decode
-            )
+            key, decode = key_of(*args[skip:], **kwargs), plan.decode or plan.resolve()
+            terms = plan.terms if plan.tags_of is None else plan.tagged(*args[skip:], **kwargs)
+            return await manager._refresh(key, lambda: function(*args, **kwargs), decode, terms)
 
         return plan.finish(cached, invalidate, get_cached, refresh)
 
-    parsed, ttl_ms = _check(template, ttl, ignore, unknown)
+    said = _Said(manager, template, ignore, options)
     scope = sys._getframe(2).f_locals
     return decorate
 
 
 def plain_decorator(
-    manager: BlockingCacheManager,
-    template: str,
-    ttl: Duration | None,
-    kind: Any,
-    ignore: Iterable[str],
-    unknown: dict[str, Any],
+    manager: BlockingCacheManager, template: str, kind: Any, ignore: Iterable[str], options: dict[str, Any]
 ) -> Any:
     """The decorator for plain functions."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        plan = _Plan(manager, function, parsed, ignore, kind, scope)
+        plan = _Plan(manager, function, said, kind, scope)
         if inspect.iscoroutinefunction(function):
             raise ConfigError(
                 f"{plan.name} is async: the blocking manager caches plain functions; "
@@ -151,46 +148,71 @@ def plain_decorator(
         def cached(*args: Any, **kwargs: Any) -> Any:
             key = key_of(*args[skip:], **kwargs)
             decode = plan.decode or plan.resolve()
-            return manager._get(key, lambda: function(*args, **kwargs), ttl_ms, decode)
+            terms = plan.terms if plan.tags_of is None else plan.tagged(*args[skip:], **kwargs)
+            return manager._get(key, lambda: function(*args, **kwargs), decode, terms)
 
         def invalidate(*args: Any, **kwargs: Any) -> bool:
             return manager.invalidate(key_of(*args, **kwargs))
 
         def get_cached(*args: Any, **kwargs: Any) -> Any:
-            return manager._get_or_default(key_of(*args, **kwargs), None, plan.decode or plan.resolve(), None, {})
+            terms = plan.terms if plan.tags_of is None else plan.tagged(*args, **kwargs)
+            return manager._get_found(key_of(*args, **kwargs), None, plan.decode or plan.resolve(), terms)
 
         def refresh(*args: Any, **kwargs: Any) -> Any:
-            decode = plan.decode or plan.resolve()
-            return manager._refresh(key_of(*args[skip:], **kwargs), lambda: function(*args, **kwargs), ttl_ms, decode)
+            key, decode = key_of(*args[skip:], **kwargs), plan.decode or plan.resolve()
+            terms = plan.terms if plan.tags_of is None else plan.tagged(*args[skip:], **kwargs)
+            return manager._refresh(key, lambda: function(*args, **kwargs), decode, terms)
 
         return plan.finish(cached, invalidate, get_cached, refresh)
 
-    parsed, ttl_ms = _check(template, ttl, ignore, unknown)
+    said = _Said(manager, template, ignore, options)
     scope = sys._getframe(2).f_locals
     return decorate
 
 
-def _check(
-    template: str, ttl: Duration | None, ignore: Iterable[str], unknown: dict[str, Any]
-) -> tuple[Template, int | None]:
-    if unknown:
-        raise _tidegate.unknown_option(next(iter(unknown)), _OPTIONS)
-    if callable(template):
-        raise ConfigError(f"cached needs a template for the key; a right example: @cache.cached({RIGHT_TEMPLATE})")
-    if isinstance(ignore, str):
-        raise ConfigError(f"ignore={ignore!r} is a text, not several names; a right example: ignore=({ignore!r},)")
-    return parse_template(template), None if ttl is None else _tidegate.positive_ms("ttl", ttl)
+class _Said:
+    """What the decorator was given, checked."""
+
+    def __init__(
+        self,
+        manager: CacheManager | BlockingCacheManager,
+        template: str,
+        ignore: Iterable[str],
+        options: dict[str, Any],
+    ) -> None:
+        if callable(template):
+            raise ConfigError(f"cached needs a template for the key; a right example: @cache.cached({RIGHT_TEMPLATE})")
+        if isinstance(ignore, str):
+            raise ConfigError(f"ignore={ignore!r} is a text, not several names; a right example: ignore=({ignore!r},)")
+        self.template = parse_template(template)
+        self.ignore = frozenset(ignore)
+        self.tags: list[Template] = []
+        tags = options.get("tags")
+        # What is no list of texts is refused with the other options.
+        if isinstance(tags, (list, tuple, set, frozenset)) and all(isinstance(tag, str) for tag in tags):
+            templates = [parse_tag_template(tag) for tag in tags]
+            if any(tag.places for tag in templates):
+                self.tags = templates
+                # A sample of each, so that one that no value could make right is refused now.
+                options = {**options, "tags": [_sample(tag) for tag in templates]}
+        terms = manager._read_terms(options, "ignore", "type")
+        if self.tags:
+            terms = manager._read_terms({name: value for name, value in options.items() if name != "tags"})
+        self.terms = terms
+
+
+def _sample(template: Template) -> str:
+    return "".join([f"{place.before}x" for place in template.places] + [template.after])
 
 
 class _Plan:
-    """What is known of a decorated function: its key, and its result's type."""
+    """What is known of a decorated function: its key, its tags, and its result's type."""
 
     def __init__(
         self,
         manager: CacheManager | BlockingCacheManager,
         function: Callable[..., Any],
-        template: Template,
-        ignore: Iterable[str],
+        said: _Said,
         kind: Any,
         scope: dict[str, Any],
     ) -> None:
@@ -204,7 +226,12 @@ class _Plan:
         parameters = list(inspect.signature(function).parameters.values())
         # `self` and `cls` are no part of the key.
         self.skip = int(bool(parameters) and parameters[0].name in ("self", "cls"))
-        self.key_of = _compile(self.name, parameters[self.skip :], template, frozenset(ignore))
+        parameters = parameters[self.skip :]
+        self.key_of = compile_key(self.name, parameters, said.template, said.ignore)
+        self.terms = said.terms
+        """Of every call; without its tags where they differ."""
+        self.tags_of = compile_tags(self.name, parameters, said.tags) if said.tags else None
+        self._tagged: dict[tuple[str, ...], Terms] = {}
         self._function = function
         self._kind = kind
         self._scope = scope
@@ -212,6 +239,17 @@ class _Plan:
         # An annotation may name what comes later: asked again at the first call.
         with contextlib.suppress(NameError):
             self.resolve()
+
+    def tagged(self, *args: Any, **kwargs: Any) -> Terms:
+        """The terms of a call whose tags have places."""
+        assert self.tags_of is not None
+        tags = self.tags_of(*args, **kwargs)
+        terms = self._tagged.get(tags)
+        if terms is None:
+            if len(self._tagged) >= _TERMS_MAX:
+                self._tagged.clear()
+            terms = self._tagged[tags] = self.manager._native.terms(self.terms, False, {"tags": tags})
+        return terms
 
     def resolve(self) -> Decode:
         """The decoder of the return annotation, or of `type`."""
@@ -277,66 +315,3 @@ class _BoundMethod:
     def __signature__(self) -> inspect.Signature:
         signature = inspect.signature(self._function)
         return signature.replace(parameters=list(signature.parameters.values())[1:])
-
-
-def _compile(
-    name: str, parameters: list[inspect.Parameter], template: Template, ignore: frozenset[str]
-) -> Callable[..., str]:
-    """A function with the same parameters that gives the key."""
-    _check_parameters(name, parameters, template, ignore)
-    names: dict[str, Any] = {"_tg_part": _tidegate.key_part, "_tg_type": type, "_tg_int": int, "_tg_str": str}
-    declared: list[str] = []
-    kinds = inspect.Parameter
-    for at, parameter in enumerate(parameters):
-        text = parameter.name
-        if parameter.kind is kinds.VAR_POSITIONAL:
-            text = f"*{text}"
-        elif parameter.kind is kinds.VAR_KEYWORD:
-            text = f"**{text}"
-        elif parameter.default is not parameter.empty:
-            names[f"_tg_default_{at}"] = parameter.default
-            text = f"{text}=_tg_default_{at}"
-        before = parameters[at - 1].kind if at else None
-        if before is kinds.POSITIONAL_ONLY and parameter.kind is not kinds.POSITIONAL_ONLY:
-            declared.append("/")
-        if parameter.kind is kinds.KEYWORD_ONLY and before not in (kinds.KEYWORD_ONLY, kinds.VAR_POSITIONAL):
-            declared.append("*")
-        declared.append(text)
-    if parameters and parameters[-1].kind is kinds.POSITIONAL_ONLY:
-        declared.append("/")
-    pieces = [piece for place in template.places for piece in (repr(place.before), _place(place))]
-    source = f"def key({', '.join(declared)}):\n    return {' + '.join([*pieces, repr(template.after)])}\n"
-    exec(compile(source, f"<key of {name}>", "exec"), names)
-    key: Callable[..., str] = names["key"]
-    key.__qualname__ = f"{name}.key"
-    key.__doc__ = f"The key of a call, by the template {template.text!r}."
-    return key
-
-
-def _place(place: Place) -> str:
-    value = place.text
-    # Most ids are integers and need no escape.
-    return f"(_tg_str({value}) if _tg_type({value}) is _tg_int else _tg_part({value!r}, {value}))"
-
-
-def _check_parameters(
-    name: str, parameters: list[inspect.Parameter], template: Template, ignore: frozenset[str]
-) -> None:
-    known = {parameter.name for parameter in parameters}
-    placed = {place.name for place in template.places}
-    for place in template.places:
-        if place.name not in known:
-            raise ConfigError(
-                f"template {template.text!r} has the place {{{place.text}}}, but {name} has no parameter {place.name!r}"
-            )
-    for ignored in ignore:
-        if ignored not in known:
-            raise ConfigError(f"ignore names {ignored!r}, but {name} has no such parameter")
-    for parameter in parameters:
-        if parameter.name in ignore or parameter.name in placed:
-            continue
-        raise ConfigError(
-            f"parameter {parameter.name!r} of {name} stands neither in the template {template.text!r} nor in ignore: "
-            "two calls with different answers would share a key; "
-            f'a right example: "{template.text}:{{{parameter.name}}}", or ignore=({parameter.name!r},)'
-        )

@@ -28,13 +28,13 @@ class Disabled:
         self._token = _managers.set(_managers.get() | {id(self._manager)})
         # While no block is open anywhere, calls need not look at the context at all.
         with _lock:
-            self._manager._disabled_blocks += 1
+            self._manager._count_blocks(1)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with _lock:
-            self._manager._disabled_blocks -= 1
+            self._manager._count_blocks(-1)
         if self._token is not None:
             # Left in another context than it was entered in (a fixture's): there is nothing to undo here.
             with contextlib.suppress(ValueError):

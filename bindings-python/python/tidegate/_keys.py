@@ -54,11 +54,21 @@ def parse_template(text: object) -> Template:
     """
     if not isinstance(text, str):
         raise KeyFormatError(f"template={text!r} is not a text; a right example: {RIGHT_TEMPLATE}")
+    template = _parse(text)
+    texts = [*(place.before for place in template.places), template.after]
+    _tidegate.check_template(text, texts, RIGHT_TEMPLATE)
+    return template
+
+
+def parse_tag_template(text: str) -> Template:
+    """The same for a tag, which may have one segment only; whether it is right, its terms tell."""
+    return _parse(text)
+
+
+def _parse(text: str) -> Template:
     pieces = list(_pieces(text))
     places = tuple(Place(before, *_path(text, name)) for before, name in pieces[:-1] if name is not None)
-    after = pieces[-1][0]
-    _tidegate.check_template(text, [*(place.before for place in places), after], RIGHT_TEMPLATE)
-    return Template(text, places, after)
+    return Template(text, places, pieces[-1][0])
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str | None]]:

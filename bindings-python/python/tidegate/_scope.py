@@ -11,7 +11,7 @@ _innermost: ContextVar[Leading | None] = ContextVar("tidegate_leading", default=
 class Leading:
     """A block around the fallback of some keys. May be entered once."""
 
-    __slots__ = ("_is_over", "_keys", "_manager", "_outer", "_token")
+    __slots__ = ("_is_over", "_keys", "_manager", "_outer", "_token", "goes_on")
 
     def __init__(self, manager: object, keys: Iterable[str]) -> None:
         self._manager = manager
@@ -20,14 +20,21 @@ class Leading:
         # What the fallback started and left running has this block as its context for ever.
         self._is_over = False
         self._token: Token[Leading | None] | None = None
+        self.goes_on = False
+        """The fallback has a task of its own, which has this block in its context: `end` ends it."""
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Leading:
         self._token = _innermost.set(self)
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self._is_over = True
+        self._is_over = not self.goes_on
         if self._token is not None:
             _innermost.reset(self._token)
+
+    def end(self) -> None:
+        """The fallback has ended."""
+        self._is_over = True
 
     @classmethod
     def is_inside(cls, manager: object, key: str) -> bool:

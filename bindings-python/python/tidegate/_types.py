@@ -17,6 +17,9 @@ T = TypeVar("T")
 Duration: TypeAlias = "float | timedelta | str"
 """Seconds, a `timedelta`, or a text such as `"500ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`."""
 
+Tags: TypeAlias = "list[str] | tuple[str, ...] | set[str] | frozenset[str]"
+"""Names of tags: segments as in a key, one or more."""
+
 AsyncFallback: TypeAlias = "Callable[[], Awaitable[T]] | Callable[[Context], Awaitable[T]]"
 PlainFallback: TypeAlias = "Callable[[], T] | Callable[[Context], T]"
 AnyFallback: TypeAlias = "Callable[[], Any] | Callable[[Context], Any]"
@@ -47,6 +50,50 @@ class Breaker(TypedDict, total=False):
     """While open, one probe each so many seconds (0.5)."""
 
 
+class L1(TypedDict, total=False):
+    """The tier in this process: `l1=L1(max_bytes=64_000_000, max_age="10s")`, or `l1="64MB"`."""
+
+    max_bytes: int
+    """What keys, values and bookkeeping may take together (64 MiB)."""
+    max_entries: int
+    """How many entries are held at most (1,000,000)."""
+    max_age: Duration
+    """No entry is held longer, however long it lives (1 day)."""
+
+
+class WriteOptions(TypedDict, total=False):
+    """What `set` and `set_many` take for one call, instead of what the manager says."""
+
+    ttl: Duration | None
+    """How long the entry lives; None says nothing."""
+    tags: Tags
+    """What the entry carries: `invalidate_tag` of one of them ends it. At most 32, those of namespaces included."""
+    stale_if_error: Duration
+    """How long past its ttl the entry is served where the fallback fails, or is slow."""
+    stale_while_revalidate: Duration
+    """How long past its ttl the entry is served at once, while the fallback runs behind."""
+
+
+class CallOptions(WriteOptions, total=False):
+    """What `get`, `get_many`, `refresh` and `cached` take for one call, instead of what the manager says.
+
+    Callers who share a flight go by the options of the one who began it.
+    """
+
+    null_ttl: Duration
+    """How long a cached None lives."""
+    error_backoff: Duration
+    """For so long after a failure a stale value is served without another try."""
+    early_refresh: bool | float
+    """Compute anew before the end of the ttl, by chance: the nearer and the slower, the likelier. A number is the beta."""
+    wait: Duration
+    """How long to wait for other processes."""
+    soft_timeout: Duration | None
+    """How long the fallback may take before a stale value is served, while it goes on behind."""
+    hard_timeout: Duration
+    """How long the fallback may run."""
+
+
 class Options(TypedDict, total=False):
     """What a manager takes besides its URL. Durations are seconds, a `timedelta` or a text such as `"5m"`."""
 
@@ -62,12 +109,22 @@ class Options(TypedDict, total=False):
     """Up to this share of a ttl is cut off by chance (0.1)."""
     null_ttl: Duration
     """How long a cached None lives (30 s)."""
+    stale_if_error: Duration
+    """How long past its ttl an entry is served where the fallback fails, or is slow (0)."""
+    stale_while_revalidate: Duration
+    """How long past its ttl an entry is served at once, while the fallback runs behind (0)."""
+    error_backoff: Duration
+    """For so long after a failure a stale value is served without another try (1 s)."""
+    early_refresh: bool | float
+    """Compute anew before the end of the ttl, by chance; True is 1.0, larger is earlier (False)."""
     settle: Duration
     """For so long after an invalidation nothing is stored (0)."""
     lease: Duration
     """The exclusive time of a lease, renewed while the fallback runs (2 s)."""
     wait: Duration
     """How long a call waits for other processes (5 s)."""
+    soft_timeout: Duration | None
+    """How long a fallback may take before a stale value is served, while it goes on behind (None)."""
     hard_timeout: Duration
     """How long a fallback may run (30 s)."""
     command_timeout: Duration
@@ -78,6 +135,10 @@ class Options(TypedDict, total=False):
     """When the store is left alone."""
     journal: int
     """How many unconfirmed invalidations are remembered (100,000)."""
+    l1: str | int | L1 | None
+    """The tier in this process: its size as a text or in bytes, or `L1(…)` (None)."""
+    share_values: bool
+    """Whether all callers are given the one object that L1 holds, whatever it is, or only where none can change it (False)."""
     max_value_bytes: int
     """The longest encoded value that is stored or read (1 MiB)."""
     strict: bool

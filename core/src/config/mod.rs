@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use crate::error::Error;
 use crate::protocol::freshness::Grace;
 use read::{between_ms, boolean, optional, refused, share, text, whole};
-pub use read::{duration_ms, positive_ms, unknown_option};
+pub use read::{duration_ms, positive_ms, texts, unknown_option};
 pub(crate) use terms::join_tags;
 pub use terms::{CallKind, Terms};
 

@@ -115,7 +115,10 @@ fn text_bytes(text: &str) -> Option<u64> {
 }
 
 /// A list of texts.
-pub(super) fn texts<'a>(name: &str, value: &'a OptionValue) -> Result<Vec<&'a str>, Error> {
+///
+/// # Errors
+/// `ConfigError` for anything else.
+pub fn texts<'a>(name: &str, value: &'a OptionValue) -> Result<Vec<&'a str>, Error> {
     let refusal = |value: &OptionValue| refused(name, value, "a list of texts", &format!("{name}=[\"user:42\"]"));
     let OptionValue::List(list) = value else { return Err(refusal(value)) };
     let text = |value: &'a OptionValue| match value {

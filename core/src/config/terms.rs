@@ -143,9 +143,14 @@ impl Terms {
         self.tags.iter().map(Tag::name)
     }
 
-    /// The ttl that the call itself named.
+    /// The ttl that the call named, in ms.
     pub fn named_ttl_ms(&self) -> Option<u64> {
         self.is_ttl_named.then_some(self.ttl_ms)
+    }
+
+    /// Whether a caller may be served a stale value while his fallback runs on.
+    pub fn has_soft_timeout(&self) -> bool {
+        self.rules.soft_timeout_us.is_some()
     }
 
     fn tagged(&self, name: &str, value: &OptionValue, space: &KeySpace) -> Result<Vec<Tag>, Error> {
@@ -178,4 +183,125 @@ pub(crate) fn join_tags(tags: &[Tag], more: Vec<Tag>) -> Result<Vec<Tag>, Error>
         )));
     }
     Ok(joined)
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn space() -> KeySpace {
+        KeySpace::new("app", 1).expect("right")
+    }
+
+    fn view(namespaces: &[&str]) -> Terms {
+        let config = Config::from_options("memory://", &[], Dialect::Rust).expect("right");
+        let namespaces: Vec<_> = namespaces.iter().map(ToString::to_string).collect();
+        Terms::of_view(&config, &space(), &namespaces).expect("right")
+    }
+
+    fn with(kind: CallKind, name: &str, value: OptionValue, dialect: Dialect) -> Result<Terms, Error> {
+        view(&[]).with(kind, &[(name.to_owned(), value)], dialect, &space())
+    }
+
+    fn text(text: &str) -> OptionValue {
+        OptionValue::Text(text.to_owned())
+    }
+
+    fn list(names: impl IntoIterator<Item = String>) -> OptionValue {
+        OptionValue::List(names.into_iter().map(OptionValue::Text).collect())
+    }
+
+    #[test]
+    fn a_call_says_only_what_is_its_own() {
+        let base = view(&[]);
+        let options = [
+            ("ttl".to_owned(), text("1m")),
+            ("null_ttl".to_owned(), text("2s")),
+            ("stale_if_error".to_owned(), text("1h")),
+            ("stale_while_revalidate".to_owned(), text("10s")),
+            ("error_backoff".to_owned(), text("0s")),
+            ("early_refresh".to_owned(), OptionValue::Bool(true)),
+            ("wait".to_owned(), text("0s")),
+            ("soft_timeout".to_owned(), text("100ms")),
+            ("hard_timeout".to_owned(), text("3s")),
+        ];
+        let terms = base.clone().with(CallKind::Read, &options, Dialect::Rust, &space()).expect("right");
+        assert_eq!((terms.ttl_ms, terms.is_ttl_named, terms.null_ttl_ms), (60_000, true, 2_000));
+        assert_eq!(terms.grace, Grace { if_error_ms: 3_600_000, while_revalidate_ms: 10_000 });
+        assert_eq!((terms.error_backoff_ms, terms.early_refresh), (0, 1.0));
+        let rules = Rules { wait_us: 0, soft_timeout_us: Some(100_000), hard_timeout_us: 3_000_000, ..base.rules };
+        assert_eq!(terms.rules, rules);
+        assert_eq!(base.clone().with(CallKind::Read, &[], Dialect::Rust, &space()).expect("right"), base);
+    }
+
+    #[test]
+    fn a_number_is_seconds_in_python_and_milliseconds_elsewhere() {
+        for (dialect, ttl_ms) in [(Dialect::Python, 2_000), (Dialect::Node, 2), (Dialect::Rust, 2)] {
+            assert_eq!(with(CallKind::Write, "ttl", OptionValue::Int(2), dialect).expect("right").ttl_ms, ttl_ms);
+        }
+        let terms = with(CallKind::Read, "softTimeout", OptionValue::Null, Dialect::Node).expect("null is none");
+        assert_eq!(terms.rules.soft_timeout_us, None);
+    }
+
+    #[test]
+    fn a_wrong_option_names_itself_and_the_nearest_that_there_is() {
+        let cases = [
+            (CallKind::Read, "ttl", text("soon"), "ttl=\"soon\" is not accepted"),
+            (CallKind::Read, "ttl", OptionValue::Int(0), "ttl=0 is not accepted"),
+            (CallKind::Read, "hard_timeout", OptionValue::Null, "hard_timeout=null is not accepted"),
+            (CallKind::Read, "soft_timeout", text("0s"), "soft_timeout=\"0s\" is not accepted"),
+            (CallKind::Read, "stale_if_error", OptionValue::Float(-1.0), "stale_if_error=-1 is not accepted"),
+            (CallKind::Read, "early_refresh", OptionValue::Float(f64::NAN), "early_refresh=NaN is not accepted"),
+            (CallKind::Read, "early_refresh", text("yes"), "early_refresh=\"yes\" is not accepted"),
+            (CallKind::Read, "tags", text("user:42"), "a right example: tags=[\"user:42\"]"),
+            (CallKind::Read, "tags", OptionValue::List(vec![OptionValue::Int(1)]), "tags=1 is not accepted"),
+            (CallKind::Read, "stale_if_eror", text("1m"), "did you mean \"stale_if_error\"?"),
+            (CallKind::Read, "lease", text("1m"), "there is no option \"lease\""),
+            (CallKind::Write, "null_ttl", text("1m"), "there is no option \"null_ttl\""),
+            (CallKind::Write, "staleIfError", text("1m"), "did you mean \"stale_if_error\"?"),
+        ];
+        for (kind, name, value, expected) in cases {
+            let error = with(kind, name, value, Dialect::Rust).expect_err(name);
+            assert_eq!(error.kind(), ErrorKind::ConfigError, "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        let error = with(CallKind::Read, "stale_if_error", text("1m"), Dialect::Node).expect_err("not Node's spelling");
+        assert!(error.to_string().contains("did you mean \"staleIfError\"?"), "{error}");
+        let error = with(CallKind::Read, "tags", list(["user 42".into()]), Dialect::Rust).expect_err("a bad name");
+        assert_eq!(error.kind(), ErrorKind::KeyFormatError, "{error}");
+    }
+
+    #[test]
+    fn tags_join_those_of_the_namespaces_none_twice_and_no_more_than_an_entry_carries() {
+        let names = |count: usize| list((0..count).map(|number| format!("t:{number}")).chain(["t:0".into()]));
+        let tagged = |count| {
+            let options = [("tags".to_owned(), names(count))];
+            view(&["shop", "shop:books"]).with(CallKind::Write, &options, Dialect::Rust, &space())
+        };
+        assert_eq!(tagged(TAGS_MAX - 2).expect("just so many").tags.len(), TAGS_MAX);
+        let error = tagged(TAGS_MAX - 1).expect_err("one too many");
+        assert_eq!(error.kind(), ErrorKind::ConfigError);
+        assert!(error.to_string().starts_with("tags has 33 names"), "{error}");
+    }
+
+    #[test]
+    fn a_null_lives_for_the_shorter_of_its_times_and_everything_for_its_grace_besides() {
+        let terms = Terms {
+            ttl_ms: 5_000,
+            null_ttl_ms: 1_000,
+            grace: Grace { if_error_ms: 70, while_revalidate_ms: 90 },
+            ..view(&[])
+        };
+        assert_eq!(terms.life(None, false, 0.0, 0.0), Life { fresh_ms: 5_000, kept_ms: 5_090 });
+        assert_eq!(terms.life(None, true, 0.0, 0.0).fresh_ms, 1_000);
+        assert_eq!(terms.life(Some(300), true, 0.0, 0.0).fresh_ms, 300);
+        assert_eq!(terms.life(Some(9_000), false, 0.0, 0.0).fresh_ms, 9_000, "its fallback knows best");
+    }
+
+    #[test]
+    fn who_can_run_nothing_behind_has_no_soft_timeout() {
+        let terms = with(CallKind::Read, "soft_timeout", text("1s"), Dialect::Rust).expect("right").in_foreground();
+        assert!(!terms.can_go_on && terms.rules.soft_timeout_us.is_none());
+    }
 }

@@ -246,7 +246,7 @@ impl Engine {
             if slot.sequence != sequence {
                 return;
             }
-            slot.ask(Question::Tags, false, tags);
+            slot.ask(Question::Tags, false, self.asked_tags(tags));
             slot.unjudged = Some(unjudged);
             if let (Some(l1), Some(words)) = (&self.l1, &mut slot.words) {
                 l1.capture_tags(words, tags);

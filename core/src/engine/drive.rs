@@ -4,10 +4,9 @@
 use super::Engine;
 use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
 use super::observe::{EventKind, Figures};
-use super::outcome::{Failure, Hit, Lease, Outcome, Renewal, Settlement, Token};
+use super::outcome::{Outcome, Token};
 use super::ticket::Ticket;
 use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS, TAG_KEPT_MS, Terms};
-use crate::error::Error;
 use crate::ports::{Address, Command};
 use crate::protocol::envelope::{Draft, Payload};
 use crate::protocol::flight::{Action, Event, Flight, Moment, Patience, Right};
@@ -167,11 +166,11 @@ impl Engine {
                 Action::Get | Action::Acquire { .. } | Action::Refresh { .. } => {
                     let question = if matches!(action, Action::Get) { Question::Get } else { Question::Ask };
                     let terms = Arc::clone(&slot.terms);
-                    slot.ask(question, true, &terms.tags);
+                    slot.ask(question, true, self.asked_tags(&terms.tags));
                     slot.words = self.l1.as_ref().map(|l1| l1.capture(slot.key.relative(), &terms.tags));
                 }
                 Action::Fill { .. } => {
-                    slot.ask(Question::Fill, true, &[]);
+                    slot.ask(Question::Fill, true, Vec::new());
                     let standing = slot.standing.iter();
                     tags = standing.filter_map(|known| Some((known.tag.clone(), known.nonce?))).collect();
                 }
@@ -270,7 +269,7 @@ impl Engine {
                 Action::Needless(place) => self.answer(&place, Outcome::Over),
                 Action::Share(caller, value) => self.answer(&caller, Outcome::Shared(value)),
                 Action::Fail(caller, failure) => {
-                    self.answer(&caller, Outcome::Failed(named(failure, key, terms)));
+                    self.answer(&caller, Outcome::Failed(super::serve::named(failure, key, terms)));
                 }
                 Action::Overran(leader) => self.fallback_failed(key, &leader, Some("hard_timeout")),
                 Action::Busy(caller) => self.answer(&caller, Outcome::Busy),
@@ -356,116 +355,6 @@ impl Engine {
         }
     }
 
-    /// Answers a place, and counts it out unless its caller had gone.
-    pub(super) fn answer(&self, caller: &Ticket, outcome: Outcome) {
-        if caller.answer(outcome) {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    fn lease(&self, key: &Key, leader: Arc<Ticket>, token: Token, right: &Right, stale: Option<Hit>) -> Lease {
-        Lease {
-            key: key.clone(),
-            store: matches!(right, Right::Grant(_)),
-            stale,
-            ticket: leader,
-            engine: self.me.clone(),
-            token: Some(token),
-        }
-    }
-
-    fn lead(&self, caller: &Ticket, lease: Lease, right: &Right, kind: SlotKind) {
-        Figures::count(&self.figures.fallbacks);
-        let is_first = lease.token.is_some_and(|token| token.turn == 1);
-        match kind {
-            // A store that was not asked, or is away, has not said that there is no entry.
-            SlotKind::Read if is_first && *right != Right::Away => {
-                Figures::count(&self.figures.misses);
-                self.emit_read(EventKind::Miss, &lease.key, caller, |event| event.source = Some(self.source));
-            }
-            SlotKind::Renewal(why) if is_first => {
-                if why == Renewal::Early {
-                    Figures::count(&self.figures.early_refreshes);
-                }
-                self.emit_read(EventKind::Refresh, &lease.key, caller, |event| {
-                    event.reason = Some(why.reason().to_owned());
-                });
-            }
-            SlotKind::Read | SlotKind::Renewal(_) | SlotKind::Blind => {}
-        }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.answer(caller, Outcome::Lease(lease));
-    }
-
-    /// An event of a caller's read, with the time that it has taken so far.
-    pub(super) fn emit_read(
-        &self,
-        kind: EventKind,
-        key: &Key,
-        caller: &Ticket,
-        more: impl FnOnce(&mut super::observe::Event),
-    ) {
-        if self.observers.is_listening() {
-            let mut event = self.event(kind, Some(key));
-            event.duration_us = Some(self.clock.now_us().saturating_sub(caller.started_us));
-            more(&mut event);
-            self.observers.emit(event);
-        }
-    }
-
-    pub(super) fn serve(&self, key: &Key, caller: &Ticket, hit: Hit) {
-        self.hit(key, caller, &hit);
-        self.answer(caller, Outcome::Hit(hit));
-    }
-
-    /// Counts and tells a caller who is served without running his fallback.
-    pub(super) fn hit(&self, key: &Key, caller: &Ticket, hit: &Hit) {
-        Figures::count(&self.figures.hits);
-        self.read_ended(caller);
-        if hit.stale.is_some() {
-            return self.served_stale(key, caller, hit);
-        }
-        self.emit_read(EventKind::Hit, key, caller, |event| {
-            event.source = Some(hit.source);
-            event.version = hit.details.as_ref().map(|details| details.version);
-        });
-    }
-
-    fn served_stale(&self, key: &Key, caller: &Ticket, hit: &Hit) {
-        Figures::count(&self.figures.stale_served);
-        self.emit_read(EventKind::Stale, key, caller, |event| {
-            event.source = Some(hit.source);
-            event.reason = hit.stale.map(|why| why.reason().to_owned());
-            event.version = hit.details.as_ref().map(|details| details.version);
-        });
-    }
-
-    fn settled(&self, key: &Key, leader: &Ticket, settlement: Settlement) {
-        let duration_us = self.read_ended(leader);
-        if let Settlement::Stored { version } = settlement {
-            self.spared.forget(key);
-            self.stored(key, version, duration_us);
-        }
-        self.answer(leader, Outcome::Settled(settlement));
-    }
-
-    pub(super) fn stored(&self, key: &Key, version: u64, duration_us: u64) {
-        Figures::count(&self.figures.sets);
-        if self.observers.is_listening() {
-            let mut event = self.event(EventKind::Set, Some(key));
-            event.source = Some(self.source);
-            event.duration_us = Some(duration_us);
-            event.version = Some(version);
-            self.observers.emit(event);
-        }
-    }
-
-    pub(super) fn read_ended(&self, caller: &Ticket) -> u64 {
-        let duration_us = self.clock.now_us().saturating_sub(caller.started_us);
-        self.figures.latency(duration_us);
-        duration_us
-    }
-
     /// Something is due.
     pub fn on_time(&self, now_us: u64) {
         for number in self.timers.due(now_us) {
@@ -492,13 +381,6 @@ impl Engine {
         {
             self.alarm.set(&self.me, at_us);
         }
-    }
-}
-
-fn named(failure: Failure, key: &Key, terms: &Terms) -> Failure {
-    match failure {
-        Failure::HardTimeout => Failure::Own(Error::hard_timeout(key.relative(), terms.rules.hard_timeout_us / 1_000)),
-        other => other,
     }
 }
 

@@ -3,7 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 
-use super::sheet::{Sheet, Standing};
+use super::sheet::{AskedTag, Sheet, Standing};
 use super::ticket::Ticket;
 use crate::config::Terms;
 use crate::ports::Reply;
@@ -125,7 +125,7 @@ impl Slot {
 
 impl Slot {
     /// Numbers a new question. One below the sequence of RENEW.
-    pub(super) fn ask(&mut self, question: Question, asks_key: bool, tags: &[Tag]) {
+    pub(super) fn ask(&mut self, question: Question, asks_key: bool, tags: Vec<AskedTag>) {
         self.question = question;
         self.sequence = (self.sequence + 1) % super::drive::SEQUENCE_RENEW;
         self.sheet = Sheet::new(asks_key, tags);

@@ -7,11 +7,11 @@ use super::Engine;
 use super::l1::Left;
 use super::sheet::Standing;
 use crate::config::Terms;
-use crate::protocol::answer::{Hit, Renewal, Staleness};
+use crate::protocol::answer::{Hit, Renewal, Source, Staleness};
 use crate::protocol::envelope::{self, Entry, Reject};
 use crate::protocol::flight::{Reading, Stale};
 use crate::protocol::freshness::{Freshness, is_due_early, judge};
-use crate::protocol::held::Words;
+use crate::protocol::held::{Held, Words};
 use crate::protocol::key::Key;
 use crate::protocol::tag::Tag;
 use crate::sync::{Arc, Ordering, lock};
@@ -37,24 +37,28 @@ pub(super) struct Circumstances<'a> {
 }
 
 impl Engine {
-    /// What is held here of a key, for a call that names these tags: answered without asking anybody.
-    pub(super) fn held_here(&self, key: &str, terms: &Arc<Terms>) -> Option<Hit> {
+    /// What is held here of a key, for a call that goes by `terms`: a hit, counted and told, that asks nobody and copies
+    /// nothing. None is no miss: the verbs look for themselves.
+    pub fn held(&self, key: &str, terms: Option<&Arc<Terms>>) -> Option<Arc<Held>> {
         let l1 = self.l1.as_ref()?;
         if self.is_closed.load(Ordering::Relaxed) {
             return None;
         }
-        let held = l1.get(key, &terms.tags, self.clock.now_us())?;
+        let held = l1.get(key, &terms.unwrap_or(&self.terms).tags, self.clock.now_us())?;
         l1.count_hit();
-        let hit = Hit::of_held(held);
         if self.observers.is_listening() {
             let key = self.space.key(key).ok();
             let mut event = self.event(super::EventKind::Hit, key.as_ref());
-            event.source = Some(hit.source);
+            event.source = Some(Source::L1);
             event.duration_us = Some(0);
-            event.version = hit.details.as_ref().map(|details| details.version);
+            event.version = Some(held.details.version);
             self.observers.emit(event);
         }
-        Some(hit)
+        Some(held)
+    }
+
+    pub(super) fn held_here(&self, key: &str, terms: &Arc<Terms>) -> Option<Hit> {
+        self.held(key, Some(terms)).map(Hit::of_held)
     }
 
     /// Nothing that was held of this key before is served after.
@@ -79,7 +83,7 @@ impl Engine {
         let mut unknown = Vec::new();
         for record in &entry.tags {
             match about.standing.iter().find(|known| known.tag.name() == &*record.name) {
-                Some(known) if known.nonce == Some(record.nonce) && !self.owes(known.tag.key()) => {}
+                Some(known) if known.nonce == Some(record.nonce) && !known.was_owed && !self.owes(known.tag.key()) => {}
                 Some(_) => return dead,
                 None => unknown.push(self.space.recorded_tag(&record.name)),
             }
@@ -142,7 +146,9 @@ impl Engine {
 
     /// A fresh entry as it is given to callers, taken into L1 where there is one.
     pub(super) fn held_hit(&self, about: &Circumstances<'_>, entry: Entry, server_ms: u64) -> Hit {
-        let (Some(l1), Some(words)) = (&self.l1, about.words) else {
+        // A flight that began before an invalidation which is owed may still be answered; nobody who comes later may be.
+        let may_hold = self.may_ask(about.key, &about.terms.tags);
+        let (Some(l1), Some(words), true) = (&self.l1, about.words, may_hold) else {
             return Hit::of(entry, self.source);
         };
         let left = Left {

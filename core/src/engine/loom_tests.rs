@@ -5,15 +5,30 @@
 use loom::thread;
 
 use super::flights::{Flights, Slot, SlotKind};
-use super::outcome::Outcome;
+use super::l1::{IndexSide, L1, Left};
+use super::outcome::{Details, Hit, Outcome, Source};
 use super::ticket::{Completion, Queue, Ticket};
+use crate::config::{Config, Dialect, L1Config, Terms};
 use crate::ports::Wake;
-use crate::protocol::flight::{Event, Flight, Moment, Patience, Rules};
+use crate::protocol::envelope::Payload;
+use crate::protocol::flight::{Event, Flight, Moment, Patience};
 use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
+use crate::protocol::tag::Tag;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
 
-const RULES: Rules = Rules { lease_us: 1, wait_us: 1, hard_timeout_us: 1, poll_first_us: 1, poll_longest_us: 1 };
+fn space() -> KeySpace {
+    KeySpace::new("app", 1).expect("right")
+}
+
+fn terms() -> Arc<Terms> {
+    let config = Config::from_options("memory://", &[], Dialect::Rust).expect("no option, no wrong one");
+    Arc::new(Terms::of_view(&config, &space(), &[]).expect("no namespace, no bad name"))
+}
+
+fn ticket(queue: &Arc<Queue>, id: u64) -> Arc<Ticket> {
+    Ticket::new(Arc::clone(queue), id, 0, terms())
+}
 
 struct Flag(Arc<AtomicBool>);
 
@@ -35,7 +50,7 @@ fn drained(queue: &Queue) -> Vec<u64> {
 }
 
 fn key() -> Key {
-    KeySpace::new("app", 1).expect("right").key("a:b").expect("right")
+    space().key("a:b").expect("right")
 }
 
 fn moment() -> Moment {
@@ -48,7 +63,7 @@ fn loom_no_completion_is_left_without_a_wake() {
         let (queue, woken) = queue();
         let threads: Vec<_> = (1..=2)
             .map(|id| {
-                let ticket = Ticket::new(Arc::clone(&queue), id, 0);
+                let ticket = ticket(&queue, id);
                 assert!(ticket.leave_call().is_none());
                 thread::spawn(move || assert!(ticket.answer(Outcome::Absent)))
             })
@@ -71,7 +86,7 @@ fn loom_no_completion_is_left_without_a_wake() {
 fn loom_an_answer_goes_into_the_call_or_through_the_queue_never_both() {
     loom::model(|| {
         let (queue, _) = queue();
-        let ticket = Ticket::new(Arc::clone(&queue), 7, 0);
+        let ticket = ticket(&queue, 7);
         let answering = Arc::clone(&ticket);
         let thread = thread::spawn(move || answering.answer(Outcome::Absent));
         let in_call = ticket.leave_call().is_some();
@@ -84,7 +99,7 @@ fn loom_an_answer_goes_into_the_call_or_through_the_queue_never_both() {
 fn loom_a_ticket_is_answered_once_or_cancelled() {
     loom::model(|| {
         let (queue, _) = queue();
-        let ticket = Ticket::new(Arc::clone(&queue), 7, 0);
+        let ticket = ticket(&queue, 7);
         assert!(ticket.leave_call().is_none());
         let threads: Vec<_> = (0..2)
             .map(|_| {
@@ -104,7 +119,7 @@ fn loom_a_ticket_is_answered_once_or_cancelled() {
 fn loom_a_closed_queue_keeps_nothing() {
     loom::model(|| {
         let (queue, _) = queue();
-        let ticket = Ticket::new(Arc::clone(&queue), 7, 0);
+        let ticket = ticket(&queue, 7);
         assert!(ticket.leave_call().is_none());
         let thread = thread::spawn(move || ticket.answer(Outcome::Absent));
         queue.close();
@@ -115,16 +130,17 @@ fn loom_a_closed_queue_keeps_nothing() {
 
 /// Joins as the engine does: looking up and joining are one critical section. True for the one who made the flight.
 fn join(flights: &Flights, queue: &Arc<Queue>, id: u64) -> bool {
-    let ticket = Ticket::new(Arc::clone(queue), id, 0);
+    let ticket = ticket(queue, id);
     let key = key();
     let (number, mut shard) = flights.shard(&key);
     if let Some((id, slot)) = shard.joinable(number, &key) {
         ticket.flight.store(id, Ordering::Relaxed);
-        slot.flight.step(Event::Join(ticket, Patience::Wait), &RULES, &moment());
+        slot.flight.step(Event::Join(ticket, Patience::Wait), &slot.terms.rules, &moment());
         return false;
     }
-    let (flight, _) = Flight::reading(vec![(ticket, Patience::Wait)], None, &RULES);
-    shard.insert(number, Slot::new(flight, key, SlotKind::Read), true);
+    let terms = Arc::clone(&ticket.terms);
+    let (flight, _) = Flight::reading(vec![(ticket, Patience::Wait)], None, &terms.rules);
+    shard.insert(number, Slot::new(flight, key, SlotKind::Read, terms), true);
     true
 }
 
@@ -184,5 +200,120 @@ fn loom_a_flight_that_ended_is_found_by_nobody() {
         thread.join().expect("no panic");
         assert!(flights.locate(id).is_none());
         assert_eq!(flights.ids().len(), usize::from(made), "one who joined it in time ends with it");
+    });
+}
+
+#[test]
+fn loom_what_is_told_comes_before_the_end_or_not_at_all() {
+    loom::model(|| {
+        let (queue, _) = queue();
+        let place = ticket(&queue, 7);
+        assert!(place.leave_call().is_none());
+        let told = Arc::clone(&place);
+        let thread = thread::spawn(move || told.tell(Outcome::Served(version(1))));
+        assert!(place.answer(Outcome::Absent));
+        let was_told = thread.join().expect("no panic");
+        let mut ready = Vec::new();
+        queue.drain(&mut ready);
+        assert!(matches!(ready.pop(), Some(Completion { outcome: Outcome::Absent, .. })), "the end is the end");
+        assert_eq!(ready.len(), usize::from(was_told));
+    });
+}
+
+fn version(version: u64) -> Hit {
+    let details = Details { version, created_ms: 0, fresh_until_ms: 0, stale_until_ms: 0, tags: vec![] };
+    Hit { source: Source::Redis, ..Hit::of_flight(Payload::json(&b"1"[..]), Some(details)) }
+}
+
+/// A store that tells, with one entry in it, and the tier of a process beside it.
+struct Tier {
+    l1: L1,
+    stored: AtomicU64,
+    tag: Tag,
+}
+
+impl Tier {
+    fn new() -> Arc<Self> {
+        let l1 = L1::new(&L1Config::default(), &space(), IndexSide::Here);
+        l1.open();
+        l1.heartbeat(1_000_000);
+        Arc::new(Self { l1, stored: AtomicU64::new(1), tag: space().tag("t").expect("right") })
+    }
+
+    /// A read: the words, the question with its answer, and in.
+    fn read(&self) {
+        let words = self.l1.capture("a:b", std::slice::from_ref(&self.tag));
+        let mut hit = version(self.stored.load(Ordering::SeqCst));
+        let left = Left { now_us: 0, fresh_ms: 1_000, cost_ms: 1, early_refresh: 0.0, chance: 0.0 };
+        self.l1.admit("a:b", &mut hit, Box::new(["t".into()]), words, left);
+    }
+
+    /// The version that is served from here.
+    fn held(&self) -> Option<u64> {
+        Some(self.l1.get("a:b", &[], 1)?.details.version)
+    }
+
+    /// A read goes on while the entry changes, as `change` does it. What is served after the change has returned, and for
+    /// ever after, is not the old value.
+    fn never_serves_old(change: fn(&Self)) {
+        loom::model(move || {
+            let tier = Self::new();
+            let reader = Arc::clone(&tier);
+            let thread = thread::spawn(move || reader.read());
+            change(&tier);
+            assert_ne!(tier.held(), Some(1), "right after the change");
+            thread.join().expect("no panic");
+            assert_ne!(tier.held(), Some(1), "when the read has come in");
+            tier.read();
+            assert_ne!(tier.held(), Some(1), "when another has");
+        });
+    }
+}
+
+#[test]
+fn loom_l1_never_serves_what_was_changed_here() {
+    Tier::never_serves_old(|tier| {
+        tier.l1.drop_key("a:b");
+        tier.stored.store(2, Ordering::SeqCst);
+        tier.l1.drop_key("a:b");
+    });
+}
+
+#[test]
+fn loom_l1_never_serves_what_a_push_has_told_of() {
+    Tier::never_serves_old(|tier| {
+        tier.stored.store(2, Ordering::SeqCst);
+        tier.l1.changed(&[bytes::Bytes::from_static(b"app:v1:a:b")]);
+    });
+}
+
+#[test]
+fn loom_l1_never_serves_what_hung_on_a_tag() {
+    Tier::never_serves_old(|tier| {
+        tier.stored.store(2, Ordering::SeqCst);
+        tier.l1.drop_tag("t");
+    });
+}
+
+#[test]
+fn loom_l1_never_serves_what_was_read_before_the_pushes_were_lost() {
+    Tier::never_serves_old(|tier| {
+        tier.l1.shut();
+        // What changes now is told by nobody.
+        tier.stored.store(2, Ordering::SeqCst);
+        assert_eq!(tier.held(), None, "shut");
+        tier.l1.open();
+    });
+}
+
+#[test]
+fn loom_l1_holds_what_is_read_in_peace() {
+    loom::model(|| {
+        let tier = Tier::new();
+        let reader = Arc::clone(&tier);
+        let thread = thread::spawn(move || reader.read());
+        tier.read();
+        thread.join().expect("no panic");
+        assert_eq!(tier.held(), Some(1));
     });
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `flights` | which flight serves which key |
 //! | `drive` | steps, actions, deadlines |
+//! | `serve` | what callers are given, counted and told |
 //! | `answers` | the store's replies and pushes, judged and brought home |
 //! | `read` | the verbs of a read with a fallback: begin, refresh, fill, abandon, cancel |
 //! | `sheet` | one question's answers, of a key and of the tags with it |
@@ -38,6 +39,7 @@ mod peek;
 mod read;
 mod recover;
 mod renew;
+mod serve;
 mod server_clock;
 mod sheet;
 mod spared;
@@ -278,7 +280,7 @@ impl Engine {
 
     /// The figures of `stats()`, by name.
     pub fn stats(&self) -> Vec<(&'static str, Figure)> {
-        let l1 = self.l1.as_ref().map(|l1| (l1.hits.load(std::sync::atomic::Ordering::Relaxed), l1.size()));
+        let l1 = self.l1.as_ref().map(|l1| (l1.hits.load(Ordering::Relaxed), l1.size()));
         self.figures.report(self.observers.dropped.load(Ordering::Relaxed), l1.unwrap_or_default())
     }
 
@@ -290,7 +292,7 @@ impl Engine {
     /// Hits that a host served from an index of its own.
     pub fn count_l1_hits(&self, count: u64) {
         if let Some(l1) = &self.l1 {
-            l1.hits.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+            l1.hits.fetch_add(count, Ordering::Relaxed);
         }
     }
 

@@ -152,7 +152,7 @@ impl Engine {
     }
 
     pub(super) fn operate(&self, operation: Operation, command: Command) {
-        let target = self.operations.add(operation, Sheet::new(true, &[]));
+        let target = self.operations.add(operation, Sheet::new(true, Vec::new()));
         self.submit(command, target, 0);
     }
 
@@ -174,7 +174,7 @@ impl Engine {
             Operation::SetAfter(set) if is_ok => self.send_set(set, &standing.unwrap_or_default()),
             Operation::SetAfter(set) => self.set_failed(&set.key, &set.ticket),
             Operation::Set { key, ticket } => {
-                self.set_answered(&key, &ticket, reply.expect("a SET is the key's own command"));
+                self.set_answered(&key, &ticket, &reply.expect("a SET is the key's own command"));
             }
             Operation::Drop { key, ticket, owed, required, settles } => {
                 if let (true, Some(sent)) = (is_ok, settles) {

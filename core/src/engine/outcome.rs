@@ -28,7 +28,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// What the call of its leader goes by.
+    /// What the flight goes by: the terms of the caller who began it.
     pub fn terms(&self) -> &Arc<Terms> {
         &self.ticket.terms
     }

@@ -68,7 +68,7 @@ impl Engine {
     pub(super) fn send_peek(&self, peek: Peek) {
         let terms = Arc::clone(&peek.ticket.terms);
         let command = Command::Get { key: peek.key.clone() };
-        let target = self.operations.add(Operation::Peek(peek), Sheet::new(true, &terms.tags));
+        let target = self.operations.add(Operation::Peek(peek), Sheet::new(true, self.asked_tags(&terms.tags)));
         self.submit(command, target, 0);
         self.submit_tags(&terms.tags, &read_tag, target, 0);
     }
@@ -98,7 +98,7 @@ impl Engine {
                 if let (Some(l1), Some(words)) = (&self.l1, &mut peek.words) {
                     l1.capture_tags(words, &tags);
                 }
-                let target = self.operations.add(Operation::Peek(peek), Sheet::new(false, &tags));
+                let target = self.operations.add(Operation::Peek(peek), Sheet::new(false, self.asked_tags(&tags)));
                 self.submit_tags(&tags, &read_tag, target, 0);
             }
             Judged::Counts(entry) => match self.reading(&about, *entry) {

@@ -80,6 +80,7 @@ impl Engine {
     /// The leader's value. Answers what became of it: now, or through the lease's ticket. A null lives for the shorter
     /// of its ttl and `null_ttl`.
     pub fn fill(&self, mut lease: Lease, payload: Payload, made: Made) -> Begun {
+        let Made { ttl_ms, tags } = made;
         let ticket = Arc::clone(&lease.ticket);
         let Some(token) = lease.take_token() else {
             return Begun::Ready(Outcome::Settled(Settlement::NotStored));
@@ -95,16 +96,16 @@ impl Engine {
             return Begun::Ready(Outcome::Settled(Settlement::NotStored));
         }
         let (is_null, jitter) = (payload.bytes.is_none(), self.config.ttl_jitter);
-        let life = ticket.terms.life(made.ttl_ms, is_null, jitter, self.throw());
+        let life = ticket.terms.life(ttl_ms, is_null, jitter, self.throw());
         self.longest_life_ms.fetch_max(life.kept_ms, Ordering::Relaxed);
-        if made.tags.is_empty() || !lease.store {
+        if tags.is_empty() || !lease.store {
             self.step_with(token.flight, |slot| {
                 slot.life = Some(life);
                 let is_tagged = !slot.terms.tags.is_empty();
                 Some(FlightEvent::Fill { turn, payload, is_tagged })
             });
         } else {
-            self.open_then_fill(token.flight, &made.tags, flights::Unsent { turn, payload, life });
+            self.open_then_fill(token.flight, &tags, flights::Unsent { turn, payload, life });
         }
         if is_awaited { Self::leave_call(ticket) } else { Begun::Ready(Outcome::Settled(Settlement::NotStored)) }
     }

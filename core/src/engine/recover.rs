@@ -6,6 +6,7 @@ use super::drive::{TARGET_PROBE, TIMER_JOURNAL, TIMER_PROBE};
 use super::journal::{Owed, Sent};
 use super::observe::EventKind;
 use super::operations::Operation;
+use super::sheet::AskedTag;
 use crate::ports::{Command, Reply, StoreError, StoreErrorKind};
 use crate::protocol::flight::Right;
 use crate::protocol::key::Key;
@@ -37,6 +38,11 @@ impl Engine {
     /// Whether an invalidation of this key, or of this tag, is owed.
     pub(super) fn owes(&self, key: &Key) -> bool {
         self.journalled.load(Ordering::Acquire) > 0 && lock(&self.journal).holds(key)
+    }
+
+    /// Tags that are about to be asked for. What is owed now, is so for the answer too.
+    pub(super) fn asked_tags(&self, tags: &[Tag]) -> Vec<AskedTag> {
+        tags.iter().map(|tag| AskedTag { tag: tag.clone(), is_owed: self.owes(tag.key()) }).collect()
     }
 
     /// What a flight that may not ask the store is led with. With the store within reach (a key whose invalidation is

@@ -11,6 +11,15 @@ pub(super) struct Standing {
     pub(super) nonce: Option<TagNonce>,
     /// The time of the server that holds it, where the command took it.
     pub(super) server_us: Option<u64>,
+    /// An invalidation of it was owed when it was asked for: the nonce may be the old one, though by now it has been paid.
+    pub(super) was_owed: bool,
+}
+
+/// A tag to be asked for, and whether an invalidation of it is owed.
+#[derive(Clone, Debug)]
+pub(super) struct AskedTag {
+    pub(super) tag: Tag,
+    pub(super) is_owed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -19,12 +28,12 @@ pub(super) struct Sheet {
     reply: Option<Result<Reply, StoreError>>,
     asks_key: bool,
     /// Parts 1 and up.
-    tags: Vec<(Tag, Option<Result<Reply, StoreError>>)>,
+    tags: Vec<(AskedTag, Option<Result<Reply, StoreError>>)>,
 }
 
 impl Sheet {
-    pub(super) fn new(asks_key: bool, tags: &[Tag]) -> Self {
-        Self { reply: None, asks_key, tags: tags.iter().map(|tag| (tag.clone(), None)).collect() }
+    pub(super) fn new(asks_key: bool, tags: Vec<AskedTag>) -> Self {
+        Self { reply: None, asks_key, tags: tags.into_iter().map(|tag| (tag, None)).collect() }
     }
 
     /// Takes one part's answer; true when it was the last that was missing.
@@ -46,8 +55,10 @@ impl Sheet {
 
     /// The answer to the key's command, and how the tags stand; none for those when one of them got no answer.
     pub(super) fn finish(self) -> (Option<Result<Reply, StoreError>>, Option<Vec<Standing>>) {
-        let standing = self.tags.into_iter().map(|(tag, answer)| match answer {
-            Some(Ok(Reply { server_us, verdict: Verdict::Nonce(nonce) })) => Some(Standing { tag, nonce, server_us }),
+        let standing = self.tags.into_iter().map(|(AskedTag { tag, is_owed: was_owed }, answer)| match answer {
+            Some(Ok(Reply { server_us, verdict: Verdict::Nonce(nonce) })) => {
+                Some(Standing { tag, nonce, server_us, was_owed })
+            }
             _ => None,
         });
         (self.reply, standing.collect())
@@ -62,7 +73,7 @@ mod tests {
     #[test]
     fn a_question_is_answered_by_all_its_parts_each_once() {
         let tag = KeySpace::new("app", 1).expect("right").tag("a").expect("right");
-        let mut sheet = Sheet::new(true, std::slice::from_ref(&tag));
+        let mut sheet = Sheet::new(true, vec![AskedTag { tag: tag.clone(), is_owed: false }]);
         let ok = Ok(Reply { server_us: None, verdict: Verdict::Value(None) });
         let nonce = Ok(Reply { server_us: Some(7), verdict: Verdict::Nonce(None) });
         assert!(!sheet.take(0, ok.clone()));
@@ -70,6 +81,6 @@ mod tests {
         assert!(sheet.take(1, nonce));
         let (reply, standing) = sheet.finish();
         assert_eq!(reply, Some(ok));
-        assert_eq!(standing, Some(vec![Standing { tag, nonce: None, server_us: Some(7) }]));
+        assert_eq!(standing, Some(vec![Standing { tag, nonce: None, server_us: Some(7), was_owed: false }]));
     }
 }

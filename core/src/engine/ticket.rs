@@ -85,13 +85,18 @@ impl Ticket {
         true
     }
 
-    /// Tells what is not the end: the place stays. False when it has been answered already, or its call is not over.
+    /// Tells what is not the end: the place stays. False when it has been answered already, or its call is not over. Its
+    /// end comes behind it in the queue: therefore it is put there under the place's lock (and its host woken after).
     pub(crate) fn tell(&self, outcome: Outcome) -> bool {
-        let is_waiting = matches!(*lock(&self.slot), Slot::Waiting);
-        if is_waiting {
-            self.queue.push(Completion { id: self.id, outcome });
-        }
-        is_waiting
+        let put = {
+            let slot = lock(&self.slot);
+            if !matches!(*slot, Slot::Waiting) {
+                return false;
+            }
+            self.queue.put(Completion { id: self.id, outcome })
+        };
+        self.queue.wake_after(&put);
+        true
     }
 
     /// Ends the call that made the ticket: the outcome if there is one already; from here on the queue carries it.
@@ -130,6 +135,15 @@ pub struct Completion {
     pub outcome: Outcome,
 }
 
+/// What became of a completion on its way into a queue.
+enum Put {
+    /// Into an empty queue: its host is to be woken.
+    First,
+    Behind,
+    #[expect(dead_code, reason = "held so that its drop comes after the locks are gone")]
+    Swallowed(Box<Completion>),
+}
+
 /// The outcomes that are ready for one loop or thread of a host.
 pub struct Queue {
     ready: Mutex<VecDeque<Completion>>,
@@ -150,19 +164,24 @@ impl Queue {
     }
 
     fn push(&self, completion: Completion) {
-        let was_empty = {
-            let mut ready = lock(&self.ready);
-            // A closed loop swallows what comes late; a lease in it gives itself back when dropped, outside the lock.
-            if self.is_closed.load(Ordering::Relaxed) {
-                drop(ready);
-                drop(completion);
-                return;
-            }
-            let was_empty = ready.is_empty();
-            ready.push_back(completion);
-            was_empty
-        };
-        if was_empty {
+        let put = self.put(completion);
+        self.wake_after(&put);
+    }
+
+    /// A closed loop swallows what comes late: that is given back, so that a lease in it gives itself back when it is
+    /// dropped, outside of every lock.
+    fn put(&self, completion: Completion) -> Put {
+        let mut ready = lock(&self.ready);
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Put::Swallowed(Box::new(completion));
+        }
+        let was_empty = ready.is_empty();
+        ready.push_back(completion);
+        if was_empty { Put::First } else { Put::Behind }
+    }
+
+    fn wake_after(&self, put: &Put) {
+        if matches!(put, Put::First) {
             self.wake.wake();
         }
     }

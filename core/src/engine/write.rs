@@ -60,7 +60,8 @@ impl Engine {
             self.set_failed(&set.key, &set.ticket);
         } else if asks_time || !terms.tags.is_empty() {
             let nonce = self.moment().nonce;
-            let target = self.operations.add(Operation::SetAfter(set), Sheet::new(asks_time, &terms.tags));
+            let target =
+                self.operations.add(Operation::SetAfter(set), Sheet::new(asks_time, self.asked_tags(&terms.tags)));
             if asks_time {
                 self.submit(Command::Ping, target, 0);
             }
@@ -84,13 +85,13 @@ impl Engine {
         self.operate(Operation::Set { key, ticket }, command);
     }
 
-    pub(super) fn set_answered(&self, key: &Key, ticket: &Arc<Ticket>, answer: Result<Reply, StoreError>) {
+    pub(super) fn set_answered(&self, key: &Key, ticket: &Arc<Ticket>, answer: &Result<Reply, StoreError>) {
         match answer {
             Ok(Reply { verdict: Verdict::Stored { version }, .. }) => {
                 self.flights.detach(key);
                 self.drop_held(key);
                 self.spared.forget(key);
-                self.stored(key, version, self.clock.now_us().saturating_sub(ticket.started_us));
+                self.stored(key, *version, self.clock.now_us().saturating_sub(ticket.started_us));
                 self.answer(ticket, Outcome::Confirmed(true));
             }
             // A writer is under way and the entry was removed: nothing old is left to be served.
@@ -119,7 +120,7 @@ impl Engine {
             if !slot.flight.awaits(unsent.turn) {
                 return;
             }
-            slot.ask(Question::Open, false, tags);
+            slot.ask(Question::Open, false, self.asked_tags(tags));
             slot.unsent = Some(unsent);
             slot.sequence
         };

@@ -99,4 +99,48 @@ mod tests {
         assert_eq!(judge(0, 500, 900, 500), Freshness::Stale, "fresh-until itself is no longer fresh");
         assert_eq!(judge(0, 500, 900, 900), Freshness::Dead);
     }
+
+    /// Chances spread evenly over `[0, 1)`.
+    fn chances() -> impl Iterator<Item = f64> {
+        (0..10_000).map(|number| (f64::from(number) + 0.5) / 10_000.0)
+    }
+
+    #[test]
+    fn an_entry_is_computed_anew_as_early_as_it_cost_times_beta_on_average() {
+        for (cost_ms, beta) in [(200, 1.0), (200, 2.5), (30, 1.0), (0, 4.0)] {
+            let mean = chances().map(|chance| early_gap_ms(cost_ms, beta, chance)).sum::<f64>() / 10_000.0;
+            let expected = f64::from(cost_ms.max(1)) * beta;
+            assert!((mean / expected - 1.0).abs() < 0.01, "{mean} for {expected}");
+        }
+    }
+
+    #[test]
+    fn an_entry_far_from_its_end_is_due_early_with_the_chance_that_the_paper_gives() {
+        // Three times its cost before its end: one read in e^3, and one in e^1.5 with beta 2.
+        for (beta, share) in [(1.0, (-3.0_f64).exp()), (2.0, (-1.5_f64).exp())] {
+            let due = chances().filter(|chance| is_due_early(10_000, 100, beta, 9_700, *chance)).count();
+            assert!((due as f64 / 10_000.0 - share).abs() < 0.001, "{due}");
+        }
+        assert!(chances().all(|chance| !is_due_early(10_000, 100, 0.0, 9_999, chance)), "0 is off");
+        assert!(chances().all(|chance| is_due_early(10_000, 100, 1.0, 10_000, chance)), "at its end it is due");
+    }
+
+    #[test]
+    fn grace_is_counted_from_the_end_of_freshness() {
+        let grace = Grace { if_error_ms: 500, while_revalidate_ms: 200 };
+        assert_eq!(grace.kept_ms(), 500);
+        assert!(grace.serves_behind(1_000, 1_199) && !grace.serves_behind(1_000, 1_200));
+        assert!(grace.serves_on_error(1_000, 1_499) && !grace.serves_on_error(1_000, 1_500));
+        let none = Grace::default();
+        assert!(!none.serves_behind(1_000, 1_000) && !none.serves_on_error(1_000, 1_000));
+        assert!(!grace.serves_behind(u64::MAX, u64::MAX), "no overflow");
+    }
+
+    #[test]
+    fn what_was_expired_by_hand_serves_on_an_error_while_it_is_kept_and_never_at_once() {
+        let grace = Grace { if_error_ms: 500, while_revalidate_ms: 86_400_000 };
+        let now_ms = 1_800_000_000_000;
+        assert!(grace.serves_on_error(0, now_ms) && !grace.serves_behind(0, now_ms));
+        assert!(!Grace { if_error_ms: 0, ..grace }.serves_on_error(0, now_ms));
+    }
 }

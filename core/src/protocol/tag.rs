@@ -89,6 +89,11 @@ impl KeySpace {
     }
 }
 
+/// The error for what is given as a `tag` or a `namespace` and is none: `shown` as its user sees it, and why.
+pub fn not_a_name(what: &str, shown: &str, why: &str) -> Error {
+    Error::key(format!("{what}={shown} {why}; a right example: \"user:42\""))
+}
+
 fn check_name(what: &str, name: &str) -> Result<(), Error> {
     if name.len() > TAG_BYTES_MAX {
         return Err(Error::key(format!(

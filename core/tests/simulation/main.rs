@@ -6,6 +6,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `world` | time, the network, the server |
+//! | `pushes` | the push connections |
 //! | `process` | one simulated process: its engine and its store's outbox |
 //! | `workload` | what processes do, and what they make of outcomes |
 //! | `oracle` | what a read must at least show |
@@ -21,6 +22,7 @@
 
 mod oracle;
 mod process;
+mod pushes;
 mod workload;
 mod world;
 

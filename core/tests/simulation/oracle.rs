@@ -18,8 +18,12 @@ impl Floor {
         }
     }
 
+    /// What is refreshed behind has merely grown old; a soft invalidation leaves it to those whose fallback fails.
     pub(crate) fn of(self, stale: Option<Staleness>) -> u64 {
-        if stale.is_some() { self.stale } else { self.fresh }
+        match stale {
+            None | Some(Staleness::Revalidating) => self.fresh,
+            Some(Staleness::Error | Staleness::SoftTimeout | Staleness::ErrorBackoff) => self.stale,
+        }
     }
 }
 

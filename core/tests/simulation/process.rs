@@ -96,6 +96,8 @@ pub(crate) struct Pushes {
     pub(crate) latest_us: u64,
     /// Since when, and until when, it has been in doubt.
     pub(crate) doubt_until_us: u64,
+    /// The process knows that it is lost: nothing may be held.
+    pub(crate) is_known_lost: bool,
     /// Which connection it is: what an older one has on the way is lost with it.
     pub(crate) session: u64,
 }
@@ -134,7 +136,7 @@ impl Process {
             watched: HashMap::new(),
             floors: vec![Floor::default(); keys],
             stalled_until_us: 0,
-            pushes: Pushes { is_connected: false, latest_us: 0, doubt_until_us: 0, session: 0 },
+            pushes: Pushes { is_connected: false, latest_us: 0, doubt_until_us: 0, is_known_lost: true, session: 0 },
         }
     }
 }

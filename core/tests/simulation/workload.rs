@@ -257,6 +257,9 @@ impl World {
         let told = format!("seed {seed}: row {key}: saw {seen} from {source:?} ({stale:?}), began {began_us}");
         assert!(seen >= here.of(stale), "{told}: this process had invalidated {here:?}");
         assert!(seen >= everywhere.of(stale), "{told}: {everywhere:?} had been invalidated");
+        // L1 answers in the very call.
+        let is_lost = self.processes[at].pushes.is_known_lost;
+        assert!(!is_lost || source.name() != "l1", "{told}: the push connection was lost");
         // At the very end all pushes have long arrived.
         if self.is_last_round {
             let floor = self.floors[*key].now();

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use tidegate::Engine;
 use tidegate::engine::l1::IndexSide;
 use tidegate::engine::{Begun, Environment, Outcome};
@@ -19,7 +18,6 @@ use crate::process::{NoAlarm, Process, Sent, SimClock, SimStore, config};
 
 const COMMAND_TIMEOUT_US: u64 = 100_000;
 const SERVER_EPOCH_US: u64 = 1_700_000_000_000_000;
-const HEARTBEAT_US: u64 = 1_000_000;
 
 /// What the fleet of a seed uses.
 pub(crate) struct Features {
@@ -116,7 +114,7 @@ pub(crate) struct World {
     pub(crate) is_healed: bool,
     /// Everything is quiet: what is read now is the latest.
     pub(crate) is_last_round: bool,
-    clock: Arc<SimClock>,
+    pub(crate) clock: Arc<SimClock>,
     pub(crate) space: KeySpace,
     pub(crate) table: Table,
     agenda: BTreeMap<(u64, u64), Happening>,
@@ -203,7 +201,7 @@ impl World {
     }
 
     /// One way through the network; `None` when it is lost.
-    fn trip_us(&mut self) -> Option<u64> {
+    pub(crate) fn trip_us(&mut self) -> Option<u64> {
         let short_us = self.chance.u64(50..3_000);
         if !self.is_storming() {
             return Some(short_us);
@@ -296,10 +294,14 @@ impl World {
                     process.engine.deliver(address, answer);
                 }
             }
-            Happening::Notice { notice, .. } => self.processes[at].engine.notice(notice),
+            Happening::Notice { notice, .. } => {
+                self.processes[at].pushes.is_known_lost |= notice == Notice::PushLost;
+                self.processes[at].engine.notice(notice);
+            }
             Happening::Pushed { session, notice, .. } => {
-                let pushes = &self.processes[at].pushes;
+                let pushes = &mut self.processes[at].pushes;
                 if pushes.session == session {
+                    pushes.is_known_lost &= notice != Notice::Tracking;
                     self.processes[at].engine.notice(notice);
                 }
             }
@@ -334,55 +336,6 @@ impl World {
                 self.at(self.now_us() + trip_us, Happening::Notice { process, notice: Notice::Woken(key.clone()) });
             }
         }
-    }
-
-    /// The server tells every process that tracks.
-    pub(crate) fn tell_changed(&mut self, key: &Key) {
-        let full = Bytes::copy_from_slice(key.full().as_bytes());
-        for at in 0..self.processes.len() {
-            self.push(at, Notice::Changed(vec![full.clone()]));
-        }
-    }
-
-    /// One push: in order, later than those before it; lost with its connection.
-    fn push(&mut self, at: usize, notice: Notice) {
-        if !self.processes[at].pushes.is_connected {
-            return;
-        }
-        let trip_us = self.trip_us().unwrap_or(100_000);
-        let pushes = &mut self.processes[at].pushes;
-        pushes.latest_us = pushes.latest_us.max(self.clock.0.load(Ordering::Relaxed) + trip_us);
-        let (latest_us, session) = (pushes.latest_us, pushes.session);
-        let process = self.processes[at].number;
-        self.at(latest_us, Happening::Pushed { process, session, notice });
-    }
-
-    fn heartbeat(&mut self, at: usize, process: u64, session: u64) {
-        let now_us = self.now_us();
-        let pushes = &self.processes[at].pushes;
-        if pushes.session != session || !pushes.is_connected {
-            return;
-        }
-        self.push(at, Notice::Heartbeat { sent_us: now_us });
-        self.at(now_us + HEARTBEAT_US, Happening::Heartbeat { process, session });
-    }
-
-    /// The push connection of a process dies; it is noticed in time, and then made anew.
-    pub(crate) fn lose_pushes(&mut self, at: usize) {
-        let now_us = self.now_us();
-        let noticed_us = now_us + self.chance.u64(0..3_000_000);
-        let process = &mut self.processes[at];
-        if !process.pushes.is_connected {
-            return;
-        }
-        process.pushes.is_connected = false;
-        process.pushes.session += 1;
-        process.pushes.doubt_until_us = noticed_us + 4_000_000;
-        let number = process.number;
-        self.met.pushes_lost += 1;
-        self.at(noticed_us, Happening::Notice { process: number, notice: Notice::PushLost });
-        let made_us = noticed_us + self.chance.u64(1_000..500_000);
-        self.at(made_us, Happening::Connects { process: number });
     }
 
     /// A server that needs room takes something away.

@@ -18,7 +18,7 @@ use tidegate::protocol::key::Key;
 use tidegate::protocol::lease::{Grant, Nonce};
 use tidegate::protocol::tag::{Tag, TagNonce};
 
-pub use server::{RedisServer, free_port};
+pub use server::{RedisServer, free_port, read_reply};
 
 /// Longer than anything here may take.
 pub const PATIENCE: Duration = Duration::from_secs(5);

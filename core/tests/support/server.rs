@@ -154,7 +154,7 @@ impl Drop for RedisServer {
     }
 }
 
-fn read_reply(reader: &mut impl BufRead) -> String {
+pub fn read_reply(reader: &mut impl BufRead) -> String {
     let mut line = String::new();
     reader.read_line(&mut line).expect("a reply");
     let (kind, rest) = line.trim_end().split_at(1);

@@ -15,7 +15,6 @@
 mod words;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use quick_cache::Weighter;
@@ -27,12 +26,12 @@ use crate::protocol::freshness::early_gap_ms;
 use crate::protocol::held::{Held, Words};
 use crate::protocol::key::KeySpace;
 use crate::protocol::tag::Tag;
-use crate::sync::{Mutex, lock};
+use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 pub use words::{ALL_AT, KEY_WORDS, KEYS_AT, TABLE_BYTES, TAG_WORDS, TAGS_AT, TRUSTED_AT, WordTable};
 
 /// A heartbeat that was answered is good for so long from its sending.
 const TRUST_US: u64 = 3_000_000;
-const STRIPES: usize = 64;
+const STRIPES: usize = if cfg!(tidegate_loom) { 1 } else { 64 };
 /// What an entry takes beside its key, payload and tags: the `Held`, the index's slot, allocations' heads.
 const ENTRY_BYTES: u64 = 272;
 

@@ -1,15 +1,17 @@
-//! The flight without thread, clock or socket: each rule as a sentence, and a storm of random events that must lose
-//! nobody.
+//! The flight without thread, clock or socket: each rule as a sentence. Those about old values stand in [`stale`]; a
+//! storm of random events that must lose nobody in [`storm`].
 
-use proptest::prelude::*;
+mod stale;
+mod storm;
 
 use super::*;
-use crate::protocol::answer::Details;
+use crate::protocol::answer::{Details, Source};
 use crate::protocol::lease::{Grant, Nonce};
 
 const RULES: Rules = Rules {
     lease_us: 2_000_000,
     wait_us: 5_000_000,
+    soft_timeout_us: None,
     hard_timeout_us: 30_000_000,
     poll_first_us: 25_000,
     poll_longest_us: 500_000,
@@ -34,6 +36,15 @@ fn payload() -> Payload {
     Payload::json(&b"1"[..])
 }
 
+fn hit() -> Hit {
+    Hit { source: Source::Redis, ..Hit::of_flight(payload(), None) }
+}
+
+/// GET says that there is nothing fresh.
+fn missed() -> Event<u32> {
+    Event::Read(Reading::Miss { seen: 0, stale: None })
+}
+
 fn stored() -> Filling {
     Filling::Stored(Details { version: 7, created_ms: 0, fresh_until_ms: 1, stale_until_ms: 1, tags: vec![] })
 }
@@ -43,7 +54,7 @@ fn with_a_leader(right: Asked) -> Flight<u32> {
     let (mut flight, actions) = Flight::reading(vec![(1, Patience::Wait)], None, &RULES);
     assert!(matches!(actions[..], [Action::Get]));
     assert!(flight.step(Event::Join(2, Patience::Wait), &RULES, &at(1)).is_empty());
-    let actions = flight.step(Event::Read(Reading::Miss { seen: 0 }), &RULES, &at(2));
+    let actions = flight.step(missed(), &RULES, &at(2));
     assert!(matches!(actions[..], [Action::Acquire { seen: 0, .. }]), "{actions:?}");
     let actions = flight.step(Event::Asked(right), &RULES, &at(3));
     assert!(matches!(actions[..], [Action::Lead { caller: 1, leader: 1_001, turn: 1, .. }]), "{actions:?}");
@@ -69,15 +80,15 @@ fn again(actions: &[Action<u32>]) -> Vec<u32> {
 fn a_read_serves_only_those_who_came_before_it_was_sent() {
     let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], None, &RULES);
     flight.step(Event::Join(2, Patience::Wait), &RULES, &at(1));
-    let hit = Hit { payload: payload(), source: Source::Redis, details: None };
-    let actions = flight.step(Event::Read(Reading::Fresh(hit)), &RULES, &at(2));
+    let hit = hit();
+    let actions = flight.step(Event::Read(Reading::Serve(hit)), &RULES, &at(2));
     assert_eq!((served(&actions), again(&actions)), (vec![1], vec![2]));
 }
 
 #[test]
 fn a_stored_fill_serves_all_but_those_who_came_after_it_was_sent() {
-    let mut flight = with_a_leader(Asked::Lease(grant()));
-    let actions = flight.step(Event::Fill { turn: 1, payload: payload() }, &RULES, &at(5));
+    let mut flight = with_a_leader(Asked::Lease(grant(), None));
+    let actions = flight.step(Event::Fill { turn: 1, payload: payload(), is_tagged: false }, &RULES, &at(5));
     assert!(matches!(actions[..], [Action::Fill { .. }]), "followers wait for FILL's answer: {actions:?}");
     flight.step(Event::Join(4, Patience::Wait), &RULES, &at(6));
     let actions = flight.step(Event::Filled(stored()), &RULES, &at(7));
@@ -88,45 +99,45 @@ fn a_stored_fill_serves_all_but_those_who_came_after_it_was_sent() {
 
 #[test]
 fn a_revoked_fill_serves_only_those_who_came_before_the_fallback_started() {
-    let mut flight = with_a_leader(Asked::Lease(grant()));
-    flight.step(Event::Fill { turn: 1, payload: payload() }, &RULES, &at(5));
+    let mut flight = with_a_leader(Asked::Lease(grant(), None));
+    flight.step(Event::Fill { turn: 1, payload: payload(), is_tagged: false }, &RULES, &at(5));
     let actions = flight.step(Event::Filled(Filling::Revoked), &RULES, &at(7));
     assert_eq!((served(&actions), again(&actions)), (vec![2], vec![3]));
 }
 
 #[test]
 fn a_solo_fill_is_shared_as_a_revoked_one_is_and_nothing_is_sent() {
-    let mut flight = with_a_leader(Asked::Solo);
-    let actions = flight.step(Event::Fill { turn: 1, payload: payload() }, &RULES, &at(5));
+    let mut flight = with_a_leader(Asked::Solo(None));
+    let actions = flight.step(Event::Fill { turn: 1, payload: payload(), is_tagged: false }, &RULES, &at(5));
     assert!(!actions.iter().any(|action| matches!(action, Action::Fill { .. })));
     assert_eq!((served(&actions), again(&actions)), (vec![2], vec![3]));
 }
 
 #[test]
 fn a_failed_fallback_gives_its_error_to_all_who_wait_and_frees_the_lease() {
-    let mut flight = with_a_leader(Asked::Lease(grant()));
+    let mut flight = with_a_leader(Asked::Lease(grant(), None));
     let why = Abandoned::Failed(std::sync::Arc::new("boom"));
     let actions = flight.step(Event::Abandon { turn: 1, why }, &RULES, &at(5));
-    assert!(matches!(actions[1], Action::Release(_)), "{actions:?}");
+    assert!(matches!(actions[0], Action::Release(_)), "{actions:?}");
     let failed = actions.iter().filter(|action| matches!(action, Action::Fail(..))).count();
     assert_eq!((failed, again(&actions)), (2, vec![]));
 }
 
 #[test]
 fn a_cancelled_leader_hands_the_lease_over_and_its_late_fill_is_ignored() {
-    let mut flight = with_a_leader(Asked::Lease(grant()));
+    let mut flight = with_a_leader(Asked::Lease(grant(), None));
     let actions = flight.step(Event::Abandon { turn: 1, why: Abandoned::Cancelled }, &RULES, &at(5));
     assert!(matches!(actions[..], [Action::Retire(1_001), Action::Lead { caller: 2, turn: 2, .. }]), "{actions:?}");
-    assert!(flight.step(Event::Fill { turn: 1, payload: payload() }, &RULES, &at(6)).is_empty());
+    assert!(flight.step(Event::Fill { turn: 1, payload: payload(), is_tagged: false }, &RULES, &at(6)).is_empty());
     // Who had joined while the first fallback ran is an elder of the second.
-    flight.step(Event::Fill { turn: 2, payload: payload() }, &RULES, &at(7));
+    flight.step(Event::Fill { turn: 2, payload: payload(), is_tagged: false }, &RULES, &at(7));
     let actions = flight.step(Event::Filled(Filling::Revoked), &RULES, &at(8));
     assert_eq!((served(&actions), again(&actions)), (vec![3], vec![]));
 }
 
 #[test]
 fn the_last_caller_to_leave_gives_the_lease_back() {
-    let mut flight = with_a_leader(Asked::Lease(grant()));
+    let mut flight = with_a_leader(Asked::Lease(grant(), None));
     flight.step(Event::Cancel(2), &RULES, &at(5));
     flight.step(Event::Cancel(3), &RULES, &at(5));
     let actions = flight.step(Event::Abandon { turn: 1, why: Abandoned::Cancelled }, &RULES, &at(6));
@@ -135,7 +146,7 @@ fn the_last_caller_to_leave_gives_the_lease_back() {
 
 #[test]
 fn the_lease_is_renewed_until_the_hard_timeout_which_frees_it() {
-    let mut flight = with_a_leader(Asked::Lease(grant()));
+    let mut flight = with_a_leader(Asked::Lease(grant(), None));
     let first = flight.deadline_us().expect("renewal is due");
     assert!(first < RULES.lease_us);
     let actions = flight.step(Event::Time, &RULES, &at(first));
@@ -152,8 +163,8 @@ fn the_lease_is_renewed_until_the_hard_timeout_which_frees_it() {
 #[test]
 fn waiting_asks_again_on_a_push_and_is_bounded() {
     let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], None, &RULES);
-    flight.step(Event::Read(Reading::Miss { seen: 0 }), &RULES, &at(1));
-    let wait = || Event::Asked(Asked::Wait { left_us: 2_000_000 });
+    flight.step(missed(), &RULES, &at(1));
+    let wait = || Event::Asked(Asked::Wait { left_us: 2_000_000, stale: None });
     let actions = flight.step(wait(), &RULES, &at(2));
     assert!(matches!(actions[..], [Action::Waits, Action::Watch]), "{actions:?}");
     assert!(matches!(flight.step(Event::Watching, &RULES, &at(3))[..], [Action::Acquire { .. }]));
@@ -168,8 +179,8 @@ fn waiting_asks_again_on_a_push_and_is_bounded() {
 #[test]
 fn a_holder_that_died_is_followed_right_behind_its_exclusive_time() {
     let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], None, &RULES);
-    flight.step(Event::Read(Reading::Miss { seen: 0 }), &RULES, &at(1));
-    flight.step(Event::Asked(Asked::Wait { left_us: 4_000 }), &RULES, &at(2));
+    flight.step(missed(), &RULES, &at(1));
+    flight.step(Event::Asked(Asked::Wait { left_us: 4_000, stale: None }), &RULES, &at(2));
     assert!(flight.deadline_us().is_some_and(|due| due <= 2 + 4_000 + 11_000));
 }
 
@@ -177,16 +188,16 @@ fn a_holder_that_died_is_followed_right_behind_its_exclusive_time() {
 fn those_who_come_together_are_served_together() {
     let callers = (1..=3).map(|caller| (caller, Patience::Wait)).collect();
     let (mut flight, _) = Flight::reading(callers, None, &RULES);
-    let hit = Hit { payload: payload(), source: Source::Redis, details: None };
-    let actions = flight.step(Event::Read(Reading::Fresh(hit)), &RULES, &at(2));
+    let hit = hit();
+    let actions = flight.step(Event::Read(Reading::Serve(hit)), &RULES, &at(2));
     assert_eq!((served(&actions), again(&actions)), (vec![1, 2, 3], vec![]));
 }
 
 #[test]
 fn who_goes_round_again_joins_no_fallback_under_way() {
-    let mut flight = with_a_leader(Asked::Lease(grant()));
+    let mut flight = with_a_leader(Asked::Lease(grant(), None));
     assert!(flight.takes(false, true) && !flight.takes(true, true));
-    flight.step(Event::Fill { turn: 1, payload: payload() }, &RULES, &at(5));
+    flight.step(Event::Fill { turn: 1, payload: payload(), is_tagged: false }, &RULES, &at(5));
     assert!(!flight.takes(true, true));
 }
 
@@ -200,19 +211,19 @@ fn a_flight_led_without_the_store_takes_nobody_once_the_store_is_back() {
 #[test]
 fn who_goes_round_again_waits_only_for_what_is_left() {
     let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], Some(7), &RULES);
-    flight.step(Event::Read(Reading::Miss { seen: 0 }), &RULES, &at(6));
-    let actions = flight.step(Event::Asked(Asked::Wait { left_us: 1_000_000 }), &RULES, &at(8));
+    flight.step(missed(), &RULES, &at(6));
+    let actions = flight.step(Event::Asked(Asked::Wait { left_us: 1_000_000, stale: None }), &RULES, &at(8));
     assert!(actions.iter().any(|action| matches!(action, Action::Lead { right: Right::Solo, .. })), "{actions:?}");
 }
 
 #[test]
 fn who_must_not_wait_is_told_busy() {
-    let mut flight = with_a_leader(Asked::Lease(grant()));
+    let mut flight = with_a_leader(Asked::Lease(grant(), None));
     assert!(matches!(flight.step(Event::Join(9, Patience::Busy), &RULES, &at(5))[..], [Action::Busy(9)]));
     let (mut flight, _) = Flight::reading(vec![(1, Patience::Busy)], None, &RULES);
     flight.step(Event::Join(2, Patience::Busy), &RULES, &at(1));
-    flight.step(Event::Read(Reading::Miss { seen: 0 }), &RULES, &at(2));
-    let actions = flight.step(Event::Asked(Asked::Lease(grant())), &RULES, &at(3));
+    flight.step(missed(), &RULES, &at(2));
+    let actions = flight.step(Event::Asked(Asked::Lease(grant(), None)), &RULES, &at(3));
     assert!(matches!(actions[..], [Action::Lead { caller: 1, .. }, Action::Busy(2)]), "{actions:?}");
 }
 
@@ -223,97 +234,50 @@ fn with_the_store_away_a_value_serves_those_who_came_before_its_fallback_and_the
     let actions = flight.step(Event::StoreAway, &RULES, &at(1));
     assert!(matches!(actions[..], [Action::Lead { right: Right::Away, .. }]));
     flight.step(Event::Join(3, Patience::Wait), &RULES, &at(2));
-    let actions = flight.step(Event::Fill { turn: 1, payload: payload() }, &RULES, &at(3));
+    let actions = flight.step(Event::Fill { turn: 1, payload: payload(), is_tagged: false }, &RULES, &at(3));
     assert_eq!((served(&actions), again(&actions)), (vec![2], vec![3]));
     assert!(actions.iter().any(|action| matches!(action, Action::Again { met_away: true, .. })), "{actions:?}");
 }
 
 #[test]
 fn a_fill_without_an_answer_is_shared_as_a_revoked_one_is() {
-    let mut flight = with_a_leader(Asked::Lease(grant()));
-    flight.step(Event::Fill { turn: 1, payload: payload() }, &RULES, &at(5));
+    let mut flight = with_a_leader(Asked::Lease(grant(), None));
+    flight.step(Event::Fill { turn: 1, payload: payload(), is_tagged: false }, &RULES, &at(5));
     let actions = flight.step(Event::Filled(Filling::NoAnswer), &RULES, &at(7));
     assert!(matches!(actions[0], Action::Settle(1_001, Settlement::Unconfirmed)));
     assert_eq!((served(&actions), again(&actions)), (vec![2], vec![3]));
     assert!(actions.iter().any(|action| matches!(action, Action::Again { met_away: true, .. })), "{actions:?}");
 }
 
-/// A random event, out of order and out of place as often as not.
-fn any_event() -> impl Strategy<Value = u8> {
-    0..18_u8
+#[test]
+fn what_came_under_tags_serves_only_those_who_came_before_the_fallback_started() {
+    let mut flight = with_a_leader(Asked::Lease(grant(), None));
+    flight.step(Event::Fill { turn: 1, payload: payload(), is_tagged: true }, &RULES, &at(5));
+    let actions = flight.step(Event::Filled(stored()), &RULES, &at(7));
+    assert!(matches!(actions[0], Action::Settle(1_001, Settlement::Stored { version: 7 })));
+    assert_eq!((served(&actions), again(&actions)), (vec![2], vec![3]));
 }
 
-proptest! {
-    #[test]
-    fn whatever_happens_every_caller_is_answered_once_and_the_flight_ends(
-        events in proptest::collection::vec((any_event(), any::<u8>()), 0..60),
-    ) {
-        let (mut flight, _) = Flight::reading(vec![(0, Patience::Wait)], None, &RULES);
-        let mut inside = vec![0_u32];
-        let mut leaders: Vec<u32> = vec![];
-        let (mut now_us, mut turn, mut next, mut is_over) = (1, 0, 1, false);
-        let mut close = vec![(17, 0)];
-        for (kind, number) in events.into_iter().chain(close.drain(..)) {
-            if is_over {
-                break;
-            }
-            now_us += u64::from(number) * 50_000;
-            let event = match kind {
-                0..=2 => {
-                    inside.push(next);
-                    next += 1;
-                    Event::Join(next - 1, if number % 3 == 0 { Patience::Busy } else { Patience::Wait })
-                }
-                3 => Event::Read(Reading::Miss { seen: 0 }),
-                4 => Event::Asked(Asked::Lease(grant())),
-                5 => Event::Asked(Asked::Wait { left_us: u64::from(number) * 10_000 }),
-                6 => Event::Asked(Asked::Solo),
-                7 => Event::Asked(Asked::Dead { seen: 3 }),
-                8 => Event::StoreAway,
-                9 => Event::Woken,
-                10 => Event::Time,
-                11 => Event::Fill { turn, payload: payload() },
-                12 => Event::Abandon { turn, why: Abandoned::Cancelled },
-                13 => Event::Abandon { turn, why: Abandoned::Failed(std::sync::Arc::new(1)) },
-                14 => Event::Filled(if number % 2 == 0 { stored() } else { Filling::Revoked }),
-                15 => Event::Filled(Filling::NoAnswer),
-                16 => {
-                    let Some(caller) = inside.get(usize::from(number) % inside.len().max(1)).copied() else { continue };
-                    inside.retain(|known| *known != caller);
-                    Event::Cancel(caller)
-                }
-                _ => Event::Close,
-            };
-            let mut leave = |caller: u32| {
-                let before = inside.len();
-                inside.retain(|known| *known != caller);
-                before - inside.len()
-            };
-            for action in flight.step(event, &RULES, &at(now_us)) {
-                match action {
-                    Action::Lead { caller, leader, turn: now, .. } => {
-                        prop_assert_eq!(leave(caller), 1);
-                        leaders.push(leader);
-                        turn = now;
-                    }
-                    Action::Serve(caller, _) | Action::Share(caller, _) | Action::Busy(caller) => {
-                        prop_assert_eq!(leave(caller), 1);
-                    }
-                    Action::Fail(caller, _) | Action::Settle(caller, _) | Action::Retire(caller) => {
-                        let was_leader = leaders.iter().position(|known| *known == caller).map(|at| leaders.remove(at));
-                        prop_assert!(was_leader.is_some() || leave(caller) == 1);
-                    }
-                    Action::Again { callers, .. } => {
-                        for (caller, _) in callers {
-                            prop_assert_eq!(leave(caller), 1);
-                        }
-                    }
-                    Action::Over => is_over = true,
-                    _ => {}
-                }
-            }
-        }
-        prop_assert!(is_over, "Close ends it");
-        prop_assert!(inside.is_empty() && leaders.is_empty(), "left behind: {inside:?} {leaders:?}");
-    }
+#[test]
+fn a_value_that_is_not_kept_this_once_is_shared_as_a_revoked_one_is_and_spares_nobody_a_lease() {
+    let mut flight = with_a_leader(Asked::Lease(grant(), None));
+    let why = Abandoned::Unkept(payload());
+    let actions = flight.step(Event::Abandon { turn: 1, why }, &RULES, &at(5));
+    assert!(matches!(actions[..2], [Action::Settle(1_001, Settlement::NotStored), Action::Release(_)]), "{actions:?}");
+    assert_eq!((served(&actions), again(&actions)), (vec![2], vec![3]));
+}
+
+#[test]
+fn who_must_not_wait_is_told_busy_when_another_process_computes() {
+    let callers = vec![(1, Patience::Busy), (2, Patience::Wait)];
+    let (mut flight, _) = Flight::reading(callers, None, &RULES);
+    flight.step(missed(), &RULES, &at(1));
+    let wait = Asked::Wait { left_us: 1_000_000, stale: None };
+    let actions = flight.step(Event::Asked(wait), &RULES, &at(2));
+    assert!(matches!(actions[..], [Action::Busy(1), Action::Waits, Action::Watch]), "{actions:?}");
+    let (mut flight, _) = Flight::reading(vec![(1, Patience::Busy)], None, &RULES);
+    flight.step(missed(), &RULES, &at(1));
+    let wait = Asked::Wait { left_us: 1_000_000, stale: None };
+    let actions = flight.step(Event::Asked(wait), &RULES, &at(2));
+    assert!(matches!(actions[..], [Action::Busy(1), Action::Over]), "nobody is left to wait: {actions:?}");
 }

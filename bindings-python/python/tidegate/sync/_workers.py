@@ -1,0 +1,145 @@
+"""Threads for what goes on behind callers who have been served."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+_THREADS_MAX = 32
+# A thread without work waits so long for some.
+_IDLE_SECONDS = 10.0
+
+Work = Callable[[], None]
+
+
+class Workers:
+    """A small pool of one manager and its views. Threads are started at need, end when idle, and hold up no exit."""
+
+    __slots__ = ("_busy", "_changed", "_idle", "_queue", "_threads")
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """In a forked child, as at the beginning: no threads are here."""
+        self._changed = threading.Condition()
+        self._queue: deque[tuple[contextvars.Context, Work]] = deque()
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._busy: set[threading.Thread] = set()
+
+    def start(self, work: Work, at_once: bool = False) -> bool:
+        """Begins `work` in a thread, in a copy of the caller's context. False: not `at_once`, for want of a thread."""
+        context = contextvars.copy_context()
+        with self._changed:
+            # Every idle thread takes one of those that wait.
+            has_idle = self._idle > len(self._queue)
+            if not has_idle and len(self._threads) < _THREADS_MAX:
+                has_idle = self._start_thread()
+            if at_once and not has_idle:
+                return False
+            self._queue.append((context, work))
+            self._changed.notify_all()
+        return True
+
+    def end(self, seconds: float) -> bool:
+        """Waits until nothing is under way, for so long."""
+        here = threading.current_thread()
+
+        def is_over() -> bool:
+            # Who closes from behind does not wait for himself.
+            return not self._queue and not self._busy - {here}
+
+        with self._changed:
+            return self._changed.wait_for(is_over, seconds)
+
+    def _start_thread(self) -> bool:
+        # A daemon: the end of the interpreter does not wait for it, whatever its fallback does.
+        name = f"tidegate-behind-{len(self._threads) + 1}"
+        thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError:  # a system without one more thread, or an interpreter that ends
+            self._threads.discard(thread)
+            return bool(self._threads)
+        self._idle += 1
+        return True
+
+    def _run(self) -> None:
+        here = threading.current_thread()
+        try:
+            while True:
+                with self._changed:
+                    deadline = time.monotonic() + _IDLE_SECONDS
+                    while not self._queue:
+                        if not self._changed.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
+                            return
+                    context, work = self._queue.popleft()
+                    self._idle -= 1
+                    self._busy.add(here)
+                try:
+                    context.run(work)
+                except Exception:  # noqa: BLE001 - a fallback's error has been told as an event
+                    pass
+                finally:
+                    del context, work
+                    with self._changed:
+                        self._busy.discard(here)
+                        self._idle += 1
+                        self._changed.notify_all()
+        finally:
+            with self._changed:
+                self._idle -= 1
+                self._threads.discard(here)
+
+
+class Handover:
+    """A fallback that runs apart from its caller: which of the two settles the lease."""
+
+    __slots__ = ("_is_left", "_lock", "_result", "is_dropped")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_left = False
+        self._result: Result | None = None
+        self.is_dropped = False
+        """The lease has passed on: nobody settles it."""
+
+    def bring(self, result: Result) -> bool:
+        """The fallback has ended. True: its caller waits, and will settle it; False: he has left."""
+        with self._lock:
+            if self._is_left:
+                return False
+            self._result = result
+            return True
+
+    def leave(self) -> bool:
+        """The caller has been served. False: the fallback has ended meanwhile, and the caller settles it."""
+        with self._lock:
+            self._is_left = self._result is None
+            return self._is_left
+
+    def drop(self) -> None:
+        """The caller has gone, and the lease with him."""
+        with self._lock:
+            self._is_left = self.is_dropped = True
+
+    @property
+    def result(self) -> Result:
+        """What the fallback ended with."""
+        assert self._result is not None
+        return self._result
+
+
+class Result:
+    """What a fallback gave, or raised."""
+
+    __slots__ = ("error", "value")
+
+    def __init__(self, value: object = None, error: BaseException | None = None) -> None:
+        self.value = value
+        self.error = error

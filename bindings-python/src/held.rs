@@ -1,0 +1,102 @@
+//! What Python keeps of an entry in L1: the object that one decoder made of its payload. It belongs to that decoder: a
+//! caller who asks for another `type` is never given it.
+
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyBytes;
+use tidegate::engine::outcome::Held;
+use tidegate::protocol::envelope::Codec;
+
+struct Kept {
+    decode: Option<Py<PyAny>>,
+    /// None where a value must not be shared: every hit decodes anew.
+    value: Option<Py<PyAny>>,
+}
+
+impl Drop for Kept {
+    /// An entry is dropped by whoever drops it, under L1's locks and without the GIL: no code of Python's may run here.
+    fn drop(&mut self) {
+        bury(self.decode.take(), self.value.take());
+    }
+}
+
+/// The value of a held entry for a caller who decodes with `decode`; None where it cannot be read so.
+pub(crate) fn value_of(
+    py: Python<'_>,
+    held: &Held,
+    decode: &Bound<'_, PyAny>,
+    shares_all: bool,
+) -> PyResult<Option<Py<PyAny>>> {
+    let Some(bytes) = &held.payload.bytes else { return Ok(Some(py.None())) };
+    let kept = held.object.get().and_then(|object| object.downcast_ref::<Kept>());
+    if let Some(Kept { decode: Some(by), value: Some(value) }) = kept
+        && by.is(decode)
+    {
+        return Ok(Some(value.clone_ref(py)));
+    }
+    if held.payload.codec != Codec::Json {
+        return Ok(None);
+    }
+    let value = match decode.call1((PyBytes::new(py, bytes),)) {
+        Ok(value) => value,
+        // Told and mended by the call that asks the engine next.
+        Err(error) if error.is_instance_of::<PyException>(py) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if kept.is_none() {
+        let is_shared = shares_all || is_immutable(&value)?;
+        let kept = Kept { decode: Some(decode.clone().unbind()), value: is_shared.then(|| value.clone().unbind()) };
+        // Somebody else was first: his stays.
+        drop(held.object.set(Arc::new(kept)));
+    }
+    Ok(Some(value.unbind()))
+}
+
+fn is_immutable(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static IS_IMMUTABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = value.py();
+    let is_immutable = IS_IMMUTABLE
+        .get_or_try_init(py, || py.import("tidegate._sharing")?.getattr("is_immutable").map(Bound::unbind))?;
+    is_immutable.call1(py, (value,))?.extract(py)
+}
+
+struct Grave {
+    _decode: Option<Py<PyAny>>,
+    _value: Option<Py<PyAny>>,
+    next: *mut Grave,
+}
+
+/// Objects that wait for a thread with the GIL and without a lock. A list without a lock of its own, so that a fork in
+/// the middle leaves nobody waiting.
+static GRAVES: AtomicPtr<Grave> = AtomicPtr::new(ptr::null_mut());
+
+fn bury(decode: Option<Py<PyAny>>, value: Option<Py<PyAny>>) {
+    let grave = Box::into_raw(Box::new(Grave { _decode: decode, _value: value, next: ptr::null_mut() }));
+    let mut first = GRAVES.load(Ordering::Relaxed);
+    loop {
+        // SAFETY: `grave` was made above and nobody else knows it until the exchange below succeeds.
+        unsafe { (*grave).next = first };
+        match GRAVES.compare_exchange_weak(first, grave, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => first = now,
+        }
+    }
+}
+
+/// Lets go of what was buried. Called with the GIL and without any lock: an object's end may run code of its own.
+pub(crate) fn clear_graves(_py: Python<'_>) {
+    if GRAVES.load(Ordering::Relaxed).is_null() {
+        return;
+    }
+    let mut next = GRAVES.swap(ptr::null_mut(), Ordering::Acquire);
+    while !next.is_null() {
+        // SAFETY: made by `Box::into_raw` in `bury`, and taken off the list by the swap: it is this thread's alone.
+        let grave = unsafe { Box::from_raw(next) };
+        next = grave.next;
+    }
+}

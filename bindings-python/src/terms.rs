@@ -1,0 +1,32 @@
+//! What a call goes by, read once and handed to the verbs by reference.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use tidegate::config;
+
+/// What one call, or all calls of a view, go by.
+#[pyclass(frozen, module = "tidegate._tidegate")]
+pub(crate) struct Terms {
+    terms: Arc<config::Terms>,
+}
+
+impl Terms {
+    pub(crate) fn of(terms: &Arc<config::Terms>) -> Self {
+        Self { terms: Arc::clone(terms) }
+    }
+}
+
+/// The engine's terms of what Python gave; None for the manager's own.
+pub(crate) fn of<'a>(given: Option<&'a Bound<'_, Terms>>) -> Option<&'a Arc<config::Terms>> {
+    given.map(|terms| &terms.get().terms)
+}
+
+#[pymethods]
+impl Terms {
+    /// The ttl that the call named, in ms.
+    #[getter]
+    fn ttl_ms(&self) -> Option<u64> {
+        self.terms.named_ttl_ms()
+    }
+}

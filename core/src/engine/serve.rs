@@ -1,0 +1,137 @@
+//! What callers are given, and what is counted and told of it.
+
+use super::Engine;
+use super::flights::SlotKind;
+use super::observe::{Event, EventKind, Figures};
+use super::outcome::{Failure, Hit, Lease, Outcome, Renewal, Settlement, Token};
+use super::ticket::Ticket;
+use crate::config::Terms;
+use crate::error::Error;
+use crate::protocol::flight::Right;
+use crate::protocol::key::Key;
+use crate::sync::{Arc, Ordering};
+
+impl Engine {
+    /// Answers a place, and counts it out unless its caller had gone.
+    pub(super) fn answer(&self, caller: &Ticket, outcome: Outcome) {
+        if caller.answer(outcome) {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn lease(
+        &self,
+        key: &Key,
+        leader: Arc<Ticket>,
+        token: Token,
+        right: &Right,
+        stale: Option<Hit>,
+    ) -> Lease {
+        Lease {
+            key: key.clone(),
+            store: matches!(right, Right::Grant(_)),
+            stale,
+            ticket: leader,
+            engine: self.me.clone(),
+            token: Some(token),
+        }
+    }
+
+    pub(super) fn lead(&self, caller: &Ticket, lease: Lease, right: &Right, kind: SlotKind) {
+        Figures::count(&self.figures.fallbacks);
+        let is_first = lease.token.is_some_and(|token| token.turn == 1);
+        match kind {
+            // A store that was not asked, or is away, has not said that there is no entry.
+            SlotKind::Read if is_first && *right != Right::Away => {
+                Figures::count(&self.figures.misses);
+                self.emit_read(EventKind::Miss, &lease.key, caller, |event| event.source = Some(self.source));
+            }
+            SlotKind::Renewal(why) if is_first => {
+                // Those that a user asks for were counted when he did.
+                if why != Renewal::Explicit {
+                    Figures::count(&self.figures.refreshes);
+                }
+                if why == Renewal::Early {
+                    Figures::count(&self.figures.early_refreshes);
+                }
+                self.emit_read(EventKind::Refresh, &lease.key, caller, |event| {
+                    event.reason = Some(why.reason().to_owned());
+                });
+            }
+            SlotKind::Read | SlotKind::Renewal(_) | SlotKind::Blind => {}
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.answer(caller, Outcome::Lease(lease));
+    }
+
+    /// An event of a caller's read, with the time that it has taken so far.
+    pub(super) fn emit_read(&self, kind: EventKind, key: &Key, caller: &Ticket, more: impl FnOnce(&mut Event)) {
+        if self.observers.is_listening() {
+            let mut event = self.event(kind, Some(key));
+            event.duration_us = Some(self.clock.now_us().saturating_sub(caller.started_us));
+            more(&mut event);
+            self.observers.emit(event);
+        }
+    }
+
+    pub(super) fn serve(&self, key: &Key, caller: &Ticket, hit: Hit) {
+        self.hit(key, caller, &hit);
+        self.answer(caller, Outcome::Hit(hit));
+    }
+
+    /// Counts and tells a caller who is served without running his fallback.
+    pub(super) fn hit(&self, key: &Key, caller: &Ticket, hit: &Hit) {
+        Figures::count(&self.figures.hits);
+        self.read_ended(caller);
+        if hit.stale.is_some() {
+            return self.served_stale(key, caller, hit);
+        }
+        self.emit_read(EventKind::Hit, key, caller, |event| {
+            event.source = Some(hit.source);
+            event.version = hit.details.as_ref().map(|details| details.version);
+        });
+    }
+
+    pub(super) fn served_stale(&self, key: &Key, caller: &Ticket, hit: &Hit) {
+        Figures::count(&self.figures.stale_served);
+        self.emit_read(EventKind::Stale, key, caller, |event| {
+            event.source = Some(hit.source);
+            event.reason = hit.stale.map(|why| why.reason().to_owned());
+            event.version = hit.details.as_ref().map(|details| details.version);
+        });
+    }
+
+    pub(super) fn settled(&self, key: &Key, leader: &Ticket, settlement: Settlement) {
+        let duration_us = self.read_ended(leader);
+        if let Settlement::Stored { version } = settlement {
+            self.spared.forget(key);
+            self.stored(key, version, duration_us);
+        }
+        self.answer(leader, Outcome::Settled(settlement));
+    }
+
+    pub(super) fn stored(&self, key: &Key, version: u64, duration_us: u64) {
+        Figures::count(&self.figures.sets);
+        if self.observers.is_listening() {
+            let mut event = self.event(EventKind::Set, Some(key));
+            event.source = Some(self.source);
+            event.duration_us = Some(duration_us);
+            event.version = Some(version);
+            self.observers.emit(event);
+        }
+    }
+
+    pub(super) fn read_ended(&self, caller: &Ticket) -> u64 {
+        let duration_us = self.clock.now_us().saturating_sub(caller.started_us);
+        self.figures.latency(duration_us);
+        duration_us
+    }
+}
+
+/// The engine's own failures name the key.
+pub(super) fn named(failure: Failure, key: &Key, terms: &Terms) -> Failure {
+    match failure {
+        Failure::HardTimeout => Failure::Own(Error::hard_timeout(key.relative(), terms.rules.hard_timeout_us / 1_000)),
+        other => other,
+    }
+}

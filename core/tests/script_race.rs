@@ -1,0 +1,328 @@
+//! The scripts on a real Redis against an oracle, with the hand-written manager beside them on the same server.
+//!
+//! Each value is the version of its database row when the fallback read it. Readers and writers race; any command but
+//! SET is sent again, late, one time in eight; leases, entries and tags are taken away as evictions do. A cached read
+//! that began after an invalidation had returned must show at least the version which that invalidation followed. No
+//! engine is in between: what holds here, the scripts hold alone.
+//!
+//! `TIDEGATE_RACE_SECONDS=60` races longer.
+
+mod support;
+
+use std::io::{BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use support::*;
+use tidegate::ports::{Command, Verdict};
+use tidegate::protocol::envelope::{Draft, Entry, Payload};
+use tidegate::protocol::freshness::Life;
+use tidegate::protocol::key::Key;
+use tidegate::protocol::lease::Nonce;
+use tidegate::protocol::tag::{Tag, TagNonce};
+
+const KEYS: usize = 3;
+const READERS: u64 = 6;
+const WRITERS: u64 = 2;
+/// Every key carries it.
+const TAG: &str = "all";
+
+/// The database, what its invalidations have promised, and what came of it.
+struct Arena {
+    rows: [AtomicU64; KEYS],
+    /// What the latest invalidation of each key followed, once it has returned.
+    floors: [AtomicU64; KEYS],
+    /// One writer at a time per key.
+    writing: [Mutex<()>; KEYS],
+    is_over: AtomicBool,
+    cached: AtomicU64,
+    stale: AtomicU64,
+    computed: AtomicU64,
+    doubled: AtomicU64,
+}
+
+impl Arena {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            rows: std::array::from_fn(|_| AtomicU64::new(1)),
+            floors: std::array::from_fn(|_| AtomicU64::new(0)),
+            writing: std::array::from_fn(|_| Mutex::default()),
+            is_over: AtomicBool::new(false),
+            cached: AtomicU64::new(0),
+            stale: AtomicU64::new(0),
+            computed: AtomicU64::new(0),
+            doubled: AtomicU64::new(0),
+        })
+    }
+
+    fn is_on(&self) -> bool {
+        !self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// A cached read of `key`, which began when the floor stood at `floor`.
+    fn saw(&self, version: u64, floor: u64) {
+        self.cached.fetch_add(1, Ordering::Relaxed);
+        if version < floor {
+            self.stale.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The fallback: reads the row, then takes its time.
+    fn fallback(&self, key: usize, random: &mut fastrand::Rng) -> u64 {
+        self.computed.fetch_add(1, Ordering::Relaxed);
+        let version = self.rows[key].load(Ordering::SeqCst);
+        std::thread::sleep(Duration::from_micros(random.u64(0..2_000)));
+        version
+    }
+
+    /// Changes rows, invalidates them, and then promises it.
+    fn write(&self, keys: &[usize], invalidate: impl FnOnce(u64)) {
+        let _writing: Vec<_> = keys.iter().map(|key| self.writing[*key].lock().expect("no writer panics")).collect();
+        let versions: Vec<u64> = keys.iter().map(|key| self.rows[*key].fetch_add(1, Ordering::SeqCst) + 1).collect();
+        invalidate(versions[0]);
+        for (key, version) in keys.iter().zip(versions) {
+            self.floors[*key].store(version, Ordering::SeqCst);
+        }
+    }
+
+    fn figures(&self) -> String {
+        let [cached, stale, computed, doubled] =
+            [&self.cached, &self.stale, &self.computed, &self.doubled].map(|count| count.load(Ordering::Relaxed));
+        format!("{stale} stale of {cached} cached reads, {computed} fallbacks, {doubled} commands sent again late")
+    }
+}
+
+/// One client: sends, and leaves some of what it sent to be sent again later.
+struct Client {
+    caller: Arc<Caller>,
+    ghosts: Sender<(Instant, Command)>,
+    arena: Arc<Arena>,
+    random: fastrand::Rng,
+}
+
+impl Client {
+    fn ask(&mut self, command: Command) -> Verdict {
+        // SET, by its contract, is sent once.
+        if !matches!(command, Command::Set { .. }) && self.random.u8(0..8) == 0 {
+            let due = Instant::now() + Duration::from_micros(self.random.u64(0..4_000));
+            self.arena.doubled.fetch_add(1, Ordering::Relaxed);
+            // The last ones find nobody who would send them.
+            let _ = self.ghosts.send((due, command.clone()));
+        }
+        self.caller.ask(command)
+    }
+
+    fn nonce(&mut self) -> Nonce {
+        Nonce(self.random.u64(..).to_le_bytes())
+    }
+
+    /// The version that an entry shows, if it counts under the tag's nonce; else the version to ask past.
+    fn shown(bytes: &bytes::Bytes, key: &Key, nonce: Option<TagNonce>) -> Result<u64, u64> {
+        let entry = Entry::decode(bytes, key, 1 << 20).expect("only entries stand here");
+        if entry.fresh_until_ms == 0 {
+            // Expired by hand.
+            return Err(0);
+        }
+        let counts = entry.tags.iter().all(|record| Some(record.nonce) == nonce);
+        let text = entry.payload.bytes.expect("no nulls here");
+        let version = std::str::from_utf8(&text).expect("digits").parse().expect("digits");
+        if counts { Ok(version) } else { Err(entry.version) }
+    }
+
+    fn read(&mut self, at: usize, tag: &Tag) {
+        let key = key(&format!("row:number:{at}"));
+        let floor = self.arena.floors[at].load(Ordering::SeqCst);
+        let Verdict::Nonce(nonce) = self.ask(read_tag(tag)) else { panic!("a nonce or none") };
+        let mut seen = 0;
+        if let Verdict::Value(Some(bytes)) = self.ask(get(&key)) {
+            match Self::shown(&bytes, &key, nonce) {
+                Ok(version) => return self.arena.saw(version, floor),
+                Err(dead) => seen = dead,
+            }
+        }
+        // Again with ACQUIRE, before the fallback: what is filled counts from here.
+        let opener = self.nonce();
+        let Verdict::Nonce(Some(nonce)) = self.ask(open_tag(tag, opener)) else { panic!("opened") };
+        let holder = self.nonce();
+        let ask = Command::Acquire { key: key.clone(), nonce: holder, exclusive_ms: 3, validity_ms: 60_000, seen };
+        match self.ask(ask) {
+            Verdict::Hit(bytes) => {
+                if let Ok(version) = Self::shown(&bytes, &key, Some(nonce)) {
+                    self.arena.saw(version, floor);
+                }
+            }
+            Verdict::Lease(grant, _) => {
+                let version = self.arena.fallback(at, &mut self.random);
+                let entry = entry(&key, tag, nonce, version);
+                self.ask(Command::Fill { key, grant, entry });
+            }
+            _ => {}
+        }
+    }
+
+    fn write(&mut self, at: usize, tag: &Tag) {
+        let arena = Arc::clone(&self.arena);
+        let key = key(&format!("row:number:{at}"));
+        match self.random.u8(0..10) {
+            0..6 => arena.write(&[at], |_| drop(self.ask(invalidate(&key)))),
+            // Nobody here reads what is stale: as good as an invalidation.
+            6 => arena.write(&[at], |_| drop(self.ask(expire(&key)))),
+            7 | 8 => {
+                let nonce = self.nonce();
+                arena.write(&[0, 1, 2], |_| drop(self.ask(invalidate_tag(tag, nonce))));
+            }
+            _ => arena.write(&[at], |version| {
+                let opener = self.nonce();
+                let Verdict::Nonce(Some(nonce)) = self.ask(open_tag(tag, opener)) else { panic!("opened") };
+                let not_after_ms = self.caller.now_us() / 1_000 + 5_000;
+                let entry = entry(&key, tag, nonce, version);
+                assert!(matches!(self.ask(Command::Set { key, not_after_ms, entry }), Verdict::Stored { .. }));
+            }),
+        }
+    }
+}
+
+fn entry(key: &Key, tag: &Tag, nonce: TagNonce, version: u64) -> Draft {
+    let life = Life { fresh_ms: 60_000, kept_ms: 60_000 };
+    Draft::new(key, &Payload::json(version.to_string()), &[(tag.clone(), nonce)], 1, life, 0)
+}
+
+fn seconds() -> Duration {
+    let seconds = std::env::var("TIDEGATE_RACE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn no_doubled_late_or_evicted_command_makes_a_stale_read_where_the_naive_manager_has_many() {
+    let server = RedisServer::start();
+    let scripts = race_of_scripts(&server);
+    println!("tidegate's scripts: {}", scripts.figures());
+    server.command("FLUSHALL");
+    let naive = race_of_naive(&server);
+    println!("the naive manager:  {}", naive.figures());
+    let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    assert_eq!(count(&scripts.stale), 0);
+    assert!(count(&scripts.cached) > 500 && count(&scripts.computed) > 500 && count(&scripts.doubled) > 500);
+    assert!(count(&naive.stale) > 0, "a race in which nothing can go wrong proves nothing");
+}
+
+fn race_of_scripts(server: &RedisServer) -> Arc<Arena> {
+    let arena = Arena::new();
+    let tag = tag(TAG);
+    let (ghosts, due) = channel::<(Instant, Command)>();
+    std::thread::scope(|scope| {
+        let haunting = Caller::new(server.patient_store());
+        let ghostly = Arc::clone(&arena);
+        scope.spawn(move || {
+            while let Ok((at, command)) = due.recv() {
+                std::thread::sleep(at.saturating_duration_since(Instant::now()));
+                if ghostly.is_on() {
+                    haunting.ask(command);
+                }
+            }
+        });
+        for number in 0..READERS + WRITERS {
+            let mut client = Client {
+                caller: Arc::new(Caller::new(server.patient_store())),
+                ghosts: ghosts.clone(),
+                arena: Arc::clone(&arena),
+                random: fastrand::Rng::with_seed(number),
+            };
+            let tag = &tag;
+            scope.spawn(move || {
+                while client.arena.is_on() {
+                    let at = client.random.usize(0..KEYS);
+                    if number < READERS {
+                        client.read(at, tag);
+                    } else {
+                        client.write(at, tag);
+                        std::thread::sleep(Duration::from_micros(client.random.u64(0..20_000)));
+                    }
+                }
+            });
+        }
+        drop(ghosts);
+        let until = Instant::now() + seconds();
+        let mut random = fastrand::Rng::with_seed(99);
+        while Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+            evict(server, &tag, &mut random);
+        }
+        arena.is_over.store(true, Ordering::Relaxed);
+    });
+    arena
+}
+
+/// As a server does that needs room.
+fn evict(server: &RedisServer, tag: &Tag, random: &mut fastrand::Rng) {
+    let key = key(&format!("row:number:{}", random.usize(0..KEYS)));
+    let victim = match random.u8(0..3) {
+        0 => key.full().to_owned(),
+        1 => key.lease(),
+        _ => tag.full().to_owned(),
+    };
+    server.command(&format!("DEL {victim}"));
+}
+
+/// GET, miss, SET NX a lock, compute, SET, DEL the lock; an invalidation is a DEL.
+fn race_of_naive(server: &RedisServer) -> Arc<Arena> {
+    let arena = Arena::new();
+    std::thread::scope(|scope| {
+        for number in 0..READERS + WRITERS {
+            let arena = Arc::clone(&arena);
+            let mut connection = Connection::open(server);
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(number);
+                while arena.is_on() {
+                    let at = random.usize(0..KEYS);
+                    let key = format!("naive:{at}");
+                    if number >= READERS {
+                        arena.write(&[at], |_| drop(connection.ask(&["DEL", &key])));
+                        std::thread::sleep(Duration::from_micros(random.u64(0..3_000)));
+                        continue;
+                    }
+                    let floor = arena.floors[at].load(Ordering::SeqCst);
+                    if let Ok(version) = connection.ask(&["GET", &key]).parse() {
+                        arena.saw(version, floor);
+                        continue;
+                    }
+                    let lock = format!("naive:{at}:lock");
+                    if connection.ask(&["SET", &lock, "1", "NX", "PX", "2000"]) == "OK" {
+                        let version = arena.fallback(at, &mut random).to_string();
+                        connection.ask(&["SET", &key, &version, "PX", "60000"]);
+                        connection.ask(&["DEL", &lock]);
+                    }
+                }
+            });
+        }
+        std::thread::sleep(seconds());
+        arena.is_over.store(true, Ordering::Relaxed);
+    });
+    arena
+}
+
+/// One connection of the naive manager's.
+struct Connection {
+    stream: UnixStream,
+    replies: BufReader<UnixStream>,
+}
+
+impl Connection {
+    fn open(server: &RedisServer) -> Self {
+        let stream = UnixStream::connect(server.socket()).expect("running");
+        let replies = BufReader::new(stream.try_clone().expect("a socket can be cloned"));
+        Self { stream, replies }
+    }
+
+    fn ask(&mut self, parts: &[&str]) -> String {
+        let mut out = format!("*{}\r\n", parts.len());
+        for part in parts {
+            out.push_str(&format!("${}\r\n{part}\r\n", part.len()));
+        }
+        self.stream.write_all(out.as_bytes()).expect("running");
+        read_reply(&mut self.replies)
+    }
+}
