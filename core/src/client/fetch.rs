@@ -32,6 +32,7 @@ pub(super) struct Fetch<'a> {
 }
 
 /// Where a read stands once nobody has to be waited for.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, for as long as it takes to match it")]
 enum Turn<T, E> {
     Over(Result<T, GetError<E>>),
     /// It is this caller's turn to compute.
@@ -251,16 +252,18 @@ impl<Fut> Leading<Fut> {
             self.engine.abandon(lease, Abandoned::Unstorable(Arc::new(value.clone())));
             return Ok(value);
         }
-        let (payload, begun) = match (is_not_modified, lease.stale.as_ref().map(|hit| hit.payload.clone())) {
-            (true, Some(payload)) => (payload.clone(), self.engine.fill(lease, payload, made)),
-            _ => match encode(&value) {
-                Ok(payload) => (payload.clone(), self.engine.fill(lease, payload, made)),
-                Err(error) => {
-                    self.engine.report_host(Some(&self.key), "encode", &error.to_string());
-                    self.engine.abandon(lease, Abandoned::Unstorable(Arc::new(value.clone())));
-                    return Ok(value);
-                }
-            },
+        let stale = lease.stale.as_ref().filter(|_| is_not_modified).map(|hit| hit.payload.clone());
+        let payload = match stale.clone().map_or_else(|| encode(&value), Ok) {
+            Ok(payload) => payload,
+            Err(error) => {
+                self.engine.report_host(Some(&self.key), "encode", &error.to_string());
+                self.engine.abandon(lease, Abandoned::Unstorable(Arc::new(value.clone())));
+                return Ok(value);
+            }
+        };
+        let begun = match stale {
+            Some(_) => self.engine.not_modified(lease, made).expect("something stands there"),
+            None => self.engine.fill(lease, payload.clone(), made),
         };
         if let Outcome::Failed(Failure::Own(error)) = self.settled(begun).await {
             return Err(GetError::Cache(error));

@@ -126,6 +126,7 @@ impl Engine {
             }
             Freshness::Stale => {
                 let is_spared = self.spared.is_spared(key, now_us);
+                let tags = self.tags_of(&entry);
                 let hit = Hit::of(entry, self.source);
                 if terms.can_go_on && terms.grace.serves_behind(fresh_until_ms, server_ms) {
                     let hit = hit.served_stale(Staleness::Revalidating);
@@ -139,7 +140,7 @@ impl Engine {
                 if serves_on_error && is_spared {
                     return Reading::Serve(hit.served_stale(Staleness::ErrorBackoff));
                 }
-                Reading::Miss { seen: 0, stale: Some(Stale { hit, serves_on_error }) }
+                Reading::Miss { seen: 0, stale: Some(Stale { hit, serves_on_error, tags }) }
             }
         }
     }
@@ -172,6 +173,11 @@ impl Engine {
             return None;
         }
         let serves_on_error = terms.grace.serves_on_error(fresh_until_ms, server_ms);
-        Some(Stale { hit: Hit::of(entry, self.source), serves_on_error })
+        let tags = self.tags_of(&entry);
+        Some(Stale { hit: Hit::of(entry, self.source), serves_on_error, tags })
+    }
+
+    fn tags_of(&self, entry: &Entry) -> Arc<Vec<Tag>> {
+        Arc::new(entry.tags.iter().map(|record| self.space.recorded_tag(&record.name)).collect())
     }
 }

@@ -20,6 +20,8 @@ pub struct Lease {
     /// What stands there and is not fresh, for the fallback to look at: `ctx.stale`, and what
     /// [`Engine::not_modified`] stores anew.
     pub stale: Option<Hit>,
+    /// Those of what stands there.
+    pub(crate) stale_tags: Option<Arc<Vec<Tag>>>,
     /// At the soft timeout it is told [`Outcome::Served`]. Answered with [`Outcome::Settled`] after a fill; at the hard
     /// timeout with the failure, or with the stale value ([`Outcome::Hit`]) that is served instead.
     pub ticket: Arc<Ticket>,

@@ -3,10 +3,10 @@
 use super::drive::Round;
 use super::flights::{self, Slot, SlotKind};
 use super::observe::{EventKind, Figures};
-use super::outcome::{self, Begun, Hit, Lease, Made, Outcome, Settlement};
+use super::outcome::{self, Begun, Hit, Lease, Made, Outcome, Settlement, Token};
 use super::ticket::{Queue, Ticket};
 use super::{Abandoned, Engine, journal};
-use crate::config::Terms;
+use crate::config::{Terms, join_tags};
 use crate::error::Error;
 use crate::protocol::envelope::Payload;
 use crate::protocol::flight::{Abandoned as FlightAbandoned, Event as FlightEvent, Flight, Patience};
@@ -110,17 +110,28 @@ impl Engine {
         if is_awaited { Self::leave_call(ticket) } else { Begun::Ready(Outcome::Settled(Settlement::NotStored)) }
     }
 
-    /// The fallback found that what stands there is still right: it is stored anew, with a new life. `Err` gives the lease
-    /// back where nothing stands there.
+    /// The fallback found that what stands there is still right: it is stored anew, with a new life, under the tags that it
+    /// carries besides those of the call and of the fallback: a fallback that did not make it need not know them. `Err`
+    /// gives the lease back where nothing stands there.
     ///
     /// # Errors
     /// The lease, unsettled.
     #[expect(clippy::result_large_err, reason = "it is the lease that was given")]
-    pub fn not_modified(&self, lease: Lease, made: Made) -> Result<Begun, Lease> {
-        match lease.stale.as_ref().map(|hit| hit.payload.clone()) {
-            Some(payload) => Ok(self.fill(lease, payload, made)),
-            None => Err(lease),
+    pub fn not_modified(&self, mut lease: Lease, mut made: Made) -> Result<Begun, Lease> {
+        let Some(payload) = lease.stale.as_ref().map(|hit| hit.payload.clone()) else { return Err(lease) };
+        let named = &lease.ticket.terms.tags;
+        made.tags.extend(lease.stale_tags.iter().flat_map(|tags| tags.iter().cloned()));
+        if let Ok(mut tags) = join_tags(named, made.tags) {
+            made.tags = tags.split_off(named.len());
+            return Ok(self.fill(lease, payload, made));
         }
+        // More than an entry carries: without one of them its invalidation would not reach it.
+        let ticket = Arc::clone(&lease.ticket);
+        let is_awaited = ticket.enter_call();
+        if let Some(Token { flight, turn }) = lease.take_token() {
+            self.step(flight, FlightEvent::Abandon { turn, why: FlightAbandoned::Unkept(payload) });
+        }
+        Ok(if is_awaited { Self::leave_call(ticket) } else { Begun::Ready(Outcome::Settled(Settlement::NotStored)) })
     }
 
     /// The leader brings no value: its fallback failed, or what it gave cannot be stored. Where a stale value is served

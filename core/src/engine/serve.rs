@@ -7,7 +7,7 @@ use super::outcome::{Failure, Hit, Lease, Outcome, Renewal, Settlement, Token};
 use super::ticket::Ticket;
 use crate::config::Terms;
 use crate::error::Error;
-use crate::protocol::flight::Right;
+use crate::protocol::flight::{Right, Stale};
 use crate::protocol::key::Key;
 use crate::sync::{Arc, Ordering};
 
@@ -25,12 +25,14 @@ impl Engine {
         leader: Arc<Ticket>,
         token: Token,
         right: &Right,
-        stale: Option<Hit>,
+        stale: Option<Stale>,
     ) -> Lease {
+        let (stale, stale_tags) = stale.map(|stale| (stale.hit, stale.tags)).unzip();
         Lease {
             key: key.clone(),
             store: matches!(right, Right::Grant(_)),
             stale,
+            stale_tags,
             ticket: leader,
             engine: self.me.clone(),
             token: Some(token),

@@ -413,8 +413,7 @@ impl<T: Caller> Flight<T> {
             hard_at_us: moment.now_us + rules.hard_timeout_us,
             leader_sees_stale: sees_stale,
         };
-        let stale = self.stale.as_ref().map(|stale| stale.hit.clone());
-        actions.push(Action::Lead { caller, leader, turn: self.turn, right, stale });
+        actions.push(Action::Lead { caller, leader, turn: self.turn, right, stale: self.stale.clone() });
         actions.extend(busy.into_iter().map(Action::Busy));
     }
 

@@ -1,8 +1,11 @@
 //! The words of a flight: what happens to it, what it asks for, and the rights that a leader can hold.
 
+use std::sync::Arc;
+
 use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement};
 use crate::protocol::envelope::Payload;
 use crate::protocol::lease::{Grant, Nonce};
+use crate::protocol::tag::Tag;
 
 /// A place in a flight: cheap to clone, equal when it is the same place.
 pub trait Caller: Clone + PartialEq {
@@ -80,6 +83,8 @@ pub struct Stale {
     pub hit: Hit,
     /// Whether callers may be served it where the fallback fails or is slow; if not, only the fallback may see it.
     pub serves_on_error: bool,
+    /// All that it carries, those of namespaces included: it goes on under them where the fallback finds it still right.
+    pub tags: Arc<Vec<Tag>>,
 }
 
 #[derive(Clone, Debug)]
@@ -159,7 +164,7 @@ pub enum Action<T> {
         turn: u32,
         right: Right,
         /// What the fallback may look at.
-        stale: Option<Hit>,
+        stale: Option<Stale>,
     },
     Serve(T, Hit),
     /// Serve it, and let it compute the key anew behind, past the version `seen`, unless somebody here does so already.

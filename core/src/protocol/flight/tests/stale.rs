@@ -6,7 +6,7 @@ use crate::protocol::answer::Renewal;
 const SOFT: Rules = Rules { soft_timeout_us: Some(200_000), ..RULES };
 
 fn old(serves_on_error: bool) -> Option<Stale> {
-    Some(Stale { hit: hit(), serves_on_error })
+    Some(Stale { hit: hit(), serves_on_error, tags: std::sync::Arc::default() })
 }
 
 fn failed(turn: u32) -> Event<u32> {

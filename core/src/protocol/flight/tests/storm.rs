@@ -28,7 +28,11 @@ struct World {
 }
 
 fn stale(number: u8) -> Option<Stale> {
-    (!number.is_multiple_of(3)).then(|| Stale { hit: hit(), serves_on_error: number.is_multiple_of(2) })
+    (!number.is_multiple_of(3)).then(|| Stale {
+        hit: hit(),
+        serves_on_error: number.is_multiple_of(2),
+        tags: std::sync::Arc::default(),
+    })
 }
 
 fn begin(errand: u8, rules: &Rules) -> (Flight<u32>, Vec<Action<u32>>) {
