@@ -55,6 +55,24 @@ onBothStores('a script that forgets close ends by itself, quickly and quietly', 
   endedWell(await program(source, url, service), url === 'memory://' ? 'value absent' : 'value value');
 });
 
+onBothStores('so does one whose managers hold entries, with a refresh behind under way', async (url, service) => {
+  const source = `
+    import { CacheManager } from 'tidegate';
+    const [url, service] = process.argv.slice(1);
+    const options = { url, service, l1: '1MB', commandTimeout: '20s', connectTimeout: '20s' };
+    const cache = new CacheManager(options);
+    await cache.set('user:profile:1', 'value');
+    while (cache.stats().l1_hits < 5) await cache.get('user:profile:1', () => 'computed');
+    const stale = new CacheManager({ ...options, ttl: 1, ttlJitter: 0, staleWhileRevalidate: '1m' });
+    await stale.set('user:profile:2', 'old');
+    await new Promise((go) => setTimeout(go, 20));
+    // A refresh behind is a call that is out: the process stays for it.
+    const slow = () => new Promise((resolve) => setTimeout(() => (console.log('ran'), resolve('new')), 100).unref());
+    console.log(await stale.get('user:profile:2', slow));
+  `;
+  endedWell(await program(source, url, service), 'old\nran');
+});
+
 onBothStores('so does a CommonJS script', async (url, service) => {
   const source = `
     const { CacheManager } = require('tidegate');

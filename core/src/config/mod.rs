@@ -40,6 +40,11 @@ impl Dialect {
         Cow::Owned(spelled)
     }
 
+    /// The options of a call, as this language spells them.
+    pub fn call_options(self, kind: CallKind) -> Vec<String> {
+        kind.options().iter().map(|name| self.spell(name).into_owned()).collect()
+    }
+
     /// The options of this language, as it spells them, in the order of [`OPTIONS`]; behind them what its own package
     /// takes out before it asks here.
     fn options(self) -> Vec<Cow<'static, str>> {

@@ -138,6 +138,11 @@ impl Terms {
         self
     }
 
+    /// The names of its tags as entries carry them, those of namespaces too.
+    pub fn tag_names(&self) -> impl Iterator<Item = &str> {
+        self.tags.iter().map(Tag::name)
+    }
+
     /// The ttl that the call named, in ms.
     pub fn named_ttl_ms(&self) -> Option<u64> {
         self.is_ttl_named.then_some(self.ttl_ms)

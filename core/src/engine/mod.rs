@@ -309,6 +309,19 @@ impl Engine {
         self.space.key(key)
     }
 
+    /// Checks a tag as every verb does.
+    ///
+    /// # Errors
+    /// `KeyFormatError`.
+    pub fn check_tag(&self, name: &str) -> Result<(), Error> {
+        self.space.tag(name).map(drop)
+    }
+
+    /// The engine's clock, for a host that keeps the index of L1.
+    pub fn now_us(&self) -> u64 {
+        self.clock.now_us()
+    }
+
     /// Reports a fault that the host noticed (a value that cannot be encoded or decoded) as a `cache.error`.
     pub fn report_host(&self, key: Option<&str>, reason: &str, message: &str) {
         let key = key.and_then(|key| self.space.key(key).ok());
