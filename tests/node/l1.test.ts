@@ -276,6 +276,40 @@ test('the engine’s time is never read as earlier than it is, nor much later, f
   assert.ok((late[late.length >> 1] ?? 1) < 0.1, `${late[late.length >> 1]} ms`);
 });
 
+test('a process that has lived for months holds as on its first day, whatever its words have come to', () => {
+  const { Index } = createRequire(import.meta.url)('../../dist/cjs/l1.js');
+  for (const [days, generation] of [
+    [0, 0],
+    [100, 0x7fff_ffff],
+    [100, 0xffff_fffe],
+  ] as const) {
+    const native = { nowUs: () => performance.now() * 1_000 + days * 86_400_000_000 };
+    const words = new Uint32Array(64);
+    words.fill(generation);
+    words.set([0xffff_ffff, 0xffff_ffff, 0xffff_fffe]);
+    const layout = {
+      trustedAt: 0,
+      allAt: 8,
+      keysAt: 16,
+      tagsAt: 128,
+      maxBytes: 1e6,
+      maxEntries: 10,
+      shareValues: false,
+    };
+    const index = new Index(native, layout, words.buffer);
+    const seen = generation | 0;
+    const stamp = { expiresUs: native.nowUs() + 60e6, version: 1, all: -2, word: 1, generation: seen, bytes: 1 };
+    // The first look sees how high the time of trust stands.
+    for (let looks = 0; looks < 2; looks += 1) {
+      index.hold(KEY, '5', { ...stamp, tagWords: [2, seen], tags: ['a'] });
+      if (looks === 0) index.get(KEY, []);
+    }
+    assert.equal(index.get(KEY, ['a']), 5);
+    words[32 + 2] = generation + 1;
+    assert.equal(typeof index.get(KEY, ['a']), 'symbol');
+  }
+});
+
 test('a process that was stopped trusts nothing of what it holds', { timeout: 30_000 }, async () => {
   const server = new RedisServer();
   await server.start();
