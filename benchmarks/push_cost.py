@@ -33,7 +33,9 @@ def listen(port: int, processes: int, control: Connection) -> None:
     """Opens the tracked connections, says so, and reads whatever comes until it is told to end."""
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(processes)]
     ask = [["HELLO", "3"], ["CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", PREFIX]]
-    out = b"".join(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p.encode()) for p in parts) for parts in ask)
+    out = b"".join(
+        b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p.encode()) for p in parts) for parts in ask
+    )
     for each in sockets:
         each.sendall(out)
         while b"+OK\r\n" not in each.recv(1 << 16):
@@ -59,7 +61,19 @@ def cpu_seconds(redis: Redis) -> float:
 
 def benchmark(server: RedisServer, writes: int) -> float:
     """Writes a second, as fast as they go."""
-    command = ["redis-benchmark", "-h", server.host, "-p", str(server.port), "-q", "--csv", "-n", str(writes), "-c", "50"]
+    command = [
+        "redis-benchmark",
+        "-h",
+        server.host,
+        "-p",
+        str(server.port),
+        "-q",
+        "--csv",
+        "-n",
+        str(writes),
+        "-c",
+        "50",
+    ]
     command += ["-r", str(KEYS), "SET", f"{PREFIX}row:number:__rand_int__", "x" * PAYLOAD_BYTES]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return float(printed.strip().splitlines()[-1].split(",")[1].strip('"'))
@@ -111,7 +125,9 @@ def main() -> None:
     print(f"| processes that track | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
     for processes, note in sorted(figures.items()):
         cells = [
-            f"{statistics.median(note[name]):,.1f} ({min(note[name]):,.1f}-{max(note[name]):,.1f})" if note[name] else ""
+            f"{statistics.median(note[name]):,.1f} ({min(note[name]):,.1f}-{max(note[name]):,.1f})"
+            if note[name]
+            else ""
             for name in names
         ]
         print(f"| {processes} | {' | '.join(cells)} |")

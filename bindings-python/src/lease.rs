@@ -75,12 +75,13 @@ impl Lease {
         Port::future_of(self.port.bind(py), self.id)
     }
 
-    /// Parks the thread until the place is told what `gate` would be, or what `hand` gives.
-    fn told(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        Port::park(self.port.bind(py), self.id)
+    /// Where a thread waits, by `wait_any`, for what `gate` would be answered with, or for what `hand` gives.
+    #[getter]
+    fn place(&self) -> u64 {
+        self.id
     }
 
-    /// Wakes the thread that is parked in `told`, with a `Shared` of `value`.
+    /// Wakes the thread that waits at this lease's place, with a `Shared` of `value`.
     fn hand(&self, value: Py<PyAny>) {
         self.port.get().hand(self.id, convert::to_host(value));
     }

@@ -42,7 +42,7 @@ mod _tidegate {
     #[pymodule_export]
     use crate::convert::{
         Absent, Busy, Failed, Hit, Over, Settled, Shared, build_key, check_key, check_name, check_template,
-        duration_ms, key_part, positive_ms, unknown_option,
+        duration_ms, hard_timeout, key_part, positive_ms, unknown_option,
     };
     #[pymodule_export]
     use crate::lease::{Lease, Served};

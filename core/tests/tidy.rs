@@ -58,10 +58,6 @@ const NOT_IN_PROTOCOL: &[&str] = &[
 const LINES_MAX: usize = 450;
 /// Longer files, each with its reason.
 const LONG: &[(&str, &str)] = &[
-    (
-        "bindings-python/python/tidegate/_manager.py",
-        "the public class: every verb with its overloads and its docstring",
-    ),
     ("core/tests/simulation.rs", "the simulated world, its chances and its oracle are read together"),
     ("core/src/protocol/flight.rs", "the state machine is read whole against the invariants"),
 ];

@@ -45,7 +45,12 @@ class Scenario:
         self._driver = driver
         self._url = url
         # A busy machine is no outage.
-        self._options = {"service": service, "command_timeout": "5s", **scenario.get("options", {})}
+        self._options = {
+            "service": service,
+            "command_timeout": "5s",
+            "connect_timeout": "5s",
+            **scenario.get("options", {}),
+        }
         self._observes = scenario.get("observes", False)
         self._server = server
         self._managers: dict[str, Any] = {}
@@ -121,7 +126,8 @@ class Scenario:
         future = self._driver.start(self._call_of(step, ran), 1)[0]
         seen = _seen(future)
         if step["do"] == "get_entry":
-            return self._check_entry(step, seen)
+            self._check_entry(step, seen)
+            return
         if any(name in step for name in ("value", "null", "absent", "code", "error", "confirmed", "large")):
             _check(step, seen)
         if "runs" in step:
@@ -161,7 +167,8 @@ class Scenario:
 
     def _check_entry(self, step: dict[str, Any], entry: Any) -> None:
         if "absent" in step or "code" in step or entry is None:
-            return _check(step, ABSENT if entry is None else entry)
+            _check(step, ABSENT if entry is None else entry)
+            return
         before = self._versions.get(step["key"], 0)
         self._versions[step["key"]] = entry.version
         if "value" in step or "null" in step:

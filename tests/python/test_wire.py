@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from tidegate import CacheEvent, CacheManager
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "entries.json").read_text())
 KEY = "user:profile:42"
-AT_FLAGS, AT_CREATED, AT_COST = 3, 20, 44
+AT_FLAGS, AT_CREATED, AT_COST, AT_TAIL = 3, 20, 44, 72
+NONCE_BYTES = 16
 BIG_INTEGERS, NEGATIVE = 8, 1
 JSON_CODEC = 1
 ABSENT = object()
@@ -27,6 +29,16 @@ def _made_fresh(entry: bytes) -> bytes:
     now_ms = int(time.time() * 1_000)
     times = b"".join(ms.to_bytes(8, "little") for ms in (now_ms, now_ms + 60_000, now_ms + 60_000))
     return entry[:AT_CREATED] + times + entry[AT_COST:] if len(entry) >= AT_COST else entry
+
+
+def _tags(entry: bytes) -> Iterator[tuple[str, bytes]]:
+    """The names and nonces that an entry's tail records."""
+    at = AT_TAIL + 1
+    for _ in range(entry[AT_TAIL]):
+        length = entry[at]
+        name, at = entry[at + 1 : at + 1 + length].decode(), at + 1 + length
+        yield name, entry[at : at + NONCE_BYTES]
+        at += NONCE_BYTES
 
 
 def _expected(vector: dict[str, Any]) -> tuple[Any, list[str]]:
@@ -44,6 +56,9 @@ def _expected(vector: dict[str, Any]) -> tuple[Any, list[str]]:
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 async def test_entries_are_read_as_the_vectors_say(own_database: redis.Redis, url: str, vector: dict[str, Any]) -> None:
     own_database.set(f"billing:v1:{KEY}", _made_fresh(bytes.fromhex(vector["bytes"])))
+    if vector.get("entry", {}).get("tags"):
+        for name, nonce in _tags(bytes.fromhex(vector["bytes"])):
+            own_database.set(f"billing:~tag:{name}", nonce)
     events: list[CacheEvent] = []
     async with CacheManager(url, service="billing") as cache:
         cache.on("cache.error", events.append)

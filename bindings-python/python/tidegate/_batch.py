@@ -35,7 +35,7 @@ class Part:
         self.keys = [*leases, *alone]
 
     def fail(self, error: BaseException) -> list[Any]:
-        """`fetch_missing` failed: so have the keys. What is served instead, for each lease; `MISSING` where nothing is."""
+        """`fetch_missing` failed: so have the keys. What is served instead, by lease; `MISSING` where nothing is."""
         hits = [lease.fail(failure(error)) for lease in self.leases.values()]
         return [MISSING if hit is None else readable(hit) for hit in hits]
 

@@ -71,8 +71,10 @@ class Behind:
         """The loop has ended: nothing goes on in it."""
         for task in [task for task in self._tasks if task.get_loop() is loop]:
             self._tasks.discard(task)
-            # It was nobody's mistake that it had not ended.
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            # The loop steps it no more: what it holds is let go here. It was nobody's mistake that it had not ended.
+            if not task.done():
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                task.get_coro().close()
 
     def forget(self) -> None:
         """In a forked child: the tasks are the parent's, and are left as they are."""

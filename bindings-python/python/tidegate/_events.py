@@ -10,8 +10,8 @@ class CacheEvent:
     """One event. Fields that do not apply are None."""
 
     type: str
-    """`cache.hit`, `cache.miss`, `cache.stale` (a value that is not fresh was served), `cache.refresh` (an entry is computed
-    anew), `cache.set`, `cache.invalidate`, `cache.wait`, `cache.error`, …"""
+    """`cache.hit`, `cache.miss`, `cache.stale` (a value that is not fresh was served), `cache.refresh` (an entry is
+    computed anew), `cache.set`, `cache.invalidate`, `cache.wait`, `cache.error`, …"""
     timestamp: int
     """Milliseconds since the epoch."""
     service: str

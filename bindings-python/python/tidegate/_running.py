@@ -72,8 +72,9 @@ class Running:
                 self._waiter = self.task.get_loop().create_future()
                 await self._waiter
         except GeneratorExit:
-            # The loop has gone, and the task with it.
+            # The loop has gone, and the task with it: it was nobody's mistake that it had not ended.
             self.give_back()
+            self.task._log_destroy_pending = False  # type: ignore[attr-defined]
             raise
         except BaseException:
             import asyncio

@@ -39,11 +39,12 @@ def is_immutable(value: Any) -> bool:
     if kind in _GROUPS:
         return all(map(is_immutable, value))
     names = _frozen_fields(kind)
-    return names is not None and all(is_immutable(getattr(value, name)) for name in names)
+    # A field may not be there: of a frozen object, too, and then nobody knows what comes.
+    return names is not None and all(hasattr(value, name) and is_immutable(getattr(value, name)) for name in names)
 
 
 def _frozen_fields(kind: type) -> tuple[str, ...] | None:
-    """The fields of a frozen Struct or dataclass, or of a NamedTuple; None for a class whose instances can be changed."""
+    """The fields of a frozen Struct or dataclass, or of a NamedTuple; None where instances can be changed."""
     config = getattr(kind, "__struct_config__", None)
     if config is not None:
         return kind.__struct_fields__ if config.frozen and _is_closed(kind) else None  # type: ignore[attr-defined]

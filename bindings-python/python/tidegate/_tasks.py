@@ -35,6 +35,14 @@ async def answers(port: Port, outcomes: list[Any]) -> list[Any]:
         raise
 
 
+async def settled(port: Port, outcomes: list[Any]) -> None:
+    """Waits for the answers to fills."""
+    for outcome in await answers(port, outcomes):
+        while outcome.__class__ is Served:
+            # The soft timeout, and the value was right behind it.
+            outcome = await answer(port, outcome.more())
+
+
 def is_awaitable(value: object) -> bool:
     """Whether a plain call gave something to be awaited."""
     return value.__class__ is CoroutineType or hasattr(value.__class__, "__await__")

@@ -85,7 +85,7 @@ class CallOptions(WriteOptions, total=False):
     error_backoff: Duration
     """For so long after a failure a stale value is served without another try."""
     early_refresh: bool | float
-    """Compute anew before the end of the ttl, by chance: the nearer and the slower, the likelier. A number is the beta."""
+    """Compute anew before the end of the ttl, by chance: the nearer and the slower, the likelier; see `Options`."""
     wait: Duration
     """How long to wait for other processes."""
     soft_timeout: Duration | None
@@ -138,7 +138,7 @@ class Options(TypedDict, total=False):
     l1: str | int | L1 | None
     """The tier in this process: its size as a text or in bytes, or `L1(…)` (None)."""
     share_values: bool
-    """Whether all callers are given the one object that L1 holds, whatever it is, or only where none can change it (False)."""
+    """Whether callers share the object that L1 holds, whatever it is, or only one that none can change (False)."""
     max_value_bytes: int
     """The longest encoded value that is stored or read (1 MiB)."""
     strict: bool

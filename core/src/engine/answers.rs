@@ -101,6 +101,10 @@ impl Engine {
             }
             Question::Open => {
                 let Answered { standing, led_us, unsent: Some(unsent), .. } = answered else { return };
+                if standing.is_none() {
+                    // Whoever goes round again has used his time with the store.
+                    self.step_if_awaited(id, address.sequence, Event::StoreAway, Vec::new());
+                }
                 let standing = standing.filter(|standing| self.stood_before(standing, led_us));
                 let event = self.opened(unsent, standing.is_some());
                 // Those of the call stood before the fallback, and so did these.

@@ -3,6 +3,7 @@
 
 use super::Engine;
 use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
+use super::journal::Owed;
 use super::observe::{EventKind, Figures};
 use super::outcome::{Outcome, Token};
 use super::ticket::Ticket;
@@ -264,6 +265,10 @@ impl Engine {
                     self.read_ended(&leader);
                     self.served_stale(key, &leader, &hit);
                     self.answer(&leader, Outcome::Hit(hit));
+                }
+                Action::Owe => {
+                    self.owe(key, Owed::Invalidate);
+                    self.replay();
                 }
                 Action::Spare => self.spared.spare(key, self.clock.now_us(), terms.error_backoff_ms * 1_000),
                 Action::Needless(place) => self.answer(&place, Outcome::Over),

@@ -182,12 +182,14 @@ impl<T: Caller> Flight<T> {
             Event::Cancel(caller) => self.cancel(&caller),
             Event::Read(reading) => self.read(reading, moment, &mut actions),
             Event::Asked(asked) => self.asked(asked, rules, moment, &mut actions),
-            Event::StoreAway => {
-                if matches!(self.phase, Phase::Reading | Phase::Asking { .. }) {
+            Event::StoreAway => match self.phase {
+                Phase::Reading | Phase::Asking { .. } => {
                     self.met_away = true;
                     self.lead_or_rest(Right::Away, rules, moment, &mut actions);
                 }
-            }
+                Phase::Leading { .. } => self.met_away = true,
+                Phase::Waiting { .. } | Phase::Filling { .. } | Phase::Over => {}
+            },
             Event::Watching | Event::Woken => match &mut self.phase {
                 Phase::Waiting { .. } => self.ask(0, moment, &mut actions),
                 Phase::Asking { woken } => *woken = true,
@@ -425,6 +427,7 @@ impl<T: Caller> Flight<T> {
                 self.phase = Phase::Filling { leader, payload, is_tagged };
             }
             Right::Solo | Right::Away => {
+                self.disown_what_stood(actions);
                 actions.push(Action::Settle(leader, Settlement::NotStored));
                 self.share_with_elders(&Hit::of_flight(payload, None), actions);
                 self.over(actions);
@@ -445,6 +448,7 @@ impl<T: Caller> Flight<T> {
                 self.fail(leader, sees_stale, Some(Failure::Host(error)), actions);
             }
             Abandoned::Unstorable(value) => {
+                self.disown_what_stood(actions);
                 actions.push(Action::Retire(leader));
                 pass(right, actions);
                 let elders = self.members.take(|member| member.is_elder);
@@ -452,12 +456,14 @@ impl<T: Caller> Flight<T> {
                 self.over(actions);
             }
             Abandoned::TooLarge(payload) => {
+                self.disown_what_stood(actions);
                 actions.push(Action::Retire(leader));
                 pass(right, actions);
                 self.share_with_elders(&Hit::of_flight(payload, None), actions);
                 self.over(actions);
             }
             Abandoned::Unkept(payload) => {
+                self.disown_what_stood(actions);
                 actions.push(Action::Settle(leader, Settlement::NotStored));
                 give_up(right, actions);
                 self.share_with_elders(&Hit::of_flight(payload, None), actions);
@@ -523,6 +529,9 @@ impl<T: Caller> Flight<T> {
                 (Settlement::Unconfirmed, None, false)
             }
         };
+        if !no_invalidation_came {
+            self.disown_what_stood(actions);
+        }
         actions.push(Action::Settle(leader, settlement));
         let hit = Hit::of_flight(payload, details);
         // Of the tags' invalidations nothing is known either way.
@@ -532,6 +541,13 @@ impl<T: Caller> Flight<T> {
             self.share_with_elders(&hit, actions);
         }
         self.over(actions);
+    }
+
+    /// A refresh that was not stored must not leave its callers' next read to what stood there before it.
+    fn disown_what_stood(&self, actions: &mut Vec<Action<T>>) {
+        if self.errand == Errand::Refresh {
+            actions.push(Action::Owe);
+        }
     }
 
     /// A hit from the store, for those who had joined before it was asked.

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from typing_extensions import assert_type
 
-from tidegate import Breaker, CacheEvent, CacheManager, Context, Entry, key
+from tidegate import L1, Breaker, CacheEvent, CacheManager, CallOptions, Context, Entry, key
 from tidegate.sync import CacheManager as Blocking
 
 
@@ -18,7 +18,18 @@ class User:
 
 cache = CacheManager("redis://localhost", service="billing", ttl="5m", breaker=Breaker(failures=3))
 blocking = Blocking(service="billing", ttl=timedelta(minutes=5))
+tiered = CacheManager(
+    l1=L1(max_bytes=1_000_000, max_age="10s"),
+    share_values=True,
+    stale_if_error="1h",
+    early_refresh=True,
+    soft_timeout=None,
+)
 CacheManager(tll=5)  # type: ignore[call-arg]
+CacheManager(l1=L1(max_byte=5))  # type: ignore[typeddict-unknown-key]
+
+assert_type(cache.namespace("shop"), CacheManager)
+assert_type(blocking.namespace("shop").namespace("books"), Blocking)
 
 
 async def fetch() -> User:
@@ -27,6 +38,10 @@ async def fetch() -> User:
 
 async def fetch_with(ctx: Context) -> User:
     ctx.ttl = 5
+    ctx.tags = [*ctx.tags, "user:1"]
+    ctx.tags = 5  # type: ignore[assignment]
+    if ctx.stale is not None:
+        ctx.not_modified()
     return User(len(ctx.key))
 
 
@@ -34,7 +49,7 @@ def fetch_plain() -> User:
     return User(1)
 
 
-@cache.cached("user:profile:{user_id}", ttl=60)
+@cache.cached("user:profile:{user_id}", ttl=60, tags=["user:{user_id}"], stale_while_revalidate="1h")
 async def get_user(user_id: int, deep: bool = False) -> User:
     return User(user_id)
 
@@ -71,12 +86,32 @@ async def reads() -> None:
     cache.on("cache.hit", observe)
 
 
+async def options(same: CallOptions) -> None:
+    assert_type(await cache.get("a:b", fetch, ttl="1m", tags=["a"], stale_if_error=60, early_refresh=1.5), User)
+    assert_type(await cache.get("a:b", fetch, type=int, soft_timeout=None, hard_timeout=5, null_ttl=1), int)
+    assert_type(await cache.get("a:b", fetch_plain, **same), User)
+    assert_type(await cache.refresh("a:b", fetch_with, tags=("a",), error_backoff=0, wait="1s"), User)
+    assert_type(await cache.get_many(["a:b"], fetch_many, tags={"a"}, type=User), dict[str, User])
+    assert_type(await cache.set("a:b", 1, ttl=5, tags=["a"], stale_while_revalidate="5m"), bool)
+    assert_type(await cache.set_many({"a:b": 1}, stale_if_error=timedelta(hours=1)), bool)
+    assert_type(await cache.invalidate_tag("a", "b", required=True), bool)
+    assert_type(await cache.namespace("shop").clear(), bool)
+    assert_type(blocking.get("a:b", fetch_plain, tags=["a"], soft_timeout="1s"), User)
+    assert_type(blocking.set("a:b", 1, tags=["a"]), bool)
+    assert_type(blocking.invalidate_tag("a"), bool)
+    assert_type(blocking.namespace("shop").clear(required=True), bool)
+    await cache.get("a:b", fetch, tags="a")  # type: ignore[call-overload]
+    await cache.get("a:b", fetch, tll=5)  # type: ignore[call-overload]
+    await cache.set("a:b", 1, soft_timeout=5)  # type: ignore[call-arg]
+
+
 async def fetch_many(keys: list[str]) -> dict[str, User]:
     return {}
 
 
 def observe(event: CacheEvent) -> None:
     assert_type(event.key, str | None)
+    assert_type(event.tag, str | None)
 
 
 async def decorated() -> None:

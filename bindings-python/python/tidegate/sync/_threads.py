@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from .._tidegate import Port
 
 if TYPE_CHECKING:
-    from ._manager import CacheManager
+    from ._reading import Reader
 
 _local = threading.local()
-managers: weakref.WeakSet[CacheManager] = weakref.WeakSet()
+managers: weakref.WeakSet[Reader] = weakref.WeakSet()
 
 
 def port() -> Port:
@@ -24,7 +24,7 @@ def port() -> Port:
         return port()
 
 
-def start_courier(manager: CacheManager) -> Port:
+def start_courier(manager: Reader) -> Port:
     """A thread that delivers `manager`'s events until its port is closed or the manager is gone."""
     home = Port.of_thread(False)
     # The thread keeps no manager alive; one that goes away closes the port, and so ends the thread.
@@ -34,7 +34,7 @@ def start_courier(manager: CacheManager) -> Port:
     return home
 
 
-def _carry(home: Port, reference: weakref.ref[CacheManager]) -> None:
+def _carry(home: Port, reference: weakref.ref[Reader]) -> None:
     while home.wait_events():
         manager = reference()
         if manager is None:

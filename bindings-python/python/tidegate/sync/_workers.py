@@ -32,14 +32,14 @@ class Workers:
         self._busy: set[threading.Thread] = set()
 
     def start(self, work: Work, at_once: bool = False) -> bool:
-        """Begins `work` in a thread, in a copy of the caller's context. False: not `at_once`, for want of a thread."""
+        """Begins `work` in a thread, in a copy of the caller's context. False: there is none (`at_once`: for now)."""
         context = contextvars.copy_context()
         with self._changed:
             # Every idle thread takes one of those that wait.
             has_idle = self._idle > len(self._queue)
             if not has_idle and len(self._threads) < _THREADS_MAX:
                 has_idle = self._start_thread()
-            if at_once and not has_idle:
+            if not has_idle and (at_once or not self._threads):
                 return False
             self._queue.append((context, work))
             self._changed.notify_all()
@@ -65,7 +65,7 @@ class Workers:
             thread.start()
         except RuntimeError:  # a system without one more thread, or an interpreter that ends
             self._threads.discard(thread)
-            return bool(self._threads)
+            return False
         self._idle += 1
         return True
 
@@ -95,51 +95,3 @@ class Workers:
             with self._changed:
                 self._idle -= 1
                 self._threads.discard(here)
-
-
-class Handover:
-    """A fallback that runs apart from its caller: which of the two settles the lease."""
-
-    __slots__ = ("_is_left", "_lock", "_result", "is_dropped")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._is_left = False
-        self._result: Result | None = None
-        self.is_dropped = False
-        """The lease has passed on: nobody settles it."""
-
-    def bring(self, result: Result) -> bool:
-        """The fallback has ended. True: its caller waits, and will settle it; False: he has left."""
-        with self._lock:
-            if self._is_left:
-                return False
-            self._result = result
-            return True
-
-    def leave(self) -> bool:
-        """The caller has been served. False: the fallback has ended meanwhile, and the caller settles it."""
-        with self._lock:
-            self._is_left = self._result is None
-            return self._is_left
-
-    def drop(self) -> None:
-        """The caller has gone, and the lease with him."""
-        with self._lock:
-            self._is_left = self.is_dropped = True
-
-    @property
-    def result(self) -> Result:
-        """What the fallback ended with."""
-        assert self._result is not None
-        return self._result
-
-
-class Result:
-    """What a fallback gave, or raised."""
-
-    __slots__ = ("error", "value")
-
-    def __init__(self, value: object = None, error: BaseException | None = None) -> None:
-        self.value = value
-        self.error = error

@@ -213,3 +213,33 @@ fn a_refresh_shows_the_old_value_to_its_fallback_and_to_nobody_else() {
     assert!(served_old(&actions).is_empty() && !actions.iter().any(|action| matches!(action, Action::Spare)));
     assert!(matches!(actions[1], Action::Retire(1_001)), "its caller has its own error: {actions:?}");
 }
+
+#[test]
+fn a_refresh_that_is_not_stored_leaves_nothing_old_to_the_next_read() {
+    let refresh = |right: Asked| {
+        let (mut flight, _) = Flight::refreshing(1, &RULES, &at(1));
+        flight.step(Event::Asked(right), &RULES, &at(2));
+        flight
+    };
+    let fill = || Event::Fill { turn: 1, payload: payload(), is_tagged: false };
+    let owes = |actions: &[Action<u32>]| actions.iter().any(|action| matches!(action, Action::Owe));
+    for (filling, is_owed) in
+        [(stored(), false), (Filling::Superseded, false), (Filling::Revoked, true), (Filling::NoAnswer, true)]
+    {
+        let mut flight = refresh(Asked::Lease(grant(), None));
+        assert!(!owes(&flight.step(fill(), &RULES, &at(3))));
+        assert_eq!(owes(&flight.step(Event::Filled(filling), &RULES, &at(4))), is_owed);
+    }
+    assert!(owes(&refresh(Asked::Solo(None)).step(fill(), &RULES, &at(3))));
+    for why in [Abandoned::TooLarge(payload()), Abandoned::Unkept(payload()), Abandoned::Unstorable(std::sync::Arc::new(7))] {
+        let abandon = Event::Abandon { turn: 1, why };
+        assert!(owes(&refresh(Asked::Lease(grant(), None)).step(abandon, &RULES, &at(3))));
+    }
+    // It gives no value: its caller knows nothing newer.
+    let failed = Event::Abandon { turn: 1, why: Abandoned::Failed(std::sync::Arc::new("boom")) };
+    assert!(!owes(&refresh(Asked::Lease(grant(), None)).step(failed, &RULES, &at(3))));
+    // A read owes nothing: whoever called it has seen nothing that others must not see.
+    let mut read = with_a_leader(Asked::Lease(grant(), None));
+    read.step(fill(), &RULES, &at(5));
+    assert!(!owes(&read.step(Event::Filled(Filling::NoAnswer), &RULES, &at(6))));
+}

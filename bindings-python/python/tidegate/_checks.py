@@ -1,0 +1,88 @@
+"""What a call was given, checked: its arguments, and the terms that it goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import _tidegate
+from ._errors import ConfigError
+from ._types import MISSING
+
+if TYPE_CHECKING:
+    from ._tidegate import Cache, Terms
+
+
+class Checks:
+    """Of a manager, or a view. Each refuses what cannot work."""
+
+    __slots__ = ()
+
+    _native: Cache
+    _terms: Terms | None
+
+    def _read_terms(self, options: dict[str, Any], *own: str) -> Terms | None:
+        """What a read goes by; refuses what it does not take. `own` are its arguments by name, for the message."""
+        options = _said(options)
+        if not options:
+            return self._terms
+        for name in options:
+            if name not in _tidegate.READ_OPTIONS:
+                raise _tidegate.unknown_option(name, sorted({*own, *_tidegate.READ_OPTIONS}))
+        return self._native.terms(self._terms, False, options)
+
+    def _check(self, fallback: object, options: dict[str, Any], *own: str) -> Terms | None:
+        """Refuses what cannot work; gives what the call goes by."""
+        terms = self._read_terms(options, *own)
+        if not callable(fallback):
+            raise ConfigError(
+                f'fallback={fallback!r} is not callable; a right example: cache.get("user:profile:42", fetch)'
+            )
+        return terms
+
+    def _check_get(self, fallback: object, default: object, options: dict[str, Any]) -> Terms | None:
+        terms = self._check(fallback, options, "default", "type")
+        if default is not MISSING:
+            raise ConfigError(
+                f"default={default!r} and a fallback do not go together: there is always the fallback's value"
+            )
+        return terms
+
+    def _check_default(self, key: object, default: object, options: dict[str, Any]) -> None:
+        self._read_terms(options, "default", "type")
+        if default is MISSING:
+            raise ConfigError(
+                f"get({key!r}) has neither a fallback nor a default; "
+                'a right example: cache.get("user:profile:42", fetch), or cache.get("user:profile:42", default=None)'
+            )
+        for name, value in _said(options).items():
+            raise ConfigError(f"{name}={value!r} has no use in a get without a fallback: nothing is stored")
+
+    def _check_many(self, keys: object, fetch_missing: object, options: dict[str, Any]) -> Terms | None:
+        terms = self._read_terms(options, "type")
+        if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
+            raise ConfigError(
+                f"keys={keys!r} is no list of keys; a right example: cache.get_many([key_1, key_2], fetch)"
+            )
+        if not callable(fetch_missing):
+            raise ConfigError(
+                f"fetch_missing={fetch_missing!r} is not callable; it takes a list of keys and gives a dict; "
+                "a right example: cache.get_many([key_1, key_2], fetch)"
+            )
+        return terms
+
+    def _check_set(self, values: object, options: dict[str, Any]) -> Terms | None:
+        options = _said(options)
+        terms = self._native.terms(self._terms, True, options) if options else self._terms
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"values={values!r} is no dict; a right example: cache.set_many({{key_1: value_1}})")
+        for key in values:
+            _tidegate.check_key(key)
+        return terms
+
+
+def _said(options: dict[str, Any]) -> dict[str, Any]:
+    """What a call says: `ttl=None` says nothing."""
+    if "ttl" in options and options["ttl"] is None:
+        return {name: value for name, value in options.items() if name != "ttl"}
+    return options

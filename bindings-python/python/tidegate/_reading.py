@@ -1,0 +1,326 @@
+"""One call's way on a loop: from an outcome to its value, and what goes on behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from . import _tidegate
+from ._base import ManagerBase, entry_or_none, failure, raise_failed, shared
+from ._batch import Batch, Part
+from ._running import Running, State
+from ._tasks import answer, answers, is_awaitable, settled
+from ._tidegate import NOTHING, Failed, Hit, Lease, Port, Served, Shared
+from ._types import MISSING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from typing_extensions import Self
+
+    from ._behind import Behind
+    from ._codec import Decode
+    from ._context import Context
+    from ._tidegate import Terms
+    from ._types import AnyFallback
+
+
+class Reader(ManagerBase):
+    """Not for use by itself."""
+
+    __slots__ = ("_behind", "_ports", "_running_loop")
+
+    _behind: Behind
+    _ports: dict[asyncio.AbstractEventLoop, Port]
+    _running_loop: Callable[[], asyncio.AbstractEventLoop]
+
+    async def _settle(
+        self, port: Port, outcome: Any, key: str, fallback: AnyFallback, decode: Decode, terms: Terms | None
+    ) -> Any:
+        """From an outcome to the value: begin, (await), fallback, fill. `get` and `refresh` both end here."""
+        is_mended = False
+        while True:
+            if outcome.__class__ is tuple:
+                if self._leads(key):
+                    port.cancel(*outcome)
+                    self._report_nested(key)
+                    return await self._alone(key, fallback, decode, terms)
+                outcome = await answer(port, outcome)
+            kind = outcome.__class__
+            if kind is Lease:
+                return await self._lead(port, outcome, key, fallback, decode, terms)
+            if outcome is None:
+                return None
+            if kind is Shared:
+                return shared(outcome)
+            if kind is Failed:
+                raise_failed(outcome)
+            payload = outcome.value if kind is Served else outcome
+            try:
+                value = None if payload is None else decode(payload)
+            except Exception as error:  # noqa: BLE001 - a user's type may raise anything
+                self._undecodable(key, payload, error)
+            else:
+                if kind is Served:
+                    self._behind.start(self._go_on(port, outcome, key, fallback, decode, terms))
+                return value
+            if kind is Served:
+                outcome.leave()
+            if is_mended:
+                return await self._alone(key, fallback, decode, terms)
+            # Computed anew and overwritten: what stands there counts as a miss.
+            is_mended = True
+            outcome = self._native.refresh(port, key, terms)
+
+    async def _go_on(
+        self, port: Port, served: Served, key: str, fallback: AnyFallback, decode: Decode, terms: Terms | None
+    ) -> None:
+        """Computes a key behind a caller who has been served, if it is to be computed."""
+        lease = await answer(port, served.more())
+        if lease.__class__ is Lease:
+            await self._lead(port, lease, key, fallback, decode, terms, may_serve=False)
+
+    async def _lead(
+        self,
+        port: Port,
+        lease: Lease,
+        key: str,
+        fallback: Any,
+        decode: Decode,
+        terms: Terms | None,
+        may_serve: bool = True,
+    ) -> Any:
+        """Runs the fallback under a lease, and settles the lease whatever happens."""
+        running, value = None, None
+        try:
+            context = self._context(fallback, key, decode, terms, lease)
+            with self._leading([key]) as block:
+                value = fallback() if context is None else fallback(context)
+                if is_awaitable(value):
+                    running = Running(self._running_loop(), value, [lease], block)
+        except Exception as error:
+            stale = self._consoled(lease.fail(failure(error)), key, decode)
+            if stale is MISSING:
+                raise
+            return stale
+        except BaseException:
+            lease.give_back()
+            raise
+        if running is not None:
+            if await running.until(may_serve) is State.SERVED:
+                stale = self._instead(key, running.stale[0], decode)
+                ended = self._ended(port, lease, running, key, decode, context)
+                if stale is not MISSING:
+                    self._behind.start(ended)
+                    return stale
+                return await ended
+            return await self._ended(port, lease, running, key, decode, context)
+        return await self._filled(port, lease, key, value, decode, context)
+
+    async def _ended(
+        self, port: Port, lease: Lease, running: Running, key: str, decode: Decode, context: Context | None
+    ) -> Any:
+        """Waits for a fallback in its task to end, or to run too late, and settles its lease."""
+        if await running.until(False) is State.LATE:
+            if running.failed is not None:
+                raise_failed(running.failed)
+            return self._overran(key, running.stale[0], decode)
+        try:
+            value = running.task.result()
+        except Exception as error:
+            stale = self._consoled(lease.fail(failure(error)), key, decode)
+            if stale is MISSING:
+                raise
+            return stale
+        except BaseException:
+            # It was cancelled by somebody else: one of those who wait takes over.
+            lease.give_back()
+            raise
+        return await self._filled(port, lease, key, value, decode, context)
+
+    async def _filled(
+        self, port: Port, lease: Lease, key: str, value: Any, decode: Decode, context: Context | None
+    ) -> Any:
+        value, outcome = self._fill(lease, key, value, decode, context)
+        await settled(port, [outcome])
+        return value
+
+    async def _alone(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
+        """Runs the fallback for this caller only; nothing is stored."""
+        context = self._context(fallback, key, decode, terms)
+        value = fallback() if context is None else fallback(context)
+        return self._same(await value if is_awaitable(value) else value, decode)
+
+    def _renew_behind(self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any]) -> None:
+        """Computes behind what has been served and is to be computed: the keys of one call together."""
+        if served := batch.to_renew():
+            self._behind.start(self._renew_many(port, Batch(self, served, batch.decode), served, fetch_missing))
+
+    async def _renew_many(
+        self, port: Port, batch: Batch, served: dict[str, Served], fetch_missing: Callable[[list[str]], Any]
+    ) -> None:
+        outcomes = await answers(port, [one.more() for one in served.values()])
+        if batch.renews(dict(zip(served, outcomes, strict=True))):
+            await self._fetch(port, batch, fetch_missing, may_serve=False)
+
+    async def _fetch(
+        self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any], may_serve: bool = True
+    ) -> None:
+        """Calls `fetch_missing` for what is leased at this moment, and fills it."""
+        part = batch.missing()
+        if not part.keys:
+            return
+        running, found = None, None
+        try:
+            with self._leading(part.keys) as block:
+                found = fetch_missing(part.keys)
+                if is_awaitable(found):
+                    running = Running(self._running_loop(), found, list(part.leases.values()), block)
+        except Exception as error:
+            if not batch.serve(part, part.fail(error)):
+                raise
+            return
+        except BaseException:
+            part.give_back()
+            raise
+        if running is not None:
+            may_serve = may_serve and not part.alone
+            if await running.until(may_serve) is State.SERVED and batch.serve(part, running.stale):
+                self._behind.start(self._fetched(port, batch, part, running))
+            else:
+                await self._fetched(port, batch, part, running)
+        else:
+            await self._filled_all(port, batch, part, found)
+
+    async def _fetched(self, port: Port, batch: Batch, part: Part, running: Running) -> None:
+        """Waits for a `fetch_missing` in its task to end, or to run too late, and settles its leases."""
+        if await running.until(False) is State.LATE:
+            if running.failed is not None:
+                raise_failed(running.failed)
+            if not batch.serve(part, running.stale):
+                raise _tidegate.hard_timeout(part.keys[0])
+            return
+        try:
+            found = running.task.result()
+        except Exception as error:
+            if not batch.serve(part, part.fail(error)):
+                raise
+            return
+        except BaseException:
+            part.give_back()
+            raise
+        await self._filled_all(port, batch, part, found)
+
+    async def _filled_all(self, port: Port, batch: Batch, part: Part, found: Any) -> None:
+        try:
+            outcomes = batch.fill(part, found)
+        except Exception as error:
+            part.fail(error)
+            raise
+        except BaseException:
+            part.give_back()
+            raise
+        await settled(port, outcomes)
+
+    async def _join(
+        self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any], terms: Terms | None
+    ) -> None:
+        """Waits for the keys that others compute.
+
+        What is leased to us because they failed is fetched at once, whatever else is being fetched: a lease is never
+        held while something else is waited for.
+        """
+        import asyncio
+
+        async def one(key: str, outcome: Any) -> None:
+            batch.take(key, await answer(port, outcome))
+            self._renew_behind(port, batch, fetch_missing)
+            await self._fetch(port, batch, fetch_missing)
+
+        keys, batch.busy = batch.busy, []
+        begun = self._native.begin_many(port, keys, True, terms)
+        tasks = [asyncio.ensure_future(one(key, outcome)) for key, outcome in zip(keys, begun, strict=True)]
+        try:
+            await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
+    async def _get(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
+        """`get` with everything checked: for decorated functions, where some block is disabled."""
+        if self._is_disabled():
+            return await self._alone(key, fallback, decode, terms)
+        port = self._port()
+        return await self._settle(port, self._begin(port, key, terms), key, fallback, decode, terms)
+
+    async def _refresh(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
+        if self._disabled_blocks and self._is_disabled():
+            return await self._alone(key, fallback, decode, terms)
+        port = self._port()
+        return await self._settle(port, self._native.refresh(port, key, terms), key, fallback, decode, terms)
+
+    async def _get_or_default(self, key: str, default: Any, decode: Decode, options: dict[str, Any]) -> Any:
+        self._check_default(key, default, options)
+        return await self._get_found(key, default, decode, self._terms)
+
+    async def _get_found(self, key: str, default: Any, decode: Decode, terms: Terms | None) -> Any:
+        port = self._port()
+        if self._disabled_blocks and self._is_disabled():
+            return default
+        if self._holds:
+            value = self._held(key, terms, decode)
+            if value is not NOTHING:
+                return value
+        outcome = await answer(port, self._native.peek(port, key, False, terms))
+        return self._found(key, outcome, default, decode)
+
+    async def _peek(self, key: str) -> Hit | None:
+        port = self._port()
+        if self._disabled_blocks and self._is_disabled():
+            return None
+        return entry_or_none(await answer(port, self._native.peek(port, key, True, self._terms)))
+
+    # --- loops and observers ---------------------------------------------------------------------------------------
+
+    def _port(self) -> Port:
+        return self._ports.get(self._running_loop()) or self._enter_loop()
+
+    def _enter_loop(self) -> Port:
+        from . import _loops
+
+        loop = self._running_loop()
+        port = self._ports[loop] = _loops.port_of(loop)
+        self._native.set_home(port)
+        return port
+
+    def _left(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The loop is gone; another of ours, if there is one, delivers from now on."""
+        self._behind.leave(loop)
+        if self._ports.pop(loop, None) is not None:
+            for port in list(self._ports.values()):
+                self._native.set_home(port)
+
+    def _renew(self) -> None:
+        """In a forked child: the loops are the parent's."""
+        self._ports.clear()
+        self._behind.forget()
+        super()._renew()
+
+    def _share(self, root: Self) -> None:
+        self._ports, self._running_loop, self._behind = root._ports, root._running_loop, root._behind
+        super()._share(root)
+
+    def _listen(self) -> None:
+        # Before the first loop there is nobody to be told: a port that is closed already stands in.
+        port = next(iter(self._ports.values()), None)
+        if port is None:
+            port = Port.of_thread(False)
+            port.close()
+        self._native.listen(True, port)
+
+    def _unlisten(self) -> None:
+        port = Port.of_thread(False)
+        port.close()
+        self._native.listen(False, port)
