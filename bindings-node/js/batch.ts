@@ -6,6 +6,7 @@
 
 import { types } from 'node:util';
 import { onAbort } from './abort.js';
+import { nextTurn } from './behind.js';
 import { Context } from './context.js';
 import { ConfigError } from './errors.js';
 import { Caller, type Flow, same, sharedValue } from './flow.js';
@@ -252,12 +253,6 @@ export class Batch {
   #inOrder(): Map<string, unknown> {
     return new Map(this.#keys.map((key) => [key, this.#results.get(key)]));
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((go) => {
-    setImmediate(go);
-  });
 }
 
 function asMap(found: unknown): ReadonlyMap<string, unknown> {

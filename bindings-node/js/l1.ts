@@ -100,7 +100,7 @@ export class Index {
     if (entry === undefined) return NOT_HELD;
     const words = this.#words;
     // In this order: whoever is stopped between any two of these steps finds the time over when he goes on. The lower
-    // half of the time first: then a change of the upper half in between is seen.
+    // half of the time first: the upper half only grows, so where it is what was seen before, neither changed in between.
     const low = words[0] as number;
     const high = words[1] as number;
     if (high !== this.#trustedHigh) {
@@ -128,6 +128,7 @@ export class Index {
   /** Takes a hit in, if nothing has happened since its words were captured. */
   hold(key: string, payload: string | BigText | null, stamp: Stamp): void {
     const words = this.#words;
+    this.#trustedHigh = words[1] as number;
     const all = words[this.#allAt] as number;
     if (all !== this.#all) this.#dropAll();
     // Odd: nothing may be held, and no changes are told.

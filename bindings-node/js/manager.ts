@@ -35,7 +35,8 @@ const CLOSE_MS = 30_000;
 
 /**
  * A cache in front of a slow source. Opens no connection and starts no thread before its first use, and keeps no
- * process alive.
+ * process alive but for calls that are under way. What is computed behind a value that was served is such a call: the
+ * process stays for it, for up to `hardTimeout`.
  *
  * ```ts
  * const cache = new CacheManager({ url: 'memory://', service: 'billing', ttl: '5m' });
@@ -432,8 +433,7 @@ class House {
   async close(patienceMs: number): Promise<boolean> {
     this.port.index?.close();
     const drained = await this.port.call((id) => this.port.native.close(id, patienceMs));
-    // The engine has ended what ran behind, or waited for it: what is left is a matter of turns.
-    await this.flow.behind.ended();
+    await this.flow.behind.end();
     this.deliver();
     return drained === true;
   }
