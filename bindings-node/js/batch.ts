@@ -85,7 +85,7 @@ export class Batch {
 
   /** Whether a key is held in this process; then that is its result. */
   #isHeld(key: string): boolean {
-    const value = this.#flow.port.index?.get(key, this.#call.tags) ?? NOT_HELD;
+    const value = this.#flow.held(key, this.#call.tags);
     if (value !== NOT_HELD) this.#results.set(key, value);
     return value !== NOT_HELD;
   }

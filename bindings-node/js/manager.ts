@@ -90,8 +90,8 @@ export class CacheManager {
     return this.#view.read(options);
   }
 
-  /** @internal */
-  async getBy(key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
+  /** The value, or a promise of it: for callers who are promises themselves. @internal */
+  getBy(key: string, fallback: Fallback<unknown>, call: Call): unknown {
     checkKeyText(key);
     throwIfAborted(call.signal);
     if (!isOutside()) {
@@ -101,7 +101,7 @@ export class CacheManager {
         return this.#flow.alone(key, fallback, call);
       }
     }
-    const held = this.#port.index?.get(key, call.tags) ?? NOT_HELD;
+    const held = this.#flow.held(key, call.tags);
     if (held !== NOT_HELD) return held;
     return this.#flow.settle(this.#flow.begin(key, true, call), key, fallback, call);
   }
@@ -208,8 +208,8 @@ export class CacheManager {
     return (await this.refreshBy(key, fallback, this.#view.read(options))) as Stored<T>;
   }
 
-  /** @internal */
-  async refreshBy(key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
+  /** As `getBy`. @internal */
+  refreshBy(key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
     checkKeyText(key);
     throwIfAborted(call.signal);
     checkFallback(fallback, 'refresh');
@@ -352,7 +352,7 @@ export class CacheManager {
     }
     throwIfAborted(options.signal);
     if (isDisabled(this.#port)) return options.default;
-    const held = this.#port.index?.get(key, this.#view.plain.tags) ?? NOT_HELD;
+    const held = this.#flow.held(key, this.#view.plain.tags);
     if (held !== NOT_HELD) return held;
     const outcome = await this.#peeked(key, false, options.signal);
     if (outcome === ABSENT) return options.default;

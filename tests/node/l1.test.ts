@@ -136,7 +136,16 @@ onBoth('every kind of value comes back as the store would give it', async (stage
     {},
   ];
   for (const [at, value] of kinds.entries()) await cache.set(`kind:of:${at}`, value);
-  for (const [at, value] of kinds.entries()) assert.deepEqual(await held(cache, `kind:of:${at}`), value);
+  for (const [at, value] of kinds.entries()) {
+    const key = `kind:of:${at}`;
+    assert.deepEqual(await held(cache, key), value);
+    const before = cache.stats();
+    assert.deepEqual(await cache.get(key, () => 'never', { ttl: '1m' }), value);
+    assert.deepEqual(await cache.get(key, { default: 'never' }), value);
+    assert.deepEqual((await cache.getMany([key], () => ({}))).get(key), value);
+    const after = cache.stats();
+    assert.deepEqual([after.hits - before.hits, after.l1_hits - before.l1_hits], [3, 3]);
+  }
   await cache.set(KEY, 'x'.repeat(100_000));
   assert.equal(((await held(cache)) as string).length, 100_000);
 });
