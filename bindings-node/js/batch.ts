@@ -6,6 +6,7 @@
 
 import { types } from 'node:util';
 import { onAbort } from './abort.js';
+import { nextTurn } from './behind.js';
 import { Context } from './context.js';
 import { ConfigError } from './errors.js';
 import { Caller, type Flow, same, sharedValue } from './flow.js';
@@ -84,7 +85,7 @@ export class Batch {
 
   /** Whether a key is held in this process; then that is its result. */
   #isHeld(key: string): boolean {
-    const value = this.#flow.port.index?.get(key, this.#call.tags) ?? NOT_HELD;
+    const value = this.#flow.held(key, this.#call.tags);
     if (value !== NOT_HELD) this.#results.set(key, value);
     return value !== NOT_HELD;
   }
@@ -252,12 +253,6 @@ export class Batch {
   #inOrder(): Map<string, unknown> {
     return new Map(this.#keys.map((key) => [key, this.#results.get(key)]));
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((go) => {
-    setImmediate(go);
-  });
 }
 
 function asMap(found: unknown): ReadonlyMap<string, unknown> {

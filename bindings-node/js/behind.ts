@@ -1,3 +1,5 @@
+const TURNS_MAX = 5;
+
 /** What goes on behind values that have been served: refreshes, and fallbacks past their soft timeout. */
 export class Behind {
   readonly #runs = new Set<Promise<unknown>>();
@@ -12,8 +14,14 @@ export class Behind {
     void ended.then(() => this.#runs.delete(ended));
   }
 
-  /** Settled when all have ended that have begun by now. */
-  async ended(): Promise<void> {
-    await Promise.all(this.#runs);
+  /** For when the engine has answered them all: lets them end, which is a matter of turns. */
+  async end(): Promise<void> {
+    for (let turns = 0; turns < TURNS_MAX && this.#runs.size > 0; turns += 1) await nextTurn();
   }
+}
+
+export function nextTurn(): Promise<void> {
+  return new Promise((go) => {
+    setImmediate(go);
+  });
 }

@@ -6,6 +6,7 @@ import { type BigText, decode, encode, textOf, Unencodable } from './codec.js';
 import { Context } from './context.js';
 import { EncodeError, HardTimeout } from './errors.js';
 import { shown } from './key.js';
+import { NOT_HELD } from './l1.js';
 import { Lease, type Place } from './lease.js';
 import { hardTimeoutMessage } from './native.js';
 import type { Awaitable, Fallback } from './options.js';
@@ -67,6 +68,12 @@ export class Flow {
 
   get native(): Port['native'] {
     return this.port.native;
+  }
+
+  /** The value where this process holds it (a null is one), else `NOT_HELD`. */
+  held(key: string, tags: readonly string[]): unknown {
+    const { index } = this.port;
+    return index === undefined ? NOT_HELD : index.get(key, tags);
   }
 
   begin(key: string, patient: boolean, { terms, signal }: Pick<Call, 'terms' | 'signal'>): Promise<Outcome> {

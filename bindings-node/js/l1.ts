@@ -29,11 +29,9 @@ export interface Stamp {
   readonly bytes: number;
 }
 
-// What an entry takes beside its key and payload: itself, its place in the map, its version (`make bench` measures it).
+// What an entry takes beside its key and payload: itself, its place in the map, its version (measured: `benchmarks/l1_node.mjs`).
 const ENTRY_BYTES = 200;
 const TAG_BYTES = 40;
-// Ends are whole milliseconds of this index's life, in 31 bits: a small number takes no memory of its own.
-const LONGEST_MS = 2 ** 30;
 const HIGH = 2 ** 32;
 
 // Taken once: who fakes the time of his tests later does not fake ours.
@@ -102,7 +100,7 @@ export class Index {
     if (entry === undefined) return NOT_HELD;
     const words = this.#words;
     // In this order: whoever is stopped between any two of these steps finds the time over when he goes on. The lower
-    // half of the time first: then a change of the upper half in between is seen.
+    // half of the time first: the upper half only grows, so where it is what was seen before, neither changed in between.
     const low = words[0] as number;
     const high = words[1] as number;
     if (high !== this.#trustedHigh) {
@@ -130,6 +128,7 @@ export class Index {
   /** Takes a hit in, if nothing has happened since its words were captured. */
   hold(key: string, payload: string | BigText | null, stamp: Stamp): void {
     const words = this.#words;
+    this.#trustedHigh = words[1] as number;
     const all = words[this.#allAt] as number;
     if (all !== this.#all) this.#dropAll();
     // Odd: nothing may be held, and no changes are told.
@@ -139,7 +138,8 @@ export class Index {
     const tagBytes = TAG_BYTES * stamp.tags.length;
     // Two bytes for a letter where any of them is beyond ASCII.
     const bytes = ENTRY_BYTES + tagBytes + key.length + (stamp.bytes > text.length ? 2 * text.length : text.length);
-    const endsMs = Math.min(Math.floor(stamp.expiresUs / 1_000), LONGEST_MS);
+    // Whole ones take no memory of their own, in the first 24 days of a process.
+    const endsMs = Math.floor(stamp.expiresUs / 1_000);
     const before = this.#entries.get(key);
     if (before !== undefined) this.#bytes -= before.bytes;
     // An object or a list is made anew for each caller; anything else cannot be changed by any of them.
@@ -148,7 +148,8 @@ export class Index {
     const { word, generation, tagWords, tags, version } = stamp;
     this.#entries.set(key, new Entry(held, isText, endsMs, word, generation, tagWords, tags, bytes, version));
     this.#bytes += bytes;
-    while (this.#bytes > this.#maxBytes || this.#entries.size > this.#maxEntries) this.#evict();
+    while (this.#entries.size > 0 && (this.#bytes > this.#maxBytes || this.#entries.size > this.#maxEntries))
+      this.#evict();
   }
 
   /** The names of an entry's tags, a line each, as an array that entries of the same tags share. */

@@ -105,7 +105,7 @@ export class Place {
   }
 }
 
-/** The place of a fill that is on its way. */
-export class Filling {
-  constructor(readonly done: () => void) {}
+/** The place of a lease that is being settled: what was on its way to it before is of no account. */
+export class Ending {
+  constructor(readonly done: (outcome: Outcome) => void) {}
 }

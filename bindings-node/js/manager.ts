@@ -35,7 +35,8 @@ const CLOSE_MS = 30_000;
 
 /**
  * A cache in front of a slow source. Opens no connection and starts no thread before its first use, and keeps no
- * process alive.
+ * process alive but for calls that are under way. What is computed behind a value that was served is such a call: the
+ * process stays for it, for up to `hardTimeout`.
  *
  * ```ts
  * const cache = new CacheManager({ url: 'memory://', service: 'billing', ttl: '5m' });
@@ -89,8 +90,8 @@ export class CacheManager {
     return this.#view.read(options);
   }
 
-  /** @internal */
-  async getBy(key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
+  /** The value, or a promise of it: for callers who are promises themselves. @internal */
+  getBy(key: string, fallback: Fallback<unknown>, call: Call): unknown {
     checkKeyText(key);
     throwIfAborted(call.signal);
     if (!isOutside()) {
@@ -100,7 +101,7 @@ export class CacheManager {
         return this.#flow.alone(key, fallback, call);
       }
     }
-    const held = this.#port.index?.get(key, call.tags) ?? NOT_HELD;
+    const held = this.#flow.held(key, call.tags);
     if (held !== NOT_HELD) return held;
     return this.#flow.settle(this.#flow.begin(key, true, call), key, fallback, call);
   }
@@ -207,8 +208,8 @@ export class CacheManager {
     return (await this.refreshBy(key, fallback, this.#view.read(options))) as Stored<T>;
   }
 
-  /** @internal */
-  async refreshBy(key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
+  /** As `getBy`. @internal */
+  refreshBy(key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
     checkKeyText(key);
     throwIfAborted(call.signal);
     checkFallback(fallback, 'refresh');
@@ -351,7 +352,7 @@ export class CacheManager {
     }
     throwIfAborted(options.signal);
     if (isDisabled(this.#port)) return options.default;
-    const held = this.#port.index?.get(key, this.#view.plain.tags) ?? NOT_HELD;
+    const held = this.#flow.held(key, this.#view.plain.tags);
     if (held !== NOT_HELD) return held;
     const outcome = await this.#peeked(key, false, options.signal);
     if (outcome === ABSENT) return options.default;
@@ -432,8 +433,7 @@ class House {
   async close(patienceMs: number): Promise<boolean> {
     this.port.index?.close();
     const drained = await this.port.call((id) => this.port.native.close(id, patienceMs));
-    // The engine has ended what ran behind, or waited for it: what is left is a matter of turns.
-    await this.flow.behind.ended();
+    await this.flow.behind.end();
     this.deliver();
     return drained === true;
   }

@@ -7,7 +7,7 @@ import { onAbort } from './abort.js';
 import { BigText } from './codec.js';
 import { translated } from './errors.js';
 import { Index, type Stamp } from './l1.js';
-import { Filling, Lease, Place } from './lease.js';
+import { Ending, Lease, Place } from './lease.js';
 import { Cache } from './native.js';
 import {
   Failed,
@@ -26,7 +26,7 @@ import {
   Word,
 } from './outcome.js';
 
-type Slot = ((outcome: Outcome) => void) | Lease | Place | Filling;
+type Slot = ((outcome: Outcome) => void) | Lease | Place | Ending;
 
 const MAILBOX_BYTES = 128 * 1024;
 const HEAD_BYTES = 16;
@@ -79,7 +79,7 @@ export class Port {
   /** `verb` settles the lease of this number; settled when that is answered. */
   fill(id: number, verb: (id: number) => boolean): Promise<void> {
     return new Promise((resolve) => {
-      this.#slots.set(id, new Filling(resolve));
+      this.#slots.set(id, new Ending(() => resolve()));
       if (verb(id)) this.#drain();
     });
   }
@@ -87,9 +87,10 @@ export class Port {
   /** Gives the stale value that is served instead of the error. */
   fail(id: number, error: unknown): Hit | undefined {
     let stale: Hit | undefined;
-    this.#slots.set(id, (outcome) => {
+    const take = (outcome: Outcome) => {
       stale = outcome as Hit;
-    });
+    };
+    this.#slots.set(id, new Ending(take));
     if (this.native.fail(id, this.#keep(new Failed(error)))) this.#drain();
     this.#close(id);
     this.#letGo();
@@ -173,7 +174,7 @@ export class Port {
         at = (at + STAMP_BYTES + 4 * stamp.tagWords.length + (this.#words[at / 4 + 8] ?? 0) + 7) & ~7;
       }
       const inline = length === 0 ? '' : this.#mailbox.toString('utf8', at, at + length);
-      const text = word & LARGE ? this.native.takeLarge(id) : inline;
+      const text = word & LARGE ? this.native.takeLarge() : inline;
       this.#deliver(id, word, text, stamp);
       at = (at + length + 7) & ~7;
     }
@@ -239,7 +240,7 @@ export class Port {
     this.#close(id);
     if (typeof slot === 'function') slot(outcome);
     else if (slot instanceof Place) slot.take(outcome);
-    else slot.done();
+    else slot.done(outcome);
   }
 
   #keep(object: Shared | Failed): number {

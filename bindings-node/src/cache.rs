@@ -65,10 +65,10 @@ impl Cache {
         self.desk.drain()
     }
 
-    /// The text of a record that was too long for the mailbox.
+    /// The text of the next record that was too long for the mailbox, in their order.
     #[napi]
-    pub fn take_large(&self, id: f64) -> String {
-        self.desk.take_large(id as u64)
+    pub fn take_large(&self) -> String {
+        self.desk.take_large()
     }
 
     /// Whether the process stays while nothing else keeps it.

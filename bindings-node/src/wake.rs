@@ -69,7 +69,8 @@ pub(crate) struct Desk {
     tickets: RefCell<FxHashMap<u64, Arc<Ticket>>>,
     /// Reads that asked for all that is known of an entry.
     in_detail: RefCell<FxHashSet<u64>>,
-    large: RefCell<FxHashMap<u64, Body>>,
+    /// In the order in which they are fetched.
+    large: RefCell<VecDeque<Body>>,
     let_go: LetGo,
 }
 
@@ -141,7 +142,7 @@ impl Desk {
             head.clear();
         }
         if body.len() > INLINE_MAX {
-            self.large.borrow_mut().insert(id, std::mem::replace(&mut body, Body::None));
+            self.large.borrow_mut().push_back(std::mem::replace(&mut body, Body::None));
             word |= LARGE;
         }
         let text = body.as_bytes();
@@ -156,8 +157,8 @@ impl Desk {
         (at + text.len()).next_multiple_of(8)
     }
 
-    pub(crate) fn take_large(&self, id: u64) -> String {
-        let body = self.large.borrow_mut().remove(&id);
+    pub(crate) fn take_large(&self) -> String {
+        let body = self.large.borrow_mut().pop_front();
         body.map(|body| String::from_utf8_lossy(body.as_bytes()).into_owned()).unwrap_or_default()
     }
 

@@ -136,7 +136,16 @@ onBoth('every kind of value comes back as the store would give it', async (stage
     {},
   ];
   for (const [at, value] of kinds.entries()) await cache.set(`kind:of:${at}`, value);
-  for (const [at, value] of kinds.entries()) assert.deepEqual(await held(cache, `kind:of:${at}`), value);
+  for (const [at, value] of kinds.entries()) {
+    const key = `kind:of:${at}`;
+    assert.deepEqual(await held(cache, key), value);
+    const before = cache.stats();
+    assert.deepEqual(await cache.get(key, () => 'never', { ttl: '1m' }), value);
+    assert.deepEqual(await cache.get(key, { default: 'never' }), value);
+    assert.deepEqual((await cache.getMany([key], () => ({}))).get(key), value);
+    const after = cache.stats();
+    assert.deepEqual([after.hits - before.hits, after.l1_hits - before.l1_hits], [3, 3]);
+  }
   await cache.set(KEY, 'x'.repeat(100_000));
   assert.equal(((await held(cache)) as string).length, 100_000);
 });
@@ -274,6 +283,36 @@ test('the engine’s time is never read as earlier than it is, nor much later, f
   }
   late.sort((one, other) => one - other);
   assert.ok((late[late.length >> 1] ?? 1) < 0.1, `${late[late.length >> 1]} ms`);
+});
+
+test('a process that has lived for months holds as on its first day, whatever its words have come to', () => {
+  const { Index } = createRequire(import.meta.url)('../../dist/cjs/l1.js');
+  for (const [days, generation] of [
+    [0, 0],
+    [100, 0x7fff_ffff],
+    [100, 0xffff_fffe],
+  ] as const) {
+    const native = { nowUs: () => performance.now() * 1_000 + days * 86_400_000_000 };
+    const words = new Uint32Array(64);
+    words.fill(generation);
+    words.set([0xffff_ffff, 0xffff_ffff, 0xffff_fffe]);
+    const layout = {
+      trustedAt: 0,
+      allAt: 8,
+      keysAt: 16,
+      tagsAt: 128,
+      maxBytes: 1e6,
+      maxEntries: 10,
+      shareValues: false,
+    };
+    const index = new Index(native, layout, words.buffer);
+    const seen = generation | 0;
+    const stamp = { expiresUs: native.nowUs() + 60e6, version: 1, all: -2, word: 1, generation: seen, bytes: 1 };
+    index.hold(KEY, '5', { ...stamp, tagWords: [2, seen], tags: ['a'] });
+    assert.equal(index.get(KEY, ['a']), 5);
+    words[32 + 2] = generation + 1;
+    assert.equal(typeof index.get(KEY, ['a']), 'symbol');
+  }
 });
 
 test('a process that was stopped trusts nothing of what it holds', { timeout: 30_000 }, async () => {
