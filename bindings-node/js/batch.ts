@@ -1,19 +1,22 @@
 /**
  * One `getMany`. Nobody waits while it holds a lease that it has not filled: first come the keys that are there or
  * leased, then `fetchMissing` runs once for all that are leased, and only when those are filled the batch waits for the
- * keys that others are computing.
+ * keys that others are computing. A key whose stale value is served has its refresh run behind, by `fetchMissing` too.
  */
 
 import { types } from 'node:util';
 import { onAbort } from './abort.js';
+import { nextTurn } from './behind.js';
 import { Context } from './context.js';
 import { ConfigError } from './errors.js';
-import { type Flow, same, sharedValue } from './flow.js';
+import { Caller, type Flow, same, sharedValue } from './flow.js';
 import { shown } from './key.js';
-import { Lease } from './lease.js';
+import { NOT_HELD } from './l1.js';
+import { Lease, type Place } from './lease.js';
 import type { Awaitable } from './options.js';
-import { BUSY, Failed, type Outcome, Shared } from './outcome.js';
+import { BUSY, Failed, type Outcome, Served, Shared } from './outcome.js';
 import { leads } from './scope.js';
+import type { Call } from './terms.js';
 
 /** Fetches what is missing: a Map or an object from key to value; a key that it leaves out is cached as null. */
 export type FetchMissing<T> = (
@@ -27,8 +30,7 @@ const TRIES = 2;
 export class Batch {
   readonly #flow: Flow;
   readonly #fetchMissing: FetchMissing<unknown>;
-  readonly #ttlMs: number | null;
-  readonly #signal: AbortSignal | undefined;
+  readonly #call: Call;
   readonly #keys: readonly string[];
   readonly #results = new Map<string, unknown>();
   readonly #leases = new Map<string, Lease>();
@@ -39,19 +41,15 @@ export class Batch {
   /** This call comes from inside the fallback of these: fetched, and stored nowhere. */
   #nested: readonly string[] = [];
   readonly #failures = new Map<string, number>();
+  /** To be refreshed behind: what comes within one turn is fetched together. */
+  #renewals: [string, Lease][] = [];
+  #renewing: Promise<unknown> | undefined;
 
-  constructor(
-    flow: Flow,
-    keys: Iterable<string>,
-    fetchMissing: FetchMissing<unknown>,
-    ttlMs: number | null,
-    signal: AbortSignal | undefined,
-  ) {
+  constructor(flow: Flow, keys: Iterable<string>, fetchMissing: FetchMissing<unknown>, call: Call) {
     this.#flow = flow;
     this.#keys = [...new Set(keys)];
     this.#fetchMissing = fetchMissing;
-    this.#ttlMs = ttlMs;
-    this.#signal = signal;
+    this.#call = call;
   }
 
   async run(): Promise<Map<string, unknown>> {
@@ -59,13 +57,13 @@ export class Batch {
     this.#nested = this.#keys.filter((key) => leads(this.#flow.port, key));
     for (const key of this.#nested) this.#flow.reportNested(key);
     try {
-      const begun = this.#keys.filter((key) => !this.#nested.includes(key));
-      const outcomes = await this.#all(begun.map((key) => this.#flow.begin(key, false, this.#signal)));
+      const begun = this.#keys.filter((key) => !this.#nested.includes(key) && !this.#isHeld(key));
+      const outcomes = await this.#all(begun.map((key) => this.#flow.begin(key, false, this.#call)));
       this.#takeAll(begun, outcomes);
       await this.#fetch();
       while (this.#busy.length > 0) await this.#join();
       for (let key = this.#unreadable.pop(); key !== undefined; key = this.#unreadable.pop()) {
-        this.#take(key, await this.#flow.refresh(key, this.#signal));
+        this.#take(key, await this.#flow.refresh(key, this.#call));
         await this.#fetch();
       }
     } catch (error) {
@@ -77,10 +75,19 @@ export class Batch {
 
   /** The results of a `fetchMissing` that is called for all keys, with nothing stored. */
   async uncached(): Promise<Map<string, unknown>> {
-    const context = new Context('', null);
-    const fetch = () => this.#fetchMissing([...this.#keys], context);
-    const found = asMap(await this.#flow.run([], context, fetch, this.#signal));
+    const context = this.#context();
+    const caller = new Caller(this.#call.signal);
+    const end = await this.#flow.run([], context, this.#asking([...this.#keys], context), caller);
+    if ('error' in end) throw end.error;
+    const found = end.value;
     return new Map(this.#keys.map((key) => [key, same(found.get(key))]));
+  }
+
+  /** Whether a key is held in this process; then that is its result. */
+  #isHeld(key: string): boolean {
+    const value = this.#flow.held(key, this.#call.tags);
+    if (value !== NOT_HELD) this.#results.set(key, value);
+    return value !== NOT_HELD;
   }
 
   /** All outcomes; when one is cancelled, what the others were leased is given back. */
@@ -90,7 +97,10 @@ export class Batch {
     const outcomes: Outcome[] = [];
     for (const end of ended) if (end.status === 'fulfilled') outcomes.push(end.value);
     if (failed === undefined) return outcomes;
-    for (const outcome of outcomes) if (outcome instanceof Lease) outcome.giveBack();
+    for (const outcome of outcomes) {
+      if (outcome instanceof Lease) outcome.giveBack();
+      if (outcome instanceof Served) outcome.place.leave();
+    }
     throw failed.reason;
   }
 
@@ -112,7 +122,11 @@ export class Batch {
       if (this.#isLastTry(key)) throw outcome.error;
       this.#busy.push(key);
     } else {
-      const read = this.#flow.read(key, outcome);
+      const read = this.#flow.read(key, outcome instanceof Served ? outcome.hit : outcome);
+      if (outcome instanceof Served) {
+        if (read === undefined) outcome.place.leave();
+        else this.#renew(key, outcome.place);
+      }
       if (read !== undefined) this.#results.set(key, read.value);
       else if (this.#isLastTry(key)) throw new ConfigError(`the entry of ${shown(key)} cannot be read, twice`);
       else this.#unreadable.push(key);
@@ -132,22 +146,71 @@ export class Batch {
     if (leases.length === 0 && alone.length === 0) return;
     this.#leases.clear();
     this.#nested = [];
+    const caller = new Caller(this.#call.signal);
+    const whole = this.#complete(leases, alone, caller, false);
+    // What is stored nowhere is never stale, so its callers wait for it.
+    const results = alone.length > 0 ? whole : this.#flow.untilServed(leases, caller, whole, (values) => values);
+    for (const [key, value] of await results) this.#results.set(key, value);
+  }
+
+  /** Calls `fetchMissing` for what is leased, and fills it; what each key comes to. */
+  async #complete(
+    leases: readonly [string, Lease][],
+    alone: readonly string[],
+    caller: Caller,
+    isBehind: boolean,
+  ): Promise<Map<string, unknown>> {
     const keys = [...leases.map(([key]) => key), ...alone];
-    const context = new Context('', this.#ttlMs);
+    const context = this.#context();
+    const end = await this.#flow.run(leases, context, this.#asking(keys, context), caller, isBehind);
+    const results = new Map<string, unknown>();
+    if ('error' in end) {
+      for (const key of keys) {
+        const stale = end.stale.get(key);
+        const read = stale === undefined ? undefined : this.#flow.read(key, stale);
+        if (read === undefined) throw end.error;
+        results.set(key, read.value);
+      }
+      return results;
+    }
+    const found = end.value;
+    for (const key of alone) results.set(key, same(found.get(key)));
+    const fills = leases.map(async ([key, lease]) => {
+      results.set(key, await this.#flow.fill(lease, key, found.get(key), this.#context(key, lease)));
+    });
+    // Each is settled before the first that refuses its value throws.
+    const failed = (await Promise.allSettled(fills)).find((end) => end.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    return results;
+  }
+
+  /** Has a key refreshed behind its value, which has been served. */
+  #renew(key: string, place: Place): void {
+    const gather = (lease: Lease | null) => {
+      if (lease === null) return undefined;
+      this.#renewals.push([key, lease]);
+      this.#renewing ??= nextTurn().then(() => {
+        const leases = this.#renewals;
+        this.#renewals = [];
+        this.#renewing = undefined;
+        return this.#complete(leases, [], new Caller(undefined), true);
+      });
+      return this.#renewing;
+    };
+    this.#flow.behind.add(place.next().then(gather));
+  }
+
+  #context(key = '', lease: Lease | null = null): Context {
+    return new Context(key, this.#flow.native, this.#call.terms, lease);
+  }
+
+  #asking(keys: string[], context: Context): () => Promise<ReadonlyMap<string, unknown>> {
     const ask = {
       get signal() {
         return context.signal;
       },
     };
-    const fetch = async () => asMap(await this.#fetchMissing(keys, ask));
-    const found = await this.#flow.run(leases, context, fetch, this.#signal);
-    for (const key of alone) this.#results.set(key, same(found.get(key)));
-    const fills = leases.map(async ([key, lease]) => {
-      this.#results.set(key, await this.#flow.fill(lease, key, found.get(key), new Context(key, this.#ttlMs)));
-    });
-    // Each is settled before the first that refuses its value throws.
-    const failed = (await Promise.allSettled(fills)).find((end) => end.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    return async () => asMap(await this.#fetchMissing(keys, ask));
   }
 
   /**
@@ -157,17 +220,19 @@ export class Batch {
   async #join(): Promise<void> {
     const keys = this.#busy;
     this.#busy = [];
-    const signal = this.#signal;
+    const { terms, signal } = this.#call;
     signal?.throwIfAborted();
     const leave = new AbortController();
     const forget = onAbort(signal, () => leave.abort(signal?.reason));
     const call = async (key: string): Promise<void> => {
-      const outcome = await this.#flow.begin(key, true, leave.signal);
+      const outcome = await this.#flow.begin(key, true, { terms, signal: leave.signal });
       if (!leave.signal.aborted) {
         this.#take(key, outcome);
         await this.#fetch();
       } else if (outcome instanceof Lease) {
         outcome.giveBack();
+      } else if (outcome instanceof Served) {
+        outcome.place.leave();
       }
     };
     try {

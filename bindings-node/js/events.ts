@@ -14,7 +14,7 @@ interface EventBase<K extends string> {
   service: string;
   /** The key as the user wrote it. */
   key?: string;
-  source?: 'memory' | 'redis' | 'flight';
+  source?: 'l1' | 'memory' | 'redis' | 'flight';
   duration_ms?: number;
   /** A stable name: why. */
   reason?: string;
@@ -23,6 +23,8 @@ interface EventBase<K extends string> {
   /** The entry's version. */
   version?: number;
   state?: string;
+  /** The tag or the namespace that was invalidated. */
+  tag?: string;
 }
 
 type Source = 'memory' | 'redis';
@@ -30,20 +32,32 @@ type Source = 'memory' | 'redis';
 /** The events, by name, and what their observers are given. */
 export interface CacheEvents {
   /** A caller was served without running its fallback; `source` `flight`: by one that another caller here ran. */
-  'cache.hit': EventBase<'cache.hit'> & { key: string; source: Source | 'flight'; duration_ms: number };
+  'cache.hit': EventBase<'cache.hit'> & { key: string; source: Source | 'l1' | 'flight'; duration_ms: number };
   /** The store said that there is no entry that counts. */
   'cache.miss': EventBase<'cache.miss'> & { key: string; source: Source; duration_ms: number };
   /** An entry was stored, by a fill or a `set`. */
   'cache.set': EventBase<'cache.set'> & { key: string; source: Source; duration_ms: number; version: number };
-  /** `invalidate` (`reason` `key`) or `expire` (`reason` `expire`) ended. */
+  /** `invalidate` (`reason` `key`), `expire`, `invalidateTag` (`tag`, without a key) or `clear` (`namespace`) ended. */
   'cache.invalidate': EventBase<'cache.invalidate'> & {
-    key: string;
-    reason: 'key' | 'expire';
+    reason: 'key' | 'expire' | 'tag' | 'namespace';
     state: 'confirmed' | 'journalled';
+    duration_ms: number;
+  };
+  /** A caller was served a value that is not fresh, instead of a `cache.hit`. */
+  'cache.stale': EventBase<'cache.stale'> & {
+    key: string;
+    reason: 'revalidating' | 'error' | 'soft_timeout' | 'error_backoff';
+    source: Source | 'flight';
     duration_ms: number;
   };
   /** A wait for another process ended. */
   'cache.wait': EventBase<'cache.wait'> & { key: string; duration_ms: number };
+  /** A computation behind a served value (`stale`, `early`), or a `refresh` (`explicit`), began. */
+  'cache.refresh': EventBase<'cache.refresh'> & {
+    key: string;
+    reason: 'stale' | 'early' | 'explicit';
+    duration_ms: number;
+  };
   /** A fault of the cache that no caller saw. */
   'cache.error': EventBase<'cache.error'> & { reason: string; message: string };
   /** A fallback failed; its error went to its callers. */
@@ -90,11 +104,17 @@ export class Observers {
     else this.#observers.delete(event);
   }
 
-  /** Hands out what has happened since the last time. */
-  deliver(native: Cache): void {
+  /** Whether hits are to be told of. */
+  get hearsHits(): boolean {
+    return this.#observers.has('cache.hit') || this.#emitter !== undefined;
+  }
+
+  /** Hands out what has happened since the last time; `hits` were served in this process. */
+  deliver(native: Cache, hits: readonly CacheEvent[]): void {
     const faults: CacheEvents['cache.error'][] = JSON.parse(native.takeFaults());
     if (!this.#hears('cache.error')) faults.forEach(warn);
-    const events: CacheEvent[] = JSON.parse(native.takeEvents());
+    const told: CacheEvent[] = JSON.parse(native.takeEvents());
+    const events = hits.length === 0 ? told : [...told, ...hits].sort((one, other) => one.timestamp - other.timestamp);
     for (const event of events) {
       if (this.#emitter !== undefined) emit(this.#emitter, event);
       for (const observer of this.#observers.get(event.type) ?? []) tell(event, () => observer(event as never));

@@ -1,19 +1,66 @@
 /** One call's way: begin, (wait), fallback, fill. */
 
 import { onAbort } from './abort.js';
+import { Behind } from './behind.js';
 import { type BigText, decode, encode, textOf, Unencodable } from './codec.js';
 import { Context } from './context.js';
-import { EncodeError } from './errors.js';
+import { EncodeError, HardTimeout } from './errors.js';
 import { shown } from './key.js';
-import { Lease } from './lease.js';
+import { NOT_HELD } from './l1.js';
+import { Lease, type Place } from './lease.js';
+import { hardTimeoutMessage } from './native.js';
 import type { Awaitable, Fallback } from './options.js';
-import { Failed, type Outcome, Shared, Unreadable } from './outcome.js';
+import { Failed, type Hit, Holdable, type Outcome, Served, Shared, Unreadable, valueIn } from './outcome.js';
 import type { Port } from './port.js';
 import { leading } from './scope.js';
+import type { Call } from './terms.js';
+
+/** A caller while a fallback runs for him: he may go away, or be served before its end and leave it behind. */
+export class Caller {
+  #signal: AbortSignal | undefined;
+  #stay: () => void = () => {};
+
+  constructor(signal: AbortSignal | undefined) {
+    this.#signal = signal;
+  }
+
+  get isGone(): boolean {
+    return this.#signal?.aborted === true;
+  }
+
+  get reason(): unknown {
+    return this.#signal?.reason;
+  }
+
+  onGone(leave: () => void): void {
+    this.#stay = onAbort(this.#signal, leave);
+    if (this.isGone) leave();
+  }
+
+  /** From here on his going away is of no account. */
+  served(): void {
+    this.#stay();
+    this.#signal = undefined;
+  }
+
+  /** The fallback has ended. */
+  stay(): void {
+    this.#stay();
+  }
+}
+
+/** What became of a fallback: its value; or an error, and the stale values that are served instead of it, by key. */
+export type End<T> = { readonly value: T } | Ill;
+interface Ill {
+  readonly error: unknown;
+  readonly stale: ReadonlyMap<string, Hit>;
+}
+type Leases = readonly (readonly [string, Lease])[];
 
 /** What `get`, `refresh` and `getMany` share. */
 export class Flow {
   readonly port: Port;
+  readonly behind = new Behind();
 
   constructor(port: Port) {
     this.port = port;
@@ -23,52 +70,57 @@ export class Flow {
     return this.port.native;
   }
 
-  begin(key: string, patient: boolean, signal?: AbortSignal): Promise<Outcome> {
-    return this.port.call((id, canCancel) => this.native.begin(id, key, patient, canCancel), signal);
+  /** The value where this process holds it (a null is one), else `NOT_HELD`. */
+  held(key: string, tags: readonly string[]): unknown {
+    const { index } = this.port;
+    return index === undefined ? NOT_HELD : index.get(key, tags);
   }
 
-  refresh(key: string, signal?: AbortSignal): Promise<Outcome> {
-    return this.port.call((id, canCancel) => this.native.refresh(id, key, canCancel), signal);
+  begin(key: string, patient: boolean, { terms, signal }: Pick<Call, 'terms' | 'signal'>): Promise<Outcome> {
+    return this.port.call((id, canCancel) => this.native.begin(id, key, terms, patient, canCancel), signal);
+  }
+
+  refresh(key: string, { terms, signal }: Call): Promise<Outcome> {
+    return this.port.call((id, canCancel) => this.native.refresh(id, key, terms, canCancel), signal);
   }
 
   /** From an outcome to the value. `get` and `refresh` both end here. */
-  async settle(
-    begun: Promise<Outcome>,
-    key: string,
-    fallback: Fallback<unknown>,
-    ttlMs: number | null,
-    signal: AbortSignal | undefined,
-  ): Promise<unknown> {
+  async settle(begun: Promise<Outcome>, key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
     let outcome = await begun;
     for (let isMended = false; ; isMended = true) {
-      if (outcome instanceof Lease) return this.#lead(outcome, key, fallback, ttlMs, signal);
+      if (outcome instanceof Lease) return this.#lead(outcome, key, fallback, call);
       if (outcome instanceof Failed) throw outcome.error;
       if (outcome instanceof Shared) return sharedValue(outcome);
-      const read = this.read(key, outcome);
+      const read = this.read(key, outcome instanceof Served ? outcome.hit : outcome);
+      if (outcome instanceof Served) {
+        if (read === undefined) outcome.place.leave();
+        else this.#goOn(outcome.place, key, fallback, call);
+      }
       if (read !== undefined) return read.value;
-      if (isMended) return this.alone(key, fallback, signal);
+      if (isMended) return this.alone(key, fallback, call);
       // Computed anew and overwritten: what stands there counts as a miss.
-      outcome = await this.refresh(key, signal);
+      outcome = await this.refresh(key, call);
     }
   }
 
   /** Runs the fallback for this caller only; nothing is stored. */
-  async alone(key: string, fallback: Fallback<unknown>, signal: AbortSignal | undefined): Promise<unknown> {
-    const context = new Context(key, null);
-    return same(await this.run([], context, () => fallback(context), signal));
+  async alone(key: string, fallback: Fallback<unknown>, { terms, signal }: Call): Promise<unknown> {
+    const context = new Context(key, this.native, terms, null);
+    const end = await this.run([], context, () => fallback(context), new Caller(signal));
+    if ('value' in end) return same(end.value);
+    throw end.error;
   }
 
   /** The value of a hit; undefined, and reported, for one that cannot be read and counts as a miss. */
   read(key: string, outcome: Outcome): { value: unknown } | undefined {
-    if (outcome instanceof Unreadable) {
-      this.native.report(key, 'decode', `the entry of ${JSON.stringify(key)} ${outcome.why}`);
-      return undefined;
-    }
+    const hit = outcome as Hit;
     try {
-      return { value: decode(outcome as string | BigText | null) };
+      const value = valueIn(hit);
+      if (hit instanceof Holdable) this.port.index?.hold(key, hit.payload, hit.stamp);
+      return { value };
     } catch (error) {
-      const why = `the entry of ${JSON.stringify(key)} cannot be read: ${(error as Error).message}`;
-      this.native.report(key, 'decode', why);
+      const why = hit instanceof Unreadable ? hit.why : `cannot be read: ${(error as Error).message}`;
+      this.native.report(key, 'decode', `the entry of ${JSON.stringify(key)} ${why}`);
       return undefined;
     }
   }
@@ -79,35 +131,58 @@ export class Flow {
   }
 
   /**
-   * Runs a fallback under its leases. Its caller is freed when it takes too long, or when `signal` is aborted; what it
-   * does later is nobody's.
+   * Runs a fallback under its leases, to its end or until nobody waits for it: it takes too long, or its caller went
+   * away. What it does then is nobody's.
    */
   async run<T>(
-    leases: readonly (readonly [string, Lease])[],
+    leases: Leases,
     context: Context,
     fallback: () => Awaitable<T>,
-    signal: AbortSignal | undefined,
-  ): Promise<T> {
+    caller: Caller,
+    isBehind = false,
+  ): Promise<End<T>> {
+    if (caller.isGone) return given(leases, context, caller.reason);
     const keys = leases.map(([key]) => key);
+    let started: { value: Awaitable<T>; end: () => void };
     try {
-      if (signal?.aborted) throw new Gone(signal.reason);
-      const { value, end } = leading(this.port, keys, fallback);
-      try {
-        return isThenable(value) ? await inTime(value, leases[0]?.[1], signal) : value;
-      } finally {
-        end();
-      }
+      started = leading(this.port, keys, fallback, isBehind);
     } catch (error) {
-      const isGone = error instanceof Gone;
-      const reason = isGone ? error.reason : error;
-      if (isGone) context.end(reason);
-      for (const [, lease] of leases) {
-        // Cancelled: one of those who wait takes over. So it is where the fallback failed because of that.
-        if (isGone || signal?.aborted) lease.giveBack();
-        else lease.fail(reason);
-      }
-      throw reason;
+      return failed(leases, context, error, caller);
     }
+    const { value, end } = started;
+    try {
+      if (!isThenable(value)) return { value };
+      const ended = await inTime(value, leases, caller);
+      if ('value' in ended) return ended;
+      if (ended.isOver) return given(leases, context, ended.error, ended.stale);
+      return failed(leases, context, ended.error, caller);
+    } finally {
+      caller.stay();
+      end();
+    }
+  }
+
+  /** Settled with what `whole` comes to; or, once all leases have been told to serve their callers, with `served`. */
+  async untilServed<T>(
+    leases: Leases,
+    caller: Caller,
+    whole: Promise<T>,
+    served: (values: Map<string, unknown>) => T,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const values = new Map<string, unknown>();
+      for (const [key, lease] of leases) {
+        lease.onServed((hit) => {
+          const read = this.read(key, hit);
+          if (read !== undefined) values.set(key, read.value);
+          if (values.size < leases.length) return;
+          caller.served();
+          this.behind.add(whole);
+          resolve(served(values));
+        });
+      }
+      whole.then(resolve, reject);
+    });
   }
 
   /** Hands a fallback's value to the engine; settled with the value as a later hit gives it. */
@@ -115,6 +190,11 @@ export class Flow {
     if (context.isSkipped) {
       lease.share(value, null);
       return value;
+    }
+    const hit = context.unmodified;
+    if (hit !== undefined) {
+      await lease.notModified(...context.made);
+      return valueIn(hit);
     }
     let payload: string | BigText | null;
     try {
@@ -125,20 +205,38 @@ export class Flow {
       if (refusal !== null) throw refusal;
       return value;
     }
-    await lease.fill(textOf(payload), context.ttl);
+    await lease.fill(textOf(payload), ...context.made);
     return decode(payload);
   }
 
-  async #lead(
+  /** Computes, when that is asked for, behind a value that has been served. What the call inherits, that does too. */
+  #goOn(place: Place, key: string, fallback: Fallback<unknown>, call: Call): void {
+    const run = (lease: Lease | null) =>
+      lease && this.#complete(lease, key, fallback, call, new Caller(undefined), true);
+    this.behind.add(place.next().then(run));
+  }
+
+  #lead(lease: Lease, key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
+    const caller = new Caller(call.signal);
+    const whole = this.#complete(lease, key, fallback, call, caller, false);
+    return this.untilServed([[key, lease]], caller, whole, (values) => values.get(key));
+  }
+
+  async #complete(
     lease: Lease,
     key: string,
     fallback: Fallback<unknown>,
-    ttlMs: number | null,
-    signal: AbortSignal | undefined,
+    { terms }: Call,
+    caller: Caller,
+    isBehind: boolean,
   ): Promise<unknown> {
-    const context = new Context(key, ttlMs);
-    const value = await this.run([[key, lease]], context, () => fallback(context), signal);
-    return this.fill(lease, key, value, context);
+    const context = new Context(key, this.native, terms, lease);
+    const end = await this.run([[key, lease]], context, () => fallback(context), caller, isBehind);
+    if ('value' in end) return this.fill(lease, key, end.value, context);
+    const stale = end.stale.get(key);
+    const read = stale === undefined ? undefined : this.read(key, stale);
+    if (read === undefined) throw end.error;
+    return read.value;
   }
 
   /** Reports a value that cannot be stored; gives what to throw where the manager is strict. */
@@ -174,30 +272,52 @@ export function sharedValue(shared: Shared): unknown {
   return shared.value;
 }
 
-/** The caller went away before its fallback had ended. */
-class Gone {
-  constructor(readonly reason: unknown) {}
+const NO_STALE: ReadonlyMap<string, Hit> = new Map();
+
+/** Nobody waits for the fallback any more: what is leased passes on. */
+function given(leases: Leases, context: Context, error: unknown, stale = NO_STALE): Ill {
+  context.end(error);
+  for (const [, lease] of leases) lease.giveBack();
+  return { error, stale };
 }
 
-/** `lease` is undefined for a fallback that nothing is stored of, which may take its time. */
-async function inTime<T>(value: PromiseLike<T>, lease: Lease | undefined, signal: AbortSignal | undefined): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const stay = onAbort(signal, () => reject(new Gone(signal?.reason)));
-    if (signal?.aborted) reject(new Gone(signal.reason));
-    void lease?.expired().then((failed) => {
-      stay();
-      reject(new Gone(failed.error));
-    });
-    value.then(
-      (result) => {
-        stay();
-        resolve(result);
-      },
-      (error) => {
-        stay();
-        reject(error);
-      },
-    );
+/** The fallback failed: those who wait get its error, or stale values instead. */
+function failed(leases: Leases, context: Context, error: unknown, caller: Caller): Ill {
+  // Because its caller went away: one of those who wait takes over.
+  if (caller.isGone) return given(leases, context, error);
+  const stale = new Map<string, Hit>();
+  for (const [key, lease] of leases) {
+    const hit = lease.fail(error);
+    if (hit !== undefined) stale.set(key, hit);
+  }
+  return { error, stale };
+}
+
+type Ended<T> =
+  | { readonly value: T }
+  | { readonly error: unknown; readonly isOver: boolean; readonly stale?: ReadonlyMap<string, Hit> };
+
+/** A fallback under no lease may take its time. */
+async function inTime<T>(value: PromiseLike<T>, leases: Leases, caller: Caller): Promise<Ended<T>> {
+  return new Promise((resolve) => {
+    const stale = new Map<string, Hit>();
+    caller.onGone(() => resolve({ error: caller.reason, isOver: true }));
+    for (const [key, lease] of leases) {
+      lease.onEnd((end) => {
+        if (end instanceof Failed) return resolve({ error: end.error, isOver: true });
+        // A stale value for this one. The others' time is over within the same moment.
+        stale.set(key, end);
+        if (stale.size === leases.length) {
+          resolve({ error: new HardTimeout(hardTimeoutMessage(key)), isOver: true, stale });
+        }
+      });
+    }
+    const fail = (error: unknown) => resolve({ error, isOver: false });
+    try {
+      value.then((result) => resolve({ value: result }), fail);
+    } catch (error) {
+      fail(error);
+    }
   });
 }
 

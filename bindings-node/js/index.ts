@@ -31,6 +31,7 @@ export type {
   Fallback,
   GetOptions,
   InvalidateOptions,
+  L1Options,
   Options,
   SetOptions,
   Stats,

@@ -1,51 +1,74 @@
-import type { Failed } from './outcome.js';
+import type { Failed, Hit, Outcome } from './outcome.js';
 import type { Port } from './port.js';
 
 /** The order to run the fallback. Settled exactly once; what is done to it afterwards does nothing. */
 export class Lease {
+  /** Its number at the native half. */
+  readonly id: number;
   readonly #port: Port;
-  readonly #id: number;
   #isSettled = false;
-  #late: Failed | undefined;
-  #onLate: ((failed: Failed) => void) | undefined;
+  #served: Hit | undefined;
+  #end: Hit | Failed | undefined;
+  #onServed: ((hit: Hit) => void) | undefined;
+  #onEnd: ((end: Hit | Failed) => void) | undefined;
 
   constructor(port: Port, id: number) {
     this.#port = port;
-    this.#id = id;
+    this.id = id;
+  }
+
+  /** Calls `served` at the soft timeout, with the stale value that the caller is to be given. */
+  onServed(served: (hit: Hit) => void): void {
+    this.#onServed = served;
+    if (this.#served !== undefined) served(this.#served);
+  }
+
+  /** Calls `ended` at the hard timeout (or at the manager's end), with the failure or a stale value instead. */
+  onEnd(ended: (end: Hit | Failed) => void): void {
+    this.#onEnd = ended;
+    if (this.#end !== undefined) ended(this.#end);
+  }
+
+  /** The port has got what a lease gets at the soft timeout. */
+  serve(hit: Hit): void {
+    this.#served = hit;
+    this.#onServed?.(hit);
   }
 
   /** The port has got the answer that a lease gets at the hard timeout. */
-  expire(failed: Failed): void {
-    this.#late = failed;
-    this.#onLate?.(failed);
+  end(end: Hit | Failed): void {
+    this.#end = end;
+    this.#onEnd?.(end);
   }
 
-  /** Settled at the hard timeout, and never before; one caller may ask. */
-  expired(): Promise<Failed> {
-    return new Promise((resolve) => {
-      if (this.#late === undefined) this.#onLate = resolve;
-      else resolve(this.#late);
-    });
+  /** What stands in the store and is not fresh, while this is not settled; undefined for nothing. */
+  stale(): Hit | undefined {
+    return this.#isSettled ? undefined : this.#port.stale(this.id);
   }
 
   /** Stores the payload (null is a null) under this lease; settled when the store has answered. */
-  async fill(payload: string | null, ttlMs: number | null): Promise<void> {
-    if (this.#settle()) await this.#port.fill(this.#id, payload, ttlMs);
+  async fill(payload: string | null, ttlMs: number | null, tags: string[] | null): Promise<void> {
+    if (this.#settle()) await this.#port.fill(this.id, (id) => this.#port.native.fill(id, payload, ttlMs, tags));
   }
 
-  /** The fallback failed: those who wait get its error, unchanged. */
-  fail(error: unknown): void {
-    if (this.#settle()) this.#port.fail(this.#id, error);
+  /** Stores anew what stands there; settled when the store has answered. */
+  async notModified(ttlMs: number | null, tags: string[] | null): Promise<void> {
+    if (this.#settle()) await this.#port.fill(this.id, (id) => this.#port.native.notModified(id, ttlMs, tags));
+  }
+
+  /** The fallback failed: those who wait get its error, unchanged. Gives the stale value that is served instead. */
+  fail(error: unknown): Hit | undefined {
+    return this.#settle() ? this.#port.fail(this.id, error) : undefined;
   }
 
   /** The value cannot be stored: those who wait get it, or are refused, as this caller is. */
   share(value: unknown, refusal: Error | null): void {
-    if (this.#settle()) this.#port.share(this.#id, value, refusal);
+    if (this.#settle()) this.#port.share(this.id, value, refusal);
   }
 
   /** The caller went away: the lease passes on. */
   giveBack(): void {
-    if (this.#settle()) this.#port.giveBack(this.#id);
+    if (this.#settle()) this.#port.giveBack(this.id);
   }
 
   #settle(): boolean {
@@ -53,4 +76,36 @@ export class Lease {
     this.#isSettled = true;
     return isFirst;
   }
+}
+
+/** The place of a caller who has been served and may be asked to compute behind. */
+export class Place {
+  readonly #arrived: Promise<Lease | null>;
+  #arrive: (lease: Lease | null) => void = () => {};
+
+  constructor() {
+    this.#arrived = new Promise((resolve) => {
+      this.#arrive = resolve;
+    });
+  }
+
+  /** The port has got what comes to this place. */
+  take(outcome: Outcome): void {
+    this.#arrive(outcome instanceof Lease ? outcome : null);
+  }
+
+  /** The order to compute behind; null where nothing is to be computed. */
+  next(): Promise<Lease | null> {
+    return this.#arrived;
+  }
+
+  /** Nobody is there to compute. */
+  leave(): void {
+    void this.#arrived.then((lease) => lease?.giveBack());
+  }
+}
+
+/** The place of a lease that is being settled: what was on its way to it before is of no account. */
+export class Ending {
+  constructor(readonly done: (outcome: Outcome) => void) {}
 }

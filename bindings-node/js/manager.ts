@@ -4,7 +4,9 @@ import { Batch, type FetchMissing } from './batch.js';
 import { ConfigError, translated } from './errors.js';
 import { type EventName, type Observer, Observers } from './events.js';
 import { encoded, Flow } from './flow.js';
+import { HitEvents } from './hits.js';
 import { checkKeyText, shown } from './key.js';
+import { NOT_HELD } from './l1.js';
 import { checkKeys, durationMs } from './native.js';
 import {
   type CloseOptions,
@@ -19,23 +21,22 @@ import {
   type SetOptions,
   type Stats,
   type Stored,
-  ttlMs,
 } from './options.js';
 import { ABSENT, Detailed, Failed, type Outcome } from './outcome.js';
 import { Port } from './port.js';
-import { disabled, isDisabled, leads } from './scope.js';
+import { disabled, isDisabled, isOutside, leads } from './scope.js';
+import { type Call, View } from './terms.js';
 import { decorator, type MethodDecorator, type WrapOptions, type Wrapped, wrap } from './wrap.js';
 
-const GET_OPTIONS = ['ttl', 'signal'] as const;
 const DEFAULT_OPTIONS = ['default', 'signal'] as const;
-const SET_OPTIONS = ['ttl'] as const;
 const INVALIDATE_OPTIONS = ['required'] as const;
 const CLOSE_OPTIONS = ['timeout'] as const;
 const CLOSE_MS = 30_000;
 
 /**
  * A cache in front of a slow source. Opens no connection and starts no thread before its first use, and keeps no
- * process alive.
+ * process alive but for calls that are under way. What is computed behind a value that was served is such a call: the
+ * process stays for it, for up to `hardTimeout`.
  *
  * ```ts
  * const cache = new CacheManager({ url: 'memory://', service: 'billing', ttl: '5m' });
@@ -43,30 +44,24 @@ const CLOSE_MS = 30_000;
  * ```
  */
 export class CacheManager {
-  readonly #url: string;
+  readonly #house: House;
+  readonly #view: View;
+  // Of the house, for the sake of a hit's speed.
   readonly #port: Port;
   readonly #flow: Flow;
-  readonly #observers: Observers;
 
   constructor(options: Options = {}) {
-    checkObject(options, "{ url: 'redis://localhost:6379/0', service: 'billing' }");
-    const { url = 'memory://', metricsEmitter, ...rest } = options;
-    if (typeof url !== 'string') {
-      throw new ConfigError(`url=${shown(url)} is not a text; a right example: "redis://localhost:6379/0"`);
+    // A view is made on what its manager is made of.
+    const given: unknown = options;
+    if (given instanceof Inside) {
+      this.#house = given.house;
+      this.#view = given.view;
+    } else {
+      this.#house = new House(options);
+      this.#view = new View(this.#house.port.native);
     }
-    if (metricsEmitter !== undefined && !isEmitter(metricsEmitter)) {
-      throw new ConfigError(
-        `metricsEmitter=${shown(metricsEmitter)} is not an EventEmitter; ` +
-          'a right example: metricsEmitter: new EventEmitter()',
-      );
-    }
-    this.#url = url;
-    const observers = new Observers(metricsEmitter);
-    const port: Port = new Port(url, rest, () => observers.deliver(port.native));
-    this.#observers = observers;
-    this.#port = port;
-    this.#flow = new Flow(port);
-    if (!observers.isEmpty) port.native.listen(true);
+    this.#port = this.#house.port;
+    this.#flow = this.#house.flow;
   }
 
   // --- reads ---------------------------------------------------------------------------------------------------------
@@ -81,17 +76,34 @@ export class CacheManager {
   get<T>(key: string, fallback: Fallback<T>, options?: GetOptions): Promise<Stored<T>>;
   get<T = unknown, D = T | null | undefined>(key: string, options: DefaultOptions<D>): Promise<T | D>;
   async get(key: string, second: Fallback<unknown> | DefaultOptions<unknown>, options?: GetOptions): Promise<unknown> {
+    if (options === undefined && typeof second === 'function' && this.#port.index !== undefined && isOutside()) {
+      const held = this.#port.index.get(key, this.#view.plain.tags);
+      if (held !== NOT_HELD) return held;
+    }
     checkKeyText(key);
     if (typeof second !== 'function') return this.#getOrDefault(key, second);
-    checkOptions(options, GET_OPTIONS);
-    const life = ttlMs(options?.ttl);
-    const signal = options?.signal;
-    if (isDisabled(this.#port)) return this.#flow.alone(key, second, signal);
-    if (leads(this.#port, key)) {
-      this.#flow.reportNested(key);
-      return this.#flow.alone(key, second, signal);
+    return this.getBy(key, second, this.#view.read(options));
+  }
+
+  /** @internal */
+  readBy(options: GetOptions | undefined): Call {
+    return this.#view.read(options);
+  }
+
+  /** The value, or a promise of it: for callers who are promises themselves. @internal */
+  getBy(key: string, fallback: Fallback<unknown>, call: Call): unknown {
+    checkKeyText(key);
+    throwIfAborted(call.signal);
+    if (!isOutside()) {
+      if (isDisabled(this.#port)) return this.#flow.alone(key, fallback, call);
+      if (leads(this.#port, key)) {
+        this.#flow.reportNested(key);
+        return this.#flow.alone(key, fallback, call);
+      }
     }
-    return this.#flow.settle(this.#flow.begin(key, true, signal), key, second, life, signal);
+    const held = this.#flow.held(key, call.tags);
+    if (held !== NOT_HELD) return held;
+    return this.#flow.settle(this.#flow.begin(key, true, call), key, fallback, call);
   }
 
   /** The value with what is known of its entry; null when there is none, `StoreUnavailable` with the store away. */
@@ -120,9 +132,8 @@ export class CacheManager {
     fetchMissing: FetchMissing<T>,
     options?: GetOptions,
   ): Promise<Map<string, Stored<T> | null>> {
-    checkOptions(options, GET_OPTIONS);
-    throwIfAborted(options?.signal);
-    const life = ttlMs(options?.ttl);
+    const call = this.#view.read(options);
+    throwIfAborted(call.signal);
     const asked = listOf(keys, 'getMany([key1, key2], fetch)');
     // All of them before anything is fetched or stored.
     translated(() => checkKeys(asked));
@@ -132,7 +143,7 @@ export class CacheManager {
           'a right example: cache.getMany([key1, key2], fetch)',
       );
     }
-    const batch = new Batch(this.#flow, asked, fetchMissing, life, options?.signal);
+    const batch = new Batch(this.#flow, asked, fetchMissing, call);
     const values = isDisabled(this.#port) ? batch.uncached() : batch.run();
     return (await values) as Map<string, Stored<T> | null>;
   }
@@ -153,8 +164,7 @@ export class CacheManager {
     values: ReadonlyMap<string, unknown> | Readonly<Record<string, unknown>>,
     options?: SetOptions,
   ): Promise<boolean> {
-    checkOptions(options, SET_OPTIONS);
-    const life = ttlMs(options?.ttl);
+    const { terms } = this.#view.write(options);
     // A list, or a Set, has no names; a Map may be of another realm.
     const isMap = types.isMap(values);
     if (typeof values !== 'object' || values === null || (!isMap && Symbol.iterator in values)) {
@@ -167,7 +177,7 @@ export class CacheManager {
     keys.forEach(checkKeyText);
     if (isDisabled(this.#port)) return false;
     const payloads = pairs.map(([key, value]) => encoded(key, value));
-    const outcomes = this.#port.callMany(keys.length, (first) => this.#port.native.set(first, keys, payloads, life));
+    const outcomes = this.#port.callMany(keys.length, (first) => this.#port.native.set(first, keys, payloads, terms));
     return confirmed(await outcomes);
   }
 
@@ -195,14 +205,53 @@ export class CacheManager {
 
   /** Runs `fallback` now, whatever is cached, stores what it gives, and gives it. */
   async refresh<T>(key: string, fallback: Fallback<T>, options?: GetOptions): Promise<Stored<T>> {
+    return (await this.refreshBy(key, fallback, this.#view.read(options))) as Stored<T>;
+  }
+
+  /** As `getBy`. @internal */
+  refreshBy(key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
     checkKeyText(key);
-    checkOptions(options, GET_OPTIONS);
-    throwIfAborted(options?.signal);
-    const life = ttlMs(options?.ttl);
+    throwIfAborted(call.signal);
     checkFallback(fallback, 'refresh');
-    const signal = options?.signal;
-    if (isDisabled(this.#port)) return (await this.#flow.alone(key, fallback, signal)) as Stored<T>;
-    return (await this.#flow.settle(this.#flow.refresh(key, signal), key, fallback, life, signal)) as Stored<T>;
+    if (isDisabled(this.#port)) return this.#flow.alone(key, fallback, call);
+    return this.#flow.settle(this.#flow.refresh(key, call), key, fallback, call);
+  }
+
+  // --- tags and namespaces -------------------------------------------------------------------------------------------
+
+  /**
+   * From now on no entry that carries one of these tags counts, here or for anybody, however many they are. Answers as
+   * `invalidate` does: false means that this process serves none of them until the store has been told.
+   */
+  async invalidateTag(tags: string | Iterable<string>, options?: InvalidateOptions): Promise<boolean> {
+    checkOptions(options, INVALIDATE_OPTIONS);
+    const list = listOf(tags, "invalidateTag('user:42'), or cache.invalidateTag(['user:42', 'users'])", 'tag');
+    const required = isRequired(options);
+    const call = (first: number) => this.#port.native.invalidateTags(first, list, required);
+    return confirmed(await this.#port.callMany(list.length, call));
+  }
+
+  /**
+   * A view of this manager whose entries share a tag of their own, so that `clear` ends them all at once. The keys are the
+   * same, as are connections, figures, observers and the end: to close a view is to close its manager.
+   */
+  namespace(name: string): CacheManager {
+    if (typeof name !== 'string') {
+      throw new ConfigError(`name=${shown(name)} is not a text; a right example: cache.namespace('catalog')`);
+    }
+    checkKeyText(name);
+    return new CacheManager(new Inside(this.#house, this.#view.within(name)) as object);
+  }
+
+  /** Ends every entry of this namespace and of those within it, here and for everybody. Answers as `invalidate` does. */
+  async clear(options?: InvalidateOptions): Promise<boolean> {
+    checkOptions(options, INVALIDATE_OPTIONS);
+    const name = this.#view.namespaces.at(-1);
+    if (name === undefined) {
+      throw new ConfigError("clear() is a namespace's; a right example: cache.namespace('catalog').clear()");
+    }
+    const required = isRequired(options);
+    return confirmed(await this.#port.callMany(1, (id) => this.#port.native.clear(id, name, required)));
   }
 
   // --- functions and methods -----------------------------------------------------------------------------------------
@@ -250,27 +299,28 @@ export class CacheManager {
    * What an observer throws becomes a process warning. Events are kept only while somebody observes.
    */
   on<K extends EventName>(event: K, observer: Observer<K>): this {
-    this.#observers.add(event, observer as Observer<never>);
-    this.#port.native.listen(true);
+    this.#house.observers.add(event, observer as Observer<never>);
+    this.#house.listen();
     return this;
   }
 
   /** Stops calling `observer`; does nothing when it was not called. */
   off<K extends EventName>(event: K, observer: Observer<K>): this {
-    this.#observers.remove(event, observer as Observer<never>);
-    if (this.#observers.isEmpty) this.#port.native.listen(false);
+    this.#house.observers.remove(event, observer as Observer<never>);
+    this.#house.listen();
     return this;
   }
 
-  /** The figures since this manager was made. */
+  /** The figures since this manager was made; a view's are its manager's. */
   stats(): Stats {
-    return JSON.parse(this.#port.native.stats());
+    return this.#house.stats();
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------
 
   /**
-   * Lets what is under way end, for up to `timeout`, then lets go of the store; later calls reject with `ClosedError`.
+   * Lets what is under way end, refreshes behind included, for up to `timeout`; then aborts what still runs and lets go of
+   * the store. Later calls reject with `ClosedError`.
    *
    * True: all had ended and nothing is owed to the store.
    */
@@ -278,9 +328,7 @@ export class CacheManager {
     checkOptions(options, CLOSE_OPTIONS);
     const timeout = options?.timeout;
     const patience = timeout === undefined ? CLOSE_MS : translated(() => durationMs('timeout', timeout));
-    const drained = await this.#port.call((id) => this.#port.native.close(id, patience));
-    this.#observers.deliver(this.#port.native);
-    return drained === true;
+    return this.#house.close(patience);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -288,7 +336,7 @@ export class CacheManager {
   }
 
   [inspect.custom](): string {
-    return `CacheManager(${shown(withoutPassword(this.#url))}, service=${shown(this.#port.native.service)})`;
+    return `CacheManager(${shown(withoutPassword(this.#house.url))}, service=${shown(this.#port.native.service)})`;
   }
 
   // --- a read without a fallback -------------------------------------------------------------------------------------
@@ -304,6 +352,8 @@ export class CacheManager {
     }
     throwIfAborted(options.signal);
     if (isDisabled(this.#port)) return options.default;
+    const held = this.#flow.held(key, this.#view.plain.tags);
+    if (held !== NOT_HELD) return held;
     const outcome = await this.#peeked(key, false, options.signal);
     if (outcome === ABSENT) return options.default;
     const read = this.#flow.read(key, outcome);
@@ -319,9 +369,73 @@ export class CacheManager {
 
   async #peeked(key: string, required: boolean, signal: AbortSignal | undefined): Promise<Outcome> {
     const { native } = this.#port;
-    const outcome = await this.#port.call((id, canCancel) => native.peek(id, key, required, canCancel), signal);
+    const { terms } = this.#view.plain;
+    const outcome = await this.#port.call((id, canCancel) => native.peek(id, key, terms, required, canCancel), signal);
     if (outcome instanceof Failed) throw outcome.error;
     return outcome;
+  }
+}
+
+/** What a view is made on. */
+class Inside {
+  constructor(
+    readonly house: House,
+    readonly view: View,
+  ) {}
+}
+
+/** What a manager and its views have in common. */
+class House {
+  readonly url: string;
+  readonly port: Port;
+  readonly flow: Flow;
+  readonly observers: Observers;
+  readonly #hits: HitEvents;
+
+  constructor(options: Options) {
+    checkObject(options, "{ url: 'redis://localhost:6379/0', service: 'billing' }");
+    const { url = 'memory://', metricsEmitter, ...rest } = options;
+    if (typeof url !== 'string') {
+      throw new ConfigError(`url=${shown(url)} is not a text; a right example: "redis://localhost:6379/0"`);
+    }
+    if (metricsEmitter !== undefined && !isEmitter(metricsEmitter)) {
+      throw new ConfigError(
+        `metricsEmitter=${shown(metricsEmitter)} is not an EventEmitter; ` +
+          'a right example: metricsEmitter: new EventEmitter()',
+      );
+    }
+    this.url = url;
+    this.observers = new Observers(metricsEmitter);
+    this.port = new Port(url, rest, () => this.deliver());
+    this.flow = new Flow(this.port);
+    this.#hits = new HitEvents(this.port.native.service, () => this.deliver());
+    this.listen();
+  }
+
+  /** Has events kept while somebody observes. */
+  listen(): void {
+    this.port.native.listen(!this.observers.isEmpty);
+    if (this.port.index !== undefined) this.port.index.onHit = this.observers.hearsHits ? this.#hits.add : undefined;
+  }
+
+  deliver(): void {
+    this.observers.deliver(this.port.native, this.#hits.take());
+  }
+
+  stats(): Stats {
+    const { index, native } = this.port;
+    if (index !== undefined) native.countL1Hits(index.takeHits());
+    const stats: Stats = JSON.parse(native.stats());
+    stats.events_dropped += this.#hits.dropped;
+    return index === undefined ? stats : Object.assign(stats, index.size);
+  }
+
+  async close(patienceMs: number): Promise<boolean> {
+    this.port.index?.close();
+    const drained = await this.port.call((id) => this.port.native.close(id, patienceMs));
+    await this.flow.behind.end();
+    this.deliver();
+    return drained === true;
   }
 }
 
@@ -351,10 +465,12 @@ function checkFallback(fallback: unknown, verb: string): void {
   );
 }
 
-/** One key or many, as an array. */
-function listOf(keys: string | Iterable<string>, example: string): string[] {
+/** One name or many, as an array. */
+function listOf(keys: string | Iterable<string>, example: string, what = 'key'): string[] {
   if (typeof keys !== 'string' && typeof keys?.[Symbol.iterator] !== 'function') {
-    throw new ConfigError(`keys=${shown(keys)} is neither a key nor a list of keys; a right example: cache.${example}`);
+    throw new ConfigError(
+      `${what}s=${shown(keys)} is neither a ${what} nor a list of ${what}s; a right example: cache.${example}`,
+    );
   }
   const list = typeof keys === 'string' ? [keys] : [...keys];
   list.forEach(checkKeyText);

@@ -4,7 +4,7 @@ import type { EventEmitter } from 'node:events';
 import type { Context } from './context.js';
 import { ConfigError, translated } from './errors.js';
 import { shown } from './key.js';
-import { positiveMs, refuseOption } from './native.js';
+import { refuseOption } from './native.js';
 
 /** Milliseconds, or a text such as `'500ms'`, `'30s'`, `'5m'`, `'2h'`, `'1d'`. */
 export type Duration = number | string;
@@ -26,6 +26,16 @@ export interface Breaker {
   probe?: Duration | undefined;
 }
 
+/** How much is held in the process, and how long. */
+export interface L1Options {
+  /** What keys, values and bookkeeping take together (`'64MB'`). */
+  maxBytes?: number | string | undefined;
+  /** (1,000,000) */
+  maxEntries?: number | undefined;
+  /** No entry is held longer, however long it lives (1 day). */
+  maxAge?: Duration | undefined;
+}
+
 /** What a manager takes. Durations are milliseconds or a text such as `'5m'`. */
 export interface Options {
   /** `memory://` (the default), `memory://NAME` (shared by the managers of this process), `redis://…`, `rediss://…`. */
@@ -42,12 +52,22 @@ export interface Options {
   ttlJitter?: number | undefined;
   /** How long a cached null lives (30 s). */
   nullTtl?: Duration | undefined;
+  /** How long past its ttl an entry is served where the fallback fails, or runs past `softTimeout` (0). */
+  staleIfError?: Duration | undefined;
+  /** How long past its ttl an entry is served at once, while it is computed behind (0). */
+  staleWhileRevalidate?: Duration | undefined;
+  /** For so long after a fallback failed a stale entry is served without another try (1 s). */
+  errorBackoff?: Duration | undefined;
+  /** Compute hot entries anew, behind, a little before their end: true, or how eagerly (1 is true; false). */
+  earlyRefresh?: boolean | number | undefined;
   /** For so long after an invalidation nothing is stored (0). */
   settle?: Duration | undefined;
   /** The exclusive time of a lease, renewed while the fallback runs (2 s). */
   lease?: Duration | undefined;
   /** How long a call waits for other processes (5 s). */
   wait?: Duration | undefined;
+  /** How long a call waits for a fallback before it is given a stale value, where there is one; it goes on behind. */
+  softTimeout?: Duration | null | undefined;
   /** How long a fallback may run (30 s). */
   hardTimeout?: Duration | undefined;
   /** How long a command to the store may take (100 ms). */
@@ -58,6 +78,13 @@ export interface Options {
   breaker?: Breaker | undefined;
   /** How many unconfirmed invalidations are remembered (100,000). */
   journal?: number | undefined;
+  /** Hold entries in this process: how many bytes, as a number or `'64MB'`, or more than that to say (null: none). */
+  l1?: number | string | L1Options | null | undefined;
+  /**
+   * Whether the callers whom the process serves share one object (false). Else objects and arrays are made anew for each,
+   * so that none can harm another's.
+   */
+  shareValues?: boolean | undefined;
   /** The longest encoded value that is stored or read (1 MiB). */
   maxValueBytes?: number | undefined;
   /** Throw what cannot be encoded instead of returning it uncached (false). */
@@ -66,10 +93,29 @@ export interface Options {
   metricsEmitter?: EventEmitter | undefined;
 }
 
+/** What one read may say of its own; what it does not say, the manager says. Callers who share a flight share the first's. */
 export interface GetOptions {
-  /** How long the value lives (the manager's `ttl`). */
+  /** How long the value lives. */
   ttl?: Duration | undefined;
-  /** Cancels this call; others who wait for the value are not harmed. */
+  /** Tags of the entry, 32 at most with its namespaces; one that stands there without them all does not count. */
+  tags?: readonly string[] | undefined;
+  /** How long a null lives. */
+  nullTtl?: Duration | undefined;
+  /** How long past its ttl an entry is served where the fallback fails, or runs past `softTimeout`. */
+  staleIfError?: Duration | undefined;
+  /** How long past its ttl an entry is served at once, while it is computed behind. */
+  staleWhileRevalidate?: Duration | undefined;
+  /** For so long after a failure a stale entry is served without another try. */
+  errorBackoff?: Duration | undefined;
+  /** Compute it anew, behind, a little before its end. */
+  earlyRefresh?: boolean | number | undefined;
+  /** How long to wait for other processes. */
+  wait?: Duration | undefined;
+  /** How long to wait for the fallback before a stale value is given. */
+  softTimeout?: Duration | null | undefined;
+  /** How long the fallback may run. */
+  hardTimeout?: Duration | undefined;
+  /** Cancels this call; others who wait for the value are not harmed, nor is what runs behind once it was served. */
   signal?: AbortSignal | undefined;
 }
 
@@ -83,6 +129,12 @@ export interface DefaultOptions<D> {
 export interface SetOptions {
   /** How long the value lives (the manager's `ttl`). */
   ttl?: Duration | undefined;
+  /** Tags of the entry. */
+  tags?: readonly string[] | undefined;
+  /** How long past its ttl it may be served where a fallback fails. */
+  staleIfError?: Duration | undefined;
+  /** How long past its ttl it may be served while it is computed behind. */
+  staleWhileRevalidate?: Duration | undefined;
 }
 
 export interface InvalidateOptions {
@@ -120,7 +172,12 @@ export interface Stats {
   invalidation_count: number;
   waits: number;
   avg_wait_ms: number;
+  stale_served: number;
   refreshes: number;
+  early_refreshes: number;
+  l1_hits: number;
+  l1_entries: number;
+  l1_bytes: number;
   fallbacks: number;
   fallback_errors: number;
   errors: number;
@@ -154,9 +211,4 @@ function checkSignal(given: unknown): void {
   throw new ConfigError(
     `signal=${shown(given)} is not an AbortSignal; a right example: { signal: AbortSignal.timeout(500) }`,
   );
-}
-
-/** A call's ttl in milliseconds; null for the manager's. */
-export function ttlMs(ttl: Duration | undefined): number | null {
-  return ttl === undefined ? null : translated(() => positiveMs('ttl', ttl));
 }

@@ -1,8 +1,9 @@
 /** What a call is answered with, told apart by its type. */
 
-import { BigText } from './codec.js';
+import { BigText, decode } from './codec.js';
 import { ownError } from './errors.js';
-import type { Lease } from './lease.js';
+import type { Stamp } from './l1.js';
+import type { Lease, Place } from './lease.js';
 import type { Entry } from './options.js';
 
 /** There is no entry, or none that counts. */
@@ -11,16 +12,37 @@ export const ABSENT = Symbol('absent');
 export const BUSY = Symbol('busy');
 /** A fill has been answered. */
 export const SETTLED = Symbol('settled');
+/** Nothing is to be computed behind. */
+export const OVER = Symbol('over');
 
 /** A hit that JavaScript cannot read: why. */
 export class Unreadable {
   constructor(readonly why: string) {}
 }
 
+/** A hit that may be held in the process. */
+export class Holdable {
+  constructor(
+    readonly payload: string | BigText | null,
+    readonly stamp: Stamp,
+  ) {}
+}
+
+/** A value: JSON text, null for a cached null. */
+export type Hit = string | null | BigText | Unreadable | Holdable;
+
+/** A value for the caller now; what comes more, comes to the place. */
+export class Served {
+  constructor(
+    readonly hit: Hit,
+    readonly place: Place,
+  ) {}
+}
+
 /** A hit with all that is known of it. */
 export class Detailed {
   constructor(
-    readonly payload: string | BigText | Unreadable | null,
+    readonly payload: Hit,
     readonly head: Head,
   ) {}
 }
@@ -43,22 +65,21 @@ export class Failed {
   constructor(readonly error: unknown) {}
 }
 
-/** Text is the JSON of a hit, null a cached null, a boolean whether the store confirmed. */
+/** A boolean says whether the store confirmed. */
 export type Outcome =
-  | string
-  | null
+  | Hit
   | boolean
-  | BigText
-  | Unreadable
+  | Served
   | Detailed
   | Shared
   | Failed
   | Lease
   | typeof ABSENT
   | typeof BUSY
-  | typeof SETTLED;
+  | typeof SETTLED
+  | typeof OVER;
 
-/** What a record of the mailbox is: the numbers of `convert.rs`. */
+/** What a record of the mailbox is: the numbers of `record.rs`. */
 export enum Word {
   Text = 1,
   BigText = 2,
@@ -74,22 +95,25 @@ export enum Word {
   Settled = 12,
   Confirmed = 13,
   Unconfirmed = 14,
+  Over = 15,
 }
 
 /** Added to the word of a record whose text is to be fetched by itself. */
 export const LARGE = 0x100;
+/** Added where more comes under the same number. */
+export const SERVED = 0x200;
+/** Added where the hit may be held, with what it may be held under before its text. */
+export const HELD = 0x400;
+export const FLAGS = LARGE | SERVED | HELD;
 
 /** The outcome of a record, for those that say all by themselves. */
-export function outcomeOf(word: Word, text: string): Outcome {
+export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Served> {
   switch (word) {
     case Word.Text:
-      return text;
     case Word.BigText:
-      return new BigText(text);
     case Word.Null:
-      return null;
     case Word.Unreadable:
-      return new Unreadable(text);
+      return hitOf(word, text);
     case Word.Detailed:
       return detailed(text);
     case Word.Absent:
@@ -106,15 +130,37 @@ export function outcomeOf(word: Word, text: string): Outcome {
       return true;
     case Word.Unconfirmed:
       return false;
+    case Word.Over:
+      return OVER;
     default:
       throw new Error(`the native module gave a record of an unknown kind: ${word}`);
   }
 }
 
+/** The hit of a record, or of what the native half tells by itself. */
+export function hitOf(word: Word, text: string): Exclude<Hit, Holdable> {
+  switch (word) {
+    case Word.Text:
+      return text;
+    case Word.BigText:
+      return new BigText(text);
+    case Word.Null:
+      return null;
+    default:
+      return new Unreadable(text);
+  }
+}
+
+/** The value of a hit; throws for one that cannot be read. */
+export function valueIn(hit: Hit): unknown {
+  if (hit instanceof Unreadable) throw new Error(hit.why);
+  return decode(hit instanceof Holdable ? hit.payload : hit);
+}
+
 function detailed(text: string): Detailed {
   const [head, payload] = parted(text);
   const known: Head = JSON.parse(head);
-  return new Detailed(outcomeOf(known.word, payload) as Detailed['payload'], known);
+  return new Detailed(hitOf(known.word, payload), known);
 }
 
 function parted(text: string): [string, string] {

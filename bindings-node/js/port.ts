@@ -4,15 +4,33 @@
  */
 
 import { onAbort } from './abort.js';
+import { BigText } from './codec.js';
 import { translated } from './errors.js';
-import { Lease } from './lease.js';
+import { Index, type Stamp } from './l1.js';
+import { Ending, Lease, Place } from './lease.js';
 import { Cache } from './native.js';
-import { Failed, LARGE, type Outcome, outcomeOf, Shared, Word } from './outcome.js';
+import {
+  Failed,
+  FLAGS,
+  HELD,
+  type Hit,
+  Holdable,
+  hitOf,
+  LARGE,
+  type Outcome,
+  outcomeOf,
+  SERVED,
+  Served,
+  Shared,
+  Unreadable,
+  Word,
+} from './outcome.js';
 
-type Slot = ((outcome: Outcome) => void) | Lease;
+type Slot = ((outcome: Outcome) => void) | Lease | Place | Ending;
 
 const MAILBOX_BYTES = 128 * 1024;
 const HEAD_BYTES = 16;
+const STAMP_BYTES = 40;
 
 // Ports with calls under way: nobody else may hold them, and their callers wait.
 const busy = new Set<Port>();
@@ -20,6 +38,8 @@ const busy = new Set<Port>();
 /** One manager's way to its engine. */
 export class Port {
   readonly native: Cache;
+  /** What is held in this process, where there is such a tier. */
+  readonly index: Index | undefined;
   readonly #mailbox = Buffer.alloc(MAILBOX_BYTES);
   readonly #numbers = new Float64Array(this.#mailbox.buffer, this.#mailbox.byteOffset, MAILBOX_BYTES / 8);
   readonly #words = new Uint32Array(this.#mailbox.buffer, this.#mailbox.byteOffset, MAILBOX_BYTES / 4);
@@ -34,6 +54,9 @@ export class Port {
   constructor(url: string, options: object, onEvents: () => void) {
     this.#onEvents = onEvents;
     this.native = open(url, options, this.#mailbox, new WeakRef(this));
+    const { l1 } = this.native;
+    const words = l1 === null ? null : this.native.l1Words();
+    if (l1 !== null && words !== null) this.index = new Index(this.native, l1, words);
   }
 
   /** Makes a call: `verb` hands its number over. `signal` takes the caller away while it waits. */
@@ -53,17 +76,31 @@ export class Port {
     return Promise.all(outcomes);
   }
 
-  fill(id: number, payload: string | null, ttlMs: number | null): Promise<Outcome> {
+  /** `verb` settles the lease of this number; settled when that is answered. */
+  fill(id: number, verb: (id: number) => boolean): Promise<void> {
     return new Promise((resolve) => {
-      this.#slots.set(id, resolve);
-      if (this.native.fill(id, payload, ttlMs)) this.#drain();
+      this.#slots.set(id, new Ending(() => resolve()));
+      if (verb(id)) this.#drain();
     });
   }
 
-  fail(id: number, error: unknown): void {
-    this.native.fail(id, this.#keep(new Failed(error)));
+  /** Gives the stale value that is served instead of the error. */
+  fail(id: number, error: unknown): Hit | undefined {
+    let stale: Hit | undefined;
+    const take = (outcome: Outcome) => {
+      stale = outcome as Hit;
+    };
+    this.#slots.set(id, new Ending(take));
+    if (this.native.fail(id, this.#keep(new Failed(error)))) this.#drain();
     this.#close(id);
     this.#letGo();
+    return stale;
+  }
+
+  /** What a fallback may look at; undefined for nothing. */
+  stale(id: number): Hit | undefined {
+    const told = this.native.stale(id);
+    return told === null ? undefined : hitOf(told.word, told.text);
   }
 
   share(id: number, value: unknown, refusal: Error | null): void {
@@ -129,34 +166,81 @@ export class Port {
     while (at < size) {
       const id = this.#numbers[at / 8] ?? 0;
       const word = this.#words[at / 4 + 2] ?? 0;
-      const from = at + HEAD_BYTES;
-      const to = from + (this.#words[at / 4 + 3] ?? 0);
-      const inline = from === to ? '' : this.#mailbox.toString('utf8', from, to);
-      const text = word & LARGE ? this.native.takeLarge(id) : inline;
-      this.#deliver(id, word & ~LARGE, text);
-      at = (to + 7) & ~7;
+      const length = this.#words[at / 4 + 3] ?? 0;
+      at += HEAD_BYTES;
+      let stamp: Stamp | undefined;
+      if (word & HELD) {
+        stamp = this.#stampAt(at);
+        at = (at + STAMP_BYTES + 4 * stamp.tagWords.length + (this.#words[at / 4 + 8] ?? 0) + 7) & ~7;
+      }
+      const inline = length === 0 ? '' : this.#mailbox.toString('utf8', at, at + length);
+      const text = word & LARGE ? this.native.takeLarge() : inline;
+      this.#deliver(id, word, text, stamp);
+      at = (at + length + 7) & ~7;
     }
   }
 
-  #deliver(id: number, word: Word, text: string): void {
+  /** What a hit may be held under, as `record.rs` writes it. */
+  #stampAt(at: number): Stamp {
+    const [number, word] = [at / 8, at / 4];
+    const count = 2 * (this.#words[word + 7] ?? 0);
+    const names = at + STAMP_BYTES + 4 * count;
+    return {
+      expiresUs: this.#numbers[number] ?? 0,
+      version: this.#numbers[number + 1] ?? 0,
+      all: (this.#words[word + 4] ?? 0) | 0,
+      word: this.#words[word + 5] ?? 0,
+      generation: (this.#words[word + 6] ?? 0) | 0,
+      bytes: this.#words[word + 9] ?? 0,
+      tagWords: count === 0 ? NONE : Array.from(this.#words.subarray(word + 10, word + 10 + count), (half) => half | 0),
+      tags: this.index?.tagsOf(this.#mailbox.toString('utf8', names, names + (this.#words[word + 8] ?? 0))) ?? [],
+    };
+  }
+
+  #deliver(id: number, flagged: number, text: string, stamp: Stamp | undefined): void {
+    const word: Word = flagged & ~FLAGS;
     const slot = this.#slots.get(id);
     if (slot === undefined) {
       // Its caller went away while the answer was on its way.
       if (word === Word.Lease) this.native.leave(id);
-    } else if (word === Word.Lease && !(slot instanceof Lease)) {
+      return;
+    }
+    if (word === Word.Lease) {
       const lease = new Lease(this, id);
       // From here on the number is the lease's, until that is settled.
       this.#slots.set(id, lease);
-      slot(lease);
-    } else {
-      const outcome = word === Word.Shared || word === Word.FailedHost ? this.#found(text) : outcomeOf(word, text);
-      if (!(slot instanceof Lease)) {
-        this.#close(id);
-        slot(outcome);
-      } else if (outcome instanceof Failed) {
-        slot.expire(outcome);
-      }
+      if (typeof slot === 'function') slot(lease);
+      else if (slot instanceof Place) slot.take(lease);
+      return;
     }
+    const isHost = word === Word.Shared || word === Word.FailedHost;
+    const told = isHost ? this.#found(text) : outcomeOf(word, text);
+    const outcome = stamp === undefined ? told : new Holdable(told as Holdable['payload'], stamp);
+    if (flagged & SERVED) this.#serve(id, slot, outcome as Hit);
+    else this.#end(id, slot, outcome);
+  }
+
+  /** A value, behind which more comes. */
+  #serve(id: number, slot: Slot, hit: Hit): void {
+    if (typeof slot === 'function') {
+      const place = new Place();
+      this.#slots.set(id, place);
+      slot(new Served(hit, place));
+    } else if (slot instanceof Lease) {
+      slot.serve(hit);
+    }
+  }
+
+  #end(id: number, slot: Slot, outcome: Outcome): void {
+    if (slot instanceof Lease) {
+      // It keeps its number until it is settled.
+      if (isEnd(outcome)) slot.end(outcome);
+      return;
+    }
+    this.#close(id);
+    if (typeof slot === 'function') slot(outcome);
+    else if (slot instanceof Place) slot.take(outcome);
+    else slot.done(outcome);
   }
 
   #keep(object: Shared | Failed): number {
@@ -174,6 +258,16 @@ export class Port {
   #letGo(): void {
     for (const id of this.native.takeLetGo()) this.#kept.delete(id);
   }
+}
+
+const NONE: readonly number[] = [];
+
+function isEnd(outcome: Outcome): outcome is Hit | Failed {
+  return outcome instanceof Failed || outcome === null || typeof outcome === 'string' || isObjectHit(outcome);
+}
+
+function isObjectHit(outcome: Outcome): boolean {
+  return outcome instanceof BigText || outcome instanceof Unreadable || outcome instanceof Holdable;
 }
 
 /**

@@ -20,6 +20,11 @@ function isMarked(manager: object, key: string | null): boolean {
   return false;
 }
 
+/** Whether this call comes from inside no fallback and no block: then none of the questions below need be asked. */
+export function isOutside(): boolean {
+  return marks.getStore() === undefined;
+}
+
 /** Whether this call comes from inside the fallback of the same key. */
 export function leads(manager: object, key: string): boolean {
   return isMarked(manager, key);
@@ -29,9 +34,17 @@ export function isDisabled(manager: object): boolean {
   return isMarked(manager, null);
 }
 
-/** Runs a fallback, and what it awaits, as the one of these keys; `end` is to be called when it has ended. */
-export function leading<T>(manager: object, keys: readonly string[], run: () => T): { value: T; end: () => void } {
-  const outer = marks.getStore();
+/**
+ * Runs a fallback, and what it awaits, as the one of these keys; `end` is to be called when it has ended. One that runs
+ * behind is inside of nothing: no fallback waits for it.
+ */
+export function leading<T>(
+  manager: object,
+  keys: readonly string[],
+  run: () => T,
+  isBehind: boolean,
+): { value: T; end: () => void } {
+  const outer = isBehind ? undefined : marks.getStore();
   const own: Mark[] = [];
   const end = () => {
     for (const mark of own) mark.isOver = true;

@@ -3,17 +3,18 @@
 import { ConfigError } from './errors.js';
 import { shown } from './key.js';
 import type { CacheManager } from './manager.js';
-import { checkOptions, type Duration, type Stored, ttlMs } from './options.js';
+import type { GetOptions, Stored } from './options.js';
+import type { Call } from './terms.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: `this` and arguments are the user's own
 type Any = any;
 type AnyFunction = (this: Any, ...args: Any[]) => unknown;
 
-export interface WrapOptions<A extends readonly unknown[]> {
+export interface WrapOptions<A extends readonly unknown[]> extends Omit<GetOptions, 'tags' | 'signal'> {
   /** The key of a call, of its arguments: `` (id) => key`user:profile:${id}` ``. */
   key: (...args: A) => string;
-  /** How long a value lives (the manager's `ttl`). */
-  ttl?: Duration | undefined;
+  /** Tags of the entry, or a function of the arguments that gives them: `` (id) => [key`user:${id}`] ``. */
+  tags?: readonly string[] | ((...args: A) => readonly string[]) | undefined;
 }
 
 /** What a cached function can do besides being called; each takes its arguments. */
@@ -55,15 +56,13 @@ type Takes<A extends readonly unknown[], F extends AnyFunction> = ((...args: A) 
   ? unknown
   : never;
 
-const OPTIONS = ['key', 'ttl'] as const;
-
 /** What is known of a cached function. */
 interface Plan {
   readonly manager: CacheManager;
   readonly fn: AnyFunction;
   readonly keyOf: (...args: Any[]) => string;
-  /** Milliseconds; undefined for the manager's own. */
-  readonly ttl: number | undefined;
+  /** What a call goes by, of its arguments. */
+  readonly callOf: (...args: Any[]) => Call;
 }
 
 const plans = new WeakMap<object, Plan>();
@@ -118,21 +117,33 @@ export function helpersOf<T extends object, K extends keyof T>(
 }
 
 function planned(manager: CacheManager, fn: AnyFunction, options: WrapOptions<Any>): Plan {
-  checkOptions(options, OPTIONS);
-  if (typeof options?.key !== 'function') {
+  const { key: keyOf, tags, ...rest } = options ?? {};
+  if (typeof keyOf !== 'function') {
     throw new ConfigError(
-      `key=${shown(options?.key)} is not a function of the arguments; ` +
+      `key=${shown(keyOf)} is not a function of the arguments; ` +
         'a right example: { key: (id) => key`user:profile:${id}` }',
     );
   }
-  return { manager, fn, keyOf: options.key, ttl: ttlMs(options.ttl) ?? undefined };
+  if ('signal' in rest) {
+    throw new ConfigError(
+      'signal is an option of a call, not of a function: each call would be cancelled with the first',
+    );
+  }
+  if (typeof tags === 'function') {
+    manager.readBy(rest);
+    return { manager, fn, keyOf, callOf: (...args) => manager.readBy({ ...rest, tags: tags(...args) }) };
+  }
+  const call = manager.readBy({ ...rest, tags });
+  // Refused here, where it stands, and not at the first call.
+  void call.terms;
+  return { manager, fn, keyOf, callOf: () => call };
 }
 
 /** The cached function; each call's own `this` is the function's. */
 function cachedBy(plan: Plan): AnyFunction {
-  const { manager, fn, keyOf, ttl } = plan;
+  const { manager, fn, keyOf, callOf } = plan;
   async function cached(this: unknown, ...args: Any[]): Promise<unknown> {
-    return manager.get(keyOf(...args), () => fn.apply(this, args), { ttl });
+    return manager.getBy(keyOf(...args), () => fn.apply(this, args), callOf(...args));
   }
   Object.defineProperty(cached, 'name', { value: fn.name, configurable: true });
   plans.set(cached, plan);
@@ -141,11 +152,11 @@ function cachedBy(plan: Plan): AnyFunction {
 
 /** The helpers of a function, or of the method of one object. */
 function helpers(plan: Plan, self: unknown): Helpers<Any[], unknown> {
-  const { manager, fn, keyOf, ttl } = plan;
+  const { manager, fn, keyOf, callOf } = plan;
   return {
     key: (...args) => keyOf(...args),
     invalidate: async (...args) => manager.invalidate(keyOf(...args)),
-    refresh: async (...args) => manager.refresh(keyOf(...args), () => fn.apply(self, args), { ttl }),
+    refresh: async (...args) => manager.refreshBy(keyOf(...args), () => fn.apply(self, args), callOf(...args)),
     getCached: async (...args) => manager.get(keyOf(...args), { default: undefined }),
   };
 }

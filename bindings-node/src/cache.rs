@@ -6,13 +6,17 @@
 use std::sync::Arc;
 
 use napi::Env;
-use napi::bindgen_prelude::{Buffer, Function, Object};
+use napi::bindgen_prelude::{ArrayBuffer, Buffer, Function, Object};
 use napi_derive::napi;
-use tidegate::config::{Config, Dialect};
-use tidegate::engine::{Abandoned, Begun, Engine, Patience};
+use tidegate::config::{self, Config, Dialect};
+use tidegate::engine::l1::IndexSide;
+use tidegate::engine::{Abandoned, Begun, Engine, Environment, Lease, Made, Outcome, Patience};
 
 use crate::convert;
 use crate::error::{OrThrow, Thrown, broken};
+use crate::l1::{self, L1Plan};
+use crate::record::Told;
+use crate::terms::{self, Terms};
 use crate::wake::{Bell, Desk};
 
 /// One manager's engine, and the desk where its calls meet their outcomes.
@@ -37,7 +41,8 @@ impl Cache {
     ) -> Result<Self, Thrown> {
         let options = convert::options(&options).map_err(broken)?;
         let config = Config::from_options(&url, &options, Dialect::Node).or_throw()?;
-        let engine = Engine::open(&url, config).or_throw()?;
+        let here = Environment { index: IndexSide::Host, ..Environment::default() };
+        let engine = Engine::open_in(&url, config, here).or_throw()?;
         let bell = Bell::new(&on_ring).map_err(broken)?;
         let desk = Desk::new(Arc::clone(&bell), mailbox);
         engine.set_home(&desk.queue);
@@ -60,10 +65,10 @@ impl Cache {
         self.desk.drain()
     }
 
-    /// The text of a record that was too long for the mailbox.
+    /// The text of the next record that was too long for the mailbox, in their order.
     #[napi]
-    pub fn take_large(&self, id: f64) -> String {
-        self.desk.take_large(id as u64)
+    pub fn take_large(&self) -> String {
+        self.desk.take_large()
     }
 
     /// Whether the process stays while nothing else keeps it.
@@ -72,67 +77,123 @@ impl Cache {
         self.bell.set_ref(env, on);
     }
 
+    /// What the calls of a view go by; `namespaces` are the view's, the outermost first.
+    #[napi]
+    pub fn view(&self, namespaces: Vec<String>) -> Result<Terms, Thrown> {
+        Ok(Terms { inner: self.engine.view(&namespaces).or_throw()? })
+    }
+
+    /// What one call of a view goes by, by its options.
+    #[napi]
+    pub fn terms(&self, view: Option<&Terms>, is_read: bool, options: Object<'_>) -> Result<Terms, Thrown> {
+        let options = convert::options(&options).map_err(broken)?;
+        let view = view.map(|terms| &terms.inner);
+        Ok(Terms { inner: self.engine.terms(view, terms::kind(is_read), &options, Dialect::Node).or_throw()? })
+    }
+
     /// A read on behalf of a caller with a fallback. With `patient` false a key that somebody else computes is busy.
     #[napi]
-    pub fn begin(&self, id: f64, key: String, patient: bool, can_cancel: bool) -> bool {
+    pub fn begin(&self, id: f64, key: String, terms: Option<&Terms>, patient: bool, can_cancel: bool) -> bool {
         let patience = if patient { Patience::Wait } else { Patience::Busy };
-        let begun = self.engine.begin(&key, patience, &self.desk.queue, id as u64);
+        let begun = self.engine.begin(&key, inner(terms), patience, &self.desk.queue, id as u64);
         self.desk.keep(id as u64, begun, can_cancel)
     }
 
     /// A fresh computation, whatever stands in the store.
     #[napi]
-    pub fn refresh(&self, id: f64, key: String, can_cancel: bool) -> bool {
-        let begun = self.engine.refresh(&key, &self.desk.queue, id as u64);
+    pub fn refresh(&self, id: f64, key: String, terms: Option<&Terms>, can_cancel: bool) -> bool {
+        let begun = self.engine.refresh(&key, inner(terms), &self.desk.queue, id as u64);
         self.desk.keep(id as u64, begun, can_cancel)
     }
 
     /// A read without a fallback. With `required` a store that is away is a failure, not an absence, and a hit comes
     /// with all that is known of it.
     #[napi]
-    pub fn peek(&self, id: f64, key: String, required: bool, can_cancel: bool) -> bool {
+    pub fn peek(&self, id: f64, key: String, terms: Option<&Terms>, required: bool, can_cancel: bool) -> bool {
         if required {
             self.desk.ask_in_detail(id as u64);
         }
-        let begun = self.engine.peek(&key, required, &self.desk.queue, id as u64);
+        let begun = self.engine.peek(&key, inner(terms), required, &self.desk.queue, id as u64);
         self.desk.keep(id as u64, begun, can_cancel)
     }
 
     /// Stores each payload (null is a null), whatever stands there. The calls are numbered from `first`.
     #[napi]
-    pub fn set(&self, first: f64, keys: Vec<String>, payloads: Vec<Option<String>>, ttl_ms: Option<f64>) -> bool {
+    pub fn set(&self, first: f64, keys: Vec<String>, payloads: Vec<Option<String>>, terms: Option<&Terms>) -> bool {
         let mut payloads = payloads.into_iter().map(convert::payload);
-        self.each(first, &keys, |key, id| {
+        self.each(first, &keys, tidegate::key::check, |key, id| {
             let payload = payloads.next().expect("one payload for each key");
-            self.engine.set(key, &payload, ttl_ms.map(|ms| ms as u64), &self.desk.queue, id)
+            self.engine.set(key, payload, inner(terms), &self.desk.queue, id)
         })
     }
 
     #[napi]
     pub fn invalidate(&self, first: f64, keys: Vec<String>, required: bool) -> bool {
-        self.each(first, &keys, |key, id| self.engine.invalidate(key, required, &self.desk.queue, id))
+        let verb = |key: &str, id| self.engine.invalidate(key, required, &self.desk.queue, id);
+        self.each(first, &keys, tidegate::key::check, verb)
     }
 
     #[napi]
     pub fn expire(&self, first: f64, keys: Vec<String>, required: bool) -> bool {
-        self.each(first, &keys, |key, id| self.engine.expire(key, required, &self.desk.queue, id))
+        let verb = |key: &str, id| self.engine.expire(key, required, &self.desk.queue, id);
+        self.each(first, &keys, tidegate::key::check, verb)
+    }
+
+    #[napi]
+    pub fn invalidate_tags(&self, first: f64, tags: Vec<String>, required: bool) -> bool {
+        let check = |tag: &str| self.engine.check_tag(tag);
+        self.each(first, &tags, check, |tag, id| self.engine.invalidate_tag(tag, required, &self.desk.queue, id))
+    }
+
+    /// Ends all entries of a namespace.
+    #[napi]
+    pub fn clear(&self, id: f64, namespace: String, required: bool) -> bool {
+        let begun = self.engine.clear(&namespace, required, &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, begun, false)
+    }
+
+    /// Checks the tags that the fallback under the lease of that number names.
+    #[napi]
+    pub fn check_tags(&self, id: f64, names: Vec<String>) -> Result<(), Thrown> {
+        let check = |terms: &config::Terms| self.engine.tags(terms, &names).map(drop);
+        let of_lease = self.desk.with_lease(id as u64, |lease| check(lease.terms()));
+        // Of a fallback that nothing is stored of the names alone are checked.
+        of_lease.unwrap_or_else(|| names.iter().try_for_each(|name| self.engine.check_tag(name))).or_throw()
+    }
+
+    /// What stands in the store under the lease of that number, and is not fresh any more.
+    #[napi]
+    pub fn stale(&self, id: f64) -> Option<Told> {
+        self.desk.with_lease(id as u64, |lease| lease.stale.as_ref().map(|hit| Told::of(hit.payload.clone())))?
     }
 
     /// Stores the payload (null is a null) under the lease of that number. Does nothing when it has been settled.
     #[napi]
-    pub fn fill(&self, id: f64, payload: Option<String>, ttl_ms: Option<f64>) -> bool {
+    pub fn fill(&self, id: f64, payload: Option<String>, ttl_ms: Option<f64>, tags: Option<Vec<String>>) -> bool {
         let Some(lease) = self.desk.take_lease(id as u64) else { return false };
-        let begun = self.engine.fill(lease, convert::payload(payload), ttl_ms.map(|ms| ms as u64));
+        let made = self.made(&lease, ttl_ms, tags);
+        self.desk.keep(id as u64, Ok(self.engine.fill(lease, convert::payload(payload), made)), false)
+    }
+
+    /// What stands there is still right: stored anew. Does nothing when the lease has been settled.
+    #[napi]
+    pub fn not_modified(&self, id: f64, ttl_ms: Option<f64>, tags: Option<Vec<String>>) -> bool {
+        let Some(lease) = self.desk.take_lease(id as u64) else { return false };
+        let made = self.made(&lease, ttl_ms, tags);
+        // The package has seen that something stands there; without it there is nothing to wait for.
+        let Ok(begun) = self.engine.not_modified(lease, made) else { return false };
         self.desk.keep(id as u64, Ok(begun), false)
     }
 
-    /// The fallback failed: those who wait get the object of that number. Does nothing when it has been settled.
+    /// The fallback failed: those who wait get the object of that number. True when a stale value waits in the mailbox for
+    /// the fallback's own caller. Does nothing when it has been settled.
     #[napi]
-    pub fn fail(&self, id: f64, object: u32) {
+    pub fn fail(&self, id: f64, object: u32) -> bool {
         let reason = self.desk.to_host(object);
-        if let Some(lease) = self.desk.take_lease(id as u64) {
-            self.engine.abandon(lease, Abandoned::Failed(reason));
-        }
+        let Some(lease) = self.desk.take_lease(id as u64) else { return false };
+        let Some(hit) = self.engine.abandon(lease, Abandoned::Failed(reason)) else { return false };
+        self.desk.put(id as u64, Outcome::Hit(hit));
+        true
     }
 
     /// The value cannot be stored: those who wait get the object of that number. Does nothing when it has been settled.
@@ -171,6 +232,31 @@ impl Cache {
         self.engine.report_host(Some(&key), &reason, &message);
     }
 
+    /// Where the words of the tier in the process lie, and how much it may hold; none without one.
+    #[napi(getter)]
+    pub fn l1(&self) -> Option<L1Plan> {
+        let config = self.engine.config();
+        config.l1.as_ref().map(|l1| L1Plan::of(config, l1))
+    }
+
+    /// The words of the tier in the process, to be read only. To be asked for once.
+    #[napi]
+    pub fn l1_words<'env>(&self, env: &'env Env) -> Result<Option<ArrayBuffer<'env>>, Thrown> {
+        self.engine.l1().map(|l1| l1::words(env, l1.table())).transpose().map_err(broken)
+    }
+
+    /// The engine's clock, in µs.
+    #[napi]
+    pub fn now_us(&self) -> f64 {
+        self.engine.now_us() as f64
+    }
+
+    /// Hits that the package served from its index.
+    #[napi]
+    pub fn count_l1_hits(&self, count: f64) {
+        self.engine.count_l1_hits(count as u64);
+    }
+
     /// Events are kept only while this is on.
     #[napi]
     pub fn listen(&self, on: bool) {
@@ -203,19 +289,30 @@ impl Cache {
 }
 
 impl Cache {
-    /// One verb for each key: all are checked before the first is begun. True when one has its outcome already.
+    /// One verb for each name: all are checked before the first is begun. True when one has its outcome already.
     fn each(
         &self,
         first: f64,
-        keys: &[String],
+        names: &[String],
+        check: impl Fn(&str) -> Result<(), tidegate::Error>,
         mut verb: impl FnMut(&str, u64) -> Result<Begun, tidegate::Error>,
     ) -> bool {
-        let refused = keys.iter().find_map(|key| tidegate::key::check(key).err());
+        let refused = names.iter().find_map(|name| check(name).err());
         let mut is_ready = false;
-        for (id, key) in (first as u64..).zip(keys) {
-            let begun = refused.clone().map_or_else(|| verb(key, id), Err);
+        for (id, name) in (first as u64..).zip(names) {
+            let begun = refused.clone().map_or_else(|| verb(name, id), Err);
             is_ready |= self.desk.keep(id, begun, false);
         }
         is_ready
     }
+
+    fn made(&self, lease: &Lease, ttl_ms: Option<f64>, tags: Option<Vec<String>>) -> Made {
+        // They were checked when the fallback named them.
+        let tags = tags.map(|names| self.engine.tags(lease.terms(), &names).unwrap_or_default());
+        Made { ttl_ms: ttl_ms.map(|ms| ms as u64), tags: tags.unwrap_or_default() }
+    }
+}
+
+fn inner(terms: Option<&Terms>) -> Option<&Arc<config::Terms>> {
+    terms.map(|terms| &terms.inner)
 }

@@ -1,175 +1,19 @@
-//! Values in both directions: outcomes, events and figures to JavaScript, options and key parts from it.
+//! Values in both directions: events and figures to JavaScript, options, payloads and key parts from it.
 
 #![expect(clippy::needless_pass_by_value, reason = "Node-API gives what it has converted")]
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use bytes::Bytes;
 use napi::bindgen_prelude::{FromNapiValue, JsObjectValue, Object, Unknown};
 use napi::{JsValue, ValueType};
 use napi_derive::napi;
 use serde::Serialize;
+use tidegate::ErrorKind;
 use tidegate::config::{self, Dialect, OptionValue};
 use tidegate::engine::observe::EventKind;
-use tidegate::engine::outcome::Failure;
-use tidegate::engine::{Event, Figure, Hit, HostObject, Outcome, Source};
+use tidegate::engine::{Event, Figure, Source};
 use tidegate::key::{Key, Part};
-use tidegate::protocol::envelope::{Codec, Payload};
-use tidegate::{Error, ErrorKind};
+use tidegate::protocol::envelope::Payload;
 
 use crate::error::{self, OrThrow, Thrown};
-
-/// What a record of the mailbox is. The package's `outcome.ts` has the same numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Word {
-    /// A hit; its JSON text.
-    Text = 1,
-    /// The same, with integers beyond 2^53 inside.
-    BigText = 2,
-    /// A hit on a cached null.
-    Null = 3,
-    /// A hit that this language cannot read; why.
-    Unreadable = 4,
-    /// A hit with all that is known of it: JSON, a line's end, and the JSON text of the value.
-    Detailed = 5,
-    Absent = 6,
-    Busy = 7,
-    Lease = 8,
-    /// The number of another caller's object.
-    Shared = 9,
-    /// The number of another caller's error.
-    FailedHost = 10,
-    /// The code of an error of tidegate's own, a line's end, and its message.
-    FailedOwn = 11,
-    Settled = 12,
-    Confirmed = 13,
-    Unconfirmed = 14,
-}
-
-/// Added to a record's word when its text is to be fetched by itself.
-pub(crate) const LARGE: u32 = 0x100;
-
-/// The text of a record.
-pub(crate) enum Body {
-    None,
-    Bytes(Bytes),
-    Text(String),
-}
-
-impl Body {
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::None => &[],
-            Self::Bytes(bytes) => bytes,
-            Self::Text(text) => text.as_bytes(),
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.as_bytes().len()
-    }
-}
-
-/// An outcome as a record, a hit `in_detail` where that was asked for. A lease stays here and has no text.
-pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> (Word, Body) {
-    match outcome {
-        Outcome::Hit(hit) if in_detail => detailed(&hit),
-        Outcome::Hit(hit) => text(hit.payload),
-        Outcome::Absent => (Word::Absent, Body::None),
-        Outcome::Busy => (Word::Busy, Body::None),
-        Outcome::Lease(_) => (Word::Lease, Body::None),
-        Outcome::Shared(object) => (Word::Shared, host_object(&object)),
-        Outcome::Failed(Failure::Host(object)) => (Word::FailedHost, host_object(&object)),
-        Outcome::Failed(Failure::Own(error)) => failed(&error),
-        // The engine names the key before it gives this out.
-        Outcome::Failed(Failure::HardTimeout) => {
-            failed(&Error::new(ErrorKind::HardTimeout, "the fallback ran longer than hard_timeout"))
-        }
-        Outcome::Settled(_) => (Word::Settled, Body::None),
-        Outcome::Confirmed(true) => (Word::Confirmed, Body::None),
-        Outcome::Confirmed(false) => (Word::Unconfirmed, Body::None),
-    }
-}
-
-fn text(payload: Payload) -> (Word, Body) {
-    match readable(&payload) {
-        Err(why) => (Word::Unreadable, Body::Text(why.to_owned())),
-        Ok(word) => (word, payload.bytes.map_or(Body::None, Body::Bytes)),
-    }
-}
-
-/// What a payload is to JavaScript, or why it cannot be read there.
-fn readable(payload: &Payload) -> Result<Word, &'static str> {
-    match (&payload.bytes, payload.codec) {
-        (None, _) => Ok(Word::Null),
-        (Some(_), Codec::Raw | Codec::Msgpack) => Err("is in a codec that Node does not read"),
-        (Some(bytes), Codec::Json) if std::str::from_utf8(bytes).is_err() => Err("is not UTF-8"),
-        (Some(_), Codec::Json) if payload.big_integers => Ok(Word::BigText),
-        (Some(_), Codec::Json) => Ok(Word::Text),
-    }
-}
-
-/// The head of a [`Word::Detailed`] record. Times in ms since the epoch, by the server's clock.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Details<'a> {
-    /// The word that the value alone would have.
-    word: u32,
-    version: u64,
-    created_at: u64,
-    fresh_until: u64,
-    stale_until: u64,
-    tags: &'a [String],
-    source: &'static str,
-}
-
-fn detailed(hit: &Hit) -> (Word, Body) {
-    let (word, payload) = text(hit.payload.clone());
-    let details = hit.details.as_ref();
-    let head = Details {
-        word: word as u32,
-        version: details.map_or(0, |details| details.version),
-        created_at: details.map_or(0, |details| details.created_ms),
-        fresh_until: details.map_or(0, |details| details.fresh_until_ms),
-        stale_until: details.map_or(0, |details| details.stale_until_ms),
-        tags: details.map_or(&[], |details| &details.tags),
-        source: hit.source.name(),
-    };
-    let mut record = json(&head).into_bytes();
-    record.push(b'\n');
-    record.extend_from_slice(payload.as_bytes());
-    (Word::Detailed, Body::Bytes(record.into()))
-}
-
-fn failed(error: &Error) -> (Word, Body) {
-    (Word::FailedOwn, Body::Text(format!("{}\n{}", error.code(), error.message())))
-}
-
-fn host_object(object: &HostObject) -> Body {
-    let kept = object.downcast_ref::<Kept>().expect("each outcome of a loop's queue is of that loop's callers");
-    Body::Text(kept.object.to_string())
-}
-
-/// Numbers of objects that nobody needs any more.
-pub(crate) type LetGo = Arc<Mutex<Vec<u32>>>;
-
-/// Keeps an object in the package's table alive.
-struct Kept {
-    object: u32,
-    let_go: LetGo,
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.let_go.lock().unwrap_or_else(PoisonError::into_inner).push(self.object);
-    }
-}
-
-/// An object of JavaScript's, by its number in the package's table, on its way through the engine to other callers.
-pub(crate) fn to_host(object: u32, let_go: LetGo) -> HostObject {
-    Arc::new(Kept { object, let_go })
-}
 
 /// What is stored: JSON text, or a null.
 pub(crate) fn payload(text: Option<String>) -> Payload {
@@ -196,6 +40,8 @@ struct EventView<'a> {
     version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<&'a str>,
 }
 
 /// A batch of events as JSON: one crossing for all of them.
@@ -211,6 +57,7 @@ pub(crate) fn events(events: &[Event], service: &str) -> String {
         message: event.message.as_deref(),
         version: event.version,
         state: event.state,
+        tag: event.tag.as_deref(),
     });
     json(&views.collect::<Vec<_>>())
 }
@@ -227,7 +74,7 @@ pub(crate) fn figures(figures: &[(&'static str, Figure)], breaker: &str) -> Stri
     format!("{{{}}}", fields.join(","))
 }
 
-fn json(value: &impl Serialize) -> String {
+pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts and numbers are JSON")
 }
 
@@ -244,7 +91,8 @@ fn option(value: &Unknown<'_>, depth: usize) -> napi::Result<OptionValue> {
         ValueType::Object => {
             let group: Object<'_> = cast(value)?;
             match (group.is_array()?, depth) {
-                (true, _) => OptionValue::Other("array".into()),
+                (true, DEPTH_MAX..) => OptionValue::Other("array".into()),
+                (true, _) => OptionValue::List(list_at(&group, depth + 1)?),
                 (false, DEPTH_MAX..) => OptionValue::Other("object".into()),
                 (false, _) => OptionValue::Nested(options_at(&group, depth + 1)?),
             }
@@ -283,6 +131,10 @@ fn options_at(given: &Object<'_>, depth: usize) -> napi::Result<Vec<(String, Opt
         }
     }
     Ok(options)
+}
+
+fn list_at(given: &Object<'_>, depth: usize) -> napi::Result<Vec<OptionValue>> {
+    (0..given.get_array_length()?).map(|at| option(&given.get_element::<Unknown<'_>>(at)?, depth)).collect()
 }
 
 /// A duration in ms, above zero: a number of ms, or a text such as "5m".
@@ -352,6 +204,18 @@ pub fn key_part(place: String, part: KeyPart) -> Result<String, Thrown> {
 #[napi]
 pub fn check_template(template: String, texts: Vec<String>, example: String) -> Result<(), Thrown> {
     tidegate::key::check_template(&template, &texts, &example).or_throw()
+}
+
+/// The message for a fallback that ran past the hard timeout.
+#[napi]
+pub fn hard_timeout_message(key: String) -> String {
+    tidegate::Error::hard_timeout_of(&key).message().to_owned()
+}
+
+/// The names of the options that a call takes, `ttl` and the like, a read or a write.
+#[napi]
+pub fn call_options(is_read: bool) -> Vec<String> {
+    Dialect::Node.call_options(crate::terms::kind(is_read))
 }
 
 /// The errors' names and codes, as `name=code`.

@@ -5,10 +5,16 @@
 //! |---|---|
 //! | `cache` | the engine's verbs as methods |
 //! | `wake` | how an outcome reaches its caller: a mailbox, emptied by one callback of the loop per batch |
+//! | `record` | outcomes as records of the mailbox |
+//! | `terms` | what calls go by |
+//! | `l1` | what the package's index of the tier in the process stands on |
 //! | `convert` | values, in both directions |
 //! | `error` | the engine's errors as what JavaScript throws |
 
 pub mod cache;
 pub mod convert;
 mod error;
+pub mod l1;
+pub mod record;
+pub mod terms;
 mod wake;

@@ -1,8 +1,9 @@
 //! How an outcome reaches its caller. The engine's threads push to a queue and ring; the loop's one callback then takes
 //! all that is ready through the [`Desk`]'s mailbox, a buffer that both sides keep. Nothing is made per call on the way.
 //!
-//! A record of the mailbox, little-endian, at a multiple of 8: the call's number (f64), what it is (u32, [`Word`]), the
-//! length of its text (u32), and the text in UTF-8.
+//! A record of the mailbox, little-endian, at a multiple of 8: the call's number (f64), what it is (u32, [`Word`] and
+//! flags), the length of its text (u32), what it may be held under (only with [`crate::record::HELD`]), and the text in
+//! UTF-8.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,12 +17,14 @@ use tidegate::engine::ticket::{Completion, Queue, Ticket};
 use tidegate::engine::{Begun, HostObject, Outcome, outcome};
 use tidegate::ports::Wake;
 
-use crate::convert::{self, Body, LARGE, LetGo, Word};
+use crate::record::{self, Body, HELD, LARGE, LetGo, Record, Word};
 
 /// Head of a record.
 const HEAD_BYTES: usize = 16;
 /// Longer texts are fetched one by one.
 const INLINE_MAX: usize = 16 << 10;
+/// Nothing is held under more than this: 40 bytes, a key's 200, and 32 tags of 208 at the most.
+const HELD_MAX: usize = 8 << 10;
 
 type Ring = ThreadsafeFunction<(), (), (), Status, false, true>;
 
@@ -66,7 +69,8 @@ pub(crate) struct Desk {
     tickets: RefCell<FxHashMap<u64, Arc<Ticket>>>,
     /// Reads that asked for all that is known of an entry.
     in_detail: RefCell<FxHashSet<u64>>,
-    large: RefCell<FxHashMap<u64, Body>>,
+    /// In the order in which they are fetched.
+    large: RefCell<VecDeque<Body>>,
     let_go: LetGo,
 }
 
@@ -96,7 +100,7 @@ impl Desk {
             }
             Err(error) => Outcome::Failed(outcome::Failure::Own(error)),
         };
-        self.ready.borrow_mut().push_back(Completion { id, outcome });
+        self.put(id, outcome);
         true
     }
 
@@ -114,7 +118,7 @@ impl Desk {
         }
         let mut mailbox = self.mailbox.borrow_mut();
         let mut at = 0;
-        while at + HEAD_BYTES + INLINE_MAX <= mailbox.len() {
+        while at + HEAD_BYTES + HELD_MAX + INLINE_MAX <= mailbox.len() {
             let Some(Completion { id, outcome }) = self.ready.borrow_mut().pop_front() else { break };
             if !self.tickets.borrow().is_empty() {
                 self.tickets.borrow_mut().remove(&id);
@@ -125,36 +129,51 @@ impl Desk {
     }
 
     fn write(&self, mailbox: &mut [u8], at: usize, id: u64, outcome: Outcome) -> usize {
-        let (word, body) = match outcome {
+        let Record { mut word, mut head, mut body } = match outcome {
             Outcome::Lease(lease) => {
                 let before = self.leases.borrow_mut().insert(id, lease);
                 drop(before);
-                (Word::Lease, Body::None)
+                Record { word: Word::Lease as u32, head: Vec::new(), body: Body::None }
             }
-            other => convert::outcome(other, self.in_detail.borrow_mut().remove(&id)),
+            other => record::outcome(other, self.in_detail.borrow_mut().remove(&id)),
         };
-        let (word, body) = if body.len() > INLINE_MAX {
-            self.large.borrow_mut().insert(id, body);
-            (word as u32 | LARGE, Body::None)
-        } else {
-            (word as u32, body)
-        };
+        if head.len() > HELD_MAX {
+            word &= !HELD;
+            head.clear();
+        }
+        if body.len() > INLINE_MAX {
+            self.large.borrow_mut().push_back(std::mem::replace(&mut body, Body::None));
+            word |= LARGE;
+        }
         let text = body.as_bytes();
         let length = u32::try_from(text.len()).expect("INLINE_MAX bytes at most");
         mailbox[at..at + 8].copy_from_slice(&(id as f64).to_le_bytes());
         mailbox[at + 8..at + 12].copy_from_slice(&word.to_le_bytes());
         mailbox[at + 12..at + HEAD_BYTES].copy_from_slice(&length.to_le_bytes());
-        mailbox[at + HEAD_BYTES..at + HEAD_BYTES + text.len()].copy_from_slice(text);
-        (at + HEAD_BYTES + text.len()).next_multiple_of(8)
+        let at = at + HEAD_BYTES;
+        mailbox[at..at + head.len()].copy_from_slice(&head);
+        let at = at + head.len();
+        mailbox[at..at + text.len()].copy_from_slice(text);
+        (at + text.len()).next_multiple_of(8)
     }
 
-    pub(crate) fn take_large(&self, id: u64) -> String {
-        let body = self.large.borrow_mut().remove(&id);
+    pub(crate) fn take_large(&self) -> String {
+        let body = self.large.borrow_mut().pop_front();
         body.map(|body| String::from_utf8_lossy(body.as_bytes()).into_owned()).unwrap_or_default()
     }
 
     pub(crate) fn take_lease(&self, id: u64) -> Option<outcome::Lease> {
         self.leases.borrow_mut().remove(&id)
+    }
+
+    /// A look at a lease that is not settled.
+    pub(crate) fn with_lease<T>(&self, id: u64, look: impl FnOnce(&outcome::Lease) -> T) -> Option<T> {
+        self.leases.borrow().get(&id).map(look)
+    }
+
+    /// Puts an outcome where the next drain finds it.
+    pub(crate) fn put(&self, id: u64, outcome: Outcome) {
+        self.ready.borrow_mut().push_back(Completion { id, outcome });
     }
 
     pub(crate) fn take_ticket(&self, id: u64) -> Option<Arc<Ticket>> {
@@ -163,7 +182,7 @@ impl Desk {
 
     /// An object of JavaScript's, by its number in the package's table, on its way through the engine to others.
     pub(crate) fn to_host(&self, object: u32) -> HostObject {
-        convert::to_host(object, Arc::clone(&self.let_go))
+        record::to_host(object, Arc::clone(&self.let_go))
     }
 
     /// The objects that nobody needs any more.

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
-import { CacheManager, ConfigError, KeyFormatError, type Options, type TidegateError } from 'tidegate';
+import { CacheManager, ConfigError, type Context, KeyFormatError, type Options, type TidegateError } from 'tidegate';
 import { KEY, rejection } from './support/stage.js';
 
 // What a program in plain JavaScript may write.
@@ -13,6 +13,8 @@ type Call = (cache: Loose) => unknown;
 
 const one = () => 1;
 const none = () => ({});
+const many = Array.from({ length: 33 }, (_, number) => `tag:${number}`);
+const says = (said: object) => (context: Context) => void Object.assign(context, said);
 
 const KEYS: [name: string, call: Call, says: string][] = [
   ['a flat key', (c) => c.get('user', one), 'key "user" is flat'],
@@ -62,8 +64,35 @@ const CALLS: [name: string, call: Call, says: string][] = [
   ['a list of values', (c) => c.setMany([[KEY, 1]]), 'is neither a Map nor an object'],
   ['a Set of values', (c) => c.setMany(new Set([KEY])), 'is neither a Map nor an object'],
   ['no values at all', (c) => c.setMany(), 'values=undefined is neither a Map nor an object'],
+  ['tags that are a text', (c) => c.get(KEY, one, { tags: 'user:42' }), 'tags="user:42"'],
+  ['a tag that is no text', (c) => c.getMany([KEY], none, { tags: ['user:42', 42] }), 'tags=42'],
+  ['tags within tags', (c) => c.set(KEY, 1, { tags: [['user:42']] }), 'tags=a list'],
+  ['more tags than an entry carries', (c) => c.get(KEY, one, { tags: many }), 'tags has 33 names'],
+  ['a soft timeout of nothing', (c) => c.refresh(KEY, one, { softTimeout: 0 }), 'softTimeout=0'],
+  ['a duration that is an object', (c) => c.get(KEY, one, { staleIfError: {} }), 'staleIfError='],
+  ['a null where a duration is due', (c) => c.get(KEY, one, { hardTimeout: null }), 'hardTimeout=null'],
+  ['no tags at all', (c) => c.invalidateTag(), 'tags=undefined is neither a tag nor a list of tags'],
+  ['clear() of what is no namespace', (c) => c.clear(), "clear() is a namespace's"],
+  ['a namespace that is no text', async (c) => c.namespace(42), "cache.namespace('catalog')"],
+  [
+    'tags on a context that are no list',
+    (c) => c.get(KEY, says({ tags: 'user:42' })),
+    "ctx.tags='user:42' is not an array",
+  ],
+  ['too many tags on a context', (c) => c.get(KEY, says({ tags: many })), 'tags has 33 names'],
+  ['notModified() where nothing stands', (c) => c.get(KEY, (ctx: Context) => ctx.notModified()), 'ctx.notModified()'],
   ['a timeout below zero', (c) => c.close({ timeout: -1 }), 'timeout=-1 is not accepted'],
   ['a timeout in place of options', (c) => c.close(5), 'options=5 is not an object'],
+];
+
+const NO_TAGS: [name: string, call: Call, says: string][] = [
+  ['a tag with a space', (c) => c.get(KEY, one, { tags: ['user 42'] }), 'tag "user 42"'],
+  ['a tag of tidegate’s own', (c) => c.set(KEY, 1, { tags: ['~ns:catalog'] }), 'tag "~ns:catalog"'],
+  ['an empty tag', (c) => c.invalidateTag(['user:42', '']), 'tag ""'],
+  ['half of a character in a tag', (c) => c.get(KEY, one, { tags: ['\ud800'] }), 'has a lone surrogate'],
+  ['half of a character in a tag to end', (c) => c.invalidateTag('\ud800'), 'has a lone surrogate'],
+  ['a tag of a context', (c) => c.get(KEY, says({ tags: ['a b'] })), 'tag "a b"'],
+  ['a namespace with a space', async (c) => c.namespace('a b'), 'namespace "a b"'],
 ];
 
 const UNKNOWN: [name: string, call: Call, says: string][] = [
@@ -72,8 +101,11 @@ const UNKNOWN: [name: string, call: Call, says: string][] = [
   ['ttl', (c) => c.get(KEY, { default: 5, ttl: 5 }), 'the options are default, signal'],
   ['tt', (c) => c.set(KEY, 1, { tt: 5 }), 'did you mean "ttl"?'],
   ['signal', (c) => c.setMany({}, { signal: AbortSignal.abort() }), 'the options are ttl'],
-  ['tags', (c) => c.get(KEY, one, { tags: ['a'] }), 'the options are ttl, signal'],
-  ['stale', (c) => c.getMany([KEY], none, { stale: 1 }), 'the options are ttl, signal'],
+  ['softTimout', (c) => c.get(KEY, one, { softTimout: 1 }), 'did you mean "softTimeout"'],
+  ['stale', (c) => c.getMany([KEY], none, { stale: 1 }), 'did you mean "staleIfError"'],
+  ['stale_if_error', (c) => c.refresh(KEY, one, { stale_if_error: 1 }), 'did you mean "staleIfError"'],
+  ['wait', (c) => c.set(KEY, 1, { wait: 1 }), 'the options are ttl, tags, staleIfError, staleWhileRevalidate'],
+  ['tags', (c) => c.get(KEY, { default: 1, tags: ['a'] }), 'the options are default, signal'],
   ['signals', (c) => c.refresh(KEY, one, { signals: 1 }), 'did you mean "signal"?'],
   ['require', (c) => c.invalidate(KEY, { require: true }), 'did you mean "required"?'],
   ['Required', (c) => c.expire(KEY, { Required: true }), 'did you mean "required"?'],
@@ -85,6 +117,14 @@ for (const [name, call, says] of KEYS) {
     const error = await refusal(call);
     assert.ok(error instanceof KeyFormatError, inspect(error));
     tells(error, says, 'a right example: "user:profile:42"');
+  });
+}
+
+for (const [name, call, says] of NO_TAGS) {
+  test(`${name} is refused as a name`, async () => {
+    const error = await refusal(call);
+    assert.ok(error instanceof KeyFormatError, inspect(error));
+    tells(error, says, 'a right example: "user:');
   });
 }
 
@@ -141,7 +181,13 @@ const OPTIONS: [given: unknown, says: string][] = [
   [{ service: 5 }, 'service=5'],
   [{ tll: 5 }, 'did you mean "ttl"'],
   [{ hard_timeout: 5 }, 'did you mean "hardTimeout"'],
-  [{ l1: '64MB' }, 'there is no option "l1"'],
+  [{ l1: true }, 'l1=true'],
+  [{ l1: { maxBytes: '64 apples' } }, 'l1.maxBytes="64 apples"'],
+  [{ l1: { max_bytes: 5 } }, 'did you mean "maxBytes"'],
+  [{ shareValues: 'yes' }, 'shareValues="yes"'],
+  [{ staleIfError: -1 }, 'staleIfError=-1'],
+  [{ earlyRefresh: 'often' }, 'earlyRefresh="often"'],
+  [{ softTimeout: 0 }, 'softTimeout=0'],
   [{ ttl: -1 }, 'ttl=-1'],
   [{ ttl: null }, 'ttl='],
   [{ ttlJitter: 2 }, 'ttlJitter=2'],

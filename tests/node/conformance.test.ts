@@ -36,7 +36,7 @@ describe('scenarios', { concurrency: 1 }, () => {
     test(id, { timeout: CASE_MS }, async () => {
       const service = `test${number}`;
       const play = (url: string, server?: RedisServer) =>
-        new Scenario(url, service, scenario.options ?? {}, server).play(scenario.steps);
+        new Scenario(url, service, scenario, server).play(scenario.steps);
 
       if (store === 'memory') return play(`memory://${service}`);
       assert.equal(store, 'redis');

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import type { CacheEvents, ErrorCode, Options, Stats } from 'tidegate';
+import type { CacheEvents, ErrorCode, GetOptions, Options, SetOptions, Stats } from 'tidegate';
 import * as tidegate from 'tidegate';
 
 const native = createRequire(import.meta.url)('../../dist/native/index.cjs');
@@ -28,7 +28,9 @@ const EVENTS: Record<keyof CacheEvents, true> = {
   'cache.miss': true,
   'cache.set': true,
   'cache.invalidate': true,
+  'cache.stale': true,
   'cache.wait': true,
+  'cache.refresh': true,
   'cache.error': true,
   'cache.fallback_error': true,
   'cache.breaker': true,
@@ -45,6 +47,7 @@ const EVENT_FIELDS: Record<keyof CacheEvents['cache.hit'], true> = {
   message: true,
   version: true,
   state: true,
+  tag: true,
 };
 const FIGURES: Record<keyof Stats, true> = {
   hits: true,
@@ -58,7 +61,12 @@ const FIGURES: Record<keyof Stats, true> = {
   invalidation_count: true,
   waits: true,
   avg_wait_ms: true,
+  stale_served: true,
   refreshes: true,
+  early_refreshes: true,
+  l1_hits: true,
+  l1_entries: true,
+  l1_bytes: true,
   fallbacks: true,
   fallback_errors: true,
   errors: true,
@@ -74,17 +82,59 @@ const OPTIONS: Record<keyof Options, true> = {
   ttl: true,
   ttlJitter: true,
   nullTtl: true,
+  staleIfError: true,
+  staleWhileRevalidate: true,
+  errorBackoff: true,
+  earlyRefresh: true,
   settle: true,
   lease: true,
   wait: true,
+  softTimeout: true,
   hardTimeout: true,
   commandTimeout: true,
   connectTimeout: true,
   breaker: true,
   journal: true,
+  l1: true,
+  shareValues: true,
   maxValueBytes: true,
   strict: true,
 };
+
+const READ_OPTIONS: Record<keyof GetOptions, true> = {
+  ttl: true,
+  tags: true,
+  nullTtl: true,
+  staleIfError: true,
+  staleWhileRevalidate: true,
+  errorBackoff: true,
+  earlyRefresh: true,
+  wait: true,
+  softTimeout: true,
+  hardTimeout: true,
+  signal: true,
+};
+const WRITE_OPTIONS: Record<keyof SetOptions, true> = {
+  ttl: true,
+  tags: true,
+  staleIfError: true,
+  staleWhileRevalidate: true,
+};
+
+test('the options of a call are those of the core, and a signal', async () => {
+  const cache = new tidegate.CacheManager();
+  assert.deepEqual(Object.keys(READ_OPTIONS), [...native.callOptions(true), 'signal']);
+  assert.deepEqual(Object.keys(WRITE_OPTIONS), native.callOptions(false));
+  for (const [names, call] of [
+    [READ_OPTIONS, (options: object) => cache.get('a:b', () => 1, options)],
+    [WRITE_OPTIONS, (options: object) => cache.set('a:b', 1, options)],
+  ] as const) {
+    await assert.rejects(call({ zzzzzz: 1 }), (error: Error) => {
+      assert.deepEqual(error.message.split('the options are ')[1]?.split(', '), Object.keys(names));
+      return true;
+    });
+  }
+});
 
 test('the errors of the page are the errors there are', () => {
   const listed = [...page('errors').matchAll(/\| `(\w+)` \| `(ERR_\w+)` \|/g)].map(
@@ -107,7 +157,7 @@ test('the events of the page are the events there are', () => {
   assert.deepEqual(listed, native.eventTypes());
   assert.deepEqual(listed, Object.keys(EVENTS));
   const fields = section('events', 'Each event has', 'The names are');
-  const values = ['memory', 'redis', 'flight'];
+  const values = ['l1', 'memory', 'redis', 'flight'];
   assert.deepEqual(
     words(fields)
       .filter((word) => !values.includes(word))

@@ -2,34 +2,41 @@
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn, setTimeout as pass } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { CacheManager, TidegateError } from 'tidegate';
+import { type CacheEvent, CacheManager, type Context, type EventName, TidegateError } from 'tidegate';
+import { Boom, Call, type End, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
 import type { RedisServer } from './support/redis-server.js';
-
-export type Step = Readonly<Record<string, unknown>>;
 
 export interface ScenarioFile {
   proves: string;
   stores?: string[];
   options?: Record<string, unknown>;
+  observes?: boolean;
   steps: Step[];
 }
 
 type Options = NonNullable<ConstructorParameters<typeof CacheManager>[0]>;
-type Seen = { value: unknown } | { error: unknown };
-type Make = (signal?: AbortSignal) => Promise<unknown>;
-
-const PATIENCE_MS = 10_000;
 const ABSENT = Symbol('absent');
 /** JSON has no symbols. */
 const UNSTORABLE = Object.freeze({ what: Symbol('unstorable') });
 
 const ENDS = ['value', 'null', 'error', 'unstorable', 'large'];
 const SIGHTS = [...ENDS, 'code', 'absent', 'confirmed'];
+const EVENTS: EventName[] = [
+  'cache.hit',
+  'cache.miss',
+  'cache.set',
+  'cache.invalidate',
+  'cache.stale',
+  'cache.wait',
+  'cache.refresh',
+  'cache.error',
+  'cache.fallback_error',
+];
 /** The kinds of steps, by the word that tells them (the first that stands in a step), and what else a step may say. */
 const WORDS: Readonly<Record<string, readonly string[]>> = {
-  start: ['close', 'manager', 'do', 'key', 'fallback', 'callers'],
-  running: ['times'],
-  finish: ENDS,
+  start: ['close', 'manager', 'do', 'key', 'fallback', 'callers', 'with', 'namespace'],
+  running: ['times', 'sees_stale'],
+  finish: [...ENDS, 'says'],
   await: SIGHTS,
   pending: [],
   cancel: [],
@@ -37,9 +44,16 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   store: [],
   eventually: [],
   stats: ['manager'],
+  stats_least: ['manager'],
+  events: ['manager'],
+  held: ['manager', 'namespace'],
+  push: [],
   close: [],
   raw_lease: ['exclusive_ms'],
-  do: ['manager', 'key', 'computes', 'computes_null', 'to', 'ttl', 'runs', ...SIGHTS],
+  do: [
+    ...['manager', 'namespace', 'key', 'computes', 'computes_null', 'to', 'ttl', 'with', 'says', 'runs', 'sees_stale'],
+    ...['tag', 'tags', 'version', ...SIGHTS],
+  ],
 };
 
 const RAW_LEASE = `
@@ -50,93 +64,6 @@ redis.call('PEXPIRE', KEYS[1], 60000)
 return 1
 `;
 
-/** A fallback's own error. */
-class Boom extends Error {}
-
-interface Run {
-  readonly signal: AbortSignal;
-  end(end: Seen): void;
-}
-
-/** A fallback that a scenario holds and lets go. */
-class Gate {
-  #entered = 0;
-  #inside: Run[] = [];
-  readonly #ends: Seen[] = [];
-  readonly #gone: Run[] = [];
-  readonly #watchers: (() => void)[] = [];
-
-  /** Takes no notice of its signal: in JavaScript nothing ends a function from outside. */
-  readonly fallback = ({ signal }: { signal: AbortSignal }): Promise<unknown> => {
-    this.#entered += 1;
-    for (const look of this.#watchers) look();
-    return new Promise((resolve, reject) => {
-      const run = { signal, end: (end: Seen) => ('error' in end ? reject(end.error) : resolve(end.value)) };
-      const end = this.#ends.shift();
-      if (end) run.end(end);
-      else this.#inside.push(run);
-    });
-  };
-
-  /** Waits until the fallback has been entered so many times. */
-  async running(times: number): Promise<boolean> {
-    const entered = new Promise<boolean>((resolve) => {
-      const look = () => {
-        if (this.#entered >= times) resolve(true);
-      };
-      this.#watchers.push(look);
-      look();
-    });
-    return within(entered, PATIENCE_MS / 2, false);
-  }
-
-  /** Lets one run end that somebody still wants; the next to begin when there is none. */
-  finish(end: Seen): void {
-    this.#gone.push(...this.#inside.filter((run) => run.signal.aborted));
-    this.#inside = this.#inside.filter((run) => !run.signal.aborted);
-    const run = this.#inside.shift();
-    if (run) run.end(end);
-    else this.#ends.push(end);
-  }
-
-  /** Ends what still runs. */
-  release(): void {
-    for (const run of [...this.#inside, ...this.#gone]) run.end({ error: new Boom('the scenario is over') });
-  }
-}
-
-/** A call under way; what it comes to is looked at later. */
-class Call {
-  readonly #controller = new AbortController();
-  readonly #seen: Promise<Seen>;
-  isDone = false;
-
-  constructor(make: Make) {
-    this.#seen = this.#run(make);
-  }
-
-  async #run(make: Make): Promise<Seen> {
-    try {
-      return { value: await make(this.#controller.signal) };
-    } catch (error) {
-      return { error };
-    } finally {
-      this.isDone = true;
-    }
-  }
-
-  seen(): Promise<Seen> {
-    return within(this.#seen, PATIENCE_MS, { error: new Error(`a call has not ended within ${PATIENCE_MS} ms`) });
-  }
-
-  async cancel(): Promise<void> {
-    const reason = new Error('cancelled by the scenario');
-    this.#controller.abort(reason);
-    const seen = await this.seen();
-    assert.ok('error' in seen && seen.error === reason, `a cancelled call came to ${show(seen)}`);
-  }
-}
-
 /** Plays the steps; an `AssertionError` names the step that did not hold. */
 export class Scenario {
   readonly #options: Options & { service: string };
@@ -144,11 +71,16 @@ export class Scenario {
   readonly #managers = new Map<string, CacheManager>();
   readonly #gates = new Map<string, Gate>();
   readonly #calls = new Map<string, Call[]>();
+  readonly #observes: boolean;
+  /** By manager: what has been observed since the last step that looked. */
+  readonly #seen = new Map<string, CacheEvent[]>();
+  /** By key: the version at the last `get_entry`. */
+  readonly #versions = new Map<string, number>();
 
-  constructor(url: string, service: string, options: Record<string, unknown>, server: RedisServer | undefined) {
-    const named = Object.fromEntries(Object.entries(options).map(([name, value]) => [camelCase(name), value]));
+  constructor(url: string, service: string, { options = {}, observes = false }: ScenarioFile, server?: RedisServer) {
     // A busy machine is no outage.
-    this.#options = { url, service, commandTimeout: '5s', ...named };
+    this.#options = { url, service, commandTimeout: '5s', ...named(options) };
+    this.#observes = observes;
     this.#server = server;
   }
 
@@ -167,11 +99,7 @@ export class Scenario {
       case 'start':
         return this.#start(step);
       case 'running':
-        assert.ok(
-          await this.#gate(text(step, word)).running(number(step, 'times', 1)),
-          `${show(step)}: it does not run`,
-        );
-        return;
+        return this.#running(step, this.#gate(text(step, word)));
       case 'finish':
         return this.#gate(text(step, word)).finish(endOf(step));
       case 'await':
@@ -191,6 +119,14 @@ export class Scenario {
         return this.#eventually(step[word] as Step);
       case 'stats':
         return this.#stats(step);
+      case 'stats_least':
+        return this.#statsLeast(step);
+      case 'events':
+        return this.#observed(text(step, 'manager'), step.events as Step[]);
+      case 'held':
+        return this.#held(this.#view(step), text(step, word));
+      case 'push':
+        return this.#killPush();
       case 'close':
         await this.#manager(text(step, word)).close();
         return;
@@ -216,13 +152,13 @@ export class Scenario {
   }
 
   #heldCall(step: Step): Make {
-    const [manager, key] = [this.#manager(text(step, 'manager')), text(step, 'key')];
+    const [manager, key, options] = [this.#view(step), text(step, 'key'), named(step.with)];
     const { fallback } = this.#gate(text(step, 'fallback'));
     switch (step.do) {
       case 'get':
-        return (signal) => manager.get(key, fallback, signal ? { signal } : {});
+        return (signal) => manager.get(key, fallback, signal ? { ...options, signal } : options);
       case 'refresh':
-        return (signal) => manager.refresh(key, fallback, signal ? { signal } : {});
+        return (signal) => manager.refresh(key, fallback, signal ? { ...options, signal } : options);
       default:
         throw new Error(`${show(step)}: no held call is a ${step.do}`);
     }
@@ -236,41 +172,99 @@ export class Scenario {
     await settle();
   }
 
-  async #do(step: Step): Promise<void> {
-    let ran = false;
-    const seen = await new Call(
-      this.#callOf(step, () => {
-        ran = true;
-      }),
-    ).seen();
-    if (SIGHTS.some((name) => name in step)) check(step, seen);
-    else assert.ok(!('error' in seen), `${show(step)}: saw ${show(seen)}`);
-    if ('runs' in step) assert.equal(ran, step.runs, `${show(step)}: the fallback ran: ${ran}`);
+  async #running(step: Step, gate: Gate): Promise<void> {
+    assert.ok(await gate.running(number(step, 'times', 1)), `${show(step)}: it does not run`);
+    if ('sees_stale' in step)
+      assert.deepEqual(gate.stale, staleIn(step), `${show(step)}: saw ${show({ value: gate.stale })}`);
   }
 
-  #callOf(step: Step, onRun: () => void): Make {
-    const [manager, key] = [this.#manager(text(step, 'manager')), text(step, 'key')];
+  async #do(step: Step): Promise<void> {
+    const ran: unknown[] = [];
+    const seen = await new Call(this.#callOf(step, ran)).seen();
+    if (step.do === 'get_entry') return this.#checkEntry(step, seen);
+    if (SIGHTS.some((name) => name in step)) check(step, seen);
+    else assert.ok(!('error' in seen), `${show(step)}: saw ${show(seen)}`);
+    if ('runs' in step) assert.equal(ran.length > 0, step.runs, `${show(step)}: the fallback ran ${ran.length} times`);
+    if ('sees_stale' in step)
+      assert.deepEqual(ran, [staleIn(step)], `${show(step)}: the fallback saw ${show({ ran })}`);
+  }
+
+  #callOf(step: Step, ran: unknown[]): Make {
+    const manager = this.#view(step);
+    const key = typeof step.key === 'string' ? step.key : '';
+    const options = named(step.with);
     const hasFallback = 'computes' in step || 'computes_null' in step;
-    const fallback = () => {
-      onRun();
-      return 'computes_null' in step ? null : step.computes;
+    const fallback = (context: Context) => {
+      ran.push(context.stale);
+      return say(context, (step.says ?? {}) as Step, 'computes_null' in step ? null : step.computes);
     };
     switch (step.do) {
       case 'get':
-        return hasFallback ? () => manager.get(key, fallback) : () => manager.get(key, { default: ABSENT });
+        return hasFallback ? () => manager.get(key, fallback, options) : () => manager.get(key, { default: ABSENT });
       case 'refresh':
-        return () => manager.refresh(key, fallback);
+        return () => manager.refresh(key, fallback, options);
       case 'set':
-        return () => manager.set(key, step.to, 'ttl' in step ? { ttl: text(step, 'ttl') } : {});
+        return () => manager.set(key, step.to, 'ttl' in step ? { ...options, ttl: text(step, 'ttl') } : options);
       case 'invalidate':
         return () => manager.invalidate(key);
       case 'expire':
         return () => manager.expire(key);
       case 'exists':
         return () => manager.exists(key);
+      case 'get_entry':
+        return () => manager.getEntry(key);
+      case 'invalidate_tag':
+        return () => manager.invalidateTag(text(step, 'tag'));
+      case 'clear':
+        return () => manager.clear();
       default:
         throw new Error(`${show(step)}: there is no ${step.do}`);
     }
+  }
+
+  #checkEntry(step: Step, seen: Seen): void {
+    if ('error' in seen || seen.value === null) {
+      check(step, 'error' in seen ? seen : { value: ABSENT });
+      return;
+    }
+    const entry = seen.value as { value: unknown; tags: string[]; version: number };
+    const said = `${show(step)}: saw ${show(seen)}`;
+    assert.ok(!('absent' in step), said);
+    const [key, before] = [text(step, 'key'), this.#versions.get(text(step, 'key')) ?? 0];
+    this.#versions.set(key, entry.version);
+    if ('value' in step || 'null' in step) check(step, { value: entry.value });
+    if ('tags' in step) assert.deepEqual([...entry.tags].sort(), step.tags, said);
+    if ('version' in step) assert.ok(before > 0 && before < entry.version, `${said} after ${before}`);
+  }
+
+  /** Reads until L1 answers. */
+  async #held(manager: CacheManager, key: string): Promise<void> {
+    const before = manager.stats().l1_hits;
+    const isHeld = async () => {
+      await manager.get(key, { default: ABSENT });
+      return manager.stats().l1_hits > before;
+    };
+    assert.ok(await inTime(isHeld), `L1 does not hold ${key}`);
+  }
+
+  /** Waits until each of these has been observed since the last time. */
+  async #observed(name: string, expected: Step[]): Promise<void> {
+    this.#manager(name);
+    const seen = this.#seen.get(name) ?? [];
+    const isLike = (fields: Step) => (event: CacheEvent) =>
+      Object.entries(fields).every(([field, value]) => (event as unknown as Step)[field] === value);
+    const missing = () => expected.filter((fields) => !seen.some(isLike(fields)));
+    assert.ok(await inTime(async () => missing().length === 0), `not seen: ${show({ missing: missing(), seen })}`);
+    seen.length = 0;
+  }
+
+  async #killPush(): Promise<void> {
+    assert.ok(this.#server, 'only Redis has connections');
+    const client = new Redis(this.#server.url);
+    const list = String(await client.call('CLIENT', 'LIST'));
+    for (const [, id] of list.matchAll(/^id=(\d+) .*? name=\S*:push /gm))
+      await client.call('CLIENT', 'KILL', 'ID', String(id));
+    client.disconnect();
   }
 
   async #eventually(step: Step): Promise<void> {
@@ -290,6 +284,13 @@ export class Scenario {
     const stats: Readonly<Record<string, unknown>> = { ...this.#manager(text(step, 'manager')).stats() };
     for (const [name, figure] of Object.entries(step.stats as Step)) {
       assert.equal(stats[name], figure, `${show(step)}: saw ${show(stats)}`);
+    }
+  }
+
+  #statsLeast(step: Step): void {
+    const stats: Readonly<Record<string, unknown>> = { ...this.#manager(text(step, 'manager')).stats() };
+    for (const [name, least] of Object.entries(step.stats_least as Step)) {
+      assert.ok(Number(stats[name]) >= Number(least), `${show(step)}: saw ${show(stats)}`);
     }
   }
 
@@ -317,7 +318,24 @@ export class Scenario {
   }
 
   #manager(name: string): CacheManager {
-    return made(this.#managers, name, () => new CacheManager(this.#options));
+    return made(this.#managers, name, () => {
+      const manager = new CacheManager(this.#options);
+      if (this.#observes) {
+        const seen: CacheEvent[] = [];
+        this.#seen.set(name, seen);
+        for (const event of EVENTS) manager.on(event, (told) => seen.push(told));
+      }
+      return manager;
+    });
+  }
+
+  /** The manager of a step, or a view of it. */
+  #view(step: Step): CacheManager {
+    const manager = this.#manager(text(step, 'manager'));
+    if (!('namespace' in step)) return manager;
+    return text(step, 'namespace')
+      .split(':')
+      .reduce((view, name) => view.namespace(name), manager);
   }
 
   #gate(name: string): Gate {
@@ -354,8 +372,23 @@ function check(step: Step, seen: Seen): void {
   }
 }
 
-function endOf(step: Step): Seen {
-  return 'error' in step ? { error: new Boom(text(step, 'error')) } : { value: valueIn(step) };
+function endOf(step: Step): End {
+  const says = (step.says ?? {}) as Step;
+  if ('error' in step) return { seen: { error: new Boom(text(step, 'error')) }, says };
+  return { seen: { value: says.not_modified === true ? undefined : valueIn(step) }, says };
+}
+
+function staleIn(step: Step): unknown {
+  return step.sees_stale === 'none' ? null : step.sees_stale;
+}
+
+async function inTime(holds: () => Promise<boolean>): Promise<boolean> {
+  const deadline = performance.now() + PATIENCE_MS / 2;
+  while (!(await holds())) {
+    if (performance.now() > deadline) return false;
+    await pass(20);
+  }
+  return true;
 }
 
 function valueIn(step: Step): unknown {
@@ -380,18 +413,6 @@ async function settle(): Promise<void> {
   for (let turns = 0; turns < 3; turns += 1) await nextTurn();
 }
 
-async function within<T>(promise: Promise<T>, ms: number, late: T): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<T>((resolve) => {
-    timer = setTimeout(resolve, ms, late);
-  });
-  try {
-    return await Promise.race([promise, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 function made<T>(all: Map<string, T>, name: string, make: () => T): T {
   const one = all.get(name) ?? make();
   all.set(name, one);
@@ -411,17 +432,16 @@ function number(step: Step, name: string, otherwise?: number): number {
 }
 
 function milliseconds(duration: string): number {
-  if (!/^\d+ms$/.test(duration)) throw new Error(`${duration} is no number of ms`);
-  return Number.parseInt(duration, 10);
+  const [, count, unit] = /^(\d+)(ms|s)$/.exec(duration) ?? [];
+  if (count === undefined) throw new Error(`${duration} is no number of ms or s`);
+  return Number(count) * (unit === 's' ? 1_000 : 1);
+}
+
+/** Options under Node's names. */
+function named(options: unknown): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options ?? {}).map(([name, value]) => [camelCase(name), value]));
 }
 
 function camelCase(name: string): string {
   return name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
-}
-
-function show(what: Step | Seen): string {
-  if ('error' in what && what.error instanceof Error) return `${what.error.name}: ${what.error.message}`;
-  return JSON.stringify(what, (_, value) =>
-    typeof value === 'symbol' || typeof value === 'bigint' ? `${String(value)}` : value,
-  );
 }

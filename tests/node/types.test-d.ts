@@ -63,6 +63,16 @@ const fallback: Fallback<User> = (ctx: Context) => {
   ctx.ttl = '5m';
   ctx.ttl = 5_000;
   ctx.skip();
+  ctx.tags = ['user:42', ...ctx.tags];
+  is<readonly string[]>()(ctx.tags);
+  is<unknown>()(ctx.stale);
+  if (ctx.stale !== null) return ctx.notModified();
+  // @ts-expect-error: tags are a list
+  ctx.tags = 'user:42';
+  // @ts-expect-error: what was assigned is not changed behind its back
+  ctx.tags.push('user:42');
+  // @ts-expect-error: what stands there is what it is
+  ctx.stale = user;
   // @ts-expect-error: a ttl is a duration
   ctx.ttl = true;
   // @ts-expect-error: the key is what it is
@@ -70,6 +80,26 @@ const fallback: Fallback<User> = (ctx: Context) => {
   return user;
 };
 is<Promise<User>>()(cache.get('a:b', fallback));
+is<Promise<User>>()(cache.get('a:b', (ctx) => (ctx.stale === null ? user : ctx.notModified())));
+is<Promise<User>>()(cache.get('a:b', async (ctx): Promise<User> => ctx.notModified()));
+is<Promise<User>>()(
+  cache.get('a:b', () => user, {
+    ttl: '5m',
+    tags: ['user:42'],
+    nullTtl: 5_000,
+    staleIfError: '1h',
+    staleWhileRevalidate: '10m',
+    errorBackoff: 1_000,
+    earlyRefresh: true,
+    wait: '1s',
+    softTimeout: null,
+    hardTimeout: '30s',
+  }),
+);
+// @ts-expect-error: tags are a list
+cache.get('a:b', () => user, { tags: 'user:42' });
+// @ts-expect-error: a hard timeout there always is
+cache.get('a:b', () => user, { hardTimeout: null });
 
 // @ts-expect-error: a fallback or a default
 cache.get('a:b');
@@ -117,6 +147,17 @@ is<Promise<boolean>>()(cache.invalidate('a:b', { required: true }));
 is<Promise<boolean>>()(cache.expire(['a:b', key('a', 1)]));
 is<Promise<boolean>>()(cache.close({ timeout: '5s' }));
 is<Promise<void>>()(cache[Symbol.asyncDispose]());
+is<Promise<boolean>>()(cache.set('a:b', user, { tags: ['user:42'], staleIfError: '1h', staleWhileRevalidate: 5 }));
+// @ts-expect-error: nobody waits for a set
+cache.set('a:b', user, { softTimeout: 5 });
+is<Promise<boolean>>()(cache.invalidateTag('user:42'));
+is<Promise<boolean>>()(cache.invalidateTag(new Set(['user:42', key('user', 1)]), { required: true }));
+// @ts-expect-error: many tags are a list
+cache.invalidateTag('user:42', 'user:43');
+is<CacheManager>()(cache.namespace('catalog').namespace('books'));
+is<Promise<boolean>>()(cache.namespace('catalog').clear({ required: true }));
+// @ts-expect-error: a namespace is a text
+cache.namespace(42);
 // @ts-expect-error: many keys are a list
 cache.invalidate('a:b', 'a:c');
 // @ts-expect-error: a name that is no option
@@ -128,6 +169,13 @@ cache.close(5);
 
 new CacheManager();
 new CacheManager({ metricsEmitter: new EventEmitter() });
+new CacheManager({ l1: '64MB', shareValues: true, softTimeout: null });
+new CacheManager({ l1: { maxBytes: 1e6, maxEntries: 100, maxAge: '1h' }, earlyRefresh: 1.5, staleIfError: '1h' });
+new CacheManager({ l1: null });
+// @ts-expect-error: a size is not true or false
+new CacheManager({ l1: true });
+// @ts-expect-error: a name that is no option of L1
+new CacheManager({ l1: { maxSize: 5 } });
 const options: Options = { service: 'billing', ttl: undefined };
 new CacheManager(options);
 // @ts-expect-error: a name that is no option
@@ -167,6 +215,12 @@ is<Promise<User>>()(getUser.refresh(1, true));
 is<Promise<User | undefined>>()(getUser.getCached(1));
 is<Promise<number>>()(cache.wrap((a: number) => a, { key: (a) => key`a:${a}` })(1));
 is<Promise<null>>()(cache.wrap(async () => {}, { key: () => 'a:b' })());
+cache.wrap(fetchUser, { key: (id) => key`user:${id}`, tags: ['users'], staleWhileRevalidate: '1m' });
+cache.wrap(fetchUser, { key: (id) => key`user:${id}`, tags: (id) => [key`user:${id}`], softTimeout: 50 });
+// @ts-expect-error: tags take what the function takes
+cache.wrap(fetchUser, { key: (id) => key`user:${id}`, tags: (id: string) => [id] });
+// @ts-expect-error: a signal is of a call
+cache.wrap(fetchUser, { key: (id) => key`user:${id}`, signal: AbortSignal.timeout(5) });
 // @ts-expect-error: it takes a number
 getUser('1');
 // @ts-expect-error: its helpers take its arguments
@@ -237,7 +291,7 @@ cache
     is<'cache.hit'>()(event.type);
     is<string>()(event.key);
     is<number>()(event.duration_ms);
-    is<'memory' | 'redis' | 'flight'>()(event.source);
+    is<'l1' | 'memory' | 'redis' | 'flight'>()(event.source);
   })
   .on('cache.error', ({ reason, message, key: of }) => {
     is<string>()(reason);
@@ -250,6 +304,13 @@ const observer = (event: CacheEvent): void => {
   is<EventName>()(event.type);
 };
 cache.on('cache.miss', observer);
+cache.on('cache.stale', ({ reason }) => is<'revalidating' | 'error' | 'soft_timeout' | 'error_backoff'>()(reason));
+cache.on('cache.refresh', ({ reason }) => is<'stale' | 'early' | 'explicit'>()(reason));
+cache.on('cache.invalidate', ({ reason, tag, key: of }) => {
+  is<'key' | 'expire' | 'tag' | 'namespace'>()(reason);
+  is<string | undefined>()(tag);
+  is<string | undefined>()(of);
+});
 // @ts-expect-error: a name that is no event
 cache.on('cache.hits', observer);
 // @ts-expect-error: an observer of other events
@@ -258,6 +319,8 @@ cache.on('cache.hit', (event: { type: 'cache.miss' }) => event);
 // --- figures
 
 is<number>()(cache.stats().hit_rate);
+is<number>()(cache.stats().l1_entries);
+is<number>()(cache.stats().stale_served);
 is<'open' | 'half_open' | 'closed'>()(cache.stats().breaker);
 // @ts-expect-error: the names are the same in every language
 cache.stats().hitRate;

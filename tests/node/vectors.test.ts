@@ -18,7 +18,7 @@ interface EntryVector {
   name: string;
   bytes: string;
   reject?: string;
-  entry?: { payload: string | null; codec: number; big_integers: boolean };
+  entry?: { payload: string | null; codec: number; big_integers: boolean; tags: string[] };
 }
 
 const KEY = 'user:profile:42';
@@ -81,7 +81,12 @@ describe('entries', { concurrency: 1 }, () => {
 
   for (const vector of vectors<EntryVector[]>('entries')) {
     test(`${vector.name} is read as the vectors say`, async () => {
-      await redis.set(VALUE_KEY, madeFresh(Buffer.from(vector.bytes, 'hex')));
+      const entry = Buffer.from(vector.bytes, 'hex');
+      await redis.set(VALUE_KEY, madeFresh(entry));
+      // An entry counts while its tags stand as it says.
+      for (const [name, nonce] of noncesIn(entry, vector.entry?.tags ?? [])) {
+        await redis.set(`billing:~tag:${name}`, nonce);
+      }
       const cache = open();
       const reasons: unknown[] = [];
       cache.on('cache.error', (event) => reasons.push(event.reason));
@@ -139,6 +144,14 @@ describe('entries', { concurrency: 1 }, () => {
     return entry;
   }
 });
+
+/** Each tag of an entry with its nonce, which stands behind its name. */
+function noncesIn(entry: Buffer, tags: readonly string[]): [string, Buffer][] {
+  return tags.map((name) => {
+    const at = entry.indexOf(name, AT_PAYLOAD) + Buffer.byteLength(name);
+    return [name, entry.subarray(at, at + 16)];
+  });
+}
 
 /** Times are patched by stores, so no checksum counts them. */
 function madeFresh(entry: Buffer): Buffer {

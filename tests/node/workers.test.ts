@@ -22,7 +22,13 @@ const BUSY = `
   import { CacheManager } from 'tidegate';
   import { parentPort, workerData } from 'node:worker_threads';
   const { url, service, number } = workerData;
-  const managers = [new CacheManager(), new CacheManager({ url, service, hardTimeout: 20 })];
+  const l1 = { l1: '1MB', staleWhileRevalidate: '1m', ttl: 5 };
+  const managers = [
+    new CacheManager(),
+    new CacheManager({ url, service, hardTimeout: 20 }),
+    new CacheManager({ url: 'memory://of-all', ...l1 }),
+    new CacheManager({ url, service, ...l1 }),
+  ];
   for (const cache of managers) {
     cache.on('cache.miss', () => {}).on('cache.error', () => {});
     for (let id = 0; id < 20; id += 1) {
@@ -31,6 +37,8 @@ const BUSY = `
       cache.get('user:quick:' + id, async () => 'x'.repeat(id * 10_000)).catch(() => {});
       cache.set('user:set:' + id, { number }).catch(() => {});
       cache.getMany(['user:a:' + id, 'user:held:' + id], () => ({})).catch(() => {});
+      const again = () => cache.get('user:quick:' + id, async () => 'x'.repeat(id * 10_000)).catch(() => {});
+      again().then(again).then(again).then(() => cache.invalidate('user:quick:' + id)).then(again).catch(() => {});
     }
     if (number % 5 === 4) cache.close().catch(() => {});
   }

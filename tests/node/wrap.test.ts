@@ -143,7 +143,8 @@ test('what cannot work is refused when wrapping', () => {
     [() => loose.wrap(fn, keyOf), 'is not a'],
     [() => loose.wrap(fn, { key: keyOf, ttl: -1 }), 'ttl=-1'],
     [() => loose.wrap(fn, { key: keyOf, tll: 1 }), 'did you mean "ttl"'],
-    [() => loose.cached({ key: keyOf, tags: [] }), 'there is no option "tags"'],
+    [() => loose.cached({ key: keyOf, tags: 'user:42' }), 'tags="user:42"'],
+    [() => loose.cached({ key: keyOf, signal: AbortSignal.timeout(5) }), 'signal is an option of a call'],
     [() => loose.cached(KEY), 'is not a'],
     [() => helpersOf({ fn }, 'fn'), "'fn' is no cached method of { fn: "],
   ] as [() => unknown, string][]) {

@@ -114,7 +114,9 @@ class Race {
       const versions = [];
       for (const at of reached) versions.push(await this.#rows.incr(keys[at]));
       const names = reached.map((at) => keys[at]);
-      const confirmed = await (tag === undefined ? this.#cache.invalidate(names[0]) : this.#cache.invalidateTag(tag, names));
+      const confirmed = await (tag === undefined
+        ? this.#cache.invalidate(names[0])
+        : this.#cache.invalidateTag(tag, names));
       const returned = returnedUs();
       if (confirmed) reached.forEach((at, order) => void this.#log.invalidations.push([at, returned, versions[order]]));
       else this.#log.unconfirmed += 1;

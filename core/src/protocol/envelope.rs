@@ -177,7 +177,7 @@ pub struct TagRecord {
 pub enum Reject {
     /// Shorter than a header, or another magic: not tidegate's.
     NotAnEntry,
-    /// Of a newer format. Left alone: never overwritten, never removed but by an invalidation.
+    /// Of a newer format. Left alone by reads: only what a user asks for (`set`, `refresh`, an invalidation) ends it.
     Foreign,
     UnknownFlag,
     UnknownCodec,

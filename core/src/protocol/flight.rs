@@ -46,6 +46,8 @@ enum Phase<T> {
         hard_at_us: u64,
         /// Whether the leader's caller may be served the stale value; not a second time.
         leader_sees_stale: bool,
+        /// The soft timeout has passed while a stale value was at hand.
+        is_past_soft: bool,
     },
     /// FILL is out.
     Filling {
@@ -83,6 +85,8 @@ pub struct Flight<T> {
     /// Since when on waiting ends, whatever happens; set when it first waits.
     wait_until_us: Option<u64>,
     poll_us: u64,
+    /// The latest version that is known not to count: every ACQUIRE asks past it.
+    seen: u64,
     /// ACQUIRE answered with an entry that does not count; once is chance, twice is solo.
     met_dead: bool,
     /// The store gave no answer: whoever goes round again has used his time with it.
@@ -101,6 +105,7 @@ impl<T: Caller> Flight<T> {
             is_watching: false,
             wait_until_us: None,
             poll_us: rules.poll_first_us,
+            seen: 0,
             met_dead: false,
             met_away: false,
         }
@@ -154,13 +159,16 @@ impl<T: Caller> Flight<T> {
         }
     }
 
-    /// Whether a caller may share this flight. Not one who goes round again once a fallback runs: he would be no elder
-    /// a second time. Nobody once the store can be asked again, while the flight was led without it.
+    /// Whether a caller may share this flight. Not one who goes round again while a question is out or a fallback runs: he
+    /// would be late, or no elder, a second time. Nobody once the store can be asked again, while the flight was led
+    /// without it; nor once it has passed the soft timeout: the next flight finds the stale value that its callers may have.
     pub fn takes(&self, goes_round: bool, may_ask: bool) -> bool {
         match &self.phase {
-            Phase::Leading { right, .. } => !(goes_round || (may_ask && *right == Right::Away)),
-            Phase::Filling { .. } => !goes_round,
-            Phase::Reading | Phase::Asking { .. } | Phase::Waiting { .. } | Phase::Over => true,
+            Phase::Leading { right, is_past_soft, .. } => {
+                !(goes_round || *is_past_soft || (may_ask && *right == Right::Away))
+            }
+            Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } => !goes_round,
+            Phase::Waiting { .. } | Phase::Over => true,
         }
     }
 
@@ -182,12 +190,14 @@ impl<T: Caller> Flight<T> {
             Event::Cancel(caller) => self.cancel(&caller),
             Event::Read(reading) => self.read(reading, moment, &mut actions),
             Event::Asked(asked) => self.asked(asked, rules, moment, &mut actions),
-            Event::StoreAway => {
-                if matches!(self.phase, Phase::Reading | Phase::Asking { .. }) {
+            Event::StoreAway => match self.phase {
+                Phase::Reading | Phase::Asking { .. } => {
                     self.met_away = true;
                     self.lead_or_rest(Right::Away, rules, moment, &mut actions);
                 }
-            }
+                Phase::Leading { .. } => self.met_away = true,
+                Phase::Waiting { .. } | Phase::Filling { .. } | Phase::Over => {}
+            },
             Event::Watching | Event::Woken => match &mut self.phase {
                 Phase::Waiting { .. } => self.ask(0, moment, &mut actions),
                 Phase::Asking { woken } => *woken = true,
@@ -265,9 +275,10 @@ impl<T: Caller> Flight<T> {
 
     /// Sends ACQUIRE; those who were late for the last command are in time for this one.
     fn ask(&mut self, seen: u64, moment: &Moment, actions: &mut Vec<Action<T>>) {
+        self.seen = self.seen.max(seen);
         self.members.append(&mut self.late);
         self.phase = Phase::Asking { woken: false };
-        actions.push(Action::Acquire { nonce: moment.nonce, seen });
+        actions.push(Action::Acquire { nonce: moment.nonce, seen: self.seen });
     }
 
     fn asked(&mut self, asked: Asked, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
@@ -349,7 +360,7 @@ impl<T: Caller> Flight<T> {
                 }
             }
             Phase::Leading { hard_at_us, .. } if now_us >= *hard_at_us => self.hard_timeout(actions),
-            Phase::Leading { right, leader, renew_at_us, soft_at_us, leader_sees_stale, .. } => {
+            Phase::Leading { right, leader, renew_at_us, soft_at_us, leader_sees_stale, is_past_soft, .. } => {
                 if let (Right::Grant(grant), true) = (&*right, is_due(*renew_at_us)) {
                     *renew_at_us = Some(now_us + rules.lease_us / 3);
                     actions.push(Action::Renew(grant.clone()));
@@ -360,7 +371,17 @@ impl<T: Caller> Flight<T> {
                         let hit = stale.hit.served_stale(Staleness::SoftTimeout);
                         actions.push(Action::ServeLeader(leader.clone(), hit));
                     }
+                    // Those who came later go round: they find a stale value that they may have, if it still stands. Not while
+                    // the store grants nothing: then one fallback at a time is enough.
+                    *is_past_soft = matches!(right, Right::Grant(_));
+                    let sends_round = *is_past_soft;
                     self.serve_stale(Staleness::SoftTimeout, actions);
+                    let left = std::mem::take(&mut self.members);
+                    if sends_round && !left.is_empty() {
+                        actions.push(self.again(left.into_callers()));
+                    } else {
+                        self.members = left;
+                    }
                 }
             }
             Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } | Phase::Over => {}
@@ -412,6 +433,7 @@ impl<T: Caller> Flight<T> {
             soft_at_us: rules.soft_timeout_us.filter(|_| sees_stale).map(|soft_us| moment.now_us + soft_us),
             hard_at_us: moment.now_us + rules.hard_timeout_us,
             leader_sees_stale: sees_stale,
+            is_past_soft: false,
         };
         actions.push(Action::Lead { caller, leader, turn: self.turn, right, stale: self.stale.clone() });
         actions.extend(busy.into_iter().map(Action::Busy));
@@ -425,6 +447,7 @@ impl<T: Caller> Flight<T> {
                 self.phase = Phase::Filling { leader, payload, is_tagged };
             }
             Right::Solo | Right::Away => {
+                self.disown_what_stood(actions);
                 actions.push(Action::Settle(leader, Settlement::NotStored));
                 self.share_with_elders(&Hit::of_flight(payload, None), actions);
                 self.over(actions);
@@ -445,6 +468,7 @@ impl<T: Caller> Flight<T> {
                 self.fail(leader, sees_stale, Some(Failure::Host(error)), actions);
             }
             Abandoned::Unstorable(value) => {
+                self.disown_what_stood(actions);
                 actions.push(Action::Retire(leader));
                 pass(right, actions);
                 let elders = self.members.take(|member| member.is_elder);
@@ -452,12 +476,14 @@ impl<T: Caller> Flight<T> {
                 self.over(actions);
             }
             Abandoned::TooLarge(payload) => {
+                self.disown_what_stood(actions);
                 actions.push(Action::Retire(leader));
                 pass(right, actions);
                 self.share_with_elders(&Hit::of_flight(payload, None), actions);
                 self.over(actions);
             }
             Abandoned::Unkept(payload) => {
+                self.disown_what_stood(actions);
                 actions.push(Action::Settle(leader, Settlement::NotStored));
                 give_up(right, actions);
                 self.share_with_elders(&Hit::of_flight(payload, None), actions);
@@ -523,6 +549,9 @@ impl<T: Caller> Flight<T> {
                 (Settlement::Unconfirmed, None, false)
             }
         };
+        if !no_invalidation_came {
+            self.disown_what_stood(actions);
+        }
         actions.push(Action::Settle(leader, settlement));
         let hit = Hit::of_flight(payload, details);
         // Of the tags' invalidations nothing is known either way.
@@ -532,6 +561,13 @@ impl<T: Caller> Flight<T> {
             self.share_with_elders(&hit, actions);
         }
         self.over(actions);
+    }
+
+    /// A refresh that was not stored must not leave its callers' next read to what stood there before it.
+    fn disown_what_stood(&self, actions: &mut Vec<Action<T>>) {
+        if self.errand == Errand::Refresh {
+            actions.push(Action::Owe);
+        }
     }
 
     /// A hit from the store, for those who had joined before it was asked.

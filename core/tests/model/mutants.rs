@@ -78,6 +78,9 @@ pub fn guards() -> Vec<Mutant<Plan>> {
         found(JournalForgetsNewer, journal(), I12),
         found(SetIsNotJournalled, set(), I12),
         found(RefreshIsNotJournalled, refresh(), I12),
+        found(RefreshTrustsRefusal, refresh(), I4),
+        found(RefreshTrustsSilence, refresh(), I4),
+        found(PassOfAnyGrant, exclusive(), I5),
         found(TagJournalIsNotAsked, tag_journal(), I12),
     ]
 }
@@ -90,9 +93,6 @@ pub fn gaps() -> Vec<(&'static str, Mutant<Plan>)> {
     let tagged = ReaderPlan { has_static_tag: true, ..ReaderPlan::default() };
     let readers = |reader| vec![reader; 2];
     vec![
-        ("PASS of an old grant ends the latest one's exclusive time", found(LeaseOutlastsPass, exclusive(), I5)),
-        ("a refresh answered REVOKED leaves the old entry", found(RefreshTrustsRefusal, refresh(), I4)),
-        ("a refresh whose FILL got no answer leaves it too", found(RefreshTrustsSilence, refresh(), I4)),
         ("EXPIRE begins no settle time", found(Unmutated, settling(vec![WriterPlan::new(Way::Expire)]), I4)),
         ("SET begins none", found(Unmutated, settling(vec![WriterPlan::new(Way::Set)]), I4)),
         ("REFRESH begins none", found(Unmutated, Plan { readers: readers(refresher), ..settling(vec![]) }, I4)),

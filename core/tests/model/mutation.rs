@@ -24,9 +24,8 @@ pub enum Mutation {
     NumberDoesNotGrow,
     RenewOfAnyGrant,
     ReleaseOfAnyGrant,
-    /// A PASS of an older grant ends the latest one's exclusive time; where `lease` is longer than PASS's five
-    /// seconds the solo time no longer covers that.
-    LeaseOutlastsPass,
+    /// A PASS of an older grant ends the latest one's exclusive time, which lasts longer than PASS's five seconds.
+    PassOfAnyGrant,
     InvalidateKeepsEntry,
     InvalidateKeepsLease,
     ExpireKeepsLease,

@@ -147,7 +147,8 @@ impl Server {
             Command::Pass { key, grant } => match self.lease_at(key, grant, true) {
                 Some(lease) => {
                     lease.solo = true;
-                    lease.exclusive = false;
+                    // A later grant's exclusive time is not an older one's to end.
+                    lease.exclusive &= lease.n != grant.n && m != Mutation::PassOfAnyGrant;
                     Verdict::Ok
                 }
                 None => Verdict::Lost,

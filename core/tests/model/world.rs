@@ -234,7 +234,7 @@ impl World {
                 let lease = self.server.rows[key].lease.get_or_insert_default();
                 lease.solo = false;
                 // PASS took the exclusive time; a holder that lives has renewed it within PASS's solo time.
-                if !lease.exclusive && plan.m != Mutation::LeaseOutlastsPass {
+                if !lease.exclusive && plan.m != Mutation::PassOfAnyGrant {
                     self.end_exclusive(key);
                 }
                 // L of a settling time lives as long as that.

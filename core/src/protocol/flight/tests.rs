@@ -268,6 +268,16 @@ fn a_value_that_is_not_kept_this_once_is_shared_as_a_revoked_one_is_and_spares_n
 }
 
 #[test]
+fn where_nobody_says_how_the_tags_stand_those_who_go_round_again_do_without_the_store() {
+    let mut flight = with_a_leader(Asked::Lease(grant(), None));
+    assert!(flight.step(Event::StoreAway, &RULES, &at(5)).is_empty());
+    let why = Abandoned::Unkept(payload());
+    let actions = flight.step(Event::Abandon { turn: 1, why }, &RULES, &at(6));
+    assert_eq!((served(&actions), again(&actions)), (vec![2], vec![3]));
+    assert!(actions.iter().any(|action| matches!(action, Action::Again { met_away: true, .. })), "{actions:?}");
+}
+
+#[test]
 fn who_must_not_wait_is_told_busy_when_another_process_computes() {
     let callers = vec![(1, Patience::Busy), (2, Patience::Wait)];
     let (mut flight, _) = Flight::reading(callers, None, &RULES);

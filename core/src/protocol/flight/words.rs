@@ -49,7 +49,7 @@ pub enum Event<T> {
     Read(Reading),
     /// ACQUIRE's or REFRESH's answer, judged.
     Asked(Asked),
-    /// No answer to GET, ACQUIRE or REFRESH: this call's use of the store ends.
+    /// No answer to GET, ACQUIRE or REFRESH, or about the tags that a fallback named: this call's use of the store ends.
     StoreAway,
     /// The watch of the wake channel is in effect.
     Watching,
@@ -178,6 +178,9 @@ pub enum Action<T> {
     ServeLeader(T, Hit),
     /// The leader's place is answered with this; its fallback has failed or is given up.
     Console(T, Hit),
+    /// A refresh ends whose value was not stored: what stood there before may still stand, and its caller has been given a
+    /// newer one. An invalidation is owed.
+    Owe,
     /// The fallback has failed while a stale value is at hand: it is spared for a while.
     Spare,
     /// A computation behind is not needed (any more): its place is answered.

@@ -214,7 +214,9 @@ impl Row {
             Command::Pass { grant, solo_ms, .. } => match self.lease_of(&grant.generation) {
                 Some(lease) => {
                     lease.solo_until_ms = now_ms + solo_ms;
-                    lease.exclusive_until_ms = 0;
+                    if lease.granted == grant.number {
+                        lease.exclusive_until_ms = 0;
+                    }
                     (Verdict::Ok, true)
                 }
                 None => (Verdict::Lost, false),

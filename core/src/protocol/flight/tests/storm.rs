@@ -186,6 +186,7 @@ impl World {
             | Action::Unwatch
             | Action::Waits
             | Action::Spare
+            | Action::Owe
             | Action::Overran(_) => {}
         }
         Ok(())

@@ -1,0 +1,40 @@
+/** Events of hits in this process: made here, without a crossing, and told in batches, never on a caller's path. */
+
+import { AsyncResource } from 'node:async_hooks';
+import type { CacheEvents } from './events.js';
+
+// As many as the engine keeps; what is beyond is counted and dropped.
+const WAITING_MAX = 10_000;
+
+export class HitEvents {
+  /** Since the manager was made. */
+  dropped = 0;
+  readonly #service: string;
+  readonly #deliver: () => void;
+  /** Observers are told outside of whatever the caller is inside of. */
+  readonly #outside = new AsyncResource('TidegateEvents');
+  #waiting: CacheEvents['cache.hit'][] = [];
+
+  constructor(service: string, deliver: () => void) {
+    this.#service = service;
+    this.#deliver = deliver;
+  }
+
+  readonly add = (key: string, version: number): void => {
+    if (this.#waiting.length >= WAITING_MAX) {
+      this.dropped += 1;
+      return;
+    }
+    if (this.#waiting.length === 0) setImmediate(() => this.#outside.runInAsyncScope(this.#deliver));
+    const timestamp = Date.now();
+    const service = this.#service;
+    this.#waiting.push({ type: 'cache.hit', timestamp, service, key, source: 'l1', duration_ms: 0, version });
+  };
+
+  /** Those that wait, the oldest first. */
+  take(): readonly CacheEvents['cache.hit'][] {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    return waiting;
+  }
+}

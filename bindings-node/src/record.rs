@@ -1,0 +1,237 @@
+//! Outcomes as the records of the mailbox, and the objects of JavaScript's that travel in them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use napi_derive::napi;
+use serde::Serialize;
+use tidegate::engine::outcome::{Failure, Held};
+use tidegate::engine::{Hit, HostObject, Outcome};
+use tidegate::protocol::envelope::{Codec, Payload};
+use tidegate::{Error, ErrorKind};
+
+use crate::convert::json;
+
+/// What a record of the mailbox is. The package's `outcome.ts` has the same numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Word {
+    /// A hit; its JSON text.
+    Text = 1,
+    /// The same, with integers beyond 2^53 inside.
+    BigText = 2,
+    /// A hit on a cached null.
+    Null = 3,
+    /// A hit that this language cannot read; why.
+    Unreadable = 4,
+    /// A hit with all that is known of it: JSON, a line's end, and the JSON text of the value.
+    Detailed = 5,
+    Absent = 6,
+    Busy = 7,
+    Lease = 8,
+    /// The number of another caller's object.
+    Shared = 9,
+    /// The number of another caller's error.
+    FailedHost = 10,
+    /// The code of an error of tidegate's own, a line's end, and its message.
+    FailedOwn = 11,
+    Settled = 12,
+    Confirmed = 13,
+    Unconfirmed = 14,
+    /// Nothing more comes of what was to be computed behind.
+    Over = 15,
+}
+
+/// Added to a record's word when its text is to be fetched by itself.
+pub(crate) const LARGE: u32 = 0x100;
+
+/// Added where more comes under the same number.
+pub(crate) const SERVED: u32 = 0x200;
+/// Added where the tier in the package may hold the hit: before its text stands what it may be held under.
+pub(crate) const HELD: u32 = 0x400;
+
+/// The text of a record.
+pub(crate) enum Body {
+    None,
+    Bytes(Bytes),
+    Text(String),
+}
+
+impl Body {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::None => &[],
+            Self::Bytes(bytes) => bytes,
+            Self::Text(text) => text.as_bytes(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+}
+
+/// An outcome as it is written to the mailbox.
+pub(crate) struct Record {
+    pub(crate) word: u32,
+    /// What a hit may be held under ([`held_head`]); else empty.
+    pub(crate) head: Vec<u8>,
+    pub(crate) body: Body,
+}
+
+impl Record {
+    fn of(word: Word, body: Body) -> Self {
+        Self { word: word as u32, head: Vec::new(), body }
+    }
+}
+
+/// An outcome as a record, a hit `in_detail` where that was asked for. A lease stays here and has no text.
+pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
+    let (word, body) = match outcome {
+        Outcome::Hit(hit) if in_detail => detailed(&hit),
+        Outcome::Hit(hit) => return value(hit, 0),
+        Outcome::Served(hit) => return value(hit, SERVED),
+        Outcome::Over => (Word::Over, Body::None),
+        Outcome::Absent => (Word::Absent, Body::None),
+        Outcome::Busy => (Word::Busy, Body::None),
+        Outcome::Lease(_) => (Word::Lease, Body::None),
+        Outcome::Shared(object) => (Word::Shared, host_object(&object)),
+        Outcome::Failed(Failure::Host(object)) => (Word::FailedHost, host_object(&object)),
+        Outcome::Failed(Failure::Own(error)) => failed(&error),
+        // The engine names the key before it gives this out.
+        Outcome::Failed(Failure::HardTimeout) => {
+            failed(&Error::new(ErrorKind::HardTimeout, "the fallback ran longer than hard_timeout"))
+        }
+        Outcome::Settled(_) => (Word::Settled, Body::None),
+        Outcome::Confirmed(true) => (Word::Confirmed, Body::None),
+        Outcome::Confirmed(false) => (Word::Unconfirmed, Body::None),
+    };
+    Record::of(word, body)
+}
+
+fn value(hit: Hit, flag: u32) -> Record {
+    let held = hit.held.filter(|held| held.object.set(Arc::new(())).is_ok());
+    let (word, body) = text(hit.payload);
+    let mut record = Record::of(word, body);
+    record.word |= flag;
+    // Those who share a hit are each told its value, and the first what it may be held under.
+    if let (Some(held), true) = (held, word != Word::Unreadable) {
+        record.head = held_head(&held);
+        record.word |= HELD;
+    }
+    record
+}
+
+/// What an entry may be held under: when it ends (f64, µs of the engine's clock), its version (f64), the word for
+/// everything, its key's word and generation, the number of its tags' words, the length of the names, the length
+/// of its payload (u32 each), its tags' words and generations (u32), and the names of its tags, a line each. Filled up to a multiple of 8.
+fn held_head(held: &Held) -> Vec<u8> {
+    let names = held.tags.join("\n");
+    let words = &held.words;
+    let bytes = u32::try_from(held.payload.len()).unwrap_or(u32::MAX);
+    let length = |length: usize| u32::try_from(length).expect("a few tags with names of a few bytes");
+    let mut head = Vec::with_capacity(40 + 8 * words.tags.len() + names.len() + 7);
+    head.extend_from_slice(&(held.expires_us as f64).to_le_bytes());
+    head.extend_from_slice(&(held.details.version as f64).to_le_bytes());
+    let (key, tags) = (words.key, words.tags.iter().flat_map(|seen| [u32::from(seen.word), seen.generation]));
+    let counts = [words.all, u32::from(key.word), key.generation, length(words.tags.len()), length(names.len()), bytes];
+    for number in counts.into_iter().chain(tags) {
+        head.extend_from_slice(&number.to_le_bytes());
+    }
+    head.extend_from_slice(names.as_bytes());
+    head.resize(head.len().next_multiple_of(8), 0);
+    head
+}
+
+/// A value that a fallback may look at, or that is served instead of its error: its word and its text.
+#[napi(object)]
+pub struct Told {
+    pub word: u32,
+    pub text: String,
+}
+
+impl Told {
+    pub(crate) fn of(payload: Payload) -> Self {
+        let (word, body) = text(payload);
+        Self { word: word as u32, text: String::from_utf8_lossy(body.as_bytes()).into_owned() }
+    }
+}
+
+fn text(payload: Payload) -> (Word, Body) {
+    match readable(&payload) {
+        Err(why) => (Word::Unreadable, Body::Text(why.to_owned())),
+        Ok(word) => (word, payload.bytes.map_or(Body::None, Body::Bytes)),
+    }
+}
+
+/// What a payload is to JavaScript, or why it cannot be read there.
+fn readable(payload: &Payload) -> Result<Word, &'static str> {
+    match (&payload.bytes, payload.codec) {
+        (None, _) => Ok(Word::Null),
+        (Some(_), Codec::Raw | Codec::Msgpack) => Err("is in a codec that Node does not read"),
+        (Some(bytes), Codec::Json) if std::str::from_utf8(bytes).is_err() => Err("is not UTF-8"),
+        (Some(_), Codec::Json) if payload.big_integers => Ok(Word::BigText),
+        (Some(_), Codec::Json) => Ok(Word::Text),
+    }
+}
+
+/// The head of a [`Word::Detailed`] record. Times in ms since the epoch, by the server's clock.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details<'a> {
+    /// The word that the value alone would have.
+    word: u32,
+    version: u64,
+    created_at: u64,
+    fresh_until: u64,
+    stale_until: u64,
+    tags: &'a [String],
+    source: &'static str,
+}
+
+fn detailed(hit: &Hit) -> (Word, Body) {
+    let (word, payload) = text(hit.payload.clone());
+    let details = hit.details.as_ref();
+    let head = Details {
+        word: word as u32,
+        version: details.map_or(0, |details| details.version),
+        created_at: details.map_or(0, |details| details.created_ms),
+        fresh_until: details.map_or(0, |details| details.fresh_until_ms),
+        stale_until: details.map_or(0, |details| details.stale_until_ms),
+        tags: details.map_or(&[], |details| &details.tags),
+        source: hit.source.name(),
+    };
+    let mut record = json(&head).into_bytes();
+    record.push(b'\n');
+    record.extend_from_slice(payload.as_bytes());
+    (Word::Detailed, Body::Bytes(record.into()))
+}
+
+fn failed(error: &Error) -> (Word, Body) {
+    (Word::FailedOwn, Body::Text(format!("{}\n{}", error.code(), error.message())))
+}
+
+fn host_object(object: &HostObject) -> Body {
+    let kept = object.downcast_ref::<Kept>().expect("each outcome of a loop's queue is of that loop's callers");
+    Body::Text(kept.object.to_string())
+}
+
+/// Numbers of objects that nobody needs any more.
+pub(crate) type LetGo = Arc<Mutex<Vec<u32>>>;
+
+/// Keeps an object in the package's table alive.
+struct Kept {
+    object: u32,
+    let_go: LetGo,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.let_go.lock().unwrap_or_else(PoisonError::into_inner).push(self.object);
+    }
+}
+
+/// An object of JavaScript's, by its number in the package's table, on its way through the engine to other callers.
+pub(crate) fn to_host(object: u32, let_go: LetGo) -> HostObject {
+    Arc::new(Kept { object, let_go })
+}

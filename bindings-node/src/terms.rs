@@ -1,0 +1,31 @@
+//! What calls go by, made once and named from then on.
+
+use std::sync::Arc;
+
+use napi_derive::napi;
+use tidegate::config::{self, CallKind};
+
+/// What a view's calls, or one call, go by.
+#[napi]
+pub struct Terms {
+    pub(crate) inner: Arc<config::Terms>,
+}
+
+#[napi]
+impl Terms {
+    /// The names of its tags as entries carry them; those of namespaces begin with `~ns:`.
+    #[napi(getter)]
+    pub fn tags(&self) -> Vec<String> {
+        self.inner.tag_names().map(str::to_owned).collect()
+    }
+
+    /// The ttl that the call named, in ms.
+    #[napi(getter)]
+    pub fn ttl_ms(&self) -> Option<f64> {
+        self.inner.named_ttl_ms().map(|ms| ms as f64)
+    }
+}
+
+pub(crate) fn kind(is_read: bool) -> CallKind {
+    if is_read { CallKind::Read } else { CallKind::Write }
+}
