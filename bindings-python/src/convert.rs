@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pyo3::exceptions::PyTypeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
@@ -53,6 +54,21 @@ pub(crate) struct Shared {
 #[pyclass(frozen, get_all, module = "tidegate._tidegate")]
 pub(crate) struct Failed {
     reason: Py<PyAny>,
+}
+
+/// An exception's trace has the frames that hold these: the collector has to see through them.
+#[pymethods]
+impl Shared {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.value)
+    }
+}
+
+#[pymethods]
+impl Failed {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.reason)
+    }
 }
 
 /// What became of a fill: `stored`, `not_stored` or `unconfirmed`.

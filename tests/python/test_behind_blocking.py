@@ -86,6 +86,21 @@ def test_close_waits_for_what_runs_behind(make_blocking: MakeBlocking) -> None:
     assert make_blocking().get(KEY, default=None) == "new"
 
 
+def test_close_ends_the_threads(make_blocking: MakeBlocking) -> None:
+    cache = make_blocking(**REVALIDATES)
+    _grow_old(cache, KEY)
+    fetch = Held()
+    fetch.go.set()
+    assert cache.get(KEY, fetch) == "old 1"
+    assert fetch.entered.wait(SECONDS)
+    threads = set(cache._workers._threads)
+    assert threads
+    assert cache.close()
+    for thread in threads:
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+
+
 def test_close_does_not_wait_for_ever(make_blocking: MakeBlocking) -> None:
     cache = make_blocking(**REVALIDATES)
     _grow_old(cache, KEY)
@@ -211,7 +226,9 @@ def test_an_exit_waits_for_no_refresh(redis_server: RedisServer, service: str) -
             import sys, threading, time
             from tidegate.sync import CacheManager
 
-            cache = CacheManager(sys.argv[1], service=sys.argv[2], stale_while_revalidate="1m", command_timeout="5s")
+            cache = CacheManager(
+                sys.argv[1], service=sys.argv[2], stale_while_revalidate="1m", command_timeout="5s", lease="20s"
+            )
             cache.set("user:profile:1", "old", ttl="1ms")
             time.sleep(0.05)
             entered = threading.Event()
@@ -239,7 +256,8 @@ def test_a_forked_child_refreshes_in_threads_of_its_own(redis_server: RedisServe
 
         warnings.simplefilter("ignore")  # threads and forks: that is what is tried
         cache = CacheManager(
-            sys.argv[1], service=sys.argv[2], stale_while_revalidate="1m", ttl_jitter=0, command_timeout="5s"
+            sys.argv[1], service=sys.argv[2], stale_while_revalidate="1m",
+            ttl_jitter=0, command_timeout="5s", lease="20s"
         )
 
         def renews():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -245,3 +247,29 @@ class _limit:
 
     async def __aexit__(self, *_: object) -> None:
         self._handle.cancel()
+
+
+async def test_errors_that_were_raised_are_let_go(make: Make) -> None:
+    cache = make(hard_timeout="30ms")
+    references: list[weakref.ref[BaseException]] = []
+
+    class Boom(Exception):
+        pass
+
+    async def fail() -> None:
+        await asyncio.sleep(0.01)
+        raise Boom
+
+    async def fails(fetch: Any) -> None:
+        seen = await asyncio.gather(*[cache.get("user:profile:1", fetch) for _ in range(3)], return_exceptions=True)
+        references.extend(weakref.ref(error) for error in seen if isinstance(error, BaseException))
+
+    await fails(fail)
+    await fails(Counter(held=True))
+    assert len(references) == 6
+
+    async def are_gone() -> bool:
+        gc.collect()
+        return all(reference() is None for reference in references)
+
+    assert await eventually(are_gone)

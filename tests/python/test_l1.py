@@ -247,7 +247,8 @@ def test_a_forked_child_starts_with_nothing(redis_server: RedisServer, service: 
 
             warnings.simplefilter("ignore")  # threads and forks: that is what is tried
             url, service, share_values = sys.argv[1:]
-            cache = CacheManager(url, service=service, l1="16MB", share_values=bool(share_values), command_timeout="5s")
+            options = {"command_timeout": "5s", "lease": "20s", "share_values": bool(share_values)}
+            cache = CacheManager(url, service=service, l1="16MB", **options)
             view = cache.namespace("shop")
             cache.set("user:profile:1", {"name": "Ada"})
             deadline = time.monotonic() + 5
@@ -289,7 +290,7 @@ def test_an_exit_with_objects_held_is_quiet(redis_server: RedisServer, service: 
             def __del__(self): pass
 
         url, service = sys.argv[1:]
-        cache = CacheManager(url, service=service, l1="16MB", share_values=True, command_timeout="5s")
+        cache = CacheManager(url, service=service, l1="16MB", share_values=True, command_timeout="5s", lease="20s")
         keys = [f"thing:{number}" for number in range(500)]
         cache.set_many({key: {"id": 1} for key in keys})
         deadline = time.monotonic() + 10

@@ -18,7 +18,7 @@ Work = Callable[[], None]
 class Workers:
     """A small pool of one manager and its views. Threads are started at need, end when idle, and hold up no exit."""
 
-    __slots__ = ("_busy", "_changed", "_idle", "_queue", "_threads")
+    __slots__ = ("_busy", "_changed", "_idle", "_is_over", "_queue", "_threads")
 
     def __init__(self) -> None:
         self.renew()
@@ -30,11 +30,14 @@ class Workers:
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._busy: set[threading.Thread] = set()
+        self._is_over = False
 
     def start(self, work: Work, at_once: bool = False) -> bool:
         """Begins `work` in a thread, in a copy of the caller's context. False: there is none (`at_once`: for now)."""
         context = contextvars.copy_context()
         with self._changed:
+            if self._is_over:
+                return False
             # Every idle thread takes one of those that wait.
             has_idle = self._idle > len(self._queue)
             if not has_idle and len(self._threads) < _THREADS_MAX:
@@ -46,7 +49,7 @@ class Workers:
         return True
 
     def end(self, seconds: float) -> bool:
-        """Waits until nothing is under way, for so long."""
+        """Waits until nothing is under way, for so long. Nothing is begun any more, and idle threads end."""
         here = threading.current_thread()
 
         def is_over() -> bool:
@@ -54,6 +57,8 @@ class Workers:
             return not self._queue and not self._busy - {here}
 
         with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
             return self._changed.wait_for(is_over, seconds)
 
     def _start_thread(self) -> bool:
@@ -76,6 +81,8 @@ class Workers:
                 with self._changed:
                     deadline = time.monotonic() + _IDLE_SECONDS
                     while not self._queue:
+                        if self._is_over:
+                            return
                         if not self._changed.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
                             return
                     context, work = self._queue.popleft()
