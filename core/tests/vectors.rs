@@ -104,24 +104,34 @@ fn entries_are_read_as_the_vectors_say() {
 fn entries_are_written_as_the_vectors_say() {
     use tidegate::protocol::envelope::{Draft, Payload};
     use tidegate::protocol::freshness::Life;
-    let key = KeySpace::new("billing", 1).expect("right").key("user:profile:42").expect("right");
+    use tidegate::protocol::tag::TagNonce;
+    let space = KeySpace::new("billing", 1).expect("right");
+    let key = space.key("user:profile:42").expect("right");
     let life = Life { fresh_ms: 300_000, kept_ms: 600_000 };
     let vectors = load("entries");
     let mut written = 0;
     for case in vectors.as_array().expect("a list") {
         let seen = &case["entry"];
         let plain = ["a JSON object", "an empty JSON payload", "a cached null", "raw bytes", "integers beyond 2^53"];
-        if !plain.contains(&text(case, "name")) {
+        let is_tagged = text(case, "name") == "two tags";
+        if !is_tagged && !plain.contains(&text(case, "name")) {
             continue;
+        }
+        // The nonces of `make.py`: 0 to 15, and back.
+        let mut nonce: [u8; 16] = std::array::from_fn(|at| u8::try_from(at).expect("small"));
+        let mut tags = Vec::new();
+        for name in seen["tags"].as_array().expect("a list").iter().filter(|_| is_tagged) {
+            tags.push((space.tag(name.as_str().expect("a text")).expect("right"), TagNonce(nonce)));
+            nonce.reverse();
         }
         let payload = Payload {
             bytes: seen["payload"].as_str().map(|payload| unhex(payload).into()),
             codec: if seen["codec"] == 0 { Codec::Raw } else { Codec::Json },
             big_integers: seen["big_integers"] == true,
         };
-        let stamped = Draft::new(&key, &payload, &[], 1, life, 12).stamped(1_790_000_000_123_456, 1_790_000_000_123);
+        let stamped = Draft::new(&key, &payload, &tags, 1, life, 12).stamped(1_790_000_000_123_456, 1_790_000_000_123);
         assert_eq!(hex(&stamped), text(case, "bytes"), "{}", case["name"]);
         written += 1;
     }
-    assert_eq!(written, 5);
+    assert_eq!(written, 6);
 }

@@ -271,10 +271,6 @@ impl Config {
         );
         advise(self.share_values && self.l1.is_none(), "share_values does nothing without l1: only that holds values");
         advise(self.null_ttl_ms > self.ttl_ms, "null_ttl is longer than ttl: a null lives for the shorter of the two");
-        advise(
-            self.command_timeout_ms >= self.lease_ms,
-            "command_timeout is not below lease: a holder whose renewal is slow loses its exclusive time",
-        );
         advice
     }
 
