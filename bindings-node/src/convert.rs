@@ -6,12 +6,12 @@ use napi::bindgen_prelude::{FromNapiValue, JsObjectValue, Object, Unknown};
 use napi::{JsValue, ValueType};
 use napi_derive::napi;
 use serde::Serialize;
+use tidegate::ErrorKind;
 use tidegate::config::{self, Dialect, OptionValue};
 use tidegate::engine::observe::EventKind;
 use tidegate::engine::{Event, Figure, Source};
 use tidegate::key::{Key, Part};
 use tidegate::protocol::envelope::Payload;
-use tidegate::ErrorKind;
 
 use crate::error::{self, OrThrow, Thrown};
 

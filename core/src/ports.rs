@@ -162,7 +162,7 @@ pub struct Address {
     pub target: u64,
     /// Which of its questions this answers.
     pub sequence: u32,
-    /// Which part of that question: 0 for the key itself, 1 and up for the tags that are asked with it.
+    /// Which part of that question, counted from 0: the key's own command, if there is one, then the tags.
     pub part: u16,
     /// When it was sent, on the engine's monotonic clock, in microseconds.
     pub sent_us: u64,

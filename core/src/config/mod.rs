@@ -252,6 +252,32 @@ impl Config {
         Grace { if_error_ms: self.stale_if_error_ms, while_revalidate_ms: self.stale_while_revalidate_ms }
     }
 
+    /// Mixes of options that work but make no sense, each with the reason: told once, when a manager is made.
+    pub fn advice(&self) -> Vec<String> {
+        let mut advice = Vec::new();
+        let mut advise = |is_odd: bool, text: &str| {
+            if is_odd {
+                advice.push(text.to_owned());
+            }
+        };
+        let soft_ms = self.soft_timeout_ms;
+        advise(
+            soft_ms.is_some() && self.stale_if_error_ms == 0,
+            "soft_timeout does nothing without stale_if_error: there is no stale value to be served at it",
+        );
+        advise(
+            soft_ms.is_some_and(|ms| ms >= self.hard_timeout_ms),
+            "soft_timeout is not below hard_timeout: the fallback is given up before",
+        );
+        advise(self.share_values && self.l1.is_none(), "share_values does nothing without l1: only that holds values");
+        advise(self.null_ttl_ms > self.ttl_ms, "null_ttl is longer than ttl: a null lives for the shorter of the two");
+        advise(
+            self.command_timeout_ms >= self.lease_ms,
+            "command_timeout is not below lease: a holder whose renewal is slow loses its exclusive time",
+        );
+        advice
+    }
+
     /// Reads the options that a host's user gave besides `url`.
     ///
     /// # Errors

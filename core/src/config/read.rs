@@ -4,7 +4,7 @@ use super::{Dialect, OptionValue};
 use crate::error::Error;
 
 /// The longest duration that any option takes: 10 years.
-const DURATION_MS_MAX: f64 = 10.0 * 365.0 * 86_400_000.0;
+pub(super) const DURATION_MS_MAX: f64 = 10.0 * 365.0 * 86_400_000.0;
 
 pub(super) fn refused(name: &str, value: &OptionValue, accepted: &str, example: &str) -> Error {
     Error::config(format!("{name}={value} is not accepted: {name} takes {accepted}; a right example: {example}"))

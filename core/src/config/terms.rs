@@ -160,7 +160,7 @@ impl Terms {
 
     /// The life of what a fallback gave, or of what is set; `chance` is the jitter's.
     pub(crate) fn life(&self, ttl_ms: Option<u64>, is_null: bool, jitter: f64, chance: f64) -> Life {
-        let mut ttl_ms = ttl_ms.unwrap_or(self.ttl_ms);
+        let mut ttl_ms = ttl_ms.unwrap_or(self.ttl_ms).min(super::read::DURATION_MS_MAX as u64);
         if is_null {
             ttl_ms = ttl_ms.min(self.null_ttl_ms);
         }

@@ -31,12 +31,16 @@ impl Inbox for Engine {
             }
             Ok(_) => {}
             Err(error) if error.kind == StoreErrorKind::Closed => {}
+            // One failure a question, however many tags were asked with it.
+            Err(_) if address.part > 0 => {}
             Err(error) => {
                 let key = self.flights.locate(address.target).map(|mut shard| shard.slot(address.target).key.clone());
                 self.report(key.as_ref(), error.kind.reason(), &error.message);
             }
         }
-        self.count_for_breaker(&answer, now_us);
+        if address.part == 0 {
+            self.count_for_breaker(&answer, now_us);
+        }
         match address.target {
             TARGET_NONE => {}
             TARGET_PROBE => self.probed(answer.is_ok()),
@@ -67,6 +71,7 @@ impl Inbox for Engine {
             Notice::Disconnected(reason) => {
                 // Another server, with another clock, may answer from now on.
                 self.server_clock.forget();
+                self.connection.fetch_add(1, Ordering::AcqRel);
                 self.with_l1(super::L1::drop_all);
                 self.clock_asked_us.store(0, Ordering::Relaxed);
                 self.connection("disconnected", Some(reason));
@@ -100,12 +105,12 @@ impl Engine {
                 answered.filled()
             }
             Question::Open => {
-                let Answered { standing, led_us, unsent: Some(unsent), .. } = answered else { return };
+                let Answered { standing, led, unsent: Some(unsent), .. } = answered else { return };
                 if standing.is_none() {
                     // Whoever goes round again has used his time with the store.
                     self.step_if_awaited(id, address.sequence, Event::StoreAway, Vec::new());
                 }
-                let standing = standing.filter(|standing| self.stood_before(standing, led_us));
+                let standing = standing.filter(|standing| self.stood_before(standing, led));
                 let event = self.opened(unsent, standing.is_some());
                 // Those of the call stood before the fallback, and so did these.
                 return self.step_if_awaited(id, address.sequence, event, standing.unwrap_or_default());
@@ -152,7 +157,7 @@ impl Engine {
             terms: Arc::clone(&slot.terms),
             kind: slot.kind,
             life: slot.life,
-            led_us: slot.led_us,
+            led: (slot.led_us, slot.led_on),
             words: slot.words.clone(),
             reply,
             known,
@@ -257,7 +262,7 @@ impl Engine {
             }
             slot.sequence
         };
-        self.submit_tags(tags, &read_tag, id, sequence);
+        self.submit_tags(tags, 0, &read_tag, id, sequence);
     }
 
     fn push_came(&self, key: &Key, event: &Event<Arc<Ticket>>) {
@@ -284,7 +289,8 @@ struct Answered {
     terms: Arc<Terms>,
     kind: SlotKind,
     life: Option<Life>,
-    led_us: u64,
+    /// When its fallback was started, and on which command connection.
+    led: (u64, u64),
     words: Option<Words>,
     reply: Option<Result<Reply, StoreError>>,
     /// How the tags stand that have been asked for, now or with the question before.

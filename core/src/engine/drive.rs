@@ -177,11 +177,12 @@ impl Engine {
                 }
                 Action::Lead { leader, .. } => {
                     slot.led_us = moment.now_us;
+                    slot.led_on = self.connection.load(Ordering::Acquire);
                     leader.flight.store(id, Ordering::Relaxed);
                 }
                 Action::Waits => slot.waits_since_us = Some(moment.now_us),
                 Action::Unwatch => {
-                    waited_us = slot.waits_since_us.take().map(|since_us| moment.now_us - since_us);
+                    waited_us = slot.waits_since_us.take().map(|since_us| moment.now_us.saturating_sub(since_us));
                 }
                 Action::Over => is_over = true,
                 _ => {}
@@ -213,7 +214,7 @@ impl Engine {
         self.rearm(batch.flight, batch.deadline_before, batch.deadline);
         let Batch { flight, ref key, sequence, ref terms, .. } = batch;
         let ask = |command: Command| self.submit(command, flight, sequence);
-        let with_tags = |command: &dyn Fn(&Tag) -> Command| self.submit_tags(&terms.tags, command, flight, sequence);
+        let with_tags = |command: &dyn Fn(&Tag) -> Command| self.submit_tags(&terms.tags, 1, command, flight, sequence);
         let exclusive_ms = self.config.lease_ms;
         let validity_ms = LEASE_VALIDITY_MS;
         for action in batch.actions {
@@ -225,11 +226,11 @@ impl Engine {
                 }
                 Action::Acquire { nonce, seen } => {
                     ask(Command::Acquire { key: key.clone(), nonce, exclusive_ms, validity_ms, seen });
-                    with_tags(&|tag| open_tag(tag, nonce));
+                    with_tags(&|tag| self.open_tag(tag, nonce));
                 }
                 Action::Refresh { nonce } => {
                     ask(Command::Refresh { key: key.clone(), nonce, exclusive_ms, validity_ms });
-                    with_tags(&|tag| open_tag(tag, nonce));
+                    with_tags(&|tag| self.open_tag(tag, nonce));
                 }
                 Action::Fill { grant, payload } => {
                     let life = batch.life.expect("a fill sets its life before its step");
@@ -252,14 +253,15 @@ impl Engine {
                 }
                 Action::Waits => Figures::count(&self.figures.waits),
                 Action::Lead { caller, leader, turn, right, stale } => {
-                    let lease = self.lease(key, leader, Token { flight, turn }, &right, stale);
+                    let lease = self.lease(key, leader, Token { flight, turn }, &right, stale, terms);
                     self.lead(&caller, lease, &right, batch.kind);
                 }
                 Action::Serve(caller, hit) => self.serve(key, &caller, hit),
                 Action::ServeAndRenew { caller, hit, seen, why } => self.serve_and_renew(key, &caller, hit, seen, why),
                 Action::ServeLeader(leader, hit) => {
-                    self.served_stale(key, &leader, &hit);
-                    leader.tell(Outcome::Served(hit));
+                    if leader.tell(Outcome::Served(hit.clone())) {
+                        self.served_stale(key, &leader, &hit);
+                    }
                 }
                 Action::Console(leader, hit) => {
                     self.read_ended(&leader);
@@ -333,11 +335,29 @@ impl Engine {
         self.store.submit(command, Address { target, sequence, part: 0, sent_us: self.clock.now_us() });
     }
 
-    /// The parts of a question that are about tags: 1 and up, in their order.
-    pub(super) fn submit_tags(&self, tags: &[Tag], command: &dyn Fn(&Tag) -> Command, target: u64, sequence: u32) {
-        for (part, tag) in (1..).zip(tags) {
+    /// The parts of a question that are about tags, in their order: from 1 where the key's own command is part 0, else
+    /// from 0.
+    pub(super) fn submit_tags(
+        &self,
+        tags: &[Tag],
+        first_part: u16,
+        command: &dyn Fn(&Tag) -> Command,
+        target: u64,
+        sequence: u32,
+    ) {
+        for (part, tag) in (first_part..).zip(tags) {
             self.store.submit(command(tag), Address { target, sequence, part, sent_us: self.clock.now_us() });
         }
+    }
+
+    /// A nonce never used before is a nonce never used before, whichever of several tags it opens. Its key outlives the
+    /// entries under it.
+    pub(super) fn open_tag(&self, tag: &Tag, nonce: Nonce) -> Command {
+        Command::OpenTag { tag: tag.clone(), nonce, kept_ms: self.tag_kept_ms() }
+    }
+
+    pub(super) fn tag_kept_ms(&self) -> u64 {
+        TAG_KEPT_MS.max(self.longest_life_ms.load(Ordering::Relaxed).saturating_mul(2))
     }
 
     /// RELEASE and PASS: nobody waits for the answer. With the store away the lease runs out by itself.
@@ -369,7 +389,8 @@ impl Engine {
                 TIMER_CLOSE => self.close_now(),
                 flight => self.step_with(flight, |slot| {
                     slot.armed_us = None;
-                    Some(Event::Time)
+                    // Its fallback has ended in time: what is still asked for its fill is answered soon.
+                    slot.unsent.is_none().then_some(Event::Time)
                 }),
             }
         }
@@ -391,9 +412,4 @@ impl Engine {
 
 pub(super) fn read_tag(tag: &Tag) -> Command {
     Command::ReadTag { tag: tag.clone() }
-}
-
-/// A nonce never used before is a nonce never used before, whichever of several tags it opens.
-pub(super) fn open_tag(tag: &Tag, nonce: Nonce) -> Command {
-    Command::OpenTag { tag: tag.clone(), nonce, kept_ms: TAG_KEPT_MS }
 }

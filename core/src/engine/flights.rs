@@ -80,6 +80,8 @@ pub(crate) struct Slot {
     pub(crate) armed_us: Option<u64>,
     /// When the current leader began, and until when its value may live as told by its fill.
     pub(crate) led_us: u64,
+    /// Which command connection stood then.
+    pub(super) led_on: u64,
     /// The life that FILL gives, to say what was stored.
     pub(crate) life: Option<Life>,
     /// When it began to wait for another process.
@@ -116,6 +118,7 @@ impl Slot {
             unsent: None,
             armed_us: None,
             led_us: 0,
+            led_on: 0,
             life: None,
             waits_since_us: None,
             generation: 0,

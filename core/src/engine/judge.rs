@@ -14,7 +14,7 @@ use crate::protocol::freshness::{Freshness, is_due_early, judge};
 use crate::protocol::held::{Held, Words};
 use crate::protocol::key::Key;
 use crate::protocol::tag::Tag;
-use crate::sync::{Arc, Ordering, lock};
+use crate::sync::{Arc, Ordering};
 
 /// What is to be said of the bytes that stand at a key.
 pub(super) enum Judged {
@@ -80,6 +80,10 @@ impl Engine {
         if !about.terms.tags.iter().all(carries) {
             return dead;
         }
+        // Of tags whose invalidations were lost nobody knows which they were.
+        if !entry.tags.is_empty() && self.is_blinded() {
+            return dead;
+        }
         let mut unknown = Vec::new();
         for record in &entry.tags {
             match about.standing.iter().find(|known| known.tag.name() == &*record.name) {
@@ -115,9 +119,8 @@ impl Engine {
         match judge(entry.created_ms, fresh_until_ms, entry.stale_until_ms, server_ms) {
             Freshness::Dead => Reading::Miss { seen: 0, stale: None },
             Freshness::Fresh => {
-                let chance = lock(&self.chance).f64();
-                let is_due =
-                    terms.can_go_on && is_due_early(fresh_until_ms, cost_ms, terms.early_refresh, server_ms, chance);
+                let is_due = terms.can_go_on
+                    && is_due_early(fresh_until_ms, cost_ms, terms.early_refresh, server_ms, self.throw_for(terms));
                 if is_due && !self.spared.is_spared(key, now_us) {
                     let hit = Hit::of(entry, self.source);
                     return Reading::ServeAndRenew { hit, seen: version, why: Renewal::Early };
@@ -145,10 +148,16 @@ impl Engine {
         }
     }
 
+    /// The dice of XFetch, where they are thrown at all.
+    fn throw_for(&self, terms: &Terms) -> f64 {
+        if terms.early_refresh > 0.0 { self.throw() } else { 0.0 }
+    }
+
     /// A fresh entry as it is given to callers, taken into L1 where there is one.
     pub(super) fn held_hit(&self, about: &Circumstances<'_>, entry: Entry, server_ms: u64) -> Hit {
         // A flight that began before an invalidation which is owed may still be answered; nobody who comes later may be.
-        let may_hold = self.may_ask(about.key, &about.terms.tags);
+        // A key that was too long for the store is looked for by its own name, which is not known here.
+        let may_hold = !about.key.is_shortened() && self.may_ask(about.key, &about.terms.tags);
         let (Some(l1), Some(words), true) = (&self.l1, about.words, may_hold) else {
             return Hit::of(entry, self.source);
         };
@@ -157,7 +166,7 @@ impl Engine {
             fresh_ms: entry.fresh_until_ms.saturating_sub(server_ms),
             cost_ms: entry.cost_ms,
             early_refresh: about.terms.early_refresh,
-            chance: lock(&self.chance).f64(),
+            chance: self.throw_for(about.terms),
         };
         let tags = entry.tags.iter().map(|record| record.name.clone()).collect();
         let mut hit = Hit::of(entry, self.source);

@@ -128,6 +128,8 @@ pub struct Engine {
     operations: Operations,
     timers: Timers,
     server_clock: ServerClock,
+    /// Counts the losses of the command connection: another server, with another clock, may answer behind one.
+    connection: AtomicU64,
     /// When the server's time was last asked for.
     clock_asked_us: AtomicU64,
     breaker: Mutex<Breaker>,
@@ -194,6 +196,7 @@ impl Engine {
             operations: Operations::default(),
             timers: Timers::default(),
             server_clock: ServerClock::default(),
+            connection: AtomicU64::new(0),
             clock_asked_us: AtomicU64::new(0),
             breaker: Mutex::new(Breaker::new(config.breaker)),
             is_open: AtomicBool::new(false),
@@ -215,6 +218,9 @@ impl Engine {
         });
         let inbox: Weak<dyn Inbox> = engine.me.clone() as Weak<dyn Inbox>;
         engine.store.attach(inbox);
+        for advice in engine.config.advice() {
+            engine.report(None, "options", &advice);
+        }
         if engine.l1.is_some() {
             engine.store.track(vec![engine.space.prefix().to_owned(), engine.space.tag_prefix().to_owned()]);
         }

@@ -12,7 +12,7 @@ use super::peek::Peek;
 use super::sheet::Sheet;
 use super::ticket::{Queue, Ticket};
 use super::write::Set;
-use crate::config::{TAG_KEPT_MS, Terms};
+use crate::config::Terms;
 use crate::error::Error;
 use crate::ports::{Command, Reply, StoreError};
 use crate::protocol::flight::Event;
@@ -146,7 +146,7 @@ impl Engine {
             Owed::Expire => Command::Expire { key: key.clone() },
             Owed::Tag => {
                 let nonce = self.moment().nonce;
-                Command::InvalidateTag { tag: Tag::of_key(key.clone()), nonce, kept_ms: TAG_KEPT_MS }
+                Command::InvalidateTag { tag: Tag::of_key(key.clone()), nonce, kept_ms: self.tag_kept_ms() }
             }
         }
     }

@@ -25,6 +25,7 @@ pub struct Lease {
     /// At the soft timeout it is told [`Outcome::Served`]. Answered with [`Outcome::Settled`] after a fill; at the hard
     /// timeout with the failure, or with the stale value ([`Outcome::Hit`]) that is served instead.
     pub ticket: Arc<Ticket>,
+    pub(crate) terms: Arc<Terms>,
     pub(crate) engine: Weak<Engine>,
     pub(crate) token: Option<Token>,
 }
@@ -32,7 +33,7 @@ pub struct Lease {
 impl Lease {
     /// What the flight goes by: the terms of the caller who began it.
     pub fn terms(&self) -> &Arc<Terms> {
-        &self.ticket.terms
+        &self.terms
     }
 
     /// Takes the token out, once: from here on the drop does nothing.
@@ -90,6 +91,7 @@ pub struct Made {
 }
 
 /// What a verb answers in the very call.
+#[expect(clippy::large_enum_variant, reason = "it is matched where it is made: a box would cost every lease")]
 #[derive(Debug)]
 pub enum Begun {
     Ready(Outcome),

@@ -70,7 +70,7 @@ impl Engine {
         let command = Command::Get { key: peek.key.clone() };
         let target = self.operations.add(Operation::Peek(peek), Sheet::new(true, self.asked_tags(&terms.tags)));
         self.submit(command, target, 0);
-        self.submit_tags(&terms.tags, &read_tag, target, 0);
+        self.submit_tags(&terms.tags, 1, &read_tag, target, 0);
     }
 
     pub(super) fn peek_answered(
@@ -99,7 +99,7 @@ impl Engine {
                     l1.capture_tags(words, &tags);
                 }
                 let target = self.operations.add(Operation::Peek(peek), Sheet::new(false, self.asked_tags(&tags)));
-                self.submit_tags(&tags, &read_tag, target, 0);
+                self.submit_tags(&tags, 0, &read_tag, target, 0);
             }
             Judged::Counts(entry) => match self.reading(&about, *entry) {
                 // Nobody here has a fallback to compute it anew: what is stale is none of this caller's business.

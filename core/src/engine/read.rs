@@ -96,7 +96,7 @@ impl Engine {
             return Begun::Ready(Outcome::Settled(Settlement::NotStored));
         }
         let (is_null, jitter) = (payload.bytes.is_none(), self.config.ttl_jitter);
-        let life = ticket.terms.life(ttl_ms, is_null, jitter, self.throw());
+        let life = lease.terms.life(ttl_ms, is_null, jitter, self.throw());
         self.longest_life_ms.fetch_max(life.kept_ms, Ordering::Relaxed);
         if tags.is_empty() || !lease.store {
             self.step_with(token.flight, |slot| {
@@ -119,7 +119,7 @@ impl Engine {
     #[expect(clippy::result_large_err, reason = "it is the lease that was given")]
     pub fn not_modified(&self, mut lease: Lease, mut made: Made) -> Result<Begun, Lease> {
         let Some(payload) = lease.stale.as_ref().map(|hit| hit.payload.clone()) else { return Err(lease) };
-        let named = &lease.ticket.terms.tags;
+        let named = &lease.terms.tags;
         made.tags.extend(lease.stale_tags.iter().flat_map(|tags| tags.iter().cloned()));
         if let Ok(mut tags) = join_tags(named, made.tags) {
             made.tags = tags.split_off(named.len());

@@ -27,7 +27,7 @@ impl Engine {
             return true;
         }
         let now_us = self.clock.now_us();
-        let longest_life_us = self.longest_life_ms.load(Ordering::Relaxed) * 1_000;
+        let longest_life_us = self.longest_life_ms.load(Ordering::Relaxed).saturating_mul(1_000);
         let mut journal = lock(&self.journal);
         let is_owed = journal.holds(key) || tags.iter().any(|tag| journal.holds(tag.key()));
         let may_ask = !is_owed && !journal.is_blinded(now_us, longest_life_us);
@@ -38,6 +38,15 @@ impl Engine {
     /// Whether an invalidation of this key, or of this tag, is owed.
     pub(super) fn owes(&self, key: &Key) -> bool {
         self.journalled.load(Ordering::Acquire) > 0 && lock(&self.journal).holds(key)
+    }
+
+    /// Whether owed invalidations were lost, and what they should have ended may still stand.
+    pub(super) fn is_blinded(&self) -> bool {
+        if self.journalled.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        let longest_life_us = self.longest_life_ms.load(Ordering::Relaxed).saturating_mul(1_000);
+        lock(&self.journal).is_blinded(self.clock.now_us(), longest_life_us)
     }
 
     /// Tags that are about to be asked for. What is owed now, is so for the answer too.
@@ -53,7 +62,7 @@ impl Engine {
 
     /// Mirrors whether anything is owed or lost, under the journal's lock.
     fn note_journal(&self, journal: &mut super::journal::Journal) {
-        let longest_life_us = self.longest_life_ms.load(Ordering::Relaxed) * 1_000;
+        let longest_life_us = self.longest_life_ms.load(Ordering::Relaxed).saturating_mul(1_000);
         let is_blinded = journal.is_blinded(self.clock.now_us(), longest_life_us);
         self.journalled.store(journal.len() as u64 + u64::from(is_blinded), Ordering::Release);
     }

@@ -13,7 +13,10 @@ impl Engine {
     /// Serves a caller, who is then asked to compute the key anew behind, past the version `seen`, unless somebody here
     /// does so already.
     pub(super) fn serve_and_renew(&self, key: &Key, caller: &Arc<Ticket>, hit: Hit, seen: u64, why: Renewal) {
-        let may_renew = !self.is_closed() && !self.is_crowded() && self.flights.shard(key).1.behind.insert(key.clone());
+        let may_renew = caller.terms.can_go_on
+            && !self.is_closed()
+            && !self.is_crowded()
+            && self.flights.shard(key).1.behind.insert(key.clone());
         if !may_renew {
             return self.serve(key, caller, hit);
         }

@@ -26,6 +26,7 @@ impl Engine {
         token: Token,
         right: &Right,
         stale: Option<Stale>,
+        terms: &Arc<Terms>,
     ) -> Lease {
         let (stale, stale_tags) = stale.map(|stale| (stale.hit, stale.tags)).unzip();
         Lease {
@@ -34,6 +35,7 @@ impl Engine {
             stale,
             stale_tags,
             ticket: leader,
+            terms: Arc::clone(terms),
             engine: self.me.clone(),
             token: Some(token),
         }

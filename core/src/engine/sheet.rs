@@ -27,7 +27,7 @@ pub(super) struct Sheet {
     /// The answer to part 0, the key's own command.
     reply: Option<Result<Reply, StoreError>>,
     asks_key: bool,
-    /// Parts 1 and up.
+    /// The parts behind it; from 0 where there is none.
     tags: Vec<(AskedTag, Option<Result<Reply, StoreError>>)>,
 }
 
@@ -38,9 +38,8 @@ impl Sheet {
 
     /// Takes one part's answer; true when it was the last that was missing.
     pub(super) fn take(&mut self, part: u16, answer: Result<Reply, StoreError>) -> bool {
-        let slot = match usize::from(part).checked_sub(1) {
-            None if self.asks_key => &mut self.reply,
-            None => return false,
+        let slot = match usize::from(part).checked_sub(usize::from(self.asks_key)) {
+            None => &mut self.reply,
             Some(at) => match self.tags.get_mut(at) {
                 Some((_, slot)) => slot,
                 None => return false,

@@ -18,9 +18,11 @@ pub(crate) struct Spared {
 
 #[derive(Default)]
 struct State {
-    until_us: FxHashMap<Key, u64>,
-    /// In the order in which they were spared, those that were spared again twice.
-    order: VecDeque<Key>,
+    /// Until when, and which of the entries of `order` is the key's own.
+    until_us: FxHashMap<Key, (u64, u64)>,
+    /// In the order in which they were spared; a key that was spared again stands twice, the older one is passed over.
+    order: VecDeque<(Key, u64)>,
+    sequence: u64,
 }
 
 impl Spared {
@@ -29,11 +31,15 @@ impl Spared {
             return;
         }
         let mut state = lock(&self.state);
-        state.until_us.insert(key.clone(), now_us + backoff_us);
-        state.order.push_back(key.clone());
+        state.sequence += 1;
+        let sequence = state.sequence;
+        state.until_us.insert(key.clone(), (now_us + backoff_us, sequence));
+        state.order.push_back((key.clone(), sequence));
         while state.until_us.len() > SPARED_MAX || state.order.len() > 2 * SPARED_MAX {
-            let Some(oldest) = state.order.pop_front() else { break };
-            state.until_us.remove(&oldest);
+            let Some((oldest, sequence)) = state.order.pop_front() else { break };
+            if state.until_us.get(&oldest).is_some_and(|(_, latest)| *latest == sequence) {
+                state.until_us.remove(&oldest);
+            }
         }
         self.count.store(state.until_us.len() as u64, Ordering::Relaxed);
     }
@@ -43,7 +49,7 @@ impl Spared {
             return false;
         }
         let mut state = lock(&self.state);
-        let is_spared = state.until_us.get(key).is_some_and(|until_us| now_us < *until_us);
+        let is_spared = state.until_us.get(key).is_some_and(|(until_us, _)| now_us < *until_us);
         if !is_spared && state.until_us.remove(key).is_some() {
             self.note(&mut state);
         }

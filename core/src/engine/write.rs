@@ -1,7 +1,6 @@
 //! `set`: the tags' nonces first, then SET. What the store does not confirm is journalled as an invalidation.
 
 use super::Engine;
-use super::drive::open_tag;
 use super::flights::{FlightId, Question, Unsent};
 use super::journal::Owed;
 use super::operations::Operation;
@@ -20,6 +19,8 @@ use crate::sync::{Arc, Ordering};
 
 /// A clock that runs this share faster or slower than the server's is believed; 1 in so many.
 const DRIFT_DIVISOR: u64 = 1_000;
+/// And a server's clock may have been set by so much meanwhile.
+const STEP_US: u64 = 100_000;
 
 /// A SET that waits for the server's time or for the nonces of its tags.
 pub(super) struct Set {
@@ -65,7 +66,7 @@ impl Engine {
             if asks_time {
                 self.submit(Command::Ping, target, 0);
             }
-            self.submit_tags(&terms.tags, &|tag| open_tag(tag, nonce), target, 0);
+            self.submit_tags(&terms.tags, u16::from(asks_time), &|tag| self.open_tag(tag, nonce), target, 0);
         } else {
             self.send_set(set, &[]);
         }
@@ -124,15 +125,19 @@ impl Engine {
             slot.unsent = Some(unsent);
             slot.sequence
         };
-        self.submit_tags(tags, &|tag| open_tag(tag, nonce), flight, sequence);
+        self.submit_tags(tags, 0, &|tag| self.open_tag(tag, nonce), flight, sequence);
     }
 
     /// Whether tags that were named after the fallback had started stood before it as they stand now. Each nonce says,
     /// by the clock of its own server, when it was made; that must be longer ago *at the run of the command* than the
-    /// fallback's start is *at its answer*. Measured at the send, an invalidation in between would go unnoticed.
-    pub(super) fn stood_before(&self, standing: &[Standing], led_us: u64) -> bool {
+    /// fallback's start is *at its answer*. Measured at the send, an invalidation in between would go unnoticed. And the
+    /// server that answers must be the one that was there at the start: another one has another clock.
+    pub(super) fn stood_before(&self, standing: &[Standing], (led_us, led_on): (u64, u64)) -> bool {
+        if self.connection.load(Ordering::Acquire) != led_on {
+            return false;
+        }
         let elapsed_us = self.clock.now_us().saturating_sub(led_us);
-        let needed_us = elapsed_us + elapsed_us / DRIFT_DIVISOR;
+        let needed_us = elapsed_us + elapsed_us / DRIFT_DIVISOR + STEP_US;
         standing.iter().all(|known| {
             let age_us = known.nonce.zip(known.server_us).map(|(nonce, now_us)| now_us.saturating_sub(nonce.made_us()));
             age_us.is_some_and(|age_us| age_us > needed_us) && !self.owes(known.tag.key())

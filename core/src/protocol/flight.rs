@@ -46,6 +46,8 @@ enum Phase<T> {
         hard_at_us: u64,
         /// Whether the leader's caller may be served the stale value; not a second time.
         leader_sees_stale: bool,
+        /// The soft timeout has passed while a stale value was at hand.
+        is_past_soft: bool,
     },
     /// FILL is out.
     Filling {
@@ -83,6 +85,8 @@ pub struct Flight<T> {
     /// Since when on waiting ends, whatever happens; set when it first waits.
     wait_until_us: Option<u64>,
     poll_us: u64,
+    /// The latest version that is known not to count: every ACQUIRE asks past it.
+    seen: u64,
     /// ACQUIRE answered with an entry that does not count; once is chance, twice is solo.
     met_dead: bool,
     /// The store gave no answer: whoever goes round again has used his time with it.
@@ -101,6 +105,7 @@ impl<T: Caller> Flight<T> {
             is_watching: false,
             wait_until_us: None,
             poll_us: rules.poll_first_us,
+            seen: 0,
             met_dead: false,
             met_away: false,
         }
@@ -154,13 +159,16 @@ impl<T: Caller> Flight<T> {
         }
     }
 
-    /// Whether a caller may share this flight. Not one who goes round again once a fallback runs: he would be no elder
-    /// a second time. Nobody once the store can be asked again, while the flight was led without it.
+    /// Whether a caller may share this flight. Not one who goes round again while a question is out or a fallback runs: he
+    /// would be late, or no elder, a second time. Nobody once the store can be asked again, while the flight was led
+    /// without it; nor once it has passed the soft timeout: the next flight finds the stale value that its callers may have.
     pub fn takes(&self, goes_round: bool, may_ask: bool) -> bool {
         match &self.phase {
-            Phase::Leading { right, .. } => !(goes_round || (may_ask && *right == Right::Away)),
-            Phase::Filling { .. } => !goes_round,
-            Phase::Reading | Phase::Asking { .. } | Phase::Waiting { .. } | Phase::Over => true,
+            Phase::Leading { right, is_past_soft, .. } => {
+                !(goes_round || *is_past_soft || (may_ask && *right == Right::Away))
+            }
+            Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } => !goes_round,
+            Phase::Waiting { .. } | Phase::Over => true,
         }
     }
 
@@ -267,9 +275,10 @@ impl<T: Caller> Flight<T> {
 
     /// Sends ACQUIRE; those who were late for the last command are in time for this one.
     fn ask(&mut self, seen: u64, moment: &Moment, actions: &mut Vec<Action<T>>) {
+        self.seen = self.seen.max(seen);
         self.members.append(&mut self.late);
         self.phase = Phase::Asking { woken: false };
-        actions.push(Action::Acquire { nonce: moment.nonce, seen });
+        actions.push(Action::Acquire { nonce: moment.nonce, seen: self.seen });
     }
 
     fn asked(&mut self, asked: Asked, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
@@ -351,7 +360,7 @@ impl<T: Caller> Flight<T> {
                 }
             }
             Phase::Leading { hard_at_us, .. } if now_us >= *hard_at_us => self.hard_timeout(actions),
-            Phase::Leading { right, leader, renew_at_us, soft_at_us, leader_sees_stale, .. } => {
+            Phase::Leading { right, leader, renew_at_us, soft_at_us, leader_sees_stale, is_past_soft, .. } => {
                 if let (Right::Grant(grant), true) = (&*right, is_due(*renew_at_us)) {
                     *renew_at_us = Some(now_us + rules.lease_us / 3);
                     actions.push(Action::Renew(grant.clone()));
@@ -362,7 +371,17 @@ impl<T: Caller> Flight<T> {
                         let hit = stale.hit.served_stale(Staleness::SoftTimeout);
                         actions.push(Action::ServeLeader(leader.clone(), hit));
                     }
+                    // Those who came later go round: they find a stale value that they may have, if it still stands. Not while
+                    // the store grants nothing: then one fallback at a time is enough.
+                    *is_past_soft = matches!(right, Right::Grant(_));
+                    let sends_round = *is_past_soft;
                     self.serve_stale(Staleness::SoftTimeout, actions);
+                    let left = std::mem::take(&mut self.members);
+                    if sends_round && !left.is_empty() {
+                        actions.push(self.again(left.into_callers()));
+                    } else {
+                        self.members = left;
+                    }
                 }
             }
             Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } | Phase::Over => {}
@@ -414,6 +433,7 @@ impl<T: Caller> Flight<T> {
             soft_at_us: rules.soft_timeout_us.filter(|_| sees_stale).map(|soft_us| moment.now_us + soft_us),
             hard_at_us: moment.now_us + rules.hard_timeout_us,
             leader_sees_stale: sees_stale,
+            is_past_soft: false,
         };
         actions.push(Action::Lead { caller, leader, turn: self.turn, right, stale: self.stale.clone() });
         actions.extend(busy.into_iter().map(Action::Busy));

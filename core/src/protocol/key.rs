@@ -34,6 +34,11 @@ impl Key {
         &self.full[self.relative_at as usize..]
     }
 
+    /// Whether its user's key was too long for the store.
+    pub fn is_shortened(&self) -> bool {
+        self.relative().contains('#')
+    }
+
     /// BLAKE3 of the value key before it was shortened, the first 128 bits: two long keys that were shortened to the
     /// same text still differ here, so a collision shows up as a miss.
     pub fn hash(&self) -> &[u8; 16] {

@@ -55,12 +55,15 @@ pub struct L1 {
     pub(super) hits: AtomicU64,
 }
 
+/// Bytes are what the index is bounded by. Where entries are the tighter bound, each weighs its share at the least.
 #[derive(Clone)]
-struct ByBytes;
+struct ByBytes {
+    least: u64,
+}
 
 impl Weighter<Box<str>, Arc<Held>> for ByBytes {
     fn weight(&self, key: &Box<str>, held: &Arc<Held>) -> u64 {
-        weight(key, held)
+        weight(key, held).max(self.least)
     }
 }
 
@@ -74,10 +77,10 @@ impl L1 {
         // The index sets aside what a hundredth of the entries would need and grows from there.
         let expected =
             usize::try_from((config.max_bytes / 1_024).min(config.max_entries).max(16)).unwrap_or(usize::MAX);
-        // Bytes are what it is bounded by; where entries are the tighter bound, each weighs its share at the least.
+        let by_bytes = ByBytes { least: config.max_bytes / config.max_entries };
         Self {
             words: Arc::new(WordTable::new()),
-            index: (side == IndexSide::Here).then(|| Cache::with_weighter(expected, config.max_bytes, ByBytes)),
+            index: (side == IndexSide::Here).then(|| Cache::with_weighter(expected, config.max_bytes, by_bytes)),
             stripes: std::array::from_fn(|_| Mutex::default()),
             max_age_ms: config.max_age_ms,
             max_entry_bytes: config.max_bytes / 8,

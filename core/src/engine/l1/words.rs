@@ -8,7 +8,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Words for keys; a key goes by the one that its hash names. (Few in the models, where each has its history.)
 pub const KEY_WORDS: usize = if cfg!(tidegate_loom) { 2 } else { 8_192 };
-/// Words for tags.
+/// Words for tags: one that is made is pushed as one that is invalidated, and empties what shares its word.
 pub const TAG_WORDS: usize = if cfg!(tidegate_loom) { 2 } else { 1_024 };
 
 /// The shared words. Little-endian machines only where a host reads them as bytes.

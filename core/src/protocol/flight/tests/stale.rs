@@ -86,26 +86,56 @@ fn at_the_soft_timeout_the_leader_is_told_once_and_the_fallback_goes_on() {
     assert_eq!(flight.deadline_us(), Some(3 + 200_000));
     let actions = flight.step(Event::Time, &SOFT, &at(3 + 200_000));
     assert_eq!(served_old(&actions), [(1_001, Staleness::SoftTimeout), (2, Staleness::SoftTimeout)]);
-    assert!(matches!(actions[0], Action::ServeLeader(..)) && actions.len() == 2, "{actions:?}");
+    assert!(matches!(actions[0], Action::ServeLeader(..)) && actions.len() == 3, "{actions:?}");
+    // Those who were not entitled find the stale value themselves, by a question of their own.
+    assert_eq!(again(&actions), [5, 3]);
+    assert!(!flight.takes(false, true), "and so does whoever comes from now on");
     assert!(flight.deadline_us() > Some(3 + 200_000));
     assert!(served_old(&flight.step(Event::Time, &SOFT, &at(400_000))).is_empty());
-    // What comes at last goes to those who were not entitled, and to the store.
+    // What comes at last goes to the store.
     flight.step(Event::Fill { turn: 1, payload: payload(), is_tagged: false }, &SOFT, &at(500_000));
     let actions = flight.step(Event::Filled(stored()), &SOFT, &at(500_001));
-    assert_eq!((served(&actions), again(&actions)), (vec![5, 3], vec![]));
+    assert!(matches!(actions[..], [Action::Settle(1_001, Settlement::Stored { .. }), Action::Over]), "{actions:?}");
+}
+
+#[test]
+fn without_the_store_nobody_is_sent_round_at_the_soft_timeout() {
+    let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], None, &SOFT);
+    flight.step(Event::Read(Reading::Miss { seen: 0, stale: old(true) }), &SOFT, &at(1));
+    flight.step(Event::StoreAway, &SOFT, &at(2));
+    flight.step(Event::Join(2, Patience::Wait), &SOFT, &at(3));
+    let actions = flight.step(Event::Time, &SOFT, &at(2 + 200_000));
+    assert_eq!(served_old(&actions), [(1_001, Staleness::SoftTimeout)]);
+    assert!(again(&actions).is_empty(), "one fallback at a time is enough: {actions:?}");
+    assert!(flight.takes(false, false));
+}
+
+#[test]
+fn every_question_asks_past_what_is_known_to_be_dead() {
+    let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], None, &RULES);
+    let seen = |actions: &[Action<u32>]| match actions.last() {
+        Some(Action::Acquire { seen, .. }) => Some(*seen),
+        _ => None,
+    };
+    let actions = flight.step(Event::Read(Reading::Miss { seen: 7, stale: None }), &RULES, &at(1));
+    assert_eq!(seen(&actions), Some(7));
+    // Waiting for a process that computes it anew, it does not forget what it knows.
+    flight.step(Event::Asked(Asked::Wait { left_us: 2_000_000, stale: None }), &RULES, &at(2));
+    assert_eq!(seen(&flight.step(Event::Watching, &RULES, &at(3))), Some(7));
+    flight.step(Event::Asked(Asked::Wait { left_us: 2_000_000, stale: None }), &RULES, &at(4));
+    assert_eq!(seen(&flight.step(Event::Time, &RULES, &at(600_000))), Some(7));
 }
 
 #[test]
 fn a_leader_who_was_served_at_the_soft_timeout_is_not_consoled_again() {
     for end in [failed(1), Event::Time] {
         let mut flight = with_an_old_value(&SOFT);
-        flight.step(Event::Time, &SOFT, &at(3 + 200_000));
+        assert_eq!(again(&flight.step(Event::Time, &SOFT, &at(3 + 200_000))), [5, 3]);
         let actions = flight.step(end, &SOFT, &at(3 + SOFT.hard_timeout_us));
         assert!(served_old(&actions).is_empty(), "{actions:?}");
         assert!(actions.iter().any(|action| matches!(action, Action::Spare)));
         let answered = |action: &&Action<u32>| matches!(action, Action::Retire(1_001) | Action::Fail(1_001, _));
         assert_eq!(actions.iter().filter(answered).count(), 1, "its place ends all the same: {actions:?}");
-        assert_eq!(again(&actions), [5, 3]);
     }
 }
 
@@ -231,7 +261,9 @@ fn a_refresh_that_is_not_stored_leaves_nothing_old_to_the_next_read() {
         assert_eq!(owes(&flight.step(Event::Filled(filling), &RULES, &at(4))), is_owed);
     }
     assert!(owes(&refresh(Asked::Solo(None)).step(fill(), &RULES, &at(3))));
-    for why in [Abandoned::TooLarge(payload()), Abandoned::Unkept(payload()), Abandoned::Unstorable(std::sync::Arc::new(7))] {
+    for why in
+        [Abandoned::TooLarge(payload()), Abandoned::Unkept(payload()), Abandoned::Unstorable(std::sync::Arc::new(7))]
+    {
         let abandon = Event::Abandon { turn: 1, why };
         assert!(owes(&refresh(Asked::Lease(grant(), None)).step(abandon, &RULES, &at(3))));
     }
