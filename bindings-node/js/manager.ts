@@ -2,15 +2,14 @@ import { inspect, types } from 'node:util';
 import { throwIfAborted } from './abort.js';
 import { Batch, type FetchMissing } from './batch.js';
 import { ConfigError, translated } from './errors.js';
-import { type EventName, type Observer, Observers } from './events.js';
-import { encoded, Flow } from './flow.js';
-import { HitEvents } from './hits.js';
+import type { EventName, Observer } from './events.js';
+import { encoded, type Flow } from './flow.js';
+import { House } from './house.js';
 import { checkKeyText, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
 import { checkKeys, durationMs } from './native.js';
 import {
   type CloseOptions,
-  checkObject,
   checkOptions,
   type DefaultOptions,
   type Entry,
@@ -23,7 +22,7 @@ import {
   type Stored,
 } from './options.js';
 import { ABSENT, Detailed, Failed, type Outcome } from './outcome.js';
-import { Port } from './port.js';
+import type { Port } from './port.js';
 import { disabled, isDisabled, isOutside, leads } from './scope.js';
 import { type Call, View } from './terms.js';
 import { decorator, type MethodDecorator, type WrapOptions, type Wrapped, wrap } from './wrap.js';
@@ -382,66 +381,6 @@ class Inside {
     readonly house: House,
     readonly view: View,
   ) {}
-}
-
-/** What a manager and its views have in common. */
-class House {
-  readonly url: string;
-  readonly port: Port;
-  readonly flow: Flow;
-  readonly observers: Observers;
-  readonly #hits: HitEvents;
-
-  constructor(options: Options) {
-    checkObject(options, "{ url: 'redis://localhost:6379/0', service: 'billing' }");
-    const { url = 'memory://', metricsEmitter, ...rest } = options;
-    if (typeof url !== 'string') {
-      throw new ConfigError(`url=${shown(url)} is not a text; a right example: "redis://localhost:6379/0"`);
-    }
-    if (metricsEmitter !== undefined && !isEmitter(metricsEmitter)) {
-      throw new ConfigError(
-        `metricsEmitter=${shown(metricsEmitter)} is not an EventEmitter; ` +
-          'a right example: metricsEmitter: new EventEmitter()',
-      );
-    }
-    this.url = url;
-    this.observers = new Observers(metricsEmitter);
-    this.port = new Port(url, rest, () => this.deliver());
-    this.flow = new Flow(this.port);
-    this.#hits = new HitEvents(this.port.native.service, () => this.deliver());
-    this.listen();
-  }
-
-  /** Has events kept while somebody observes. */
-  listen(): void {
-    this.port.native.listen(!this.observers.isEmpty);
-    if (this.port.index !== undefined) this.port.index.onHit = this.observers.hearsHits ? this.#hits.add : undefined;
-  }
-
-  deliver(): void {
-    this.observers.deliver(this.port.native, this.#hits.take());
-  }
-
-  stats(): Stats {
-    const { index, native } = this.port;
-    if (index !== undefined) native.countL1Hits(index.takeHits());
-    const stats: Stats = JSON.parse(native.stats());
-    stats.events_dropped += this.#hits.dropped;
-    return index === undefined ? stats : Object.assign(stats, index.size);
-  }
-
-  async close(patienceMs: number): Promise<boolean> {
-    this.port.index?.close();
-    const drained = await this.port.call((id) => this.port.native.close(id, patienceMs));
-    await this.flow.behind.end();
-    this.deliver();
-    return drained === true;
-  }
-}
-
-/** What delivers events asks both. */
-function isEmitter(given: { emit?: unknown; listenerCount?: unknown } | null): boolean {
-  return typeof given?.emit === 'function' && typeof given.listenerCount === 'function';
 }
 
 /** Whether the store confirmed them all; throws the first that failed. */

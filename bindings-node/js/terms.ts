@@ -3,7 +3,7 @@
 import { translated } from './errors.js';
 import { checkKeyText } from './key.js';
 import type { Cache, Terms } from './native.js';
-import { checkOptions, type GetOptions, type SetOptions } from './options.js';
+import { checkObject, checkOptions, type GetOptions, type SetOptions } from './options.js';
 
 /** What one call goes by. */
 export interface Call {
@@ -61,47 +61,62 @@ export class View {
 
   /** What a read goes by. */
   read(options: GetOptions | undefined): Call {
-    if (options === undefined) return this.plain;
-    checkOptions(options, READ_OPTIONS);
-    const { signal, tags, ...rest } = options;
-    return this.#call(true, rest, tags, signal);
+    return options === undefined ? this.plain : this.#call(true, options, READ_OPTIONS);
   }
 
   /** What a write goes by. */
   write(options: SetOptions | undefined): Call {
-    if (options === undefined) return this.plain;
-    checkOptions(options, WRITE_OPTIONS);
-    const { tags, ...rest } = options;
-    return this.#call(false, rest, tags, undefined);
+    return options === undefined ? this.plain : this.#call(false, options, WRITE_OPTIONS);
   }
 
-  #call(isRead: boolean, rest: object, tags: unknown, signal: AbortSignal | undefined): Call {
-    const terms = this.#made(isRead, rest);
+  #call(isRead: boolean, options: Given, known: readonly string[]): Call {
+    checkObject(options, `{ ${known[0]}: … }`);
+    // Hits in this process come by here: options that have been read before cost no crossing.
+    let name: string | undefined = isRead ? 'read' : 'write';
+    let isPlain = true;
+    for (const option in options) {
+      if (option === 'tags' || option === 'signal') continue;
+      isPlain = false;
+      const text = nameOf(options[option as keyof Given]);
+      name = name === undefined || text === undefined ? undefined : `${name} ${option}=${text}`;
+    }
+    let terms = isPlain ? this.plain.terms : name === undefined ? undefined : this.#kept.get(name);
+    if (terms === undefined) {
+      terms = this.#read(isRead, options, known);
+      if (this.#kept.size >= KEPT_MAX) this.#kept.clear();
+      if (name !== undefined) this.#kept.set(name, terms);
+    }
+    const { tags, signal } = options as GetOptions;
+    if (signal !== undefined) checkOptions(options, known);
     if (tags === undefined) return { terms, tags: this.plain.tags, signal };
     const named = textsOf(tags);
-    // No entry carries a name that is none, so a call that names one finds nothing held and is refused here.
     const make = () => translated(() => this.#native.terms(terms, isRead, { tags: named ?? tags }));
     if (named === undefined) return { terms: make(), tags: this.plain.tags, signal };
+    // No entry carries a name that is none, so a call that names one finds nothing held and is refused in `terms`.
     return new TaggedCall(make, [...this.plain.tags, ...named], signal);
   }
 
-  #made(isRead: boolean, options: object): Terms | null {
-    let name = isRead ? 'r' : 'w';
-    let isNamed = true;
-    let isPlain = true;
-    for (const [option, value] of Object.entries(options)) {
-      if (value === undefined) continue;
-      isPlain = false;
-      isNamed &&= typeof value !== 'object' && typeof value !== 'function';
-      if (isNamed) name += ` ${option}:${typeof value}:${String(value)}`;
-    }
-    if (isPlain) return this.plain.terms;
-    const make = () => translated(() => this.#native.terms(this.plain.terms, isRead, options));
-    if (!isNamed) return make();
-    const kept = this.#kept.get(name) ?? make();
-    if (this.#kept.size >= KEPT_MAX) this.#kept.clear();
-    this.#kept.set(name, kept);
-    return kept;
+  /** Has the options read that stand in a call's name. */
+  #read(isRead: boolean, options: Given, known: readonly string[]): Terms {
+    checkOptions(options, known);
+    const { tags: _, signal: __, ...rest } = options as GetOptions;
+    return translated(() => this.#native.terms(this.plain.terms, isRead, rest));
+  }
+}
+
+type Given = GetOptions | SetOptions;
+
+/** A value as no other is written; undefined for those that are read anew each time. */
+function nameOf(value: unknown): string | undefined {
+  switch (typeof value) {
+    case 'string':
+      return `${value.length}:${value}`;
+    case 'number':
+    case 'boolean':
+    case 'undefined':
+      return `${value}`;
+    default:
+      return value === null ? 'null' : undefined;
   }
 }
 

@@ -187,7 +187,7 @@ onBoth('a refresh can be left, and never keeps the key', async (stage) => {
 });
 
 onOwnServer('whoever waits for a server that hangs can leave', async (stage, server) => {
-  const cache = stage.make({ commandTimeout: '20s', connectTimeout: '20s' });
+  const cache = stage.make({ commandTimeout: '20s', connectTimeout: '20s', lease: '25s' });
   await cache.set(KEY, 'there');
   server.pause();
   const never = () => assert.fail('it ran');

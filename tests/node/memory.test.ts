@@ -15,8 +15,8 @@ const GROWTH = `
   import { CacheManager } from 'tidegate';
   const [url, service, round] = process.argv.slice(1);
   process.on('unhandledRejection', (reason) => { console.log('unhandled', reason); process.exit(3); });
-  const cache = new CacheManager({ url, service, commandTimeout: '20s' });
-  const hasty = new CacheManager({ url, service, commandTimeout: '20s', hardTimeout: 30 });
+  const cache = new CacheManager({ url, service, commandTimeout: '20s', lease: '25s' });
+  const hasty = new CacheManager({ url, service, commandTimeout: '20s', lease: '25s', hardTimeout: 30 });
   for (const manager of [cache, hasty]) manager.on('cache.error', () => {});
   const life = new AbortController();
   const { signal } = life;
@@ -66,7 +66,7 @@ const BEHIND = `
   const [url, service, round] = process.argv.slice(1);
   process.on('unhandledRejection', (reason) => { console.log('unhandled', reason); process.exit(3); });
   const stale = { ttl: 1, ttlJitter: 0, staleWhileRevalidate: '1h', errorBackoff: 0, softTimeout: 1 };
-  const cache = new CacheManager({ url, service, commandTimeout: '20s', l1: '200kB', ...stale });
+  const cache = new CacheManager({ url, service, commandTimeout: '20s', lease: '25s', l1: '200kB', ...stale });
   cache.on('cache.error', () => {}).on('cache.hit', () => {});
   const turn = () => new Promise((go) => setImmediate(go));
   const later = (ms) => new Promise((go) => setTimeout(go, ms));

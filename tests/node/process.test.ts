@@ -22,7 +22,7 @@ const CACHE = `
   import { CacheManager } from 'tidegate';
   const [url, service] = process.argv.slice(1);
   // A machine that is busy is no fault of the store.
-  const patient = { url, service, commandTimeout: '20s', connectTimeout: '20s' };
+  const patient = { url, service, commandTimeout: '20s', connectTimeout: '20s', lease: '25s' };
   const cache = new CacheManager(patient);
   const KEY = 'user:profile:1';
 `;
@@ -59,7 +59,7 @@ onBothStores('so does one whose managers hold entries, with a refresh behind und
   const source = `
     import { CacheManager } from 'tidegate';
     const [url, service] = process.argv.slice(1);
-    const options = { url, service, l1: '1MB', commandTimeout: '20s', connectTimeout: '20s' };
+    const options = { url, service, l1: '1MB', commandTimeout: '20s', connectTimeout: '20s', lease: '25s' };
     const cache = new CacheManager(options);
     await cache.set('user:profile:1', 'value');
     while (cache.stats().l1_hits < 5) await cache.get('user:profile:1', () => 'computed');

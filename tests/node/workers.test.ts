@@ -14,7 +14,7 @@ const MAIN = `
   import { CacheManager } from 'tidegate';
   const [url, service, count, source] = process.argv.slice(1);
   process.on('unhandledRejection', (reason) => { console.log('unhandled', reason); process.exit(3); });
-  const cache = new CacheManager({ url, service, commandTimeout: '20s' });
+  const cache = new CacheManager({ url, service, commandTimeout: '20s', lease: '25s' });
   await cache.set('user:profile:1', 'of the main thread');
 `;
 

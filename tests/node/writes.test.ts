@@ -141,7 +141,7 @@ test('a manager shows where it stands and what it is for', () => {
 onOwnServer(
   'a computed value is given when it is stored, so that its caller may tell others',
   async (stage, server) => {
-    const cache = stage.make({ commandTimeout: '20s' });
+    const cache = stage.make({ commandTimeout: '20s', lease: '25s' });
     await cache.exists(KEY);
     let isGiven = false;
     const paused = deferred();

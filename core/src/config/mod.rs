@@ -270,7 +270,12 @@ impl Config {
             "soft_timeout is not below hard_timeout: the fallback is given up before",
         );
         advise(self.share_values && self.l1.is_none(), "share_values does nothing without l1: only that holds values");
-        advise(self.null_ttl_ms > self.ttl_ms, "null_ttl is longer than ttl: a null lives for the shorter of the two");
+        // The default is nobody's choice: whoever shortens his ttl means no advice about it.
+        let is_chosen = self.null_ttl_ms != Self::default().null_ttl_ms;
+        advise(
+            is_chosen && self.null_ttl_ms > self.ttl_ms,
+            "null_ttl is longer than ttl: a null lives for the shorter of the two",
+        );
         advice
     }
 

@@ -11,7 +11,7 @@ const TEST_MS = 30_000;
 const PATIENCE_MS = 5_000;
 const CLOSE_MS = 1_000;
 // A machine that is busy is no fault of the store.
-const PATIENT: Options = { commandTimeout: '10s', connectTimeout: '10s' };
+const PATIENT: Options = { commandTimeout: '10s', connectTimeout: '10s', lease: '12s' };
 
 let numbers = 0;
 let shared: Promise<RedisServer> | undefined;

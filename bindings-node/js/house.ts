@@ -1,0 +1,67 @@
+import { ConfigError } from './errors.js';
+import { Observers } from './events.js';
+import { Flow } from './flow.js';
+import { HitEvents } from './hits.js';
+import { shown } from './key.js';
+import { checkObject, type Options, type Stats } from './options.js';
+import { Port } from './port.js';
+
+/** What a manager and its views have in common. */
+export class House {
+  readonly url: string;
+  readonly port: Port;
+  readonly flow: Flow;
+  readonly observers: Observers;
+  readonly #hits: HitEvents;
+
+  constructor(options: Options) {
+    checkObject(options, "{ url: 'redis://localhost:6379/0', service: 'billing' }");
+    const { url = 'memory://', metricsEmitter, ...rest } = options;
+    if (typeof url !== 'string') {
+      throw new ConfigError(`url=${shown(url)} is not a text; a right example: "redis://localhost:6379/0"`);
+    }
+    if (metricsEmitter !== undefined && !isEmitter(metricsEmitter)) {
+      throw new ConfigError(
+        `metricsEmitter=${shown(metricsEmitter)} is not an EventEmitter; ` +
+          'a right example: metricsEmitter: new EventEmitter()',
+      );
+    }
+    this.url = url;
+    this.observers = new Observers(metricsEmitter);
+    this.port = new Port(url, rest, () => this.deliver());
+    this.flow = new Flow(this.port);
+    this.#hits = new HitEvents(this.port.native.service, () => this.deliver());
+    this.listen();
+  }
+
+  /** Has events kept while somebody observes. */
+  listen(): void {
+    this.port.native.listen(!this.observers.isEmpty);
+    if (this.port.index !== undefined) this.port.index.onHit = this.observers.hearsHits ? this.#hits.add : undefined;
+  }
+
+  deliver(): void {
+    this.observers.deliver(this.port.native, this.#hits.take());
+  }
+
+  stats(): Stats {
+    const { index, native } = this.port;
+    if (index !== undefined) native.countL1Hits(index.takeHits());
+    const stats: Stats = JSON.parse(native.stats());
+    stats.events_dropped += this.#hits.dropped;
+    return index === undefined ? stats : Object.assign(stats, index.size);
+  }
+
+  async close(patienceMs: number): Promise<boolean> {
+    this.port.index?.close();
+    const drained = await this.port.call((id) => this.port.native.close(id, patienceMs));
+    await this.flow.behind.end();
+    this.deliver();
+    return drained === true;
+  }
+}
+
+/** What delivers events asks both. */
+function isEmitter(given: { emit?: unknown; listenerCount?: unknown } | null): boolean {
+  return typeof given?.emit === 'function' && typeof given.listenerCount === 'function';
+}
