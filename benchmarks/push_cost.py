@@ -2,10 +2,10 @@
 
     python -m benchmarks.push_cost
 
-Writes as fast as `redis-benchmark` can (SETs of 100 bytes on 100,000 keys under one service's prefix, 50 connections), with
-1, 10, 100 … processes that track that prefix (`CLIENT TRACKING ON BCAST`), interleaved rounds in one run. A tracking
-process is played by a socket that reads what it is told and does nothing with it, in another process, so that the server's
-own share is seen. Besides, writes at a fixed rate, as a service makes them: the server's CPU time a write, by INFO.
+Writes as fast as `redis-benchmark` can (SETs of 100 bytes on 100,000 keys under one service's prefix, 50 connections),
+with 1, 10, 100 and more processes that track that prefix (`CLIENT TRACKING ON BCAST`), interleaved rounds in one run. A
+tracking process is played by a socket that reads what it is told and does nothing with it, in another process, so that
+the server's own share is seen. Besides, writes at a fixed rate, as a service makes them: the server's CPU time a write.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ def say(message: dict[str, Any]) -> None:
 
 async def hear() -> str:
     """The parent's next line; empty at the end."""
-    return (await asyncio.to_thread(sys.stdin.readline)).strip()
+    line: str = await asyncio.to_thread(sys.stdin.readline)
+    return line.strip()
 
 
 async def main() -> None:

@@ -10,9 +10,9 @@ version which that invalidation followed. Anything less is stale.
 
 The naive manager and tidegate run one after the other on one redis-server with the same seed. With `--stalls` that
 server is stopped for 150 ms each second, which is longer than tidegate waits for an answer: half of the race is then
-played without it. With `--tags N` the keys share N tags, and a writer bumps all rows of a tag and invalidates that. With
-`--l1` tidegate keeps a tier in each process: then a read may be as old as a push takes, and the run tells how old; in the
-process that invalidated, never.
+played without it. With `--tags N` the keys share N tags, and a writer bumps all rows of a tag and invalidates that.
+With `--l1` tidegate keeps a tier in each process: then a read may be as old as a push takes, and the run tells how old;
+in the process that invalidated, never.
 """
 
 from __future__ import annotations
