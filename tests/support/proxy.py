@@ -40,6 +40,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._pairs: list[_Pair] = []
         self._swallows = threading.Event()
+        self._has_swallowed = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.swallowed_bytes = 0
@@ -51,7 +52,9 @@ class Proxy:
 
     def swallow_pushes(self) -> None:
         """From now on nothing that the server sends to a push connection of this moment arrives; new ones are free."""
+        self._has_swallowed.clear()
         self._swallows.set()
+        assert self._has_swallowed.wait(5), "the proxy has ended"
 
     def __enter__(self) -> Proxy:
         self._thread.start()
@@ -80,6 +83,7 @@ class Proxy:
                     self._swallows.clear()
                     for pair in self._pairs:
                         pair.is_swallowed |= pair.is_push
+                    self._has_swallowed.set()
 
     def _accept(self, selector: selectors.BaseSelector) -> None:
         client, _ = self._listener.accept()
