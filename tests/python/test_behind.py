@@ -18,8 +18,8 @@ from .conftest import Make
 from .helpers import Counter, eventually, run_script
 
 KEY = "user:profile:1"
-REVALIDATES = {"stale_while_revalidate": "1m", "error_backoff": 0, "ttl_jitter": 0.0}
-SOFT = {"stale_if_error": "1m", "soft_timeout": "30ms", "error_backoff": 0, "ttl_jitter": 0.0}
+REVALIDATES = {"lease": "20s", "stale_while_revalidate": "1m", "error_backoff": 0, "ttl_jitter": 0.0}
+SOFT = {"lease": "20s", "stale_if_error": "1m", "soft_timeout": "30ms", "error_backoff": 0, "ttl_jitter": 0.0}
 
 request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="none")
 
