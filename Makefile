@@ -32,7 +32,7 @@ demo: .make/python.release .make/node.release ## what tidegate does, on real dat
 
 .PHONY: test
 test: .make/python.dev .make/node.dev ## every test: Rust, loom's models, Python, both languages together, Node.js
-	cargo test -p tidegate
+	cargo test -p tidegate -- --show-output
 	$(LOOM) cargo test -p tidegate --no-default-features --lib --release loom
 	$(BIN)/pytest
 	node --import tsx --test --test-reporter spec $(wildcard tests/node/*.test.ts)
