@@ -98,6 +98,16 @@ def test_a_black_holed_push_connection_is_noticed_and_nothing_old_is_read_after_
         assert took > 0.5, "it was noticed sooner than a heartbeat can be missed: the fault did not bite"
 
 
+def test_tracking_that_is_switched_off_is_noticed_though_the_connection_lives(scene: Scene) -> None:
+    with held_before_and_after(scene):
+        scene.proxy.say_as_pushes(b"*3\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$3\r\nOFF\r\n")
+        time.sleep(0.05)
+        scene.change()
+        assert scene.read() == scene.row - 1, "the fault did not bite"
+        took = until(lambda: scene.read() == scene.row, EMPTY_SECONDS, "the old value is read for ever")
+        print(f"switched off: nothing old after {took:.2f} s")
+
+
 def test_a_killed_push_connection_leaves_nothing_old_behind(scene: Scene) -> None:
     with held_before_and_after(scene), Redis.from_url(scene.server.url) as redis:
         pushes = [client for client in redis.client_list() if client["name"].endswith(":push")]

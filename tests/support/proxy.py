@@ -56,6 +56,11 @@ class Proxy:
         self._swallows.set()
         assert self._has_swallowed.wait(5), "the proxy has ended"
 
+    def say_as_pushes(self, command: bytes) -> None:
+        """Sends the server a command, as RESP, in the name of each push connection."""
+        for pair in [pair for pair in self._pairs if pair.is_push]:
+            pair.server.sendall(command)
+
     def __enter__(self) -> Proxy:
         self._thread.start()
         return self

@@ -57,6 +57,22 @@ impl Batch {
     }
 }
 
+/// Whether this is the answer to `CLIENT TRACKINGINFO` of a connection that is told of nothing any more.
+pub(super) fn says_tracking_is_off(frame: &Frame) -> bool {
+    let Frame::Map { data, .. } = frame else { return false };
+    let flags = data.iter().find(|(name, _)| resp::string((*name).clone()).is_some_and(|name| &name[..] == b"flags"));
+    let is_set = |flag: &[u8]| match flags {
+        Some((_, Frame::Set { data, .. })) => data.iter().any(|one| is_text(one, flag)),
+        Some((_, Frame::Array { data, .. })) => data.iter().any(|one| is_text(one, flag)),
+        _ => false,
+    };
+    !(is_set(b"on") && is_set(b"bcast")) || is_set(b"broken_redirect")
+}
+
+fn is_text(frame: &Frame, text: &[u8]) -> bool {
+    resp::string(frame.clone()).is_some_and(|string| &string[..] == text)
+}
+
 /// The keys of an invalidation; none where they are left out (a flush) or make no sense.
 fn names(rest: &[Frame]) -> Option<Vec<Bytes>> {
     match rest {
@@ -110,6 +126,20 @@ mod tests {
             assert_eq!(batch.notices(true), [Notice::AllChanged], "{wire:?}");
         }
         assert!(!Batch::default().take_tracking(b"message", &[]));
+    }
+
+    #[test]
+    fn the_server_says_whether_it_tracks() {
+        let says_off = |flags: &str| {
+            let wire = format!("%3\r\n$5\r\nflags\r\n{flags}$8\r\nredirect\r\n:-1\r\n$8\r\nprefixes\r\n*0\r\n");
+            let mut buffer = BytesMut::from(wire.as_bytes());
+            says_tracking_is_off(&resp::read(&mut buffer).expect("RESP3").expect("whole"))
+        };
+        assert!(!says_off("~2\r\n$2\r\non\r\n$5\r\nbcast\r\n"));
+        assert!(!says_off("*2\r\n$2\r\non\r\n$5\r\nbcast\r\n"));
+        assert!(says_off("~1\r\n$3\r\noff\r\n"));
+        assert!(says_off("~1\r\n$2\r\non\r\n"), "by key, not broadcasting");
+        assert!(!says_tracking_is_off(&Frame::Null));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
-use super::batch::Batch;
+use super::batch::{Batch, says_tracking_is_off};
 use super::errors::refused;
 use super::reply::error_text;
 use super::session::{Session, protocol};
@@ -257,6 +257,10 @@ impl Push {
                     }
                     misses += 1;
                     let sent_us = MonotonicClock.now_us().to_string();
+                    if session.is_tracking {
+                        // A PING is answered though tracking has been switched off: the heartbeat behind this vouches for both.
+                        resp::write(&mut session.unsent, &[b"CLIENT", b"TRACKINGINFO"]);
+                    }
                     resp::write(&mut session.unsent, &[b"PING", sent_us.as_bytes()]);
                     self.let_go(&mut session.unsent);
                 }
@@ -292,6 +296,10 @@ impl Push {
                 Ok(Some(Frame::Push { data, .. })) => self.take_push(&data, &mut batch),
                 Ok(Some(frame)) => match error_text(&frame) {
                     Some(error) => self.fault(refused(error)),
+                    None if says_tracking_is_off(&frame) => {
+                        end = Err(protocol("the server has stopped tracking".to_owned()));
+                        break;
+                    }
                     None => batch.take_echo(frame),
                 },
                 Err(what) => {
