@@ -349,26 +349,31 @@ export class CacheManager {
           "cache.get('user:profile:42', fetch), or cache.get('user:profile:42', { default: null })",
       );
     }
-    throwIfAborted(options.signal);
-    if (isDisabled(this.#port)) return options.default;
-    const held = this.#flow.held(key, this.#view.plain.tags);
+    return this.peekBy(key, { ...this.#view.plain, signal: options.signal }, options.default);
+  }
+
+  /** The cached value under these terms, or `absent`. @internal */
+  async peekBy(key: string, call: Call, absent: unknown): Promise<unknown> {
+    checkKeyText(key);
+    throwIfAborted(call.signal);
+    if (isDisabled(this.#port)) return absent;
+    const held = this.#flow.held(key, call.tags);
     if (held !== NOT_HELD) return held;
-    const outcome = await this.#peeked(key, false, options.signal);
-    if (outcome === ABSENT) return options.default;
+    const outcome = await this.#peeked(key, false, call);
+    if (outcome === ABSENT) return absent;
     const read = this.#flow.read(key, outcome);
-    return read === undefined ? options.default : read.value;
+    return read === undefined ? absent : read.value;
   }
 
   async #peek(key: string): Promise<Detailed | null> {
     checkKeyText(key);
     if (isDisabled(this.#port)) return null;
-    const outcome = await this.#peeked(key, true, undefined);
+    const outcome = await this.#peeked(key, true, this.#view.plain);
     return outcome instanceof Detailed ? outcome : null;
   }
 
-  async #peeked(key: string, required: boolean, signal: AbortSignal | undefined): Promise<Outcome> {
+  async #peeked(key: string, required: boolean, { terms, signal }: Call): Promise<Outcome> {
     const { native } = this.#port;
-    const { terms } = this.#view.plain;
     const outcome = await this.#port.call((id, canCancel) => native.peek(id, key, terms, required, canCancel), signal);
     if (outcome instanceof Failed) throw outcome.error;
     return outcome;

@@ -34,6 +34,13 @@ export function isDisabled(manager: object): boolean {
   return isMarked(manager, null);
 }
 
+/** The same blocks without a cache, inside of no fallback. */
+function withoutKeys(mark: Mark | undefined): Mark | undefined {
+  if (mark === undefined) return undefined;
+  const outer = withoutKeys(mark.outer);
+  return mark.key === null && !mark.isOver ? { ...mark, outer } : outer;
+}
+
 /**
  * Runs a fallback, and what it awaits, as the one of these keys; `end` is to be called when it has ended. One that runs
  * behind is inside of nothing: no fallback waits for it.
@@ -44,7 +51,7 @@ export function leading<T>(
   run: () => T,
   isBehind: boolean,
 ): { value: T; end: () => void } {
-  const outer = isBehind ? undefined : marks.getStore();
+  const outer = isBehind ? withoutKeys(marks.getStore()) : marks.getStore();
   const own: Mark[] = [];
   const end = () => {
     for (const mark of own) mark.isOver = true;

@@ -131,12 +131,18 @@ function planned(manager: CacheManager, fn: AnyFunction, options: WrapOptions<An
   }
   if (typeof tags === 'function') {
     manager.readBy(rest);
-    return { manager, fn, keyOf, callOf: (...args) => manager.readBy({ ...rest, tags: tags(...args) }) };
+    return { manager, fn, keyOf, callOf: (...args) => manager.readBy({ ...rest, tags: listed(tags(...args)) }) };
   }
   const call = manager.readBy({ ...rest, tags });
   // Refused here, where it stands, and not at the first call.
   void call.terms;
   return { manager, fn, keyOf, callOf: () => call };
+}
+
+/** A function that gives no tags where it should would leave entries that no invalidation reaches. */
+function listed(tags: unknown): readonly string[] {
+  if (Array.isArray(tags)) return tags;
+  throw new ConfigError(`tags gave ${shown(tags)}, not an array; a right example: { tags: (id) => [\`user:\${id}\`] }`);
 }
 
 /** The cached function; each call's own `this` is the function's. */
@@ -157,6 +163,6 @@ function helpers(plan: Plan, self: unknown): Helpers<Any[], unknown> {
     key: (...args) => keyOf(...args),
     invalidate: async (...args) => manager.invalidate(keyOf(...args)),
     refresh: async (...args) => manager.refreshBy(keyOf(...args), () => fn.apply(self, args), callOf(...args)),
-    getCached: async (...args) => manager.get(keyOf(...args), { default: undefined }),
+    getCached: async (...args) => manager.peekBy(keyOf(...args), callOf(...args), undefined),
   };
 }

@@ -99,7 +99,7 @@ class ManagerBase(Checks):
         _left_behind.append(self._native)
         self._count_blocks(-self._disabled_blocks)
         self._open()
-        for view in self._views:
+        for view in list(self._views):
             view._use(self._native)
         if self._observers:
             self._listen()
@@ -145,7 +145,7 @@ class ManagerBase(Checks):
         """A block of `disabled` begins or ends, for the manager and all its views."""
         self._disabled_blocks += change
         self._hold()
-        for view in self._views:
+        for view in list(self._views):
             view._disabled_blocks = self._disabled_blocks
             view._hold()
 

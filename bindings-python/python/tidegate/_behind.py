@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Coroutine
 from typing import Any
+
+from ._scope import outside
 
 # The tasks of a forked child's parent.
 _left_behind: list[set[asyncio.Task[None]]] = []
@@ -24,7 +27,8 @@ class Behind:
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Begins `work` in a task of this loop, in a copy of the caller's context."""
-        task = asyncio.get_running_loop().create_task(work, name="tidegate-behind")
+        create = functools.partial(asyncio.get_running_loop().create_task, name="tidegate-behind")
+        task: asyncio.Task[None] = outside().run(create, work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -44,7 +48,7 @@ class Behind:
     async def _wait(self, seconds: float) -> bool:
         here = asyncio.get_running_loop()
         # Who closes from behind does not wait for himself.
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        tasks = [task for task in list(self._tasks) if task is not asyncio.current_task()]
         if not tasks:
             return True
         ended: asyncio.Future[None] = here.create_future()
@@ -69,7 +73,7 @@ class Behind:
 
     def leave(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop has ended: nothing goes on in it."""
-        for task in [task for task in self._tasks if task.get_loop() is loop]:
+        for task in [task for task in list(self._tasks) if task.get_loop() is loop]:
             self._tasks.discard(task)
             # The loop steps it no more: what it holds is let go here. It was nobody's mistake that it had not ended.
             if not task.done():

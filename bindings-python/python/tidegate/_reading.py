@@ -298,10 +298,10 @@ class Reader(ManagerBase):
 
     def _left(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop is gone; another of ours, if there is one, delivers from now on."""
-        self._behind.leave(loop)
         if self._ports.pop(loop, None) is not None:
             for port in list(self._ports.values()):
                 self._native.set_home(port)
+        self._behind.leave(loop)
 
     def _renew(self) -> None:
         """In a forked child: the loops are the parent's."""

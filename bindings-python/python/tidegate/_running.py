@@ -79,10 +79,9 @@ class Running:
         except BaseException:
             import asyncio
 
-            self.give_back()
-            self.task.cancel()
+            # Seen and kept alive though whoever waits here is cancelled a second time.
+            self._give_up()
             await asyncio.wait([self.task])
-            _see(self.task)
             raise
         return State.ENDED
 

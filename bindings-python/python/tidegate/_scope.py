@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token, copy_context
 
 _innermost: ContextVar[Leading | None] = ContextVar("tidegate_leading", default=None)
 
@@ -45,3 +45,10 @@ class Leading:
                 return True
             block = block._outer
         return False
+
+
+def outside() -> Context:
+    """A copy of the caller's context for what runs behind: no fallback waits for it, so it is inside of none."""
+    context = copy_context()
+    context.run(_innermost.set, None)
+    return context

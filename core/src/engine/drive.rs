@@ -266,7 +266,9 @@ impl Engine {
                 Action::Console(leader, hit) => {
                     self.read_ended(&leader);
                     self.served_stale(key, &leader, &hit);
-                    self.answer(&leader, Outcome::Hit(hit));
+                    if leader.console(hit) {
+                        self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    }
                 }
                 Action::Owe => {
                     self.owe(key, Owed::Invalidate);

@@ -135,7 +135,8 @@ impl Engine {
     }
 
     /// The leader brings no value: its fallback failed, or what it gave cannot be stored. Where a stale value is served
-    /// instead of a failure, it is given here, for the leader's own caller.
+    /// instead of a failure, it is given here, for the leader's own caller; also where that was at the hard timeout, and
+    /// he could not hear of it (a fallback that blocks his thread or his loop).
     pub fn abandon(&self, mut lease: Lease, why: Abandoned) -> Option<Hit> {
         let token = lease.take_token()?;
         let ticket = Arc::clone(&lease.ticket);
@@ -153,7 +154,8 @@ impl Engine {
         drop(kept);
         match ticket.leave_call() {
             Some(Outcome::Hit(hit)) if is_awaited => Some(hit),
-            _ => None,
+            // It failed behind the hard timeout, at which its caller was served already.
+            _ => ticket.consolation(),
         }
     }
 

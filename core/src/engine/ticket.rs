@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::outcome::Outcome;
+use super::outcome::{Hit, Outcome};
 use crate::config::Terms;
 use crate::ports::Wake;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
@@ -20,6 +20,8 @@ pub struct Ticket {
     pub(crate) terms: Arc<Terms>,
     queue: Arc<Queue>,
     slot: Mutex<Slot>,
+    /// What its caller is served instead of a failure, from the hard timeout on: for a leader whose fallback fails later.
+    consolation: std::sync::OnceLock<Hit>,
     /// The flight it waits in; 0 for none. Written under that flight's lock.
     pub(crate) flight: AtomicU64,
 }
@@ -38,7 +40,15 @@ impl Ticket {
     }
 
     fn with(queue: Arc<Queue>, id: u64, started_us: u64, terms: Arc<Terms>, slot: Slot) -> Arc<Self> {
-        Arc::new(Self { id, started_us, terms, queue, slot: Mutex::new(slot), flight: AtomicU64::new(0) })
+        Arc::new(Self {
+            id,
+            started_us,
+            terms,
+            queue,
+            slot: Mutex::new(slot),
+            consolation: std::sync::OnceLock::new(),
+            flight: AtomicU64::new(0),
+        })
     }
 
     /// Another place of the same caller, answered through the queue under the same number: from the moment it leads, or
@@ -83,6 +93,17 @@ impl Ticket {
         }
         self.queue.push(Completion { id: self.id, outcome });
         true
+    }
+
+    /// Answers with what is served instead of a failure.
+    pub(crate) fn console(&self, hit: Hit) -> bool {
+        // Before the answer: whoever finds the ticket answered finds this too.
+        let _ = self.consolation.set(hit.clone());
+        self.answer(Outcome::Hit(hit))
+    }
+
+    pub(crate) fn consolation(&self) -> Option<Hit> {
+        self.consolation.get().cloned()
     }
 
     /// Tells what is not the end: the place stays. False when it has been answered already, or its call is not over. Its

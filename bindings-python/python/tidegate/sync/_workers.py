@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import contextvars
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
+
+from .._scope import outside
 
 _THREADS_MAX = 32
 # A thread without work waits so long for some.
@@ -26,7 +28,7 @@ class Workers:
     def renew(self) -> None:
         """In a forked child, as at the beginning: no threads are here."""
         self._changed = threading.Condition()
-        self._queue: deque[tuple[contextvars.Context, Work]] = deque()
+        self._queue: deque[tuple[Context, Work]] = deque()
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._busy: set[threading.Thread] = set()
@@ -34,7 +36,7 @@ class Workers:
 
     def start(self, work: Work, at_once: bool = False) -> bool:
         """Begins `work` in a thread, in a copy of the caller's context. False: there is none (`at_once`: for now)."""
-        context = contextvars.copy_context()
+        context = outside()
         with self._changed:
             if self._is_over:
                 return False
@@ -83,7 +85,9 @@ class Workers:
                     while not self._queue:
                         if self._is_over:
                             return
-                        if not self._changed.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
+                        is_late = not self._changed.wait(deadline - time.monotonic())
+                        # Counted as idle to the last: what was queued for it meanwhile is its own.
+                        if is_late and not self._queue and time.monotonic() >= deadline:
                             return
                     context, work = self._queue.popleft()
                     self._idle -= 1
