@@ -132,6 +132,16 @@ onBoth('at the hard timeout a stale value is given instead of the error, and the
   );
 });
 
+onBoth('a fallback that blocks the loop and fails behind the hard timeout gives the stale value', async (stage) => {
+  const cache = await aged(stage, { ...CAREFUL, hardTimeout: 60 }, KEY);
+  const fallback = () => {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+    throw new Error('by hand');
+  };
+  assert.equal(await cache.get(KEY, fallback), 'old');
+  assert.equal(cache.stats().stale_served, 1);
+});
+
 onBoth('where the fallback fails a stale value is given, to its leader and to those who wait', async (stage) => {
   const cache = await aged(stage, CAREFUL, KEY, OTHER);
   const told = watched(cache, 'cache.stale');

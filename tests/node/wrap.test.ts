@@ -54,6 +54,27 @@ onBoth('its helpers take its arguments', async ({ cache }) => {
   assert.equal(helpersOf({ getUser }, 'getUser').key(42), 'user:profile:42');
 });
 
+onBoth('getCached gives only what carries the wrap’s tags', async ({ cache }) => {
+  const { fetchUser } = users();
+  const plain = cache.wrap(fetchUser, { key: keyOf });
+  const tagged = cache.wrap(fetchUser, { key: keyOf, tags: (id) => [`user:${id}`] });
+  await plain(42);
+  assert.equal(await tagged.getCached(42), undefined);
+  await tagged(42);
+  assert.equal((await tagged.getCached(42))?.id, 42);
+  await cache.invalidateTag('user:42');
+  assert.equal(await tagged.getCached(42), undefined);
+});
+
+onBoth('a tags function that gives no array is refused', async ({ cache }) => {
+  const { asked, fetchUser } = users();
+  const find = cache.wrap(fetchUser, { key: keyOf, tags: (() => undefined) as never });
+  const error = await rejection(find(42));
+  assert.ok(error instanceof ConfigError);
+  assert.match(error.message, /tags gave undefined/);
+  assert.deepEqual(asked, []);
+});
+
 onBoth('a cached null is told apart from nothing', async ({ cache }) => {
   const find = cache.wrap(async (_: number): Promise<User | null> => null, { key: keyOf });
   assert.equal(await find.getCached(1), undefined);

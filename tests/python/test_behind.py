@@ -7,6 +7,7 @@ import contextvars
 import gc
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -224,6 +225,18 @@ async def test_at_the_hard_timeout_the_old_value_is_served_and_the_run_cancelled
 
     assert await cache.get(KEY, fetch) == {"name": "Ada"}
     await asyncio.wait_for(cancelled.wait(), 5)
+
+
+async def test_a_fallback_that_blocks_the_loop_and_fails_past_the_hard_timeout_is_consoled(make: Make) -> None:
+    cache = make(stale_if_error="1m", hard_timeout="50ms", ttl_jitter=0.0)
+    await _grow_old(cache, {KEY: {"name": "Ada"}})
+
+    async def fetch() -> Any:
+        time.sleep(0.3)  # noqa: ASYNC251
+        raise LookupError("by hand")
+
+    assert await cache.get(KEY, fetch) == {"name": "Ada"}
+    assert cache.stats()["stale_served"] == 1
 
 
 async def test_an_old_value_of_another_type_consoles_nobody(make: Make) -> None:
