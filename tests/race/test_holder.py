@@ -1,6 +1,6 @@
 """A holder that is stopped inside its fallback while its key is invalidated, and then goes on: its fill is refused.
 
-`TIDEGATE_ROUNDS=100` stops each of them a hundred times.
+A hundred times each; `TIDEGATE_ROUNDS` says another number.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.support.fleet import ROOT
 from tests.support.redis_server import RedisServer
 from tidegate.sync import CacheManager
 
-ROUNDS = int(os.environ.get("TIDEGATE_ROUNDS", "10"))
+ROUNDS = int(os.environ.get("TIDEGATE_ROUNDS", "100"))
 HOLDERS = {"Python": (sys.executable, "-m", "tests.race.holder"), "Node": ("node", "tests/race/holder.mjs")}
 
 
