@@ -276,21 +276,22 @@ class ManagerBase(Checks):
             raise
         return same, lease.fill(payload, ttl_ms, tags)
 
-    def _instead(self, key: str, payload: Any, decode: Decode) -> Any:
-        """The stale value that is served instead of a failure or a wait; `MISSING` where it cannot be read."""
+    def _decoded(self, key: str, payload: Any, decode: Decode) -> Any:
+        """A payload's value; `MISSING`, and told, where it cannot be read."""
         try:
             return None if payload is None else decode(payload)
         except Exception as error:  # noqa: BLE001 - a user's type may raise anything
             self._undecodable(key, payload, error)
             return MISSING
 
-    def _consoled(self, hit: Hit | None, key: str, decode: Decode) -> Any:
-        """The stale value that is served to the caller of a fallback that failed; `MISSING`: he gets the error."""
-        return MISSING if hit is None else self._instead(key, readable(hit), decode)
+    def _consoled(self, lease: Lease, error: Exception, key: str, decode: Decode) -> Any:
+        """Settles the lease of a fallback that failed: the stale value for its caller; `MISSING`: he gets the error."""
+        hit = lease.fail(failure(error))
+        return MISSING if hit is None else self._decoded(key, readable(hit), decode)
 
     def _overran(self, key: str, payload: Any, decode: Decode) -> Any:
         """The stale value that is served at the hard timeout."""
-        value = self._instead(key, payload, decode)
+        value = self._decoded(key, payload, decode)
         if value is MISSING:
             raise _tidegate.hard_timeout(key)
         return value

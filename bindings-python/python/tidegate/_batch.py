@@ -135,7 +135,7 @@ class Batch:
         if part.alone or MISSING in payloads:
             return False
         values = {
-            key: self._manager._instead(key, payload, self.decode)
+            key: self._manager._decoded(key, payload, self.decode)
             for key, payload in zip(part.leases, payloads, strict=True)
         }
         if any(value is MISSING for value in values.values()):

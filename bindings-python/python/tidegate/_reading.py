@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _tidegate
-from ._base import ManagerBase, entry_or_none, failure, raise_failed, shared
+from ._base import ManagerBase, entry_or_none, raise_failed, shared
 from ._batch import Batch, Part
 from ._running import Running, State
 from ._tasks import answer, answers, is_awaitable, settled
@@ -56,11 +56,8 @@ class Reader(ManagerBase):
             if kind is Failed:
                 raise_failed(outcome)
             payload = outcome.value if kind is Served else outcome
-            try:
-                value = None if payload is None else decode(payload)
-            except Exception as error:  # noqa: BLE001 - a user's type may raise anything
-                self._undecodable(key, payload, error)
-            else:
+            value = self._decoded(key, payload, decode)
+            if value is not MISSING:
                 if kind is Served:
                     self._behind.start(self._go_on(port, outcome, key, fallback, decode, terms))
                 return value
@@ -99,23 +96,21 @@ class Reader(ManagerBase):
                 if is_awaitable(value):
                     running = Running(self._running_loop(), value, [lease], block)
         except Exception as error:
-            stale = self._consoled(lease.fail(failure(error)), key, decode)
+            stale = self._consoled(lease, error, key, decode)
             if stale is MISSING:
                 raise
             return stale
         except BaseException:
             lease.give_back()
             raise
-        if running is not None:
-            if await running.until(may_serve) is State.SERVED:
-                stale = self._instead(key, running.stale[0], decode)
-                ended = self._ended(port, lease, running, key, decode, context)
-                if stale is not MISSING:
-                    self._behind.start(ended)
-                    return stale
-                return await ended
-            return await self._ended(port, lease, running, key, decode, context)
-        return await self._filled(port, lease, key, value, decode, context)
+        if running is None:
+            return await self._filled(port, lease, key, value, decode, context)
+        if await running.until(may_serve) is State.SERVED:
+            stale = self._decoded(key, running.stale[0], decode)
+            if stale is not MISSING:
+                self._behind.start(self._ended(port, lease, running, key, decode, context))
+                return stale
+        return await self._ended(port, lease, running, key, decode, context)
 
     async def _ended(
         self, port: Port, lease: Lease, running: Running, key: str, decode: Decode, context: Context | None
@@ -128,7 +123,7 @@ class Reader(ManagerBase):
         try:
             value = running.task.result()
         except Exception as error:
-            stale = self._consoled(lease.fail(failure(error)), key, decode)
+            stale = self._consoled(lease, error, key, decode)
             if stale is MISSING:
                 raise
             return stale

@@ -266,9 +266,8 @@ impl Engine {
                 Action::Console(leader, hit) => {
                     self.read_ended(&leader);
                     self.served_stale(key, &leader, &hit);
-                    if leader.console(hit) {
-                        self.waiting.fetch_sub(1, Ordering::Relaxed);
-                    }
+                    leader.console(hit.clone());
+                    self.answer(&leader, Outcome::Hit(hit));
                 }
                 Action::Owe => {
                     self.owe(key, Owed::Invalidate);

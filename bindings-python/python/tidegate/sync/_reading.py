@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _tidegate
-from .._base import ManagerBase, entry_or_none, failure, raise_failed, shared
+from .._base import ManagerBase, entry_or_none, raise_failed, shared
 from .._batch import Batch, Part
 from .._errors import ConfigError
 from .._logging import log_faults
@@ -76,11 +76,8 @@ class Reader(ManagerBase):
             if kind is Failed:
                 raise_failed(outcome)
             payload = outcome.value if kind is Served else outcome
-            try:
-                value = None if payload is None else decode(payload)
-            except Exception as error:  # noqa: BLE001 - a user's type may raise anything
-                self._undecodable(key, payload, error)
-            else:
+            value = self._decoded(key, payload, decode)
+            if value is not MISSING:
                 if kind is Served:
                     self._workers.start(partial(self._go_on, outcome, key, fallback, decode, terms))
                 return value
@@ -139,7 +136,7 @@ class Reader(ManagerBase):
         """Waits for a fallback in a thread of its own, or for the value that is served instead."""
         state = apart.until(True)
         if state is State.SERVED:
-            value = self._instead(key, apart.stale[0], decode)
+            value = self._decoded(key, apart.stale[0], decode)
             if value is not MISSING and apart.leave():
                 return value
             state = apart.until(False)
@@ -166,7 +163,7 @@ class Reader(ManagerBase):
             if not isinstance(error, Exception):
                 lease.give_back()
                 raise error
-            value = self._consoled(lease.fail(failure(error)), key, decode)
+            value = self._consoled(lease, error, key, decode)
             if value is MISSING:
                 raise error
             return value
