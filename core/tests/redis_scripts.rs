@@ -267,12 +267,7 @@ fn with_full_memory_only_what_must_grow_is_refused() {
 fn what_the_user_may_not_do_is_refused_with_the_servers_code() {
     let server = RedisServer::start();
     server.command("ACL SETUSER app on >pw ~billing:* ~{billing:* +@all -get resetchannels");
-    let url = server.url().replace("://", "://app:pw@");
-    let settings = tidegate::store::redis::RedisSettings {
-        command_timeout: PATIENCE,
-        ..tidegate::store::redis::RedisSettings::new(url, "tidegate:billing:cache")
-    };
-    let caller = Caller::new(tidegate::store::redis::RedisStore::new(settings).expect("right"));
+    let caller = Caller::new(server.patient_store_of_app());
     let key = key("user:profile:1");
     let error = caller.try_ask(get(&key)).expect_err("refused");
     assert_eq!(error.kind, StoreErrorKind::Refused);
@@ -286,6 +281,47 @@ fn what_the_user_may_not_do_is_refused_with_the_servers_code() {
             .find_map(|notice| if let Notice::Fault(error) = notice { Some(error.clone()) } else { None })
     });
     assert!(fault.expect("told").message.starts_with("NOPERM "));
+}
+
+/// How often the server has run a command.
+fn times_run(server: &RedisServer, command: &str) -> u64 {
+    let stats = server.command("INFO commandstats");
+    let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+    line.and_then(|line| line.split(',').next()?.parse().ok()).unwrap_or_default()
+}
+
+/// What each of many reads gives that are under way together: of values, of nothing, and of a key of a wrong type.
+fn read_many(server: &RedisServer, caller: &Caller) {
+    let keys: Vec<Key> = (0..200).map(|number| key(&format!("user:profile:{number}"))).collect();
+    for key in keys.iter().step_by(2) {
+        put(server, key, key.full().as_bytes());
+    }
+    server.command(&format!("LPUSH {} x", keys[101].full()));
+    // The first of them opens the connection; all are on their way before it stands.
+    let targets: Vec<u64> = keys.iter().map(|key| caller.send(get(key))).collect();
+    for (number, (key, target)) in keys.iter().zip(targets).enumerate() {
+        let verdict = caller.answer(target, std::time::Instant::now()).0.expect("answered").verdict;
+        let expected = number.is_multiple_of(2).then(|| key.full().to_owned().into());
+        assert_eq!(verdict, Verdict::Value(expected), "{key:?}");
+    }
+}
+
+#[test]
+fn reads_that_are_under_way_together_are_few_commands() {
+    let server = RedisServer::start();
+    read_many(&server, &Caller::new(server.patient_store()));
+    let (gathered, single) = (times_run(&server, "mget"), times_run(&server, "get"));
+    assert!(gathered > 0 && gathered + single < 100, "{gathered} MGET and {single} GET for 200 reads");
+}
+
+#[test]
+fn a_user_who_may_get_but_not_mget_is_served_one_by_one() {
+    let server = RedisServer::start();
+    server.command("ACL SETUSER app on >pw ~billing:* ~{billing:* +@all -mget resetchannels");
+    let caller = Caller::new(server.patient_store_of_app());
+    read_many(&server, &caller);
+    let faults = caller.count(|notice| matches!(notice, Notice::Fault(_)));
+    assert_eq!((times_run(&server, "get"), faults), (200, 0));
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Engine {
         if self.is_closed.load(Ordering::Relaxed) {
             return None;
         }
-        let held = l1.get(key, &terms.unwrap_or(&self.terms).tags, self.clock.now_us())?;
+        let held = l1.get(key, &terms.unwrap_or(&self.terms).tags, self.clock.quick_us())?;
         l1.count_hit();
         if self.observers.is_listening() {
             let key = self.space.key(key).ok();

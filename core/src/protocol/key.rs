@@ -281,12 +281,31 @@ fn is_reserved(character: char) -> bool {
 /// `KeyFormatError` that shows the key, the place and a right example.
 pub fn check(relative: &str) -> Result<(), Error> {
     const EXAMPLE: &str = "a right example: \"user:profile:42\"; data goes in by key(\"user\", \"profile\", id)";
+    if is_plain(relative) {
+        return Ok(());
+    }
     let fault = |what: String| Error::key(format!("key {relative:?} {what}; {EXAMPLE}"));
     check_segments(relative).map_err(fault)?;
     if !relative.contains(':') {
         return Err(fault("is flat: it needs at least two segments, parted by a colon".into()));
     }
     Ok(())
+}
+
+/// Whether a key is segments of letters, digits, `-`, `_` and `.`: as most are, and surely right. Every call comes by.
+fn is_plain(relative: &str) -> bool {
+    let mut previous = b':';
+    let mut colons = 0;
+    for &byte in relative.as_bytes() {
+        match byte {
+            b':' if previous == b':' => return false,
+            b':' => colons += 1,
+            b'-' | b'_' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {}
+            _ => return false,
+        }
+        previous = byte;
+    }
+    colons > 0 && previous != b':'
 }
 
 /// Checks segments parted by colons; what is wrong, to be said behind the text itself.

@@ -91,8 +91,16 @@ impl RedisServer {
 
     /// A store that waits longer than a busy test machine stalls, for tests that are not about time.
     pub fn patient_store(&self) -> Arc<RedisStore> {
-        let settings =
-            RedisSettings { command_timeout: PATIENCE, ..RedisSettings::new(self.url(), "tidegate:billing:cache") };
+        Self::patient_store_at(self.url())
+    }
+
+    /// The same for the user `app` with the password `pw`.
+    pub fn patient_store_of_app(&self) -> Arc<RedisStore> {
+        Self::patient_store_at(self.url().replace("://", "://app:pw@"))
+    }
+
+    fn patient_store_at(url: String) -> Arc<RedisStore> {
+        let settings = RedisSettings { command_timeout: PATIENCE, ..RedisSettings::new(url, "tidegate:billing:cache") };
         RedisStore::new(settings).expect("right settings")
     }
 

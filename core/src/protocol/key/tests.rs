@@ -86,6 +86,13 @@ fn a_service_is_one_segment() {
 
 proptest! {
     #[test]
+    fn what_is_plain_is_what_the_scan_lets_through(text in "[a:.%~-]{0,12}") {
+        let scanned = check_segments(&text).is_ok() && text.contains(':');
+        prop_assert_eq!(check(&text).is_ok(), scanned);
+        prop_assert!(scanned || !is_plain(&text));
+    }
+
+    #[test]
     fn whatever_the_data_a_built_key_is_right_and_no_two_lists_of_parts_meet(
         a in ".{1,12}", b in ".{1,12}", c in ".{1,12}",
     ) {

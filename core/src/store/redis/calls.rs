@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::Client;
-use fred::error::Error as FredError;
+use fred::error::{Error as FredError, ErrorKind};
 use fred::interfaces::{ClientLike, KeysInterface};
 use fred::types::config::Options;
 use fred::types::{ClusterHash, CustomCommand, Value};
@@ -33,16 +33,31 @@ pub(super) async fn send(client: &Client, request: Request) -> Result<Frame, Fre
     }
 }
 
-/// Not as a custom command: fred writes each custom command (and EVAL, EVALSHA) to the socket by itself, a GET in one
-/// write with its neighbours.
+/// The values of keys, as many frames as there are keys. (Not as custom commands: fred writes each of those, and EVAL and
+/// EVALSHA, to the socket by itself, a GET in one write with its neighbours.)
+pub(super) async fn read(client: &Client, keys: Vec<Bytes>) -> Result<Vec<Frame>, FredError> {
+    if let [key] = &keys[..] {
+        return Ok(vec![get(client, key.clone()).await?]);
+    }
+    let asked = keys.len();
+    let values: Vec<Option<Bytes>> = client.mget(keys).await?;
+    if values.len() != asked {
+        return Err(FredError::new(ErrorKind::Protocol, "MGET gave another number of values than it was asked for"));
+    }
+    Ok(values.into_iter().map(value_frame).collect())
+}
+
 async fn get(client: &Client, key: Bytes) -> Result<Frame, FredError> {
     match client.get::<Option<Bytes>, _>(key).await {
-        Ok(Some(data)) => Ok(Frame::BlobString { data, attributes: None }),
-        Ok(None) => Ok(Frame::Null),
-        // A value of a wrong type counts as none.
+        Ok(value) => Ok(value_frame(value)),
+        // A value of a wrong type counts as none, as MGET has it.
         Err(error) if error.details().starts_with("WRONGTYPE") => Ok(Frame::Null),
         Err(error) => Err(error),
     }
+}
+
+fn value_frame(value: Option<Bytes>) -> Frame {
+    value.map_or(Frame::Null, |data| Frame::BlobString { data, attributes: None })
 }
 
 /// Sends a command of the driver's own, with a timeout of its own.

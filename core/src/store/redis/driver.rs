@@ -32,6 +32,10 @@ use crate::ports::{Address, Command, Notice, Reply, StoreError, StoreErrorKind};
 
 /// Commands taken from the channel at once.
 const BATCH: usize = 256;
+/// Reads in one MGET.
+const READS_MAX: usize = 64;
+/// What one MGET's reply should not be much longer than.
+const READ_BYTES: usize = 64 * 1024;
 /// Times that one command is sent.
 const ATTEMPTS_MAX: u32 = 3;
 /// A connection that stood for so long was a good one: the next loss is met with an attempt at once.
@@ -64,6 +68,8 @@ struct Driver {
     /// Whether `alarm` stands at a deadline to come.
     is_armed: bool,
     calls: FuturesUnordered<Call>,
+    /// Reads of this turn of the loop, sent together at its end.
+    reads: Reads,
     /// Waiting for a connection, in order of arrival.
     held: VecDeque<Ticket>,
     link: Link,
@@ -94,7 +100,36 @@ type Call = Pin<Box<dyn Future<Output = Done> + Send>>;
 /// A call's end. The connection's number tells a late answer of a connection that has been replaced.
 enum Done {
     Command(Ticket, Result<Frame, FredError>),
+    Reads(Vec<Ticket>, Result<Vec<Frame>, FredError>),
     Heartbeat { link: u64, is_alive: bool },
+}
+
+/// Reads that are gathered into MGETs.
+#[derive(Default)]
+struct Reads {
+    waiting: Vec<Ticket>,
+    /// The size of the values lately, in bytes: nobody is to wait for the rest of a reply that takes long to come.
+    mean_bytes: usize,
+    /// The server's user may GET, but not MGET.
+    is_forbidden: bool,
+}
+
+impl Reads {
+    /// How many are read by one command.
+    fn at_once(&self) -> usize {
+        if self.is_forbidden { 1 } else { (READ_BYTES / self.mean_bytes.max(1)).clamp(1, READS_MAX) }
+    }
+
+    fn learn(&mut self, frames: &[Frame]) {
+        let bytes: usize = frames.iter().map(reply::payload_bytes).sum();
+        self.mean_bytes = (self.mean_bytes * 7 + bytes / frames.len().max(1)) / 8;
+    }
+
+    /// Whether it is the gathering that was refused: then they go one by one, from now on.
+    fn may_not_gather(&mut self, error: &FredError) -> bool {
+        self.is_forbidden |= error.details().starts_with("NOPERM");
+        self.is_forbidden
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,6 +167,7 @@ impl Driver {
             alarm: Box::pin(sleep_until(Instant::now())),
             is_armed: false,
             calls: FuturesUnordered::new(),
+            reads: Reads::default(),
             held: VecDeque::new(),
             link: Link::Idle,
             failures: 0,
@@ -164,10 +200,12 @@ impl Driver {
                         }
                     }
                     if is_closing {
+                        self.send_reads();
                         return self.close().await;
                     }
                 }
             }
+            self.send_reads();
         }
     }
 
@@ -193,6 +231,9 @@ impl Driver {
         };
         match &self.link {
             Link::Up(up) => {
+                if pending.request.is_read() {
+                    return self.reads.waiting.push(ticket);
+                }
                 pending.attempts += 1;
                 let client = up.connection.client.clone();
                 let request = pending.request.clone();
@@ -206,11 +247,56 @@ impl Driver {
         }
     }
 
-    fn settle(&mut self, done: Done) {
-        let (ticket, result) = match done {
-            Done::Command(ticket, result) => (ticket, result),
-            Done::Heartbeat { link, is_alive } => return self.on_heartbeat(link, is_alive),
+    /// Sends the reads of this turn: those of one turn as one MGET, which costs the server, fred and both sockets a good
+    /// part of what as many GETs do.
+    fn send_reads(&mut self) {
+        if self.reads.waiting.is_empty() {
+            return;
+        }
+        let tickets = std::mem::take(&mut self.reads.waiting);
+        let Link::Up(up) = &self.link else {
+            // Lost within the turn: held, or answered.
+            return tickets.into_iter().for_each(|ticket| self.forward(ticket));
         };
+        for tickets in tickets.chunks(self.reads.at_once()) {
+            let mut keys = Vec::with_capacity(tickets.len());
+            let mut is_sent = |ticket: &Ticket| {
+                let pending = self.pending.get_mut(ticket.slot).filter(|pending| pending.serial == ticket.serial)?;
+                keys.push(pending.request.read_key()?);
+                pending.attempts += 1;
+                Some(*ticket)
+            };
+            let tickets: Vec<_> = tickets.iter().filter_map(&mut is_sent).collect();
+            let client = up.connection.client.clone();
+            self.calls.push(Box::pin(async move {
+                let result = calls::read(&client, keys).await;
+                Done::Reads(tickets, result)
+            }));
+        }
+    }
+
+    fn settle(&mut self, done: Done) {
+        match done {
+            Done::Command(ticket, result) => self.settle_one(ticket, result),
+            Done::Reads(tickets, Ok(frames)) => {
+                self.reads.learn(&frames);
+                for (ticket, frame) in tickets.into_iter().zip(frames) {
+                    self.settle_one(ticket, Ok(frame));
+                }
+            }
+            Done::Reads(tickets, Err(error)) => {
+                if tickets.len() > 1 && self.reads.may_not_gather(&error) {
+                    return tickets.into_iter().for_each(|ticket| self.forward(ticket));
+                }
+                for ticket in tickets {
+                    self.settle_one(ticket, Err(error.clone()));
+                }
+            }
+            Done::Heartbeat { link, is_alive } => self.on_heartbeat(link, is_alive),
+        }
+    }
+
+    fn settle_one(&mut self, ticket: Ticket, result: Result<Frame, FredError>) {
         let Some(pending) = self.pending.get(ticket.slot).filter(|pending| pending.serial == ticket.serial) else {
             return;
         };

@@ -25,6 +25,11 @@ pub(super) fn read(request: &Request, frame: Frame) -> Result<Reply, StoreError>
     }
 }
 
+/// How long a value is.
+pub(super) fn payload_bytes(frame: &Frame) -> usize {
+    if let Frame::BlobString { data, .. } = frame { data.len() } else { 0 }
+}
+
 /// The text of an error frame.
 pub(super) fn error_text(frame: &Frame) -> Option<&str> {
     match frame {

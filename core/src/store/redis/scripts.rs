@@ -75,6 +75,18 @@ impl Request {
         !matches!(self, Self::Script(ScriptName::Set, _))
     }
 
+    pub(super) fn is_read(&self) -> bool {
+        self.read_key().is_some()
+    }
+
+    /// The key of a request that is a plain GET.
+    pub(super) fn read_key(&self) -> Option<Bytes> {
+        match self {
+            Self::Get(key) | Self::ReadTag(key) => Some(key.clone()),
+            Self::Time | Self::Script(..) => None,
+        }
+    }
+
     pub(super) fn of(command: &Command) -> Self {
         let (name, key, mut arguments) = match command {
             Command::Get { key } => return Self::Get(text(key.full())),
