@@ -83,19 +83,24 @@ impl Cache {
         Ok(tags.iter().map(|tag| tag.name().to_owned()).collect())
     }
 
-    /// The value of what L1 holds, as `decode` makes it; `NOTHING` where it holds nothing that counts: ask `begin`.
+    /// The value of what L1 holds, as `decode` makes it; `NOTHING` where it holds nothing that counts, or where
+    /// `fallback` could not be called: look further.
+    #[pyo3(signature = (key, terms, decode, fallback, /))]
     fn held(
         &self,
         key: &Bound<'_, PyAny>,
         terms: GivenTerms<'_, '_>,
         decode: &Bound<'_, PyAny>,
+        fallback: &Bound<'_, PyAny>,
     ) -> PyResult<Py<PyAny>> {
         let py = key.py();
-        let value = match self.engine.held(key_text(key)?, terms::of(terms)) {
-            Some(held) => held::value_of(py, &held, decode, self.engine.config().share_values)?,
-            None => None,
-        };
-        value.map_or_else(|| convert::nothing(py), Ok)
+        if fallback.is_callable()
+            && let Some(held) = self.engine.held(key_text(key)?, terms::of(terms))
+            && let Some(value) = held::value_of(py, &held, decode, self.engine.config().share_values)?
+        {
+            return Ok(value);
+        }
+        convert::nothing(py)
     }
 
     /// A read on behalf of a caller with a fallback.

@@ -73,7 +73,7 @@ class Batch:
         if held is None:
             return asked
         for key in asked:
-            value = held(key, terms, self.decode)
+            value = held(key, terms, self.decode, held)
             if value is not NOTHING:
                 self.results[key] = value
         return [key for key in asked if key not in self.results]

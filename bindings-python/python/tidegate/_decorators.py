@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_type_hints, overlo
 
 from ._errors import ConfigError
 from ._keys import RIGHT_TEMPLATE, Template, parse_tag_template, parse_template
-from ._templates import compile_key, compile_tags
-from ._tidegate import NOTHING
+from ._templates import compile_call, compile_key, compile_tags
 from ._types import MISSING
 
 if TYPE_CHECKING:
@@ -89,40 +88,23 @@ def async_decorator(
                 f"{plan.name} is a plain function: the async manager caches async ones; "
                 "a right example: `async def`, or tidegate.sync.CacheManager for plain functions"
             )
-        ports, key_of, skip = manager._ports, plan.key_of, plan.skip
+        key_of, skip = plan.key_of, plan.skip
 
-        @functools.wraps(function)
-        async def cached(*args: Any, **kwargs: Any) -> Any:
-            # The plain case first: every call comes by.
-            key = key_of(*args[skip:], **kwargs) if skip or kwargs else key_of(*args)
-            decode = plan.decode or plan.resolve()
-            terms = plan.terms if plan.tags_of is None else plan.tagged(*args[skip:], **kwargs)
-            held = manager._held
-            if held is not None:
-                value = held(key, terms, decode)
-                if value is not NOTHING:
-                    return value
-            if not manager._disabled_blocks:
-                port = ports.get(manager._running_loop()) or manager._enter_loop()
-                outcome = manager._begin(port, key, terms)
-                if outcome.__class__ is bytes:
-                    try:
-                        return decode(outcome)
-                    except Exception:  # noqa: BLE001 - told and mended in `_settle`
-                        pass
-                return await manager._settle(port, outcome, key, lambda: function(*args, **kwargs), decode, terms)
-            return await manager._get(key, lambda: function(*args, **kwargs), decode, terms)
+        def ask(key: str, decode: Decode, terms: Terms | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return manager._get(key, lambda: function(*args, **kwargs), decode, terms)
+
+        cached = plan.compile(ask)
 
         async def invalidate(*args: Any, **kwargs: Any) -> bool:
             return await manager.invalidate(key_of(*args, **kwargs))
 
         async def get_cached(*args: Any, **kwargs: Any) -> Any:
-            terms = plan.terms if plan.tags_of is None else plan.tagged(*args, **kwargs)
+            terms = plan.terms_of(*args, **kwargs)
             return await manager._get_found(key_of(*args, **kwargs), None, plan.decode or plan.resolve(), terms)
 
         async def refresh(*args: Any, **kwargs: Any) -> Any:
             key, decode = key_of(*args[skip:], **kwargs), plan.decode or plan.resolve()
-            terms = plan.terms if plan.tags_of is None else plan.tagged(*args[skip:], **kwargs)
+            terms = plan.terms_of(*args[skip:], **kwargs)
             return await manager._refresh(key, lambda: function(*args, **kwargs), decode, terms)
 
         return plan.finish(cached, invalidate, get_cached, refresh)
@@ -146,23 +128,21 @@ def plain_decorator(
             )
         key_of, skip = plan.key_of, plan.skip
 
-        @functools.wraps(function)
-        def cached(*args: Any, **kwargs: Any) -> Any:
-            key = key_of(*args[skip:], **kwargs)
-            decode = plan.decode or plan.resolve()
-            terms = plan.terms if plan.tags_of is None else plan.tagged(*args[skip:], **kwargs)
+        def ask(key: str, decode: Decode, terms: Terms | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             return manager._get(key, lambda: function(*args, **kwargs), decode, terms)
+
+        cached = plan.compile(ask)
 
         def invalidate(*args: Any, **kwargs: Any) -> bool:
             return manager.invalidate(key_of(*args, **kwargs))
 
         def get_cached(*args: Any, **kwargs: Any) -> Any:
-            terms = plan.terms if plan.tags_of is None else plan.tagged(*args, **kwargs)
+            terms = plan.terms_of(*args, **kwargs)
             return manager._get_found(key_of(*args, **kwargs), None, plan.decode or plan.resolve(), terms)
 
         def refresh(*args: Any, **kwargs: Any) -> Any:
             key, decode = key_of(*args[skip:], **kwargs), plan.decode or plan.resolve()
-            terms = plan.terms if plan.tags_of is None else plan.tagged(*args[skip:], **kwargs)
+            terms = plan.terms_of(*args[skip:], **kwargs)
             return manager._refresh(key, lambda: function(*args, **kwargs), decode, terms)
 
         return plan.finish(cached, invalidate, get_cached, refresh)
@@ -225,7 +205,8 @@ class _Plan:
             )
         self.name = getattr(function, "__qualname__", repr(function))
         self.manager = manager
-        parameters = list(inspect.signature(function).parameters.values())
+        self._said = said
+        parameters = self._parameters = list(inspect.signature(function).parameters.values())
         # `self` and `cls` are no part of the key.
         self.skip = int(bool(parameters) and parameters[0].name in ("self", "cls"))
         parameters = parameters[self.skip :]
@@ -242,10 +223,18 @@ class _Plan:
         with contextlib.suppress(NameError):
             self.resolve()
 
-    def tagged(self, *args: Any, **kwargs: Any) -> Terms:
-        """The terms of a call whose tags have places."""
-        assert self.tags_of is not None
-        tags = self.tags_of(*args, **kwargs)
+    def compile(self, ask: Callable[..., Any]) -> Any:
+        """The cached function."""
+        said, function = self._said, self._function
+        cached = compile_call(self.name, self._parameters, said.template, said.tags, ask, self.manager, self, function)
+        return functools.wraps(function)(cached)
+
+    def terms_of(self, *args: Any, **kwargs: Any) -> Terms | None:
+        """The terms of a call, by its arguments without `self`."""
+        return self.terms if self.tags_of is None else self.tagged(self.tags_of(*args, **kwargs))
+
+    def tagged(self, tags: tuple[str, ...]) -> Terms:
+        """The terms of a call whose tags have places: these."""
         terms = self._tagged.get(tags)
         if terms is None:
             if len(self._tagged) >= _TERMS_MAX:

@@ -69,15 +69,8 @@ class CacheManager(Reader):
     async def get(self, key: str, *, default: D, type: type[T]) -> T | D: ...
     @overload
     async def get(self, key: str, *, default: D) -> Any | D: ...
-    async def get(
-        self,
-        key: str,
-        fallback: Any = MISSING,
-        *,
-        default: Any = MISSING,
-        type: Any = None,
-        **options: Any,
-    ) -> Any:
+    # Whatever is by keyword comes in one dict: a default of each would be looked up at every call.
+    async def get(self, key: str, fallback: Any = MISSING, **options: Any) -> Any:
         """The cached value; else what `fallback` gives, computed once however many ask, and stored for `ttl`.
 
         `fallback` is a function, async or plain, of no argument or of one (the `Context`); what it raises is raised
@@ -92,36 +85,19 @@ class CacheManager(Reader):
         >>> asyncio.run(cache.get("user:nobody", default="?"))
         '?'
         """
-        decode = self._decode if type is None else self._decoder(type)
+        if not options and (held := self._held) is not None:
+            # Every hit of L1 comes by.
+            value = held(key, self._terms, self._decode, fallback)
+            if value is not NOTHING:
+                return value
+        decode = self._decoder(options.pop("type")) if "type" in options else self._decode
+        default = options.pop("default", MISSING)
         if fallback is MISSING:
             return await self._get_or_default(key, default, decode, options)
         terms = self._read_terms(options, "default", "type") if options else self._terms
         if default is not MISSING or not callable(fallback):
             self._check_get(fallback, default)
-        held = self._held
-        if held is not None:
-            value = held(key, terms, decode)
-            if value is not NOTHING:
-                return value
-        elif self._disabled_blocks and self._is_disabled():
-            return await self._alone(key, fallback, decode, terms)
-        port = self._ports.get(self._running_loop()) or self._enter_loop()
-        begin = self._begin
-        outcome = begin(port, key, terms)
-        if outcome.__class__ is tuple and not self._leads(key):
-            # A wait, here rather than in `_settle`: every hit on Redis comes by.
-            future, place = outcome
-            try:
-                outcome = await future
-            except BaseException:
-                port.cancel(future, place)
-                raise
-        if outcome.__class__ is bytes:
-            try:
-                return decode(outcome)
-            except Exception:  # noqa: BLE001 - told and mended in `_settle`
-                pass
-        return await self._settle(port, outcome, key, fallback, decode, terms)
+        return await self._get(key, fallback, decode, terms)
 
     async def get_entry(self, key: str, *, type: Any = None) -> Entry | None:
         """The value with what is known of its entry; None when there is none, `StoreUnavailable` with the store away.

@@ -244,11 +244,30 @@ class Reader(ManagerBase):
             raise
 
     async def _get(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
-        """`get` with everything checked: for decorated functions, where some block is disabled."""
-        if self._is_disabled():
+        """`get` with everything checked."""
+        held = self._held
+        if held is not None:
+            value = held(key, terms, decode, fallback)
+            if value is not NOTHING:
+                return value
+        elif self._disabled_blocks and self._is_disabled():
             return await self._alone(key, fallback, decode, terms)
-        port = self._port()
-        return await self._settle(port, self._begin(port, key, terms), key, fallback, decode, terms)
+        port = self._ports.get(self._running_loop()) or self._enter_loop()
+        outcome = self._begin(port, key, terms)
+        if outcome.__class__ is tuple and not self._leads(key):
+            # A wait, here rather than in `_settle`: every hit on Redis comes by.
+            future, place = outcome
+            try:
+                outcome = await future
+            except BaseException:
+                port.cancel(future, place)
+                raise
+        if outcome.__class__ is bytes:
+            try:
+                return decode(outcome)
+            except Exception:  # noqa: BLE001 - told and mended in `_settle`
+                pass
+        return await self._settle(port, outcome, key, fallback, decode, terms)
 
     async def _refresh(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
         if self._disabled_blocks and self._is_disabled():
@@ -266,7 +285,7 @@ class Reader(ManagerBase):
             return default
         held = self._held
         if held is not None:
-            value = held(key, terms, decode)
+            value = held(key, terms, decode, held)
             if value is not NOTHING:
                 return value
         outcome = await answer(port, self._native.peek(port, key, False, terms))

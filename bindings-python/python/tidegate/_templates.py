@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import _tidegate
@@ -16,7 +16,7 @@ def compile_key(
 ) -> Callable[..., str]:
     """A function with the same parameters that gives the key."""
     _check_parameters(name, parameters, template, ignore)
-    key: Callable[..., str] = _compile(name, parameters, "key", _text(template))
+    key: Callable[..., str] = _compile(f"key of {name}", parameters, "key", [f"return {_text(template)}"])
     key.__qualname__ = f"{name}.key"
     key.__doc__ = f"The key of a call, by the template {template.text!r}."
     return key
@@ -29,11 +29,58 @@ def compile_tags(
     known = {parameter.name for parameter in parameters}
     for template in templates:
         _check_places(f"tags={[template.text]!r}", name, template, known)
-    return _compile(name, parameters, "tags", f"({''.join(f'{_text(template)}, ' for template in templates)})")
+    return _compile(f"tags of {name}", parameters, "tags", [f"return {_tuple_of(map(_text, templates))}"])
 
 
-def _compile(name: str, parameters: list[inspect.Parameter], verb: str, result: str) -> Callable[..., Any]:
+def compile_call(
+    name: str,
+    parameters: list[inspect.Parameter],
+    template: Template,
+    tags: list[Template],
+    ask: Callable[..., Any],
+    manager: Any,
+    plan: Any,
+    function: Callable[..., Any],
+) -> Callable[..., Any]:
+    """The cached function itself, async or plain as `function` is: of L1 here, else what `ask` gives.
+
+    `ask` is given the key, the decoder, the terms, and the call's arguments as a tuple and a dict. Nothing is bound to
+    parameters but by the interpreter's own call: that is most of what a hit costs.
+    """
+    is_async = inspect.iscoroutinefunction(function)
+    names = {
+        "_tg_ask": ask,
+        "_tg_manager": manager,
+        "_tg_plan": plan,
+        "_tg_terms": plan.terms,
+        "_tg_decode": plan.decode,
+        "_tg_function": function,
+        "_tg_nothing": _tidegate.NOTHING,
+    }
+    body = [
+        f"_tg_key = {_text(template)}",
+        *([f"_tg_terms = _tg_plan.tagged({_tuple_of(map(_text, tags))})"] if tags else []),
+        *(["_tg_decode = _tg_plan.decode or _tg_plan.resolve()"] if plan.decode is None else []),
+        "_tg_held = _tg_manager._held",
+        "if _tg_held is not None:",
+        "    _tg_value = _tg_held(_tg_key, _tg_terms, _tg_decode, _tg_function)",
+        "    if _tg_value is not _tg_nothing:",
+        "        return _tg_value",
+        f"return {'await ' * is_async}_tg_ask(_tg_key, _tg_decode, _tg_terms, {_forwarded(parameters)})",
+    ]
+    return _compile(f"call of {name}", parameters, "cached", body, names, "async def" if is_async else "def")
+
+
+def _compile(
+    what: str,
+    parameters: list[inspect.Parameter],
+    verb: str,
+    body: list[str],
+    more: dict[str, Any] | None = None,
+    keyword: str = "def",
+) -> Callable[..., Any]:
     names: dict[str, Any] = {"_tg_part": _tidegate.key_part, "_tg_type": type, "_tg_int": int, "_tg_str": str}
+    names.update(more or {})
     declared: list[str] = []
     kinds = inspect.Parameter
     for at, parameter in enumerate(parameters):
@@ -53,10 +100,30 @@ def _compile(name: str, parameters: list[inspect.Parameter], verb: str, result: 
         declared.append(text)
     if parameters and parameters[-1].kind is kinds.POSITIONAL_ONLY:
         declared.append("/")
-    source = f"def {verb}({', '.join(declared)}):\n    return {result}\n"
-    exec(compile(source, f"<{verb} of {name}>", "exec"), names)
+    source = "\n    ".join([f"{keyword} {verb}({', '.join(declared)}):", *body])
+    exec(compile(source, f"<{what}>", "exec"), names)
     compiled: Callable[..., Any] = names[verb]
     return compiled
+
+
+def _forwarded(parameters: list[inspect.Parameter]) -> str:
+    """The source of a call's arguments as a tuple and a dict."""
+    kinds = inspect.Parameter
+    positional = [
+        f"*{parameter.name}" if parameter.kind is kinds.VAR_POSITIONAL else parameter.name
+        for parameter in parameters
+        if parameter.kind not in (kinds.KEYWORD_ONLY, kinds.VAR_KEYWORD)
+    ]
+    named = [
+        f"**{parameter.name}" if parameter.kind is kinds.VAR_KEYWORD else f"{parameter.name!r}: {parameter.name}"
+        for parameter in parameters
+        if parameter.kind in (kinds.KEYWORD_ONLY, kinds.VAR_KEYWORD)
+    ]
+    return f"{_tuple_of(positional)}, {{{', '.join(named)}}}"
+
+
+def _tuple_of(sources: Iterable[str]) -> str:
+    return f"({''.join(f'{source}, ' for source in sources)})"
 
 
 def _text(template: Template) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from .. import _tidegate
 from .._base import confirmed
 from .._batch import Batch
-from .._tidegate import Port
+from .._tidegate import NOTHING, Port
 from .._types import MISSING
 from . import _threads
 from ._reading import Reader, answers
@@ -55,15 +55,8 @@ class CacheManager(Reader):
     def get(self, key: str, *, default: D, type: type[T]) -> T | D: ...
     @overload
     def get(self, key: str, *, default: D) -> Any | D: ...
-    def get(
-        self,
-        key: str,
-        fallback: Any = MISSING,
-        *,
-        default: Any = MISSING,
-        type: Any = None,
-        **options: Any,
-    ) -> Any:
+    # As in the async manager.
+    def get(self, key: str, fallback: Any = MISSING, **options: Any) -> Any:
         """The cached value; else what `fallback` gives, computed once however many ask, and stored for `ttl`.
 
         `fallback` is a plain function of no argument or of one (the `Context`); what it raises is raised unchanged.
@@ -77,7 +70,12 @@ class CacheManager(Reader):
         >>> cache.get("user:nobody", default="?")
         '?'
         """
-        decode = self._decode if type is None else self._decoder(type)
+        if not options and (held := self._held) is not None:
+            value = held(key, self._terms, self._decode, fallback)
+            if value is not NOTHING:
+                return value
+        decode = self._decoder(options.pop("type")) if "type" in options else self._decode
+        default = options.pop("default", MISSING)
         if fallback is MISSING:
             return self._get_or_default(key, default, decode, options)
         terms = self._read_terms(options, "default", "type") if options else self._terms

@@ -43,7 +43,7 @@ class Reader(ManagerBase):
             return self._alone(key, fallback, decode, terms)
         held = self._held
         if held is not None:
-            value = held(key, terms, decode)
+            value = held(key, terms, decode, fallback)
             if value is not NOTHING:
                 return value
         if self._leads(key):
@@ -293,7 +293,7 @@ class Reader(ManagerBase):
             return default
         held = self._held
         if held is not None:
-            value = held(key, terms, decode)
+            value = held(key, terms, decode, held)
             if value is not NOTHING:
                 return value
         outcome = self._native.peek(_threads.port(), key, False, terms)
