@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use napi::Env;
 use napi::bindgen_prelude::{ArrayBuffer, Buffer, Function, Object};
+use napi::{Env, JsString};
 use napi_derive::napi;
 use tidegate::config::{self, Config, Dialect};
 use tidegate::engine::l1::IndexSide;
@@ -66,9 +66,9 @@ impl Cache {
     }
 
     /// The text of the next record that was too long for the mailbox, in their order.
-    #[napi]
-    pub fn take_large(&self) -> String {
-        self.desk.take_large()
+    #[napi(ts_return_type = "string")]
+    pub fn take_large<'env>(&self, env: &'env Env) -> napi::Result<JsString<'env>> {
+        self.desk.take_large(env)
     }
 
     /// Whether the process stays while nothing else keeps it.

@@ -5,13 +5,13 @@
 //! flags), the length of its text (u32), what it may be held under (only with [`crate::record::HELD`]), and the text in
 //! UTF-8.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use napi::bindgen_prelude::{Buffer, Function};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
-use napi::{Env, Status, sys};
+use napi::{Env, JsString, Status, sys};
 use rustc_hash::{FxHashMap, FxHashSet};
 use tidegate::engine::ticket::{Completion, Queue, Ticket};
 use tidegate::engine::{Begun, HostObject, Outcome, outcome};
@@ -64,6 +64,8 @@ pub(crate) struct Desk {
     mailbox: RefCell<Buffer>,
     /// Taken from the queue, or given in the very call; not yet in the mailbox.
     ready: RefCell<VecDeque<Completion>>,
+    /// The loop is to turn before more is taken; the bell has been rung for that.
+    is_turn_over: Cell<bool>,
     leases: RefCell<FxHashMap<u64, outcome::Lease>>,
     /// Those of callers who may go away.
     tickets: RefCell<FxHashMap<u64, Arc<Ticket>>>,
@@ -80,6 +82,7 @@ impl Desk {
             queue: Queue::new(Box::new(bell)),
             mailbox: RefCell::new(mailbox),
             ready: RefCell::default(),
+            is_turn_over: Cell::default(),
             leases: RefCell::default(),
             tickets: RefCell::default(),
             in_detail: RefCell::default(),
@@ -111,9 +114,9 @@ impl Desk {
 
     /// Writes what is ready to the mailbox, as much as it holds; how many bytes.
     pub(crate) fn drain(&self) -> u32 {
-        if self.ready.borrow().is_empty() {
+        if self.ready.borrow().is_empty() && !self.is_turn_over.take() {
             let mut taken = Vec::new();
-            self.queue.drain(&mut taken);
+            self.is_turn_over.set(self.queue.drain_a_turn(&mut taken));
             self.ready.borrow_mut().extend(taken);
         }
         let mut mailbox = self.mailbox.borrow_mut();
@@ -157,9 +160,13 @@ impl Desk {
         (at + text.len()).next_multiple_of(8)
     }
 
-    pub(crate) fn take_large(&self) -> String {
-        let body = self.large.borrow_mut().pop_front();
-        body.map(|body| String::from_utf8_lossy(body.as_bytes()).into_owned()).unwrap_or_default()
+    pub(crate) fn take_large<'env>(&self, env: &'env Env) -> napi::Result<JsString<'env>> {
+        let body = self.large.borrow_mut().pop_front().unwrap_or(Body::None);
+        match body.as_bytes() {
+            // One byte a letter in any writing: copied as it is, where UTF-8 is looked at byte by byte.
+            plain if plain.is_ascii() => env.create_string_latin1(plain),
+            text => env.create_string(String::from_utf8_lossy(text)),
+        }
     }
 
     pub(crate) fn take_lease(&self, id: u64) -> Option<outcome::Lease> {

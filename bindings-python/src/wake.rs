@@ -209,7 +209,11 @@ impl Port {
 
     /// Takes what is ready, and sorts it to its places.
     fn sort(&self, ready: &mut Vec<Completion>) -> Vec<(Answered, Py<PyAny>, Outcome)> {
-        self.queue.drain(ready);
+        if self.is_of_loop() {
+            self.queue.drain_a_turn(ready);
+        } else {
+            self.queue.drain(ready);
+        }
         let mut answers = Vec::with_capacity(ready.len());
         let mut late = Vec::new();
         {
@@ -344,7 +348,7 @@ impl Port {
         }
     }
 
-    /// Settles every future whose outcome is ready: the loop's reader.
+    /// Settles the futures whose outcomes are ready: the loop's reader.
     fn drain(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let port = slf.get();

@@ -230,6 +230,11 @@ fn with_full_memory_only_what_must_grow_is_refused() {
     let caller = Caller::new(server.patient_store());
     let key = key("user:profile:1");
     let grant = caller.lease(&key, nonce(1));
+    // Of two grants the first fills first.
+    let contended = support::key("user:profile:3");
+    let Verdict::Lease(early, _) = caller.ask(acquire_for(&contended, nonce(1), 1)) else { panic!("no lease") };
+    sleep_ms(20);
+    let late = caller.lease(&contended, nonce(2));
     server.command("CONFIG SET maxmemory-policy noeviction");
     server.command("CONFIG SET maxmemory 1");
     for command in [acquire(&support::key("user:profile:2"), nonce(1)), release(&key, &grant)] {
@@ -238,6 +243,8 @@ fn with_full_memory_only_what_must_grow_is_refused() {
         assert!(error.message.starts_with("OOM "), "{}", error.message);
     }
     assert!(matches!(caller.ask(fill(&key, &grant, "1")), Verdict::Stored { .. }));
+    assert!(matches!(caller.ask(fill(&contended, &early, "1")), Verdict::Stored { .. }));
+    assert!(matches!(caller.ask(fill(&contended, &late, "1")), Verdict::Stored { .. }));
     assert!(matches!(caller.ask(get(&key)), Verdict::Value(Some(_))));
     assert!(matches!(caller.ask(acquire(&key, nonce(1))), Verdict::Hit(_)));
     assert!(matches!(caller.ask(set(&key, "2")), Verdict::Stored { .. }));

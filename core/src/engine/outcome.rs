@@ -81,6 +81,16 @@ pub enum Outcome {
     Confirmed(bool),
 }
 
+impl Outcome {
+    /// How much its host has to decode.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Hit(hit) | Self::Served(hit) => hit.payload.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// What a fallback said besides its value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Made {

@@ -163,6 +163,9 @@ enum Put {
     Swallowed(Box<Completion>),
 }
 
+/// What a loop is given to decode in one turn, in bytes, but for the last value: about a millisecond's work.
+const TURN_BYTES: usize = 256 * 1024;
+
 /// The outcomes that are ready for one loop or thread of a host.
 pub struct Queue {
     ready: Mutex<VecDeque<Completion>>,
@@ -208,6 +211,26 @@ impl Queue {
     /// Moves everything that is ready to the end of `into`.
     pub fn drain(&self, into: &mut Vec<Completion>) {
         into.extend(lock(&self.ready).drain(..));
+    }
+
+    /// The same for a loop, which does other things too: no more at once than [`TURN_BYTES`] of values, which its tasks
+    /// decode before it turns again. True when more waits: then it is woken once more.
+    pub fn drain_a_turn(&self, into: &mut Vec<Completion>) -> bool {
+        let is_more = {
+            let mut ready = lock(&self.ready);
+            let mut bytes = 0;
+            while bytes < TURN_BYTES
+                && let Some(completion) = ready.pop_front()
+            {
+                bytes += completion.outcome.payload_bytes();
+                into.push(completion);
+            }
+            !ready.is_empty()
+        };
+        if is_more {
+            self.wake.wake();
+        }
+        is_more
     }
 
     /// Tells the host that events wait; its next drain asks [`Queue::take_events_flag`].

@@ -9,11 +9,13 @@ end
 if number <= tonumber(f or 0) then
   return {'SUPERSEDED', now_us}
 end
-local version = store(ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]))
 if number == tonumber(n) then
   redis.call('UNLINK', L)
 else
+  -- Removes nothing: a script that has written is let write on, though the memory is full.
+  redis.call('HDEL', L, '')
   redis.call('HSET', L, 'f', number)
 end
+local version = store(ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]))
 wake()
 return {'STORED', now_us, version}

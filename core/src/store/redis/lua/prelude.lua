@@ -61,18 +61,18 @@ end
 local function grant(g, n, nonce, exclusive_ms, validity_ms)
   if g then
     n = tonumber(n) + 1
+    redis.call('HSET', L, 'n', n, 'h', nonce, 'u', now + exclusive_ms)
   else
     g = nonce .. '.' .. string.format('%.0f', now_us)
     n = 1
-    redis.call('HSET', L, 'f', 0)
+    redis.call('HSET', L, 'g', g, 'n', n, 'f', 0, 'h', nonce, 'u', now + exclusive_ms)
   end
-  redis.call('HSET', L, 'g', g, 'n', n, 'h', nonce, 'u', now + exclusive_ms)
   redis.call('PEXPIRE', L, validity_ms)
   return g, n
 end
 
 -- Stamps bytes 12-43 of the draft and stores it. Versions grow, but one that lies more than a second ahead of now is
--- not believed. UNLINK comes before SET, so that a full memory does not refuse what it need not.
+-- not believed. Its script has removed something before, so that a full memory does not refuse what it need not.
 local function store(draft, fresh_ms, kept_ms)
   local version = now_us
   local header = redis.pcall('GETRANGE', V, 0, 71)
@@ -83,7 +83,6 @@ local function store(draft, fresh_ms, kept_ms)
     end
   end
   local times = struct.pack('<I8I8I8I8', version, now, now + fresh_ms, now + kept_ms)
-  redis.call('UNLINK', V)
   redis.call('SET', V, string.sub(draft, 1, 12) .. times .. string.sub(draft, 45), 'PX', kept_ms)
   return version
 end
