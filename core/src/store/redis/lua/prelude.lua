@@ -82,8 +82,9 @@ local function store(draft, fresh_ms, kept_ms)
       version = math.max(now_us, previous + 1)
     end
   end
-  local times = struct.pack('<I8I8I8I8', version, now, now + fresh_ms, now + kept_ms)
-  redis.call('SET', V, string.sub(draft, 1, 12) .. times .. string.sub(draft, 45), 'PX', kept_ms)
+  redis.call('SET', V, draft, 'PX', kept_ms)
+  -- In place: to put three strings together would copy the value three times.
+  redis.call('SETRANGE', V, 12, struct.pack('<I8I8I8I8', version, now, now + fresh_ms, now + kept_ms))
   return version
 end
 
