@@ -62,10 +62,8 @@ build: .make/python.$(PROFILE) .make/node.$(PROFILE) ## .venv with the package i
 dist: .make/dist ## the wheel and the npm package, in dist/
 
 .PHONY: bench
-bench: .make/python.release .make/node.release ## hits per second beside redis-py, ioredis and the hand-written managers, as tables
-	@$(BIN)/python -m benchmarks.l2 --loop asyncio
-	@$(BIN)/python -m benchmarks.l2 --loop uvloop
-	@$(BIN)/python -m benchmarks.l2 --language node
+bench: .make/python.release .make/node.release ## every figure, beside the peers, into docs/performance.md: 25 minutes (BENCH="--only l2 --quick" for some)
+	@$(BIN)/python -m benchmarks $(or $(BENCH),--write)
 
 .PHONY: clean
 clean: ## remove everything that was built, .venv and node_modules too

@@ -232,12 +232,12 @@ impl Cache {
     }
 
     fn take_events<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        self.engine.take_events().iter().map(|event| convert::event(py, event, self.service())).collect()
+        convert::events(py, &self.engine.take_events(), self.service())
     }
 
     /// The `cache.error` events for the log, kept whether anybody listens or not.
     fn take_faults<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        self.engine.take_faults().iter().map(|event| convert::event(py, event, self.service())).collect()
+        convert::events(py, &self.engine.take_faults(), self.service())
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

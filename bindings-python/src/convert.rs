@@ -197,8 +197,13 @@ pub(crate) fn payload(bytes: Option<&Bound<'_, PyBytes>>) -> Payload {
     bytes.map_or_else(Payload::null, |bytes| Payload::json(Bytes::copy_from_slice(bytes.as_bytes())))
 }
 
-/// An event as the tuple that `CacheEvent` is made of.
-pub(crate) fn event<'py>(py: Python<'py>, event: &Event, service: &str) -> PyResult<Bound<'py, PyTuple>> {
+/// Events as the tuples that `CacheEvent`s are made of.
+pub(crate) fn events<'py>(py: Python<'py>, events: &[Event], service: &str) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    let service = PyString::new(py, service);
+    events.iter().map(|event| event_tuple(event, &service)).collect()
+}
+
+fn event_tuple<'py>(event: &Event, service: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyTuple>> {
     (
         event.kind.name(),
         event.timestamp_ms,
@@ -212,7 +217,7 @@ pub(crate) fn event<'py>(py: Python<'py>, event: &Event, service: &str) -> PyRes
         event.state,
         event.tag.as_deref(),
     )
-        .into_pyobject(py)
+        .into_pyobject(service.py())
 }
 
 /// A value as the user wrote it; what is accepted is decided in the core.

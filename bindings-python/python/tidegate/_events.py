@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True)
-class CacheEvent:
+# Not a dataclass: a frozen one takes two microseconds to make, and there is one for every hit that is observed.
+class CacheEvent(msgspec.Struct, frozen=True, gc=False):
     """One event. Fields that do not apply are None."""
 
     type: str
