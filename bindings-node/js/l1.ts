@@ -29,7 +29,7 @@ export interface Stamp {
   readonly bytes: number;
 }
 
-// What an entry takes beside its key and payload: itself, its place in the map, its version (measured: `benchmarks/l1_node.mjs`).
+// What an entry takes beside its key and payload: itself, its place in the map, its version (measured: `python -m benchmarks --only memory`).
 const ENTRY_BYTES = 200;
 const TAG_BYTES = 40;
 const HIGH = 2 ** 32;

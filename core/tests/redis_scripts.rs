@@ -322,6 +322,29 @@ fn reads_that_are_under_way_together_are_few_commands() {
 }
 
 #[test]
+fn no_command_is_left_lying_whoever_posts_it_and_when() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    let key = key("user:profile:1");
+    caller.ask(set(&key, "1"));
+    // Around the number from which on nobody is woken for a command.
+    std::thread::scope(|scope| {
+        for threads in 0..16 {
+            let (caller, key) = (&caller, &key);
+            scope.spawn(move || {
+                for turn in 0..400 {
+                    // Unanswered until its time is up, if it were forgotten: an error here.
+                    caller.ask(get(key));
+                    if (turn + threads) % 7 == 0 {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn a_user_who_may_get_but_not_mget_is_served_one_by_one() {
     let server = RedisServer::start();
     server.command("ACL SETUSER app on >pw ~billing:* ~{billing:* +@all -mget resetchannels");

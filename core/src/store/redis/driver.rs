@@ -18,20 +18,19 @@ use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis_protocol::resp3::types::BytesFrame as Frame;
 use slab::Slab;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connect::{Connection, dial};
 use super::errors::from_fred;
 use super::link::{Link, LinkEvent, Up};
+use super::posts::Posts;
 use super::push::PushPost;
 use super::scripts::Request;
 use super::watchdog::{self, Watchdog};
 use super::{Shared, backoff, calls, closed, reply};
 use crate::ports::{Address, Command, Notice, Reply, StoreError, StoreErrorKind};
 
-/// Commands taken from the channel at once.
-const BATCH: usize = 256;
 /// Reads in one MGET.
 const READS_MAX: usize = 64;
 /// What one MGET's reply should not be much longer than.
@@ -53,7 +52,7 @@ pub(super) enum Post {
 
 struct Driver {
     shared: Arc<Shared>,
-    posts: UnboundedReceiver<Post>,
+    posts: Arc<Posts>,
     /// Counted up by the handle, down here.
     out: Arc<AtomicUsize>,
     /// The way to the push task, where that tracks.
@@ -141,7 +140,7 @@ enum Told {
 /// The task: runs until the store is closed or dropped.
 pub(super) async fn drive(
     shared: Arc<Shared>,
-    posts: UnboundedReceiver<Post>,
+    posts: Arc<Posts>,
     out: Arc<AtomicUsize>,
     push: Option<UnboundedSender<PushPost>>,
 ) {
@@ -152,7 +151,7 @@ impl Driver {
     /// On the I/O thread only: it makes timers.
     fn new(
         shared: Arc<Shared>,
-        posts: UnboundedReceiver<Post>,
+        posts: Arc<Posts>,
         out: Arc<AtomicUsize>,
         push: Option<UnboundedSender<PushPost>>,
     ) -> Self {
@@ -178,7 +177,7 @@ impl Driver {
     }
 
     async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut batch = Vec::new();
         loop {
             // Clocks first, so that no load keeps them waiting.
             tokio::select! {
@@ -191,21 +190,22 @@ impl Driver {
                         self.settle(done);
                     }
                 }
-                count = self.posts.recv_many(&mut batch, BATCH) => {
-                    let mut is_closing = count == 0;
-                    for post in batch.drain(..) {
-                        match post {
-                            Post::Command { command, address, due } => self.accept(&command, address, due),
-                            Post::Close => is_closing = true,
-                        }
-                    }
-                    if is_closing {
-                        self.send_reads();
-                        return self.close().await;
-                    }
+                () = self.posts.rung() => {}
+            }
+            self.posts.say_out(self.pending.len());
+            self.posts.take(&mut batch);
+            let mut is_closing = false;
+            for post in batch.drain(..) {
+                match post {
+                    Post::Command { command, address, due } => self.accept(&command, address, due),
+                    Post::Close => is_closing = true,
                 }
             }
             self.send_reads();
+            self.posts.say_out(self.pending.len());
+            if is_closing {
+                return self.close().await;
+            }
         }
     }
 
@@ -490,8 +490,7 @@ impl Driver {
 
     /// Answers whatever is out, then leaves; QUIT must not keep anybody.
     async fn close(mut self) {
-        self.posts.close();
-        while let Ok(post) = self.posts.try_recv() {
+        for post in self.posts.close() {
             if let Post::Command { address, .. } = post {
                 self.shared.deliver(address, Err(closed()));
             }

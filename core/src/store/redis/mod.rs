@@ -13,6 +13,7 @@ mod driver;
 mod endpoint;
 mod errors;
 mod link;
+mod posts;
 mod push;
 mod reply;
 mod resp;
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 
 use self::driver::{Post, drive};
 use self::endpoint::Endpoint;
+use self::posts::Posts;
 use self::push::{Push, PushPost};
 use self::runtime::PerProcess;
 use crate::error::Error;
@@ -90,9 +92,16 @@ pub struct RedisStore {
 
 /// The way to the driver task.
 struct CommandDoor {
-    sender: UnboundedSender<Post>,
-    /// Commands submitted and not yet answered: what bounds the channel.
+    posts: Arc<Posts>,
+    /// Commands submitted and not yet answered: what bounds the queue.
     out: Arc<AtomicUsize>,
+}
+
+impl Drop for CommandDoor {
+    fn drop(&mut self) {
+        // A driver that has closed already needs no telling.
+        self.posts.leave(Post::Close);
+    }
 }
 
 /// What the handle and its tasks have in common.
@@ -136,10 +145,9 @@ impl RedisStore {
     fn command_door(&self) -> Result<&CommandDoor, StoreError> {
         self.command_door.get_or_open(|| {
             let push = self.tracking_door()?;
-            let (sender, receiver) = unbounded_channel();
-            let out = Arc::new(AtomicUsize::new(0));
-            runtime::spawn(drive(Arc::clone(&self.shared), receiver, Arc::clone(&out), push))?;
-            Ok(CommandDoor { sender, out })
+            let door = CommandDoor { posts: Arc::default(), out: Arc::default() };
+            runtime::spawn(drive(Arc::clone(&self.shared), Arc::clone(&door.posts), Arc::clone(&door.out), push))?;
+            Ok(door)
         })
     }
 
@@ -173,7 +181,7 @@ impl RedisStore {
             return Err(StoreError::new(StoreErrorKind::Backpressure, message));
         }
         let due = Instant::now() + self.shared.command_timeout;
-        door.sender.send(Post::Command { command, address, due }).map_err(|_| closed())
+        if door.posts.leave(Post::Command { command, address, due }) { Ok(()) } else { Err(closed()) }
     }
 
     fn tell(&self, post: PushPost) {
@@ -218,7 +226,7 @@ impl Store for RedisStore {
     fn close(&self) {
         if !self.shared.closed.swap(true, Ordering::AcqRel) {
             if let Some(door) = self.command_door.get() {
-                drop(door.sender.send(Post::Close));
+                door.posts.leave(Post::Close);
             }
             if let Some(door) = self.push_door.get() {
                 drop(door.send(PushPost::Close));
