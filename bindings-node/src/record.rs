@@ -116,7 +116,7 @@ fn value(hit: Hit, flag: u32) -> Record {
     record.word |= flag;
     // Those who share a hit are each told its value, and the first what it may be held under.
     if let (Some(held), true) = (held, word != Word::Unreadable) {
-        record.head = held_head(&held);
+        record.head = held_head(&held, record.body.len());
         record.word |= HELD;
     }
     record
@@ -125,16 +125,16 @@ fn value(hit: Hit, flag: u32) -> Record {
 /// What an entry may be held under: when it ends (f64, µs of the engine's clock), its version (f64), the word for
 /// everything, its key's word and generation, the number of its tags' words, the length of the names, the length
 /// of its payload (u32 each), its tags' words and generations (u32), and the names of its tags, a line each. Filled up to a multiple of 8.
-fn held_head(held: &Held) -> Vec<u8> {
-    let names = held.tags.join("\n");
-    let words = &held.words;
-    let bytes = u32::try_from(held.payload.len()).unwrap_or(u32::MAX);
+fn held_head(held: &Held, payload_len: usize) -> Vec<u8> {
+    let names = held.tags().join("\n");
+    let words = held.tag_words();
+    let bytes = u32::try_from(payload_len).unwrap_or(u32::MAX);
     let length = |length: usize| u32::try_from(length).expect("a few tags with names of a few bytes");
-    let mut head = Vec::with_capacity(40 + 8 * words.tags.len() + names.len() + 7);
+    let mut head = Vec::with_capacity(40 + 8 * words.len() + names.len() + 7);
     head.extend_from_slice(&(held.expires_us as f64).to_le_bytes());
-    head.extend_from_slice(&(held.details.version as f64).to_le_bytes());
-    let (key, tags) = (words.key, words.tags.iter().flat_map(|seen| [u32::from(seen.word), seen.generation]));
-    let counts = [words.all, u32::from(key.word), key.generation, length(words.tags.len()), length(names.len()), bytes];
+    head.extend_from_slice(&(held.version as f64).to_le_bytes());
+    let (key, tags) = (held.key_seen(), words.iter().flat_map(|seen| [u32::from(seen.word), seen.generation]));
+    let counts = [held.all, u32::from(key.word), key.generation, length(words.len()), length(names.len()), bytes];
     for number in counts.into_iter().chain(tags) {
         head.extend_from_slice(&number.to_le_bytes());
     }

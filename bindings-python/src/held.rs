@@ -32,16 +32,16 @@ pub(crate) fn value_of(
     decode: &Bound<'_, PyAny>,
     shares_all: bool,
 ) -> PyResult<Option<Py<PyAny>>> {
-    let Some(bytes) = &held.payload.bytes else { return Ok(Some(py.None())) };
+    if held.codec.is_none() {
+        return Ok(Some(py.None()));
+    }
     let kept = held.object.get().and_then(|object| object.downcast_ref::<Kept>());
     if let Some(Kept { decode: Some(by), value: Some(value) }) = kept
         && by.is(decode)
     {
         return Ok(Some(value.clone_ref(py)));
     }
-    if held.payload.codec != Codec::Json {
-        return Ok(None);
-    }
+    let (Some(Codec::Json), Some(bytes)) = (held.codec, held.bytes()) else { return Ok(None) };
     let value = match decode.call1((PyBytes::new(py, bytes),)) {
         Ok(value) => value,
         // Told and mended by the call that asks the engine next.

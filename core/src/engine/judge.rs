@@ -39,7 +39,7 @@ pub(super) struct Circumstances<'a> {
 impl Engine {
     /// What is held here of a key, for a call that goes by `terms`: a hit, counted and told, that asks nobody and copies
     /// nothing. None is no miss: the verbs look for themselves.
-    pub fn held(&self, key: &str, terms: Option<&Arc<Terms>>) -> Option<Arc<Held>> {
+    pub fn held(&self, key: &str, terms: Option<&Arc<Terms>>) -> Option<Held> {
         let l1 = self.l1.as_ref()?;
         if self.is_closed.load(Ordering::Relaxed) {
             return None;
@@ -51,7 +51,7 @@ impl Engine {
             let mut event = self.event(super::EventKind::Hit, key.as_ref());
             event.source = Some(Source::L1);
             event.duration_us = Some(0);
-            event.version = Some(held.details.version);
+            event.version = Some(held.version);
             self.observers.emit(event);
         }
         Some(held)
@@ -170,7 +170,7 @@ impl Engine {
         };
         let tags = entry.tags.iter().map(|record| record.name.clone()).collect();
         let mut hit = Hit::of(entry, self.source);
-        l1.admit(about.key.relative(), &mut hit, tags, words.clone(), left);
+        l1.admit(about.key.relative(), &mut hit, tags, words, left);
         hit
     }
 

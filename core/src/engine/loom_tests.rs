@@ -245,12 +245,12 @@ impl Tier {
         let words = self.l1.capture("a:b", std::slice::from_ref(&self.tag));
         let mut hit = version(self.stored.load(Ordering::SeqCst));
         let left = Left { now_us: 0, fresh_ms: 1_000, cost_ms: 1, early_refresh: 0.0, chance: 0.0 };
-        self.l1.admit("a:b", &mut hit, Box::new(["t".into()]), words, left);
+        self.l1.admit("a:b", &mut hit, Box::new(["t".into()]), &words, left);
     }
 
     /// The version that is served from here.
     fn held(&self) -> Option<u64> {
-        Some(self.l1.get("a:b", &[], 1)?.details.version)
+        Some(self.l1.get("a:b", &[], 1)?.version)
     }
 
     /// A read goes on while the entry changes, as `change` does it. What is served after the change has returned, and for

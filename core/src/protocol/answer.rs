@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::envelope::{Entry, Payload};
+use super::held::Held;
 use super::tag::Tag;
 use crate::error::Error;
 
@@ -42,7 +43,7 @@ pub struct Hit {
     /// Why a value is served that is not fresh; absent for one that is.
     pub stale: Option<Staleness>,
     /// What a tier in the process holds, or may take in: the host's own object belongs to it.
-    pub held: Option<Arc<super::held::Held>>,
+    pub held: Option<Held>,
 }
 
 /// Why a caller is served a value that is not fresh.
@@ -113,8 +114,8 @@ impl Hit {
     }
 
     /// What the tier in the process holds.
-    pub(crate) fn of_held(held: Arc<super::held::Held>) -> Self {
-        let (payload, details) = (held.payload.clone(), Some(held.details.clone()));
+    pub(crate) fn of_held(held: Held) -> Self {
+        let (payload, details) = (held.payload(), Some(held.details()));
         Self { payload, source: Source::L1, details, stale: None, held: Some(held) }
     }
 

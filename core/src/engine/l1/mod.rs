@@ -14,6 +14,8 @@
 
 mod words;
 
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,8 +24,9 @@ use quick_cache::sync::Cache;
 
 use crate::config::L1Config;
 use crate::protocol::answer::Hit;
+use crate::protocol::envelope::Payload;
 use crate::protocol::freshness::early_gap_ms;
-use crate::protocol::held::{Held, Words};
+use crate::protocol::held::{Held, Seen, Words};
 use crate::protocol::key::KeySpace;
 use crate::protocol::tag::Tag;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
@@ -32,9 +35,12 @@ pub use words::{ALL_AT, KEY_WORDS, KEYS_AT, TABLE_BYTES, TAG_WORDS, TAGS_AT, TRU
 /// A heartbeat that was answered is good for so long from its sending.
 const TRUST_US: u64 = 3_000_000;
 const STRIPES: usize = if cfg!(tidegate_loom) { 1 } else { 64 };
-/// What an entry takes beside its key, payload and tags: the `Held`, the index's slot, allocations' heads. Measured by
-/// `python -m benchmarks.l1_memory`.
-const ENTRY_BYTES: u64 = 200;
+/// What an entry takes beside its key, payload and tags: the [`Head`](crate::protocol::held::Head) with its counter, the
+/// index's slot (which is there up to twice), the allocation's head. Measured by `python -m benchmarks.l1_memory`.
+const ENTRY_BYTES: usize = 190;
+/// The same of what stands apart where there are tags, and of each tag's name.
+const TAGS_BYTES: usize = 80;
+const TAG_BYTES: usize = 32;
 
 /// Where the index is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +52,7 @@ pub enum IndexSide {
 
 pub struct L1 {
     words: Arc<WordTable>,
-    index: Option<Cache<Box<str>, Arc<Held>, ByBytes>>,
+    index: Option<Cache<ByKey, Held, ByBytes>>,
     stripes: [Mutex<()>; STRIPES],
     max_age_ms: u64,
     /// Larger entries are not held: one of them would push out half of the rest.
@@ -62,16 +68,41 @@ struct ByBytes {
     least: u64,
 }
 
-impl Weighter<Box<str>, Arc<Held>> for ByBytes {
-    fn weight(&self, key: &Box<str>, held: &Arc<Held>) -> u64 {
-        weight(key, held).max(self.least)
+impl Weighter<ByKey, Held> for ByBytes {
+    fn weight(&self, _: &ByKey, held: &Held) -> u64 {
+        weight(held.size(), held.tags(), held.tag_words().len()).max(self.least)
     }
 }
 
-fn weight(key: &str, held: &Held) -> u64 {
-    let tags: usize = held.tags.iter().map(|tag| tag.len() + 16).sum::<usize>() + 8 * held.words.tags.len();
-    (key.len() + held.payload.len() + tags) as u64 + ENTRY_BYTES
+/// What an entry counts for whose key and payload have so many bytes.
+fn weight(bytes: usize, tags: &[Box<str>], tag_words: usize) -> u64 {
+    let names: usize = tags.iter().map(|tag| tag.len() + TAG_BYTES).sum();
+    let apart = if tags.is_empty() { 0 } else { TAGS_BYTES + names + size_of::<Seen>() * tag_words };
+    (bytes + apart + ENTRY_BYTES) as u64
 }
+
+/// An entry in the index, which finds it by the key inside it.
+struct ByKey(Held);
+
+impl Borrow<[u8]> for ByKey {
+    fn borrow(&self) -> &[u8] {
+        self.0.key()
+    }
+}
+
+impl Hash for ByKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key().hash(state);
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl Eq for ByKey {}
 
 impl L1 {
     pub(super) fn new(config: &L1Config, space: &KeySpace, side: IndexSide) -> Self {
@@ -97,13 +128,13 @@ impl L1 {
     }
 
     /// What a read of `key` (relative, as its user wrote it) that names `tags` may be answered with, at `now_us`.
-    pub(super) fn get(&self, key: &str, tags: &[Tag], now_us: u64) -> Option<Arc<Held>> {
-        let held = self.index.as_ref()?.get(key)?;
-        let counts = held.words.all == self.words.all()
+    pub(super) fn get(&self, key: &str, tags: &[Tag], now_us: u64) -> Option<Held> {
+        let held = self.index.as_ref()?.get(key.as_bytes())?;
+        let counts = held.all == self.words.all()
             && now_us < held.expires_us
             && self.words.is_trusted(now_us)
-            && self.words.tags_stand(&held.words)
-            && tags.iter().all(|tag| held.tags.iter().any(|name| **name == *tag.name()));
+            && self.words.tags_stand(held.tag_words())
+            && tags.iter().all(|tag| held.tags().iter().any(|name| **name == *tag.name()));
         counts.then_some(held)
     }
 
@@ -122,8 +153,8 @@ impl L1 {
 
     /// Takes an entry in, if nothing has happened since its words were captured. `fresh_ms` is what is left of its
     /// freshness; `early` of XFetch shortens that by one throw of the dice, so that processes ask at different times.
-    pub(super) fn admit(&self, key: &str, hit: &mut Hit, tags: Box<[Box<str>]>, words: Words, left: Left) {
-        let Some(details) = hit.details.clone() else { return };
+    pub(super) fn admit(&self, key: &str, hit: &mut Hit, tags: Box<[Box<str>]>, words: &Words, left: Left) {
+        let Some(details) = &hit.details else { return };
         if !words.all.is_multiple_of(2) {
             return;
         }
@@ -134,19 +165,18 @@ impl L1 {
         };
         let held_ms = left.fresh_ms.saturating_sub(gap_ms).min(self.max_age_ms);
         let expires_us = left.now_us + held_ms * 1_000;
-        // A copy: what came with the answer is a part of all that was read from the socket with it.
-        let mut payload = hit.payload.clone();
-        payload.bytes = payload.bytes.map(|bytes| Bytes::copy_from_slice(&bytes));
-        let held = Arc::new(Held { payload, details, tags, words, expires_us, object: std::sync::OnceLock::new() });
-        if held_ms == 0 || weight(key, &held) > self.max_entry_bytes {
+        if held_ms == 0 || weight(key.len() + hit.payload.len(), &tags, words.tags.len()) > self.max_entry_bytes {
             return;
         }
+        // A host that keeps the index keeps the bytes too.
+        let bytes = if self.index.is_some() { (key, &hit.payload) } else { ("", &Payload::null()) };
+        let held = Held::new(bytes, details, tags, words, expires_us);
         if let Some(index) = &self.index {
-            let _stripe = lock(&self.stripes[usize::from(held.words.key.word) % STRIPES]);
-            if !self.words.stand(&held.words) {
+            let _stripe = lock(&self.stripes[usize::from(words.key.word) % STRIPES]);
+            if !self.words.stand(words) {
                 return;
             }
-            index.insert(key.into(), Arc::clone(&held));
+            index.insert(ByKey(held.clone()), held.clone());
         }
         hit.held = Some(held);
     }
@@ -157,7 +187,7 @@ impl L1 {
         let _stripe = lock(&self.stripes[usize::from(word) % STRIPES]);
         self.words.bump_key(word);
         if let Some(index) = &self.index {
-            index.remove(key);
+            index.remove(key.as_bytes());
         }
     }
 
@@ -225,4 +255,47 @@ pub(super) struct Left {
     pub(super) cost_ms: u32,
     pub(super) early_refresh: f64,
     pub(super) chance: f64,
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    use super::*;
+    use crate::protocol::answer::Details;
+
+    const LEFT: Left = Left { now_us: 0, fresh_ms: 1_000, cost_ms: 1, early_refresh: 0.0, chance: 0.0 };
+
+    fn tier(side: IndexSide) -> L1 {
+        let l1 = L1::new(&L1Config::default(), &KeySpace::new("app", 1).expect("right"), side);
+        l1.open();
+        l1.heartbeat(1_000_000);
+        l1
+    }
+
+    fn admit(l1: &L1, payload: &'static [u8]) -> Held {
+        let details = Details { version: 1, created_ms: 0, fresh_until_ms: 0, stale_until_ms: 0, tags: vec![] };
+        let mut hit = Hit::of_flight(Payload::json(payload), Some(details));
+        l1.admit("a:b", &mut hit, Box::new([]), &l1.capture("a:b", &[]), LEFT);
+        hit.held.expect("nothing has happened")
+    }
+
+    #[test]
+    fn an_entry_that_another_replaces_is_let_go_of_with_the_hosts_object() {
+        let l1 = tier(IndexSide::Here);
+        let object = Arc::new(());
+        admit(&l1, b"1").object.set(object.clone()).expect("the first");
+        assert_eq!(Arc::strong_count(&object), 2);
+        admit(&l1, b"22");
+        assert_eq!(Arc::strong_count(&object), 1);
+        let held = l1.get("a:b", &[], 1).expect("held");
+        assert_eq!(held.bytes(), Some(&b"22"[..]));
+        assert_eq!(l1.size(), (1, weight(5, &[], 0)));
+        l1.drop_key("a:b");
+        assert_eq!(l1.size(), (0, 0));
+    }
+
+    #[test]
+    fn where_the_host_keeps_the_index_no_bytes_are_kept_here() {
+        let held = admit(&tier(IndexSide::Host), b"1");
+        assert_eq!((held.size(), held.version), (0, 1));
+    }
 }

@@ -104,11 +104,11 @@ impl WordTable {
         words.all.is_multiple_of(2)
             && self.all() == words.all
             && self.key(words.key.word) == words.key
-            && self.tags_stand(words)
+            && self.tags_stand(&words.tags)
     }
 
-    pub(super) fn tags_stand(&self, words: &Words) -> bool {
-        words.tags.iter().all(|seen| self.tags[usize::from(seen.word)].load(Ordering::Acquire) == seen.generation)
+    pub(super) fn tags_stand(&self, tags: &[Seen]) -> bool {
+        tags.iter().all(|seen| self.tags[usize::from(seen.word)].load(Ordering::Acquire) == seen.generation)
     }
 }
 

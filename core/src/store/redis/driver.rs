@@ -61,7 +61,7 @@ struct Driver {
     /// Serial number of the next command: tells a slot's present tenant from its former ones.
     serial: u64,
     /// All commands have the same time to live, so their deadlines come in the order of arrival. Answered ones stay
-    /// until they are passed over.
+    /// until the one before them is: not for the whole time, in which a busy process sends very many.
     deadlines: VecDeque<(Instant, Ticket)>,
     alarm: Pin<Box<Sleep>>,
     /// Whether `alarm` stands at a deadline to come.
@@ -213,6 +213,9 @@ impl Driver {
         self.serial += 1;
         let pending = Pending { serial: self.serial, address, request: Request::of(command), attempts: 0 };
         let ticket = Ticket { slot: self.pending.insert(pending), serial: self.serial };
+        while self.deadlines.front().is_some_and(|(_, ticket)| !self.is_waiting(*ticket)) {
+            self.deadlines.pop_front();
+        }
         self.deadlines.push_back((due, ticket));
         if !self.is_armed {
             self.alarm.as_mut().reset(due);
@@ -330,8 +333,13 @@ impl Driver {
         }
     }
 
+    /// Whether a command is not answered yet.
+    fn is_waiting(&self, ticket: Ticket) -> bool {
+        self.pending.get(ticket.slot).is_some_and(|pending| pending.serial == ticket.serial)
+    }
+
     fn answer(&mut self, ticket: Ticket, answer: Result<Reply, StoreError>) {
-        if self.pending.get(ticket.slot).is_some_and(|pending| pending.serial == ticket.serial) {
+        if self.is_waiting(ticket) {
             let pending = self.pending.remove(ticket.slot);
             self.out.fetch_sub(1, Ordering::Relaxed);
             self.shared.deliver(pending.address, answer);
@@ -342,7 +350,7 @@ impl Driver {
         let now = Instant::now();
         self.is_armed = false;
         while let Some((due, ticket)) = self.deadlines.front().copied() {
-            let is_waiting = self.pending.get(ticket.slot).is_some_and(|pending| pending.serial == ticket.serial);
+            let is_waiting = self.is_waiting(ticket);
             if is_waiting && due > now {
                 self.alarm.as_mut().reset(due);
                 self.is_armed = true;
