@@ -8,7 +8,7 @@ import time
 from functools import partial
 from typing import Any
 
-from benchmarks.python.adapters import BlockingCache
+from benchmarks.python.adapters.face import BlockingCache
 from benchmarks.python.records import record
 
 

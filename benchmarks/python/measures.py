@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.python import races
-from benchmarks.python.adapters import Cache, Fallback
+from benchmarks.python.adapters.face import Cache, Fallback
 from benchmarks.python.records import record
 
 Answer = dict[str, Any]

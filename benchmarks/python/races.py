@@ -11,7 +11,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from benchmarks.python.adapters import Cache
+from benchmarks.python.adapters.face import Cache
 
 LATE_SECONDS = 0.005
 OVERLAP_SECONDS = 0.02

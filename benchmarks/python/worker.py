@@ -16,7 +16,8 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from benchmarks.python.adapters import CONTENDERS, BlockingCache
+from benchmarks.python.adapters import CONTENDERS
+from benchmarks.python.adapters.face import BlockingCache
 from benchmarks.python.blocking import BlockingMeasures
 from benchmarks.python.measures import Measures
 

@@ -17,24 +17,21 @@ use fred::interfaces::ClientLike;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis_protocol::resp3::types::BytesFrame as Frame;
-use slab::Slab;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connect::{Connection, dial};
 use super::errors::from_fred;
 use super::link::{Link, LinkEvent, Up};
+use super::pending::{Pending, Ticket};
 use super::posts::Posts;
 use super::push::PushPost;
+use super::reads::Reads;
 use super::scripts::Request;
 use super::watchdog::{self, Watchdog};
 use super::{Shared, backoff, calls, closed, reply};
 use crate::ports::{Address, Command, Notice, Reply, StoreError, StoreErrorKind};
 
-/// Reads in one MGET.
-const READS_MAX: usize = 64;
-/// What one MGET's reply should not be much longer than.
-const READ_BYTES: usize = 64 * 1024;
 /// Times that one command is sent.
 const ATTEMPTS_MAX: u32 = 3;
 /// A connection that stood for so long was a good one: the next loss is met with an attempt at once.
@@ -57,12 +54,7 @@ struct Driver {
     out: Arc<AtomicUsize>,
     /// The way to the push task, where that tracks.
     push: Option<UnboundedSender<PushPost>>,
-    pending: Slab<Pending>,
-    /// Serial number of the next command: tells a slot's present tenant from its former ones.
-    serial: u64,
-    /// All commands have the same time to live, so their deadlines come in the order of arrival. Answered ones stay
-    /// until the one before them is: not for the whole time, in which a busy process sends very many.
-    deadlines: VecDeque<(Instant, Ticket)>,
+    pending: Pending,
     alarm: Pin<Box<Sleep>>,
     /// Whether `alarm` stands at a deadline to come.
     is_armed: bool,
@@ -81,19 +73,6 @@ struct Driver {
     last_fault: Option<StoreError>,
 }
 
-struct Pending {
-    serial: u64,
-    address: Address,
-    request: Request,
-    attempts: u32,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Ticket {
-    slot: usize,
-    serial: u64,
-}
-
 type Call = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 /// A call's end. The connection's number tells a late answer of a connection that has been replaced.
@@ -101,34 +80,6 @@ enum Done {
     Command(Ticket, Result<Frame, FredError>),
     Reads(Vec<Ticket>, Result<Vec<Frame>, FredError>),
     Heartbeat { link: u64, is_alive: bool },
-}
-
-/// Reads that are gathered into MGETs.
-#[derive(Default)]
-struct Reads {
-    waiting: Vec<Ticket>,
-    /// The size of the values lately, in bytes: nobody is to wait for the rest of a reply that takes long to come.
-    mean_bytes: usize,
-    /// The server's user may GET, but not MGET.
-    is_forbidden: bool,
-}
-
-impl Reads {
-    /// How many are read by one command.
-    fn at_once(&self) -> usize {
-        if self.is_forbidden { 1 } else { (READ_BYTES / self.mean_bytes.max(1)).clamp(1, READS_MAX) }
-    }
-
-    fn learn(&mut self, frames: &[Frame]) {
-        let bytes: usize = frames.iter().map(reply::payload_bytes).sum();
-        self.mean_bytes = (self.mean_bytes * 7 + bytes / frames.len().max(1)) / 8;
-    }
-
-    /// Whether it is the gathering that was refused: then they go one by one, from now on.
-    fn may_not_gather(&mut self, error: &FredError) -> bool {
-        self.is_forbidden |= error.details().starts_with("NOPERM");
-        self.is_forbidden
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -160,9 +111,7 @@ impl Driver {
             posts,
             out,
             push,
-            pending: Slab::new(),
-            serial: 0,
-            deadlines: VecDeque::new(),
+            pending: Pending::default(),
             alarm: Box::pin(sleep_until(Instant::now())),
             is_armed: false,
             calls: FuturesUnordered::new(),
@@ -210,13 +159,7 @@ impl Driver {
     }
 
     fn accept(&mut self, command: &Command, address: Address, due: Instant) {
-        self.serial += 1;
-        let pending = Pending { serial: self.serial, address, request: Request::of(command), attempts: 0 };
-        let ticket = Ticket { slot: self.pending.insert(pending), serial: self.serial };
-        while self.deadlines.front().is_some_and(|(_, ticket)| !self.is_waiting(*ticket)) {
-            self.deadlines.pop_front();
-        }
-        self.deadlines.push_back((due, ticket));
+        let ticket = self.pending.add(address, Request::of(command), due);
         if !self.is_armed {
             self.alarm.as_mut().reset(due);
             self.is_armed = true;
@@ -229,9 +172,7 @@ impl Driver {
 
     /// Sends a command, holds it for the connection to come, or says why there is none.
     fn forward(&mut self, ticket: Ticket) {
-        let Some(pending) = self.pending.get_mut(ticket.slot).filter(|pending| pending.serial == ticket.serial) else {
-            return;
-        };
+        let Some(pending) = self.pending.get_mut(ticket) else { return };
         match &self.link {
             Link::Up(up) => {
                 if pending.request.is_read() {
@@ -264,17 +205,14 @@ impl Driver {
         for tickets in tickets.chunks(self.reads.at_once()) {
             let mut keys = Vec::with_capacity(tickets.len());
             let mut is_sent = |ticket: &Ticket| {
-                let pending = self.pending.get_mut(ticket.slot).filter(|pending| pending.serial == ticket.serial)?;
+                let pending = self.pending.get_mut(*ticket)?;
                 keys.push(pending.request.read_key()?);
                 pending.attempts += 1;
                 Some(*ticket)
             };
             let tickets: Vec<_> = tickets.iter().filter_map(&mut is_sent).collect();
             let client = up.connection.client.clone();
-            self.calls.push(Box::pin(async move {
-                let result = calls::read(&client, keys).await;
-                Done::Reads(tickets, result)
-            }));
+            self.calls.push(Box::pin(async move { Done::Reads(tickets, calls::read(&client, keys).await) }));
         }
     }
 
@@ -300,9 +238,7 @@ impl Driver {
     }
 
     fn settle_one(&mut self, ticket: Ticket, result: Result<Frame, FredError>) {
-        let Some(pending) = self.pending.get(ticket.slot).filter(|pending| pending.serial == ticket.serial) else {
-            return;
-        };
+        let Some(pending) = self.pending.get(ticket) else { return };
         match result {
             Ok(frame) => {
                 if let Link::Up(up) = &mut self.link {
@@ -333,14 +269,8 @@ impl Driver {
         }
     }
 
-    /// Whether a command is not answered yet.
-    fn is_waiting(&self, ticket: Ticket) -> bool {
-        self.pending.get(ticket.slot).is_some_and(|pending| pending.serial == ticket.serial)
-    }
-
     fn answer(&mut self, ticket: Ticket, answer: Result<Reply, StoreError>) {
-        if self.is_waiting(ticket) {
-            let pending = self.pending.remove(ticket.slot);
+        if let Some(pending) = self.pending.take(ticket) {
             self.out.fetch_sub(1, Ordering::Relaxed);
             self.shared.deliver(pending.address, answer);
         }
@@ -349,17 +279,14 @@ impl Driver {
     fn answer_overdue(&mut self) {
         let now = Instant::now();
         self.is_armed = false;
-        while let Some((due, ticket)) = self.deadlines.front().copied() {
-            let is_waiting = self.is_waiting(ticket);
-            if is_waiting && due > now {
+        while let Some((due, ticket)) = self.pending.first_due() {
+            if due > now {
                 self.alarm.as_mut().reset(due);
                 self.is_armed = true;
                 return;
             }
-            self.deadlines.pop_front();
-            if is_waiting {
-                self.answer(ticket, Err(self.overdue()));
-            }
+            let overdue = self.overdue();
+            self.answer(ticket, Err(overdue));
         }
     }
 
@@ -398,9 +325,9 @@ impl Driver {
 
     fn go_up(&mut self, connection: Connection) {
         let now = Instant::now();
-        self.serial += 1;
         let next_ping = Box::pin(sleep_until(now + watchdog::INTERVAL));
-        let up = Up { connection, number: self.serial, since: now, watchdog: Watchdog::default(), next_ping };
+        let up =
+            Up { connection, number: self.pending.next_serial(), since: now, watchdog: Watchdog::default(), next_ping };
         self.link = Link::Up(Box::new(up));
         self.tell_push(PushPost::CommandsUp);
         self.tell_connected();

@@ -1,0 +1,39 @@
+//! Reads that are gathered into MGETs: those of one turn of the driver's loop.
+
+use fred::error::Error as FredError;
+use redis_protocol::resp3::types::BytesFrame as Frame;
+
+use super::pending::Ticket;
+use super::reply;
+
+/// Reads in one MGET.
+const READS_MAX: usize = 64;
+/// What one MGET's reply should not be much longer than.
+const READ_BYTES: usize = 64 * 1024;
+
+#[derive(Default)]
+pub(super) struct Reads {
+    pub(super) waiting: Vec<Ticket>,
+    /// The size of the values lately, in bytes: nobody is to wait for the rest of a reply that takes long to come.
+    mean_bytes: usize,
+    /// The server's user may GET, but not MGET.
+    is_forbidden: bool,
+}
+
+impl Reads {
+    /// How many are read by one command.
+    pub(super) fn at_once(&self) -> usize {
+        if self.is_forbidden { 1 } else { (READ_BYTES / self.mean_bytes.max(1)).clamp(1, READS_MAX) }
+    }
+
+    pub(super) fn learn(&mut self, frames: &[Frame]) {
+        let bytes: usize = frames.iter().map(reply::payload_bytes).sum();
+        self.mean_bytes = (self.mean_bytes * 7 + bytes / frames.len().max(1)) / 8;
+    }
+
+    /// Whether it is the gathering that was refused: then they go one by one, from now on.
+    pub(super) fn may_not_gather(&mut self, error: &FredError) -> bool {
+        self.is_forbidden |= error.details().starts_with("NOPERM");
+        self.is_forbidden
+    }
+}
