@@ -2,7 +2,7 @@
 key: caches that coalesce would serve one of them for nothing. `naive` is the manager that everyone writes by hand
 (`tests/naive`); `redis-py`, `ioredis` and `valkey-glide` are GET and JSON without any cache logic (`ioredis-auto`:
 auto-pipelined); `cashews` and `dogpile-threads` decode pickles, the latter through `asyncio.to_thread`. CPU is of the
-process, all threads, a hit. Records over 1 KB are compressed by tidegate, as it does by default, and by nobody else.
+process, all threads, a hit.
 """
 
 from __future__ import annotations
