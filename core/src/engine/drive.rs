@@ -297,7 +297,7 @@ impl Engine {
             }
         }
         if let Some(waited_us) = batch.waited_us {
-            self.figures.wait_us.fetch_add(waited_us, Ordering::Relaxed);
+            self.figures.wait_us.add(waited_us);
             if self.observers.is_listening() {
                 let mut event = self.event(EventKind::Wait, Some(key));
                 event.duration_us = Some(waited_us);

@@ -25,6 +25,7 @@
 
 mod answers;
 pub mod breaker;
+mod counter;
 mod drive;
 mod flights;
 mod journal;
@@ -286,7 +287,7 @@ impl Engine {
 
     /// The figures of `stats()`, by name.
     pub fn stats(&self) -> Vec<(&'static str, Figure)> {
-        let l1 = self.l1.as_ref().map(|l1| (l1.hits.load(Ordering::Relaxed), l1.size()));
+        let l1 = self.l1.as_ref().map(|l1| (l1.hits.sum(), l1.size()));
         self.figures.report(self.observers.dropped.load(Ordering::Relaxed), l1.unwrap_or_default())
     }
 
@@ -298,7 +299,7 @@ impl Engine {
     /// Hits that a host served from an index of its own.
     pub fn count_l1_hits(&self, count: u64) {
         if let Some(l1) = &self.l1 {
-            l1.hits.fetch_add(count, Ordering::Relaxed);
+            l1.hits.add(count);
         }
     }
 

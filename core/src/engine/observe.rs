@@ -8,6 +8,7 @@ use std::sync::Weak;
 
 use hdrhistogram::Histogram;
 
+use super::counter::Counter;
 use super::outcome::Source;
 use super::ticket::Queue;
 use crate::config::EVENTS_MAX;
@@ -212,18 +213,18 @@ pub enum Figure {
 
 /// The counters behind `stats()`.
 pub(crate) struct Figures {
-    pub(crate) hits: AtomicU64,
-    pub(crate) misses: AtomicU64,
-    pub(crate) invalidations: AtomicU64,
-    pub(crate) sets: AtomicU64,
-    pub(crate) waits: AtomicU64,
-    pub(crate) wait_us: AtomicU64,
-    pub(crate) stale_served: AtomicU64,
-    pub(crate) refreshes: AtomicU64,
-    pub(crate) early_refreshes: AtomicU64,
-    pub(crate) fallbacks: AtomicU64,
-    pub(crate) fallback_errors: AtomicU64,
-    pub(crate) errors: AtomicU64,
+    pub(crate) hits: Counter,
+    pub(crate) misses: Counter,
+    pub(crate) invalidations: Counter,
+    pub(crate) sets: Counter,
+    pub(crate) waits: Counter,
+    pub(crate) wait_us: Counter,
+    pub(crate) stale_served: Counter,
+    pub(crate) refreshes: Counter,
+    pub(crate) early_refreshes: Counter,
+    pub(crate) fallbacks: Counter,
+    pub(crate) fallback_errors: Counter,
+    pub(crate) errors: Counter,
     latency_us: Mutex<Histogram<u32>>,
 }
 
@@ -232,24 +233,24 @@ impl Figures {
         // One minute at two digits: what a percentile needs, in about 10 kB.
         let latency_us = Histogram::new_with_bounds(1, 60_000_000, 2).expect("bounds that the crate takes");
         Self {
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-            invalidations: AtomicU64::new(0),
-            sets: AtomicU64::new(0),
-            waits: AtomicU64::new(0),
-            wait_us: AtomicU64::new(0),
-            stale_served: AtomicU64::new(0),
-            refreshes: AtomicU64::new(0),
-            early_refreshes: AtomicU64::new(0),
-            fallbacks: AtomicU64::new(0),
-            fallback_errors: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
+            hits: Counter::new(),
+            misses: Counter::new(),
+            invalidations: Counter::new(),
+            sets: Counter::new(),
+            waits: Counter::new(),
+            wait_us: Counter::new(),
+            stale_served: Counter::new(),
+            refreshes: Counter::new(),
+            early_refreshes: Counter::new(),
+            fallbacks: Counter::new(),
+            fallback_errors: Counter::new(),
+            errors: Counter::new(),
             latency_us: Mutex::new(latency_us),
         }
     }
 
-    pub(crate) fn count(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn count(counter: &Counter) {
+        counter.add(1);
     }
 
     /// Takes the time of one read, from its call to its answer.
@@ -259,7 +260,7 @@ impl Figures {
 
     /// The figures under their public names. Of L1: its hits, and how many entries and bytes it holds.
     pub(crate) fn report(&self, dropped: u64, l1: (u64, (u64, u64))) -> Vec<(&'static str, Figure)> {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let read = Counter::sum;
         let (l1_hits, (l1_entries, l1_bytes)) = l1;
         let (hits, misses, waits) = (read(&self.hits) + l1_hits, read(&self.misses), read(&self.waits));
         let share = |part: u64, whole: u64| if whole > 0 { part as f64 / whole as f64 } else { 0.0 };

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::counter::Counter;
 use crate::config::L1Config;
 use crate::protocol::answer::Hit;
 use crate::protocol::envelope::Payload;
@@ -29,7 +30,7 @@ use crate::protocol::freshness::early_gap_ms;
 use crate::protocol::held::{Held, Seen, Words};
 use crate::protocol::key::KeySpace;
 use crate::protocol::tag::Tag;
-use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{Mutex, lock};
 pub use words::{ALL_AT, KEY_WORDS, KEYS_AT, TABLE_BYTES, TAG_WORDS, TAGS_AT, TRUSTED_AT, WordTable};
 
 /// A heartbeat that was answered is good for so long from its sending.
@@ -59,7 +60,7 @@ pub struct L1 {
     max_entry_bytes: u64,
     key_prefix: Box<str>,
     tag_prefix: Box<str>,
-    pub(super) hits: AtomicU64,
+    pub(super) hits: Counter,
 }
 
 /// Bytes are what the index is bounded by. Where entries are the tighter bound, each weighs its share at the least.
@@ -118,7 +119,7 @@ impl L1 {
             max_entry_bytes: config.max_bytes / 8,
             key_prefix: space.prefix().into(),
             tag_prefix: space.tag_prefix().into(),
-            hits: AtomicU64::new(0),
+            hits: Counter::new(),
         }
     }
 
@@ -243,7 +244,7 @@ impl L1 {
     }
 
     pub(super) fn count_hit(&self) {
-        self.hits.fetch_add(1, Ordering::Relaxed);
+        self.hits.add(1);
     }
 }
 
