@@ -238,6 +238,11 @@ def pivot_table(
     return markdown(header, rows)
 
 
+def by_callers(those: list[Series]) -> str:
+    """Rates by the number of callers, beside the naive manager's."""
+    return pivot_table(those, "callers", beside="naive", named=lambda callers: f"{callers} callers")
+
+
 def _cell(series: Series | None, took: Figure | None, peer: Figure | None) -> str:
     if took is None:
         return shorten(series.note) if series and series.note else "–"

@@ -17,11 +17,11 @@ from benchmarks.scenarios.common import (
     Crew,
     Found,
     Scenario,
+    by_callers,
     by_language,
     contenders,
     crew_on_a_server,
     measure_rates,
-    pivot_table,
     rate_table,
     size_name,
 )
@@ -95,15 +95,11 @@ def tables(found: Found) -> str:
     def full(those: list[Series]) -> str:
         return rate_table(those, metric="rate", unit="hits/s", beside="naive")
 
-    def across(those: list[Series]) -> str:
-        return pivot_table(those, "callers", beside="naive", named=lambda callers: f"{callers} callers")
-
     parts = [f"#### 1 KB, 64 callers\n\n{by_language(found, full, bytes=KB, callers=64)}"]
     for size in (KB, *SIZES):
         if found.at(bytes=size):
-            parts.append(
-                f"#### {size_name(size)}: hits/s (spread) **beside naive**\n\n{by_language(found, across, bytes=size)}"
-            )
+            each = by_language(found, by_callers, bytes=size)
+            parts.append(f"#### {size_name(size)}: hits/s (spread) **beside naive**\n\n{each}")
     return "\n\n".join(parts)
 
 

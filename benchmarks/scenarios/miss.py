@@ -11,11 +11,11 @@ from benchmarks.scenarios.common import (
     Bench,
     Found,
     Scenario,
+    by_callers,
     by_language,
     contenders,
     crew_on_a_server,
     measure_rates,
-    pivot_table,
     rate_table,
 )
 from benchmarks.workers import Language
@@ -44,12 +44,9 @@ def tables(found: Found) -> str:
     def full(those: list[Series]) -> str:
         return rate_table(those, metric="rate", unit="misses/s", beside="naive")
 
-    def across(those: list[Series]) -> str:
-        return pivot_table(those, "callers", beside="naive", named=lambda callers: f"{callers} callers")
-
     return (
         f"#### 64 callers\n\n{by_language(found, full, callers=64)}\n\n"
-        f"#### Misses/s (spread) **beside naive**\n\n{by_language(found, across)}"
+        f"#### Misses/s (spread) **beside naive**\n\n{by_language(found, by_callers)}"
     )
 
 

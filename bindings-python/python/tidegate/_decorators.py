@@ -90,10 +90,7 @@ def async_decorator(
             )
         key_of, skip = plan.key_of, plan.skip
 
-        def ask(key: str, decode: Decode, terms: Terms | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            return manager._get(key, lambda: function(*args, **kwargs), decode, terms)
-
-        cached = plan.compile(ask)
+        cached = plan.compile()
 
         async def invalidate(*args: Any, **kwargs: Any) -> bool:
             return await manager.invalidate(key_of(*args, **kwargs))
@@ -128,10 +125,7 @@ def plain_decorator(
             )
         key_of, skip = plan.key_of, plan.skip
 
-        def ask(key: str, decode: Decode, terms: Terms | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            return manager._get(key, lambda: function(*args, **kwargs), decode, terms)
-
-        cached = plan.compile(ask)
+        cached = plan.compile()
 
         def invalidate(*args: Any, **kwargs: Any) -> bool:
             return manager.invalidate(key_of(*args, **kwargs))
@@ -223,10 +217,14 @@ class _Plan:
         with contextlib.suppress(NameError):
             self.resolve()
 
-    def compile(self, ask: Callable[..., Any]) -> Any:
+    def compile(self) -> Any:
         """The cached function."""
-        said, function = self._said, self._function
-        cached = compile_call(self.name, self._parameters, said.template, said.tags, ask, self.manager, self, function)
+        said, function, manager = self._said, self._function, self.manager
+
+        def ask(key: str, decode: Decode, terms: Terms | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return manager._get(key, lambda: function(*args, **kwargs), decode, terms)
+
+        cached = compile_call(self.name, self._parameters, said.template, said.tags, ask, manager, self, function)
         return functools.wraps(function)(cached)
 
     def terms_of(self, *args: Any, **kwargs: Any) -> Terms | None:
