@@ -259,3 +259,39 @@ impl Queue {
         self.is_closed.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    use super::*;
+    use crate::protocol::envelope::Payload;
+
+    #[derive(Clone, Default)]
+    struct Rings(Arc<AtomicU64>);
+
+    impl Wake for Rings {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_loop_is_given_large_values_a_turn_at_a_time_and_woken_for_the_rest() {
+        let rings = Rings::default();
+        let queue = Queue::new(Box::new(rings.clone()));
+        for id in 0..5 {
+            let hit = Hit::of_flight(Payload::json(vec![b'1'; TURN_BYTES / 2]), None);
+            queue.push(Completion { id, outcome: Outcome::Hit(hit) });
+        }
+        let mut turns = Vec::new();
+        loop {
+            let mut taken = Vec::new();
+            let is_more = queue.drain_a_turn(&mut taken);
+            turns.push((taken.iter().map(|completion| completion.id).collect::<Vec<_>>(), is_more));
+            if !is_more {
+                break;
+            }
+        }
+        assert_eq!(turns, [(vec![0, 1], true), (vec![2, 3], true), (vec![4], false)]);
+        assert_eq!(rings.0.load(Ordering::Relaxed), 3, "once for the first, and once for each rest");
+    }
+}
