@@ -24,18 +24,27 @@ LOOM := RUSTFLAGS='--cfg tidegate_loom' CARGO_TARGET_DIR=target/loom \
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: .make/python.release .make/node.release ## what tidegate does, on real data, in a minute: in memory, then Python and Node.js on one Redis
 	@$(BIN)/python -m examples.demo
 
 .PHONY: test
-test: .make/python.dev .make/node.dev ## every test: Rust, loom's models, Python, both languages together, Node.js
+test: .make/python.dev .make/node.dev ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
 	cargo test -p tidegate -- --show-output
 	$(LOOM) cargo test -p tidegate --no-default-features --lib --release loom
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore tests/faults
 	node --import tsx --test --test-reporter spec $(wildcard tests/node/*.test.ts)
+	@$(MAKE) faults-short
+
+.PHONY: faults-short
+faults-short: .make/python.dev .make/node.dev ## every fault of docs/reliability.md in a short form: eight minutes
+	$(BIN)/pytest tests/faults
+
+.PHONY: faults
+faults: .make/python.release .make/node.release ## every fault at length, into docs/reliability.md: an hour and a half (FAULTS="--only 8,9" for some)
+	@$(BIN)/python -m tests.faults $(or $(FAULTS),--write)
 
 .PHONY: check
 check: lint test ## lint and test: exactly what CI runs

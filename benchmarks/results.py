@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import cache_folder, python_peers
+from benchmarks.peers import cache_folder
 from benchmarks.rounds import Series, from_json, to_json
 from benchmarks.scenarios.common import Found
 
@@ -66,11 +66,10 @@ def load(*, quick: bool) -> Results:
 def machine() -> dict[str, str]:
     """What the figures were measured on."""
     redis = shutil.which("redis-server") or shutil.which("valkey-server") or ""
-    python = _says(str(python_peers()), "-c", "import platform; print(platform.python_version())")
     return {
         "cores": f"{os.cpu_count()} ({_processor()})",
         "system": f"{platform.system()} {platform.release()}",
-        "Python": python,
+        "Python": platform.python_version(),
         "Node.js": _says("node", "--version").lstrip("v"),
         "Redis": "".join(re.findall(r"v=([\d.]+)", _says(redis, "--version"))[:1]),
         "date": today(),

@@ -26,14 +26,16 @@ const WAIT_MS = 5_000;
 export class NaiveManager {
   #redis;
   #prefix;
+  #lockMs;
 
   /**
    * @param {import('ioredis').Redis} redis
-   * @param {{ prefix?: string }} [options]
+   * @param {{ prefix?: string, lockMs?: number }} [options]
    */
-  constructor(redis, { prefix = 'app' } = {}) {
+  constructor(redis, { prefix = 'app', lockMs = LOCK_MS } = {}) {
     this.#redis = redis;
     this.#prefix = prefix;
+    this.#lockMs = lockMs;
   }
 
   /**
@@ -52,7 +54,7 @@ export class NaiveManager {
       let locked = null;
       try {
         cached = await this.#redis.get(valueKey);
-        if (cached === null) locked = await this.#redis.set(lockKey, '1', 'PX', LOCK_MS, 'NX');
+        if (cached === null) locked = await this.#redis.set(lockKey, '1', 'PX', this.#lockMs, 'NX');
       } catch (error) {
         console.warn(`cache unavailable, going to the source for ${key}`, error);
         break;

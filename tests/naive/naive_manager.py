@@ -35,9 +35,10 @@ WAIT_SECONDS = 5.0
 class NaiveManager:
     """Cache-aside on redis-py, JSON values, one lock per key."""
 
-    def __init__(self, redis: Redis, *, prefix: str = "app") -> None:
+    def __init__(self, redis: Redis, *, prefix: str = "app", lock_ms: int = LOCK_MS) -> None:
         self._redis = redis
         self._prefix = prefix
+        self._lock_ms = lock_ms
 
     async def get(self, key: str, fallback: Callable[[], Awaitable[Any]], ttl: float = 300) -> Any:
         """The cached value of `key`, or what `fallback` returns, which is kept for `ttl` seconds."""
@@ -47,7 +48,7 @@ class NaiveManager:
                 cached = await self._redis.get(value_key)
                 if cached is not None:
                     return json.loads(cached)
-                locked = await self._redis.set(lock_key, "1", nx=True, px=LOCK_MS)
+                locked = await self._redis.set(lock_key, "1", nx=True, px=self._lock_ms)
             except RedisError:
                 logger.warning("cache unavailable, going to the source for %s", key, exc_info=True)
                 break

@@ -1,10 +1,10 @@
-"""A process that holds leases, in Python, to be stopped in the middle of its fallbacks.
+"""A process that holds leases, in Python, to be stopped or killed in the middle of its fallbacks.
 
-    python -m tests.race.holder URL
+    python -m tests.race.holder CONTENDER URL OPTIONS
 
 Each line that it reads is a key. It asks for it with a fallback that says {"running": key}, and ends, with the text
 "old", when it has read one more line. Then it says {"ended": key, "value": ..., "sets": how many fills were stored}.
-`holder.mjs` is the same in Node.
+`holder.mjs` is the same in Node, `holder_process.py` its parent's side.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import sys
 from typing import Any
 
-from tidegate import CacheManager
+from tests.support.contenders import open_contender
 
 
 def say(message: dict[str, Any]) -> None:
@@ -30,7 +30,8 @@ async def hear() -> str:
 
 async def main() -> None:
     """Holds lease after lease, until there are no more lines."""
-    async with CacheManager(sys.argv[1], service="race", lease=0.2, command_timeout=5) as cache:
+    name, url, options = sys.argv[1:]
+    async with open_contender(name, url, json.loads(options)) as cache:
         while key := await hear():
 
             async def fallback(key: str = key) -> str:
@@ -39,7 +40,7 @@ async def main() -> None:
                 return "old"
 
             value = await cache.get(key, fallback)
-            say({"ended": key, "value": value, "sets": cache.stats()["sets"]})
+            say({"ended": key, "value": value, "sets": cache.stats().get("sets")})
 
 
 asyncio.run(main())

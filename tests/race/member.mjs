@@ -6,6 +6,7 @@
  * `tests/support/fleet.py` starts it and says what the two tell each other; `member.py` is the same in Python.
  */
 
+import { readdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
@@ -27,8 +28,8 @@ async function hear() {
 }
 
 /** Stands at the starting line; resolves, in all members together, to the moment of the start in microseconds. */
-async function start() {
-  say({ ready: true });
+async function start(more = {}) {
+  say({ ready: true, ...more });
   const { go: startUs } = await hear();
   while (beganUs() < startUs) await sleep((startUs - beganUs()) / 1000);
   return startUs;
@@ -63,43 +64,72 @@ function seeded(seed) {
   };
 }
 
+/** What this process takes now: kilobytes in memory, descriptors, threads, tasks. */
+function weight() {
+  globalThis.gc?.();
+  return {
+    rss_kb: Math.round(process.memoryUsage.rss() / 1024),
+    descriptors: readdirSync('/proc/self/fd').length,
+    threads: readdirSync('/proc/self/task').length,
+    tasks: process.getActiveResourcesInfo().length,
+  };
+}
+
 /** The readers and the writer of one process, and the log of what they saw. */
 class Race {
   #settings;
   #cache;
   #rows;
   #chance;
-  #log = { reads: [], invalidations: [], fallbacks: 0, unconfirmed: 0 };
+  #log;
 
   constructor(settings, cache, rows) {
     this.#settings = settings;
     this.#cache = cache;
     this.#rows = rows;
     this.#chance = seeded(settings.seed * 1000 + settings.index);
+    this.#forget();
+    cache.on('cache.breaker', (event) => this.#log.breaker.push([returnedUs(), event.state]));
   }
 
-  /** Starts with the fleet, ends after `seconds`; the log. */
+  #forget() {
+    this.#log = { reads: [], invalidations: [], unconfirmed: [], errors: {}, breaker: [] };
+  }
+
+  /** Starts with the fleet, ends after `seconds`, `rounds` times; the log of the last, the others' on the way. */
   async play() {
-    const { readers, seconds } = this.#settings;
+    const { readers, seconds, rounds } = this.#settings;
     await this.#rows.ping();
     await connect(this.#cache, readers + 1);
-    const endUs = (await start()) + seconds * 1e6;
-    await Promise.all([this.#write(endUs), ...Array.from({ length: readers }, () => this.#read(endUs))]);
-    return this.#log;
+    let said = {};
+    for (let round = 0; round < rounds; round += 1) {
+      const endUs = (await start(said)) + seconds * 1e6;
+      this.#forget();
+      await Promise.all([this.#write(endUs), ...Array.from({ length: readers }, (_, at) => this.#read(endUs, at))]);
+      said = { log: this.#log, weight: weight() };
+    }
+    return said;
   }
 
-  async #read(endUs) {
+  async #read(endUs, reader) {
+    const { index, keys, readers, own_keys: hasOwnKey } = this.#settings;
     for (let began = beganUs(); began < endUs; began = beganUs()) {
-      const number = this.#anyKey();
-      const key = this.#settings.keys[number];
+      const number = hasOwnKey ? (index * readers + reader) % keys.length : this.#anyKey();
+      const key = keys[number];
+      let insideUs = -1; // this caller's fallback did not run
       const fallback = async () => {
-        this.#log.fallbacks += 1;
+        const entered = beganUs();
         const version = Number(await this.#rows.get(key));
         await this.#pause(this.#settings.fallback_ms);
+        insideUs = beganUs() - entered;
         return { key, version };
       };
-      const row = await this.#cache.get(key, fallback, this.#tagOf(number));
-      this.#log.reads.push([number, began, row.version]);
+      try {
+        const row = await this.#cache.get(key, fallback, this.#tagOf(number));
+        this.#log.reads.push([number, began, row.version, returnedUs() - began, insideUs]);
+      } catch (error) {
+        count(this.#log.errors, String(error));
+      }
       await this.#pause(this.#settings.between_reads_ms);
     }
   }
@@ -118,8 +148,8 @@ class Race {
         ? this.#cache.invalidate(names[0])
         : this.#cache.invalidateTag(tag, names));
       const returned = returnedUs();
-      if (confirmed) reached.forEach((at, order) => void this.#log.invalidations.push([at, returned, versions[order]]));
-      else this.#log.unconfirmed += 1;
+      const those = confirmed ? this.#log.invalidations : this.#log.unconfirmed;
+      reached.forEach((at, order) => void those.push([at, returned, versions[order]]));
       await this.#pause(this.#settings.between_writes_ms);
     }
   }
@@ -138,6 +168,12 @@ class Race {
   }
 }
 
+/** One more of those. */
+function count(counts, name) {
+  const short = name.slice(0, 200);
+  counts[short] = (counts[short] ?? 0) + 1;
+}
+
 /** One race. */
 async function race(settings, cache) {
   const rows = new Redis(settings.rows_url);
@@ -153,35 +189,45 @@ async function stampede(settings, cache) {
   await connect(cache, settings.callers);
   const rounds = [];
   for (let number = 0; number < settings.rounds; number += 1) {
-    rounds.push(await stampedeOnce(settings, cache, `stampede:key:${number}`));
+    rounds.push(await stampedeOnce({ ...settings, number }, cache, `stampede:key:${number}`));
   }
   return rounds;
 }
 
-/** One round: how many fallbacks ran here, and how much longer than a fallback each caller waited. */
-async function stampedeOnce({ callers, fallback_ms: fallbackMs }, cache, key) {
-  let fallbacks = 0;
+/** One round: when fallbacks ran here, how much longer than one each caller waited, who was told of an error. */
+async function stampedeOnce({ callers, fallback_ms: fallbackMs, fails, index, number, members }, cache, key) {
+  const isFirst = fails && index === number % members;
+  const fallbacks = [];
+  const errors = {};
 
   async function fallback() {
-    fallbacks += 1;
+    const entered = beganUs();
     await sleep(fallbackMs);
+    fallbacks.push([entered, returnedUs()]);
+    if (isFirst) throw new RangeError('the database is away');
     return { key };
   }
 
   async function call() {
     const began = performance.now();
-    await cache.get(key, fallback);
+    try {
+      await cache.get(key, fallback);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      count(errors, error.message);
+    }
     return performance.now() - began - fallbackMs;
   }
 
   await start();
+  if (fails && !isFirst) await sleep(fallbackMs / 2); // the first has the lease
   const extraMs = await Promise.all(Array.from({ length: callers }, call));
-  return { fallbacks, extra_ms: extraMs };
+  return { fallbacks, extra_ms: extraMs, errors, ended_us: returnedUs() };
 }
 
 /** The member's part, from its connections to its result. */
 async function play(settings) {
-  const cache = await openContender(settings.contender, settings.url, settings.l1 ?? null);
+  const cache = await openContender(settings.contender, settings.url, settings.options ?? {});
   try {
     return await (settings.harness === 'race' ? race : stampede)(settings, cache);
   } finally {

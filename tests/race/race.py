@@ -20,22 +20,21 @@ from __future__ import annotations
 import argparse
 import threading
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from typing import Any
 
 from redis import Redis
 
 from tests.support.contenders import NAMES
-from tests.support.fleet import Split, run_fleet
+from tests.support.fleet import Fleet, Split
 from tests.support.redis_server import RedisServer
 
 READERS = 8
-FALLBACK_MS = 20
-BETWEEN_READS_MS = 2
-BETWEEN_WRITES_MS = 50
+PATIENCE_SECONDS = 30.0
 STALL_EVERY_SECONDS = 0.85
 STALL_SECONDS = 0.15
 
@@ -49,11 +48,19 @@ class Settings:
     keys: int = 8
     seconds: float = 10.0
     seed: int = 1
-    stalls: bool = False
     tags: int = 0
     """The keys share so many tags, and tags are invalidated; 0: keys are."""
-    l1: str | None = None
-    """The size of a tier in each process."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the contender, named as in Python, with durations as texts."""
+    readers: int = READERS
+    own_keys: bool = False
+    """Each reader keeps to one key: nobody shares a flight, and `Read.added_ms` is what the cache costs its caller."""
+    fallback_ms: float = 20
+    between_reads_ms: float = 2
+    between_writes_ms: float = 50
+    """Fallbacks and pauses are this long at most."""
+    rounds: int = 1
+    """A race of several rounds is one life of its processes, judged round by round."""
 
     @property
     def split(self) -> Split:
@@ -68,6 +75,19 @@ class Read:
     key: str
     began_us: int
     version: int
+    took_us: int = 0
+    inside_us: int = -1
+    """How long its own fallback ran; -1 where it did not."""
+
+    @property
+    def is_hit(self) -> bool:
+        """Whether it was served without running its fallback."""
+        return self.inside_us < 0
+
+    @property
+    def added_ms(self) -> float:
+        """What it took beside its fallback."""
+        return (self.took_us - max(0, self.inside_us)) / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +110,21 @@ class Result:
     invalidations: int
     unconfirmed: int
     stale_at_home: int
-    """Of the stale reads, those in the process that had invalidated."""
+    """The reads that are stale by what their own process had invalidated, confirmed or not."""
     ages_us: tuple[int, ...]
     """How long before each stale read the value that it shows had been invalidated, the longest last."""
+    errors: Counter[str]
+    """What callers were told instead of a value."""
+    by_member: tuple[tuple[Read, ...], ...]
+    breakers: tuple[tuple[tuple[int, str], ...], ...]
+    """When the breaker of each member changed, and to what."""
+    weights: tuple[dict[str, int], ...]
+    """What each member took at the end."""
+
+    @property
+    def operations(self) -> int:
+        """Reads and invalidations."""
+        return self.reads + self.invalidations + self.unconfirmed
 
     def age_ms(self, share: float) -> float:
         """How old at most this share of all reads was, in milliseconds; reads that are not stale are not old."""
@@ -103,15 +135,22 @@ class Result:
     def __str__(self) -> str:
         line = f"{self.name:>8}: stale reads {self.stale:,} of {self.reads:,}"
         line += f" ({self.fallbacks:,} fallbacks, {self.invalidations:,} invalidations"
-        line += f", {self.unconfirmed:,} of them unconfirmed)" if self.unconfirmed else ")"
+        line += f", {self.unconfirmed:,} more unconfirmed)" if self.unconfirmed else ")"
         if self.stale:
             ages = f"p99.9 {self.age_ms(0.999):.1f} ms, longest {self.age_ms(1):.1f} ms"
             line += f"; age {ages}; in the process that invalidated: {self.stale_at_home:,}"
         return line
 
 
-def run(name: str, server: RedisServer, settings: Settings) -> Result:
-    """Race one contender and judge what was seen."""
+def run(name: str, url: str, settings: Settings, meanwhile: AbstractContextManager[object] | None = None) -> Result:
+    """Race one contender on the server at `url`, with `meanwhile` entered, and judge what was seen."""
+    with meanwhile or nullcontext():
+        (result,) = rounds(name, url, settings)
+    return result
+
+
+def rounds(name: str, url: str, settings: Settings) -> Iterator[Result]:
+    """The verdict on each round, as it ends; what was invalidated in one is judged in the next ones too."""
     keys = [f"race:row:{number}" for number in range(settings.keys)]
     with RedisServer() as database:
         with Redis.from_url(database.url) as rows:
@@ -119,44 +158,70 @@ def run(name: str, server: RedisServer, settings: Settings) -> Result:
         asked = {
             "harness": "race",
             "contender": name,
-            "url": server.url,
+            "url": url,
             "rows_url": database.url,
             "keys": keys,
             "seconds": settings.seconds,
             "seed": settings.seed,
-            "readers": READERS,
-            "fallback_ms": FALLBACK_MS,
-            "between_reads_ms": BETWEEN_READS_MS,
-            "between_writes_ms": BETWEEN_WRITES_MS,
+            "readers": settings.readers,
+            "own_keys": settings.own_keys,
+            "fallback_ms": settings.fallback_ms,
+            "between_reads_ms": settings.between_reads_ms,
+            "between_writes_ms": settings.between_writes_ms,
             "tags": settings.tags,
-            "l1": settings.l1,
+            "options": dict(settings.options),
+            "rounds": settings.rounds,
         }
-        with _stalling(server) if settings.stalls else nullcontext():
-            logs = run_fleet(settings.split, asked, seconds=settings.seconds + 30)
-    by_member = [
-        (
-            [Read(keys[key], *rest) for key, *rest in log["reads"]],
-            [Invalidation(keys[key], *rest) for key, *rest in log["invalidations"]],
+        judge = _Judge(name, keys)
+        parts: list[list[dict[str, Any]]] = []
+        with Fleet(settings.split, asked) as fleet:
+            for go in fleet.starts(seconds=settings.seconds + PATIENCE_SECONDS, parts=parts):
+                go()
+                if "log" in (ended := parts.pop())[0]:
+                    yield judge.verdict(ended)
+            yield judge.verdict(fleet.results)
+
+
+class _Judge:
+    """Knows what was invalidated, by whom."""
+
+    def __init__(self, name: str, keys: list[str]) -> None:
+        self._name = name
+        self._keys = keys
+        self._confirmed: list[Invalidation] = []
+        self._of_member: dict[int, list[Invalidation]] = defaultdict(list)
+
+    def verdict(self, members: list[dict[str, Any]]) -> Result:
+        """On one round, of which the members tell."""
+        logs = [member["log"] for member in members]
+        by_member = [tuple(Read(self._keys[key], *rest) for key, *rest in log["reads"]) for log in logs]
+        for index, log in enumerate(logs):
+            confirmed = [Invalidation(self._keys[key], *rest) for key, *rest in log["invalidations"]]
+            unconfirmed = [Invalidation(self._keys[key], *rest) for key, *rest in log["unconfirmed"]]
+            self._confirmed += confirmed
+            # Whoever made one that was not confirmed does not see the old value all the same.
+            self._of_member[index] += confirmed + unconfirmed
+        reads = [read for those in by_member for read in those]
+        ages = sorted(stale_ages_us(reads, self._confirmed))
+        at_home = [stale_ages_us(those, self._of_member[index]) for index, those in enumerate(by_member)]
+        return Result(
+            name=self._name,
+            reads=len(reads),
+            stale=len(ages),
+            fallbacks=sum(not read.is_hit for read in reads),
+            invalidations=sum(len(log["invalidations"]) for log in logs),
+            unconfirmed=sum(len(log["unconfirmed"]) for log in logs),
+            stale_at_home=sum(map(len, at_home)),
+            ages_us=tuple(ages),
+            errors=sum((Counter(log["errors"]) for log in logs), Counter()),
+            by_member=tuple(by_member),
+            breakers=tuple(tuple((at, state) for at, state in log["breaker"]) for log in logs),
+            weights=tuple(member["weight"] for member in members),
         )
-        for log in logs
-    ]
-    reads = [read for those, _ in by_member for read in those]
-    invalidations = [invalidation for _, those in by_member for invalidation in those]
-    ages = sorted(stale_ages_us(reads, invalidations))
-    return Result(
-        name=name,
-        reads=len(reads),
-        stale=len(ages),
-        fallbacks=sum(log["fallbacks"] for log in logs),
-        invalidations=len(invalidations),
-        unconfirmed=sum(log["unconfirmed"] for log in logs),
-        stale_at_home=sum(len(stale_ages_us(*own)) for own in by_member),
-        ages_us=tuple(ages),
-    )
 
 
 @contextmanager
-def _stalling(server: RedisServer) -> Iterator[None]:
+def stalling(server: RedisServer) -> Iterator[None]:
     """Stops the server for a moment, again and again, while the block runs."""
     over = threading.Event()
 
@@ -212,12 +277,14 @@ def main() -> None:
     parser.add_argument("--tags", type=int, default=Settings.tags, help="tags that the keys share (%(default)s: none)")
     parser.add_argument("--l1", help="size of a tier in each process, such as 16MB (none)")
     asked = vars(parser.parse_args())
-    contenders = asked.pop("contenders")
+    contenders, stalls, l1 = (asked.pop(name) for name in ("contenders", "stalls", "l1"))
     settings = Settings(**asked)
     print(f"{settings.split}, {settings.keys} keys, {settings.seconds:g} s each, seed {settings.seed}")
     with RedisServer() as server:
         for name in contenders:
-            print(run(name, server, settings), flush=True)
+            options = {"l1": l1} if l1 and name == "tidegate" else {}
+            meanwhile = stalling(server) if stalls else None
+            print(run(name, server.url, replace(settings, options=options), meanwhile), flush=True)
 
 
 if __name__ == "__main__":

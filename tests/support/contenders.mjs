@@ -15,6 +15,9 @@ const COMMAND_TIMEOUT_MS = 5_000; // of the naive manager's client, as redis-py 
  *   fallback's; under `tag`, if one is named
  * @property {(key: string) => Promise<boolean>} invalidate forgets the key; true when the store confirmed it
  * @property {(tag: string, keys: string[]) => Promise<boolean>} invalidateTag forgets what is under `tag`: these keys
+ * @property {(kind: string, observer: (event: any) => void) => unknown} on tells of every event of that kind, where
+ *   there are events
+ * @property {() => Record<string, any>} stats its figures, where it has some
  * @property {() => Promise<unknown>} close
  */
 
@@ -23,41 +26,50 @@ const COMMAND_TIMEOUT_MS = 5_000; // of the naive manager's client, as redis-py 
  *
  * @param {string} name
  * @param {string} url
- * @param {string | null} [l1] the size of tidegate's tier in the process; the naive manager has none
+ * @param {Record<string, unknown>} [options] its own, named as in Python, with durations as texts
  * @returns {Promise<Contender>}
  */
-export async function openContender(name, url, l1 = null) {
-  if (name === 'naive') return openNaive(url);
-  if (name === 'tidegate') return openTidegate(url, l1);
+export async function openContender(name, url, options = {}) {
+  const own = Object.fromEntries(Object.entries(options).map(([option, value]) => [camelCase(option), value]));
+  if (name === 'naive') return openNaive(url, own);
+  if (name === 'tidegate') return openTidegate(url, own);
   throw new Error(`no contender is named '${name}'; there are ${NAMES.join(', ')}`);
 }
 
-function openNaive(url) {
+function camelCase(name) {
+  return name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+}
+
+function openNaive(url, options) {
   // By default a call tries twenty times and waits for an answer without end; a careful user bounds both.
   const redis = new Redis(url, { maxRetriesPerRequest: 3, commandTimeout: COMMAND_TIMEOUT_MS });
-  const manager = new NaiveManager(redis);
+  redis.on('error', () => {}); // what a command meets, its caller is told
+  const manager = new NaiveManager(redis, options);
+  const invalidate = (key) =>
+    manager.invalidate(key).then(
+      () => true,
+      () => false,
+    );
   return {
     get: (key, fallback) => manager.get(key, fallback, TTL_MS),
-    invalidate: async (key) => {
-      await manager.invalidate(key);
-      return true;
-    },
-    invalidateTag: async (_tag, keys) => {
-      // It has no tags: its users delete what they know of.
-      for (const key of keys) await manager.invalidate(key);
-      return true;
-    },
-    close: () => redis.quit(),
+    invalidate,
+    // It has no tags: its users delete what they know of.
+    invalidateTag: async (_tag, keys) => (await Promise.all(keys.map(invalidate))).every(Boolean),
+    on: () => {},
+    stats: () => ({}),
+    close: async () => redis.disconnect(),
   };
 }
 
-async function openTidegate(url, l1) {
+async function openTidegate(url, options) {
   const { CacheManager } = await import('tidegate'); // here, so that the naive manager runs where tidegate is not built
-  const cache = new CacheManager({ url, service: 'race', ttl: TTL_MS, l1 });
+  const cache = new CacheManager({ url, service: 'race', ttl: TTL_MS, ...options });
   return {
     get: (key, fallback, tag) => cache.get(key, fallback, tag === undefined ? undefined : { tags: [tag] }),
     invalidate: (key) => cache.invalidate(key),
     invalidateTag: (tag) => cache.invalidateTag(tag),
+    on: (kind, observer) => cache.on(kind, observer),
+    stats: () => cache.stats(),
     close: () => cache.close(),
   };
 }

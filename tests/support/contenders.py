@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError
 
 from tests.naive.naive_manager import NaiveManager
 
@@ -28,23 +29,36 @@ class Contender(Protocol):
     async def invalidate_tag(self, tag: str, keys: list[str]) -> bool:
         """Forget what is under `tag`: these keys; true when the store confirmed it."""
 
+    def on(self, kind: str, observer: Callable[[Any], None]) -> None:
+        """Tell `observer` of every event of that kind, where there are events."""
+
+    def stats(self) -> dict[str, Any]:
+        """Its figures, where it has some."""
+
 
 class _Naive:
-    def __init__(self, redis: Redis) -> None:
-        self._manager = NaiveManager(redis)
+    def __init__(self, redis: Redis, options: Mapping[str, Any]) -> None:
+        self._manager = NaiveManager(redis, **options)
 
     async def get(self, key: str, fallback: Fallback, tag: str | None = None) -> Any:
         return await self._manager.get(key, fallback, TTL_SECONDS)
 
     async def invalidate(self, key: str) -> bool:
-        await self._manager.invalidate(key)
+        try:
+            await self._manager.invalidate(key)
+        except RedisError:
+            return False
         return True
 
     async def invalidate_tag(self, tag: str, keys: list[str]) -> bool:
         # It has no tags: its users delete what they know of.
-        for key in keys:
-            await self._manager.invalidate(key)
-        return True
+        return all([await self.invalidate(key) for key in keys])
+
+    def on(self, kind: str, observer: Callable[[Any], None]) -> None:
+        pass
+
+    def stats(self) -> dict[str, Any]:
+        return {}
 
 
 class _Tidegate:
@@ -62,22 +76,28 @@ class _Tidegate:
     async def invalidate_tag(self, tag: str, keys: list[str]) -> bool:
         return bool(await self._cache.invalidate_tag(tag))
 
+    def on(self, kind: str, observer: Callable[[Any], None]) -> None:
+        self._cache.on(kind, observer)
+
+    def stats(self) -> dict[str, Any]:
+        return dict(self._cache.stats())
+
 
 @asynccontextmanager
-async def open_contender(name: str, url: str, *, l1: str | None = None) -> AsyncIterator[Contender]:
+async def open_contender(name: str, url: str, options: Mapping[str, Any] | None = None) -> AsyncIterator[Contender]:
     """The contender of that name (one of `NAMES`) on the redis-server at `url`, closed when the block is left.
 
-    `l1` is the size of tidegate's tier in the process; the naive manager has none.
+    `options` are its own, named as in Python, with durations as texts.
     """
     if name == "naive":
         # The default pool refuses its 101st caller; this one lets callers queue, as a careful user would have it.
         pool = BlockingConnectionPool.from_url(url, max_connections=64, timeout=None)
         async with Redis.from_pool(pool) as redis:
-            yield _Naive(redis)
+            yield _Naive(redis, options or {})
     elif name == "tidegate":
         from tidegate import CacheManager  # here, so that the naive manager runs where tidegate is not built
 
-        async with CacheManager(url, service="race", ttl=TTL_SECONDS, l1=l1) as cache:
+        async with CacheManager(url, **{"service": "race", "ttl": TTL_SECONDS, **(options or {})}) as cache:
             yield _Tidegate(cache)
     else:
         raise ValueError(f"no contender is named {name!r}; there are {', '.join(NAMES)}")
