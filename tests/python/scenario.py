@@ -11,10 +11,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-import redis
-
 import tidegate
-from tests.support.redis_server import RedisServer
+from tests.support.places import Place
 from tidegate import CacheEvent, Context
 
 from .scenario_drivers import PATIENCE_SECONDS, Boom, Driver, Gate, say
@@ -40,7 +38,7 @@ class Scenario:
         url: str,
         service: str,
         scenario: Mapping[str, Any],
-        server: RedisServer | None,
+        place: Place | None,
     ) -> None:
         self._driver = driver
         self._url = url
@@ -49,10 +47,11 @@ class Scenario:
             "service": service,
             "command_timeout": "5s",
             "connect_timeout": "5s",
+            **(place.options if place else {}),
             **scenario.get("options", {}),
         }
         self._observes = scenario.get("observes", False)
-        self._server = server
+        self._place = place
         self._managers: dict[str, Any] = {}
         self._gates: dict[str, Gate] = {}
         self._calls: dict[str, list[Future[Any]]] = {}
@@ -113,8 +112,9 @@ class Scenario:
             case {"close": manager}:
                 self._call(self._manager(manager).close)
             case {"raw_lease": key, "exclusive_ms": exclusive_ms}:
+                assert self._place is not None, "only Redis has raw leases"
                 lease = f"{{{self._options['service']}:v1:{key}}}:lease"
-                with redis.Redis.from_url(self._url) as client:
+                with self._place.client_of(lease) as client:
                     client.eval(RAW_LEASE, 1, lease, exclusive_ms)
             case {"do": _}:
                 self._do(step)
@@ -198,10 +198,12 @@ class Scenario:
         seen.clear()
 
     def _kill_push(self) -> None:
-        with redis.Redis.from_url(self._url) as client:
-            for connection in client.client_list():
-                if connection["name"].endswith(":push"):
-                    client.client_kill_filter(_id=connection["id"])
+        assert self._place is not None, "only Redis has connections"
+        with self._place.clients() as clients:
+            for client in clients:
+                for connection in client.client_list():
+                    if connection["name"].endswith(":push"):
+                        client.client_kill_filter(_id=connection["id"])
 
     def _eventually(self, step: dict[str, Any]) -> None:
         def holds() -> bool:
@@ -215,12 +217,12 @@ class Scenario:
             self._do(step)
 
     def _store(self, state: str) -> None:
-        assert self._server is not None, "only scenarios for Redis alone touch their store"
+        assert self._place is not None, "only scenarios for Redis alone touch their store"
         verbs = {
-            "hang": self._server.pause,
-            "run": self._server.resume,
-            "kill": self._server.kill,
-            "start": self._server.start,
+            "hang": self._place.pause,
+            "run": self._place.resume,
+            "kill": self._place.kill,
+            "start": self._place.start,
         }
         verbs[state]()
 

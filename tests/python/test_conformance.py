@@ -1,16 +1,19 @@
-"""The scenarios that every language plays, for the async manager (asyncio and uvloop) and the blocking one."""
+"""The scenarios that every language plays, for the async manager (asyncio and uvloop) and the blocking one: on memory
+and on a redis-server, and in the other places where managers may meet, once each.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
-from tests.support.redis_server import RedisServer
+from tests.support.places import SERVICES, Place, denials, empty, forget_denials, is_built, open_place
 
 from .scenario import Scenario
 from .scenario_drivers import AsyncDriver, BlockingDriver, Driver
@@ -27,45 +30,99 @@ DRIVERS: dict[str, Callable[[], Driver]] = {
     "blocking": BlockingDriver,
 }
 
+# The whole set where much is another (many nodes; the rights of `docs/production.md`, and TLS), by one driver.
+WHOLE = {"cluster": "asyncio", "tls-acl": "uvloop"}
+# What differs elsewhere is how connections are made: some scenarios of every kind.
+SOME = {
+    "unix": "asyncio",
+    "tls": "blocking",
+    "acl": "asyncio",
+    "sentinel": "asyncio",
+    "sentinel-tls-acl": "blocking",
+    "cluster-tls-acl": "uvloop",
+}
+REPRESENTATIVE = {
+    *("hit", "stampede", "late_fill", "refresh", "settle", "stale_while_revalidate"),
+    *("tags", "namespaces", "context_tags", "tag_invalidated_meanwhile"),
+    *("l1", "l1_changed_elsewhere", "l1_push_lost", "lease_runs_out", "store_hangs", "store_dies"),
+}
+
+
+def _scenarios() -> dict[str, dict[str, Any]]:
+    return {path.stem: tomllib.loads(path.read_text()) for path in sorted(FOLDER.glob("*.toml"))}
+
+
+def _touches_store(scenario: dict[str, Any]) -> bool:
+    return any("store" in step or "push" in step for step in scenario["steps"])
+
 
 def _cases() -> list[Any]:
     cases = []
-    for path in sorted(FOLDER.glob("*.toml")):
-        scenario = tomllib.loads(path.read_text())
-        for store in scenario.get("stores", ["memory", "redis"]):
-            for driver in DRIVERS:
-                cases.append(pytest.param(scenario, store, driver, id=f"{path.stem}-{store}-{driver}"))
+    for name, scenario in _scenarios().items():
+        stores = scenario.get("stores", ["memory", "redis"])
+        ways = [(store, driver) for store in stores for driver in DRIVERS]
+        if "redis" in stores:
+            ways += [*WHOLE.items(), *(SOME.items() if name in REPRESENTATIVE else ())]
+        for store, driver in ways:
+            cases.append(pytest.param(scenario, store, driver, id=f"{name}-{store}-{driver}"))
     return cases
+
+
+class Places:
+    """Places that are left running, each opened when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._open: dict[str, Place] = {}
+
+    def __getitem__(self, kind: str) -> Place:
+        if kind not in self._open:
+            self._open[kind] = self._stack.enter_context(open_place(kind))
+        return self._open[kind]
+
+    def close(self) -> None:
+        """Ends them."""
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def places() -> Iterator[Places]:
+    """For all scenarios that leave their store alone."""
+    those = Places()
+    yield those
+    those.close()
 
 
 def test_there_are_scenarios() -> None:
     assert len(_cases()) > 50
+    assert set(_scenarios()) >= REPRESENTATIVE
 
 
 @pytest.mark.parametrize(("scenario", "store", "driver"), _cases())
-def test_scenario(
-    scenario: dict[str, Any], store: str, driver: str, service: str, request: pytest.FixtureRequest
-) -> None:
-    play(scenario, store, DRIVERS[driver], service, request)
-
-
-def play(
-    scenario: dict[str, Any],
-    store: str,
-    new_driver: Callable[[], Driver],
-    service: str,
-    request: pytest.FixtureRequest,
-) -> None:
-    server: RedisServer | None = None
-    url = f"memory://{service}"
-    if store == "redis":
-        touches_store = any("store" in step or "push" in step for step in scenario["steps"])
-        server = request.getfixturevalue("own_server" if touches_store else "redis_server")
-        url = server.url
+def test_scenario(scenario: dict[str, Any], store: str, driver: str, service: str, places: Places) -> None:
+    new_driver = DRIVERS[driver]
     if new_driver is BlockingDriver:
-        if any("cancel" in step for step in scenario["steps"]):
-            pytest.skip("a call that blocks cannot be cancelled")
-        options = [scenario.get("options", {}), *(step.get("with", {}) for step in scenario["steps"])]
-        if any("hard_timeout" in some for some in options):
-            pytest.skip("a thread inside its own fallback cannot be freed; test_blocking has what holds instead")
-    Scenario(new_driver(), url, service, scenario, server).play(scenario["steps"])
+        _skip_what_blocks(scenario)
+    if store == "memory":
+        Scenario(new_driver(), f"memory://{service}", service, scenario, None).play(scenario["steps"])
+        return
+    if not is_built(store):
+        pytest.skip("not built yet")
+    with ExitStack() as stack:
+        place = stack.enter_context(open_place(store)) if _touches_store(scenario) else places[store]
+        # An account has rights to the keys of one service.
+        if has_account := store in SERVICES:
+            service = SERVICES[store]
+            empty(place)
+            forget_denials(place)
+        Scenario(new_driver(), place.url, service, scenario, place).play(scenario["steps"])
+        if has_account:
+            assert denials(place) == []
+
+
+def _skip_what_blocks(scenario: dict[str, Any]) -> None:
+    if any("cancel" in step for step in scenario["steps"]):
+        pytest.skip("a call that blocks cannot be cancelled")
+    options = [scenario.get("options", {}), *(step.get("with", {}) for step in scenario["steps"])]
+    if any("hard_timeout" in some for some in options):
+        pytest.skip("a thread inside its own fallback cannot be freed; test_blocking has what holds instead")

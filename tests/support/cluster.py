@@ -148,7 +148,7 @@ class RedisCluster:
         return [node for node in self._running() if self._view(node).get(node.id, {}).get("copies") == primary.id]
 
     def keys_of(self, primary: ClusterNode, count: int, pattern: str, full: str = "{}") -> list[str]:
-        """So many keys that this primary holds: `pattern` with a number for `{}`; `full` makes the stored key of one."""
+        """So many keys that this primary holds: `pattern` with numbers for `{}`; `full` makes a stored key of it."""
         slots = next(slots for node, slots in self._holders() if node is primary)
         keys = (pattern.format(number) for number in count_up())
         return list(islice((key for key in keys if _has(slots, slot_of(full.format(key)))), count))

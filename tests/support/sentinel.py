@@ -76,7 +76,7 @@ class SentinelServer(RedisServer):
 
     def _command(self, folder: Path, port: int) -> list[str]:
         file = folder / "sentinel.conf"
-        if not file.exists():  # a restart goes on with what it has learned
+        if not self.port:  # a restart goes on with what it has learned
             lines = [f'dir "{folder}"', f"bind {self.host}"]
             if self._tls:
                 lines += ["port 0", f"tls-port {port}", *_as_lines(self._tls.server_options())]
