@@ -1,13 +1,32 @@
-/** The scenarios that every language plays, for Node. */
+/**
+ * The scenarios that every language plays, for Node: on memory and on a redis-server, and in the other places where
+ * managers may meet.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import { after, before, describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { parse } from 'smol-toml';
 import { Scenario, type ScenarioFile } from './scenario.js';
-import { RedisServer } from './support/redis-server.js';
+import { isBuilt, type Kind, Place } from './support/place.js';
 
 const FOLDER = new URL('../conformance/', import.meta.url);
 const CASE_MS = 60_000;
+
+// The whole set where much is another.
+const WHOLE: Kind[] = ['cluster'];
+// What differs elsewhere is how connections are made, and that is the core's: some scenarios of every kind.
+const SOME: Kind[] = ['unix', 'tls-acl', 'sentinel', 'sentinel-tls-acl', 'cluster-tls-acl'];
+const REPRESENTATIVE = new Set([
+  ...['hit', 'stampede', 'late_fill', 'refresh', 'stale_while_revalidate', 'tags', 'namespaces', 'context_tags'],
+  ...['l1_changed_elsewhere', 'l1_push_lost', 'lease_runs_out', 'store_hangs', 'store_dies'],
+]);
+
+interface Case {
+  readonly id: string;
+  readonly scenario: ScenarioFile;
+  /** `memory`, or a kind of place. */
+  readonly store: 'memory' | Kind;
+}
 
 function read(file: string): ScenarioFile {
   // The parser's tables have no prototype; what users compute mostly has one.
@@ -17,37 +36,52 @@ function read(file: string): ScenarioFile {
 const cases = readdirSync(FOLDER)
   .filter((file) => file.endsWith('.toml'))
   .sort()
-  .flatMap((file) => {
-    const scenario = read(file);
-    const stores = scenario.stores ?? ['memory', 'redis'];
-    return stores.map((store) => ({ id: `${file.slice(0, -'.toml'.length)}-${store}`, scenario, store }));
+  .flatMap((file): Case[] => {
+    const [name, scenario] = [file.slice(0, -'.toml'.length), read(file)];
+    const stores = (scenario.stores ?? ['memory', 'redis']) as Case['store'][];
+    const places = stores.includes('redis') ? [...WHOLE, ...(REPRESENTATIVE.has(name) ? SOME : [])] : [];
+    return [...stores, ...places].map((store) => ({ id: `${name}-${store}`, scenario, store }));
   });
 
 test('there are scenarios', () => {
-  assert.ok(cases.length > 40, `${cases.length}`);
+  assert.ok(cases.length > 100, `${cases.length}`);
 });
 
 describe('scenarios', { concurrency: 1 }, () => {
-  const shared = new RedisServer();
-  before(() => shared.start());
-  after(() => shared.stop());
+  /** For all scenarios that leave their store alone. */
+  const shared = new Map<Kind, Promise<Place>>();
+  after(async () => {
+    for (const place of shared.values()) await (await place).close();
+  });
+
+  function sharedPlace(kind: Kind): Promise<Place> {
+    const place = shared.get(kind) ?? Place.open(kind);
+    shared.set(kind, place);
+    return place;
+  }
 
   for (const [number, { id, scenario, store }] of cases.entries()) {
-    test(id, { timeout: CASE_MS }, async () => {
+    const skip = store !== 'memory' && !isBuilt(store) && 'not built yet';
+    test(id, { timeout: CASE_MS, skip }, async () => {
       const service = `test${number}`;
-      const play = (url: string, server?: RedisServer) =>
-        new Scenario(url, service, scenario, server).play(scenario.steps);
-
-      if (store === 'memory') return play(`memory://${service}`);
-      assert.equal(store, 'redis');
-      if (!scenario.steps.some((step) => 'store' in step)) return play(shared.url, shared);
-      const own = new RedisServer();
-      await own.start();
+      if (store === 'memory') return new Scenario(`memory://${service}`, service, scenario).play(scenario.steps);
+      const isOwn = scenario.steps.some((step) => 'store' in step);
+      const place = await (isOwn ? Place.open(store) : sharedPlace(store));
       try {
-        await play(own.url, own);
+        await playIn(place, service, scenario);
       } finally {
-        await own.stop();
+        if (isOwn) await place.close();
       }
     });
   }
 });
+
+async function playIn(place: Place, service: string, scenario: ScenarioFile): Promise<void> {
+  const play = (name: string) => new Scenario(place.url, name, scenario, place).play(scenario.steps);
+  if (place.service === null) return play(service);
+  // An account has rights to the keys of one service.
+  await place.empty();
+  await place.forgetDenials();
+  await play(place.service);
+  assert.deepEqual(await place.denials(), []);
+}

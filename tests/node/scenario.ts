@@ -1,10 +1,9 @@
 /** Runs a scenario of `tests/conformance` (its README is the grammar) against the manager for Node. */
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn, setTimeout as pass } from 'node:timers/promises';
-import { Redis } from 'ioredis';
 import { type CacheEvent, CacheManager, type Context, type EventName, TidegateError } from 'tidegate';
 import { Boom, Call, type End, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
-import type { RedisServer } from './support/redis-server.js';
+import type { Place } from './support/place.js';
 
 export interface ScenarioFile {
   proves: string;
@@ -67,7 +66,7 @@ return 1
 /** Plays the steps; an `AssertionError` names the step that did not hold. */
 export class Scenario {
   readonly #options: Options & { service: string };
-  readonly #server: RedisServer | undefined;
+  readonly #place: Place | undefined;
   readonly #managers = new Map<string, CacheManager>();
   readonly #gates = new Map<string, Gate>();
   readonly #calls = new Map<string, Call[]>();
@@ -77,11 +76,12 @@ export class Scenario {
   /** By key: the version at the last `get_entry`. */
   readonly #versions = new Map<string, number>();
 
-  constructor(url: string, service: string, { options = {}, observes = false }: ScenarioFile, server?: RedisServer) {
+  constructor(url: string, service: string, { options = {}, observes = false }: ScenarioFile, place?: Place) {
     // A busy machine is no outage.
-    this.#options = { url, service, commandTimeout: '5s', ...named(options) };
+    const patient = { commandTimeout: '5s', connectTimeout: '5s' };
+    this.#options = { ...patient, ...place?.options, ...named(options), url, service };
     this.#observes = observes;
-    this.#server = server;
+    this.#place = place;
   }
 
   async play(steps: Step[]): Promise<void> {
@@ -259,12 +259,8 @@ export class Scenario {
   }
 
   async #killPush(): Promise<void> {
-    assert.ok(this.#server, 'only Redis has connections');
-    const client = new Redis(this.#server.url);
-    const list = String(await client.call('CLIENT', 'LIST'));
-    for (const [, id] of list.matchAll(/^id=(\d+) .*? name=\S*:push /gm))
-      await client.call('CLIENT', 'KILL', 'ID', String(id));
-    client.disconnect();
+    assert.ok(this.#place, 'only Redis has connections');
+    await this.#place.killPushes();
   }
 
   async #eventually(step: Step): Promise<void> {
@@ -295,26 +291,16 @@ export class Scenario {
   }
 
   async #store(state: string): Promise<void> {
-    assert.ok(this.#server, 'only scenarios for Redis alone touch their store');
-    switch (state) {
-      case 'hang':
-        return this.#server.pause();
-      case 'run':
-        return this.#server.resume();
-      case 'kill':
-        return this.#server.kill();
-      case 'start':
-        return this.#server.start();
-      default:
-        throw new Error(`a store does not ${state}`);
-    }
+    const place = this.#place;
+    assert.ok(place, 'only scenarios for Redis alone touch their store');
+    const verbs = { hang: place.pause, run: place.resume, kill: place.kill, start: place.start };
+    if (!(state in verbs)) throw new Error(`a store does not ${state}`);
+    await verbs[state as keyof typeof verbs]();
   }
 
   async #rawLease(key: string, exclusiveMs: number): Promise<void> {
-    assert.ok(this.#server, 'only Redis has raw leases');
-    const client = new Redis(this.#server.url);
-    await client.eval(RAW_LEASE, 1, `{${this.#options.service}:v1:${key}}:lease`, exclusiveMs);
-    client.disconnect();
+    assert.ok(this.#place, 'only Redis has raw leases');
+    await this.#place.evaluate(RAW_LEASE, `{${this.#options.service}:v1:${key}}:lease`, exclusiveMs);
   }
 
   #manager(name: string): CacheManager {
