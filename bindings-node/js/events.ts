@@ -25,6 +25,8 @@ interface EventBase<K extends string> {
   state?: string;
   /** The tag or the namespace that was invalidated. */
   tag?: string;
+  /** The address of the server that it is about. */
+  node?: string;
 }
 
 type Source = 'memory' | 'redis';
@@ -62,10 +64,16 @@ export interface CacheEvents {
   'cache.error': EventBase<'cache.error'> & { reason: string; message: string };
   /** A fallback failed; its error went to its callers. */
   'cache.fallback_error': EventBase<'cache.fallback_error'> & { key: string; duration_ms: number };
-  /** The store's breaker opened or closed. */
+  /** The breaker of the store, or of one `node` of a Cluster, opened or closed. */
   'cache.breaker': EventBase<'cache.breaker'> & { state: 'open' | 'half_open' | 'closed' };
-  /** A connection to the store was made or lost. */
-  'cache.connection': EventBase<'cache.connection'> & { state: 'connected' | 'disconnected'; source: Source };
+  /**
+   * The connection to a `node` of the store was made or lost (`reason`); or another server answers from now on
+   * (`new_primary`): what had been confirmed of late is sent again.
+   */
+  'cache.connection': EventBase<'cache.connection'> & {
+    state: 'connected' | 'disconnected' | 'new_primary';
+    source: Source;
+  };
 }
 
 export type EventName = keyof CacheEvents;

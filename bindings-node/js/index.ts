@@ -36,6 +36,7 @@ export type {
   SetOptions,
   Stats,
   Stored,
+  Tls,
 } from './options.js';
 export { version } from './version.js';
 export { type Helpers, helpersOf, type MethodDecorator, type WrapOptions, type Wrapped } from './wrap.js';

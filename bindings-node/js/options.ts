@@ -26,6 +26,18 @@ export interface Breaker {
   probe?: Duration | undefined;
 }
 
+/** What a TLS connection is checked by. Each is PEM, or the path of a PEM file. */
+export interface Tls {
+  /** The authorities that the server's certificate is checked by (the system's). */
+  ca?: string | null | undefined;
+  /** The client's certificate with its chain, where the server asks for one; with `key`. */
+  cert?: string | null | undefined;
+  /** The private key of `cert`. */
+  key?: string | null | undefined;
+  /** The name that the server's certificate must be for (the URL's host). */
+  serverName?: string | null | undefined;
+}
+
 /** How much is held in the process, and how long. */
 export interface L1Options {
   /** What keys, values and bookkeeping take together (`'64MB'`). */
@@ -76,6 +88,8 @@ export interface Options {
   connectTimeout?: Duration | undefined;
   /** When the store is left alone. */
   breaker?: Breaker | undefined;
+  /** What TLS is checked by, for `rediss` URLs (the system's authorities). */
+  tls?: Tls | null | undefined;
   /** How many unconfirmed invalidations are remembered (100,000). */
   journal?: number | undefined;
   /** Hold entries in this process: how many bytes, as a number or `'64MB'`, or more than that to say (null: none). */

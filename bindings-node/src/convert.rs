@@ -42,6 +42,8 @@ struct EventView<'a> {
     state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tag: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
 }
 
 /// A batch of events as JSON: one crossing for all of them.
@@ -58,6 +60,7 @@ pub(crate) fn events(events: &[Event], service: &str) -> String {
         version: event.version,
         state: event.state,
         tag: event.tag.as_deref(),
+        node: event.node.as_deref(),
     });
     json(&views.collect::<Vec<_>>())
 }

@@ -216,6 +216,7 @@ fn event_tuple<'py>(event: &Event, service: &Bound<'py, PyString>) -> PyResult<B
         event.version,
         event.state,
         event.tag.as_deref(),
+        event.node.as_deref(),
     )
         .into_pyobject(service.py())
 }

@@ -21,7 +21,8 @@ fn main() {
     impl Again {
         fn submit(&self, target: u64) {
             if let Some(store) = self.store.get().and_then(std::sync::Weak::upgrade) {
-                store.submit(get(&key("user:profile:1")), Address { target, sequence: 0, part: 0, sent_us: 0 });
+                store
+                    .submit(get(&key("user:profile:1")), Address { target, sequence: 0, part: 0, node: 0, sent_us: 0 });
             }
         }
     }

@@ -44,7 +44,7 @@ pub enum Command {
     OpenTag { tag: Tag, nonce: Nonce, kept_ms: u64 },
     /// A new nonce, whatever stands there: no entry that carries the tag counts any more.
     InvalidateTag { tag: Tag, nonce: Nonce, kept_ms: u64 },
-    /// Nothing but the server's time.
+    /// Nothing but the server's time: of the node that the [`Address`] names.
     Ping,
 }
 
@@ -130,8 +130,10 @@ pub enum StoreErrorKind {
     Refused,
     /// The server's answer made no sense.
     Protocol,
-    /// The store has been closed.
+    /// The store has been closed; or the node has left its Cluster.
     Closed,
+    /// The breaker of the key's node is open: the engine has not asked.
+    BreakerOpen,
 }
 
 impl StoreErrorKind {
@@ -144,6 +146,7 @@ impl StoreErrorKind {
             Self::Refused => "refused",
             Self::Protocol => "protocol",
             Self::Closed => "closed",
+            Self::BreakerOpen => "breaker_open",
         }
     }
 }
@@ -164,8 +167,18 @@ pub struct Address {
     pub sequence: u32,
     /// Which part of that question, counted from 0: the key's own command, if there is one, then the tags.
     pub part: u16,
+    /// The node it goes to, by [`Store::primary`]; of an answer the node that gave it (a Cluster may send it on).
+    pub node: u16,
     /// When it was sent, on the engine's monotonic clock, in microseconds.
     pub sent_us: u64,
+}
+
+/// Who answers for a key: a node of the store's, and which server that is just now. The one of a single server is node 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Primary {
+    pub node: u16,
+    /// Another number than ever before once another server answers for the node: one that was restarted, or promoted.
+    pub incarnation: u32,
 }
 
 /// What a store tells without having been asked.
@@ -190,10 +203,15 @@ pub enum Notice {
     /// never be in doubt), has been answered: every change whose command had been answered before that has been told.
     /// One that was still being answered may follow: Redis tells of changes at the end of its cycle, of PINGs within it.
     Heartbeat { sent_us: u64 },
-    /// The command connection stands (again).
-    Connected,
-    /// The command connection is lost; the driver reconnects by itself.
-    Disconnected(String),
+    /// The command connection to this node stands (again).
+    Connected(u16),
+    /// The command connection to this node is lost; the driver reconnects by itself.
+    Disconnected(u16, String),
+    /// Of some keys [`Store::primary`] has changed: what the one before had confirmed last may be lost. Told before any
+    /// command has reached the new one.
+    NewPrimary,
+    /// This node is no part of the Cluster any more. Its number may be given to another one.
+    NodeGone(u16),
     /// Something that an operator should see and that no command's answer tells.
     Fault(StoreError),
 }
@@ -211,6 +229,14 @@ pub trait Store: Send + Sync {
     fn name(&self) -> &'static str;
     /// Called once, before anything else. No socket is opened before the first command.
     fn attach(&self, inbox: Weak<dyn Inbox>);
+    /// Who answers for `key`, as far as is known. It may be the wrong one: the answer's address tells.
+    fn primary(&self, _key: &Key) -> Primary {
+        Primary::default()
+    }
+    /// What people call a node: its address, without secrets. Empty where there is but one place.
+    fn node_name(&self, _node: u16) -> String {
+        String::new()
+    }
     /// Takes the command and returns at once. The answer arrives at the inbox within `command_timeout`, with an error
     /// if nothing better is known by then; it may arrive before this returns, so the caller holds no lock.
     fn submit(&self, command: Command, address: Address);

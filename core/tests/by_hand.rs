@@ -210,8 +210,8 @@ fn a_tag_named_late_must_be_older_than_the_fallback_by_the_clock_of_one_and_the_
     assert!(matches!(sent_after_a_late_tag(90_000, nothing), Some(Command::Release { .. })));
     // Old, by the clock of another server than the one that was there when the fallback began.
     let fails_over = |store: &Hand| {
-        store.inbox().notice(Notice::Disconnected("failover".to_owned()));
-        store.inbox().notice(Notice::Connected);
+        store.inbox().notice(Notice::Disconnected(0, "failover".to_owned()));
+        store.inbox().notice(Notice::Connected(0));
     };
     assert!(matches!(sent_after_a_late_tag(3_600_000_000, fails_over), Some(Command::Release { .. })));
 }

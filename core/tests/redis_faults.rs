@@ -74,7 +74,7 @@ fn a_hung_server_costs_each_caller_one_command_timeout_and_comes_back_by_itself(
             answers.len(),
             slowest(&answers)
         );
-        let was_replaced = caller.inbox.notices().iter().any(|notice| matches!(notice, Notice::Disconnected(_)));
+        let was_replaced = caller.inbox.notices().iter().any(|notice| matches!(notice, Notice::Disconnected(..)));
         assert_eq!(was_replaced, seconds > 4, "the watchdog makes a new connection after three misses");
     }
 }
@@ -91,7 +91,7 @@ fn a_hung_server_is_noticed_within_four_seconds_under_traffic_and_when_idle() {
             ask_for(&caller, Duration::from_secs(3));
         }
         let is_noticed = |state: &Recorded| {
-            state.notices.iter().any(|notice| matches!(notice, Notice::Disconnected(_))).then_some(())
+            state.notices.iter().any(|notice| matches!(notice, Notice::Disconnected(..))).then_some(())
         };
         assert!(caller.inbox.wait(PATIENCE, is_noticed).is_some());
         println!("idle {is_idle}: noticed after {:?}", started.elapsed());
@@ -141,7 +141,7 @@ fn a_server_that_is_killed_and_restarted_is_found_again_with_its_scripts() {
         assert!(back < BACK, "{back:?}");
         let notices = caller.inbox.notices();
         let changes =
-            notices.iter().filter(|notice| matches!(notice, Notice::Connected | Notice::Disconnected(_))).count();
+            notices.iter().filter(|notice| matches!(notice, Notice::Connected(_) | Notice::Disconnected(..))).count();
         assert_eq!(changes, 3, "connected, disconnected, connected: {notices:?}");
     }
 }
@@ -172,7 +172,7 @@ fn a_server_that_was_never_there_costs_little() {
     assert!(slowest(&answers) < IN_TIME);
     println!("never there: slowest answer {:?}, first {:?}", slowest(&answers), answers[0].0);
     let notices = caller.inbox.notices();
-    assert!(notices.len() == 1 && matches!(notices[0], Notice::Disconnected(_)), "told once: {notices:?}");
+    assert!(notices.len() == 1 && matches!(notices[0], Notice::Disconnected(..)), "told once: {notices:?}");
     assert!(!format!("{notices:?}{answers:?}").contains("s3cret"));
     let hole = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let silent = caller_to(&format!("redis://{}", hole.local_addr().expect("bound")));
@@ -243,8 +243,10 @@ fn a_command_whose_answer_is_lost_is_sent_again_but_a_set_never_is() {
         let (url, scripts) = pretend(new);
         let settings = RedisSettings { command_timeout: PATIENCE, ..RedisSettings::new(url, "tidegate:billing:cache") };
         let caller = Caller::new(RedisStore::new(settings).expect("right"));
-        caller.store.submit(get(&key), tidegate::ports::Address { target: 0, sequence: 0, part: 0, sent_us: 0 });
-        assert!(caller.saw(&Notice::Connected));
+        caller
+            .store
+            .submit(get(&key), tidegate::ports::Address { target: 0, sequence: 0, part: 0, node: 0, sent_us: 0 });
+        assert!(caller.saw(&Notice::Connected(0)));
         // Past the first backoff, so that the loss is met with an attempt at once.
         sleep_ms(80);
         let told = format!("{command:?}");

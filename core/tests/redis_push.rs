@@ -59,7 +59,7 @@ fn what_nobody_watches_any_more_is_unsubscribed_lazily() {
     let server = RedisServer::start();
     let watcher = Caller::new(server.store());
     let key = key("user:profile:1");
-    let channels = || server.command(&format!("PUBSUB NUMSUB {}", key.wake()));
+    let channels = || server.command(&format!("PUBSUB SHARDNUMSUB {}", key.wake()));
     watcher.store.watch(&key);
     assert!(watcher.saw(&Notice::Watching(key.clone())));
     watcher.store.unwatch(&key);
@@ -282,7 +282,7 @@ fn nothing_is_tracked_before_commands_have_a_server() {
     assert!(commands < push, "{commands} {push}");
     let notices = caller.inbox.notices();
     let at = |wanted: &Notice| notices.iter().position(|notice| notice == wanted).expect("told");
-    assert!(at(&Notice::Connected) < at(&Notice::Tracking));
+    assert!(at(&Notice::Connected(0)) < at(&Notice::Tracking));
     assert_eq!(caller.count(|notice| *notice == Notice::PushLost), 0);
 }
 

@@ -31,7 +31,7 @@ from ._errors import (
 from ._keys import key
 from ._manager import CacheManager
 from ._tidegate import __version__
-from ._types import L1, Breaker, CallOptions, Duration, Options
+from ._types import L1, Breaker, CallOptions, Duration, Options, Tls
 
 if TYPE_CHECKING:
     from ._entry import Entry
@@ -55,6 +55,7 @@ __all__ = [
     "QueueFull",
     "StoreUnavailable",
     "TidegateError",
+    "Tls",
     "ValueTooLarge",
     "__version__",
     "key",

@@ -27,9 +27,11 @@ class CacheEvent:
     version: int | None = None
     """The entry's version."""
     state: str | None = None
-    """`confirmed` or `journalled`; `connected` or `disconnected`; `closed`, `open` or `half_open`."""
+    """`confirmed` or `journalled`; `connected`, `disconnected` or `new_primary`; `closed`, `open` or `half_open`."""
     tag: str | None = None
     """The tag, or the namespace, that was invalidated; `key` is None then."""
+    node: str | None = None
+    """The address of the server that it is about: of `cache.breaker` and `cache.connection`."""
 
     # There is one for every hit that is observed: the constructor of a frozen dataclass takes five times as long.
     def __init__(
@@ -45,6 +47,7 @@ class CacheEvent:
         version: int | None = None,
         state: str | None = None,
         tag: str | None = None,
+        node: str | None = None,
     ) -> None:
         fields = self.__dict__
         fields["type"] = type
@@ -58,3 +61,4 @@ class CacheEvent:
         fields["version"] = version
         fields["state"] = state
         fields["tag"] = tag
+        fields["node"] = node

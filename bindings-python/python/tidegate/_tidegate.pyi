@@ -48,7 +48,18 @@ NOTHING: Final[Absent]
 # Failed, Settled, bool (confirmed), or `(future, place)` of a call that waits; a thread's future is None.
 _Outcome: TypeAlias = Any
 _Event: TypeAlias = tuple[
-    str, int, str, str | None, str | None, float | None, str | None, str | None, int | None, str | None, str | None
+    str,
+    int,
+    str,
+    str | None,
+    str | None,
+    float | None,
+    str | None,
+    str | None,
+    int | None,
+    str | None,
+    str | None,
+    str | None,
 ]
 
 @final

@@ -50,6 +50,19 @@ class Breaker(TypedDict, total=False):
     """While open, one probe each so many seconds (0.5)."""
 
 
+class Tls(TypedDict, total=False):
+    """What a TLS connection is checked by: `tls=Tls(ca="/etc/ssl/redis-ca.pem")`. PEM, or the path of a PEM file."""
+
+    ca: str | None
+    """The authorities that the server's certificate is checked by (the system's)."""
+    cert: str | None
+    """The client's certificate with its chain, where the server asks for one; with `key`."""
+    key: str | None
+    """The private key of `cert`."""
+    server_name: str | None
+    """The name that the server's certificate must be for (the URL's host)."""
+
+
 class L1(TypedDict, total=False):
     """The tier in this process: `l1=L1(max_bytes=64_000_000, max_age="10s")`, or `l1="64MB"`."""
 
@@ -133,6 +146,8 @@ class Options(TypedDict, total=False):
     """How long a connection to the store may take (1 s)."""
     breaker: Breaker
     """When the store is left alone."""
+    tls: Tls | None
+    """What TLS is checked by, for `rediss` URLs (the system's authorities)."""
     journal: int
     """How many unconfirmed invalidations are remembered (100,000)."""
     l1: str | int | L1 | None

@@ -1,6 +1,7 @@
 //! Every default and limit in one place, unit in the name, and its validation. Hosts hand over names and values as
 //! their user wrote them; what is accepted is decided here, once for all languages.
 
+mod groups;
 mod read;
 mod terms;
 
@@ -8,7 +9,10 @@ use std::borrow::Cow;
 
 use crate::error::Error;
 use crate::protocol::freshness::Grace;
-use read::{between_ms, boolean, optional, refused, share, text, whole};
+use groups::{breaker, l1, tls};
+use read::{between_ms, boolean, optional, share, text, whole};
+
+pub use groups::{BreakerConfig, L1Config, TlsConfig};
 pub use read::{duration_ms, positive_ms, texts, unknown_option};
 pub(crate) use terms::join_tags;
 pub use terms::{CallKind, Terms};
@@ -90,40 +94,6 @@ impl std::fmt::Display for OptionValue {
     }
 }
 
-/// When the breaker opens and how it closes again.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BreakerConfig {
-    /// Timeouts or connection errors in a row that open it.
-    pub failures: u32,
-    /// Or this share of the commands within `window_ms`.
-    pub ratio: f64,
-    pub window_ms: u64,
-    /// While open, one probe each so many ms.
-    pub probe_ms: u64,
-}
-
-impl Default for BreakerConfig {
-    fn default() -> Self {
-        Self { failures: 5, ratio: 0.5, window_ms: 1_000, probe_ms: 500 }
-    }
-}
-
-/// The tier in the process.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct L1Config {
-    /// What keys, payloads and bookkeeping may take together.
-    pub max_bytes: u64,
-    pub max_entries: u64,
-    /// No entry is held longer, however long it lives.
-    pub max_age_ms: u64,
-}
-
-impl Default for L1Config {
-    fn default() -> Self {
-        Self { max_bytes: 64 << 20, max_entries: 1_000_000, max_age_ms: 86_400_000 }
-    }
-}
-
 /// The settings of one manager.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -160,6 +130,8 @@ pub struct Config {
     pub command_timeout_ms: u64,
     pub connect_timeout_ms: u64,
     pub breaker: BreakerConfig,
+    /// For URLs with TLS.
+    pub tls: Option<TlsConfig>,
     /// How many unconfirmed invalidations are remembered.
     pub journal: usize,
     /// The tier in the process; none by default.
@@ -193,6 +165,7 @@ impl Default for Config {
             command_timeout_ms: 100,
             connect_timeout_ms: 1_000,
             breaker: BreakerConfig::default(),
+            tls: None,
             journal: 100_000,
             l1: None,
             share_values: false,
@@ -218,7 +191,7 @@ pub(crate) const SPARED_MAX: usize = 10_000;
 /// Callers that may wait at once; beyond it the fallback serves uncached.
 pub(crate) const TICKETS_MAX: usize = 1_000_000;
 
-const OPTIONS: [&str; 23] = [
+const OPTIONS: [&str; 24] = [
     "service",
     "version",
     "role",
@@ -237,15 +210,13 @@ const OPTIONS: [&str; 23] = [
     "command_timeout",
     "connect_timeout",
     "breaker",
+    "tls",
     "journal",
     "l1",
     "share_values",
     "max_value_bytes",
     "strict",
 ];
-const BREAKER_OPTIONS: [&str; 4] = ["failures", "ratio", "window", "probe"];
-const L1_OPTIONS: [&str; 3] = ["max_bytes", "max_entries", "max_age"];
-
 impl Config {
     /// What a call goes by that says nothing of its own.
     pub fn grace(&self) -> Grace {
@@ -313,6 +284,7 @@ impl Config {
                 "command_timeout" => config.command_timeout_ms = between_ms(name, value, dialect, 1, 60_000)?,
                 "connect_timeout" => config.connect_timeout_ms = between_ms(name, value, dialect, 1, 60_000)?,
                 "breaker" => config.breaker = breaker(value, dialect)?,
+                "tls" => config.tls = optional(value, |value| tls(value, dialect))?,
                 "journal" => config.journal = whole(name, value, 1, 10_000_000)? as usize,
                 "l1" => config.l1 = optional(value, |value| l1(name, value, dialect))?,
                 "share_values" => config.share_values = boolean(name, value)?,
@@ -329,44 +301,6 @@ impl Config {
         }
         Ok(config)
     }
-}
-
-fn l1(name: &str, value: &OptionValue, dialect: Dialect) -> Result<L1Config, Error> {
-    let mut l1 = L1Config::default();
-    let OptionValue::Nested(options) = value else {
-        l1.max_bytes = read::size(name, value)?;
-        return Ok(l1);
-    };
-    for (given, value) in options {
-        let full = format!("l1.{given}");
-        let option = L1_OPTIONS.iter().find(|option| dialect.spell(option) == *given);
-        match option.copied() {
-            Some("max_bytes") => l1.max_bytes = read::size(&full, value)?,
-            Some("max_entries") => l1.max_entries = whole(&full, value, 1, u64::from(u32::MAX))?,
-            Some("max_age") => l1.max_age_ms = positive_ms(&full, value, dialect)?,
-            _ => return Err(unknown_option(given, &L1_OPTIONS.map(|option| dialect.spell(option)))),
-        }
-    }
-    Ok(l1)
-}
-
-fn breaker(value: &OptionValue, dialect: Dialect) -> Result<BreakerConfig, Error> {
-    let OptionValue::Nested(options) = value else {
-        let example = if dialect == Dialect::Node { "{ failures: 5 }" } else { "Breaker(failures=5)" };
-        return Err(refused("breaker", value, "a group of failures, ratio, window and probe", example));
-    };
-    let mut breaker = BreakerConfig::default();
-    for (name, value) in options {
-        let full = format!("breaker.{name}");
-        match name.as_str() {
-            "failures" => breaker.failures = whole(&full, value, 1, 1_000_000)? as u32,
-            "ratio" => breaker.ratio = share(&full, value)?,
-            "window" => breaker.window_ms = between_ms(&full, value, dialect, 10, 600_000)?,
-            "probe" => breaker.probe_ms = between_ms(&full, value, dialect, 10, 600_000)?,
-            unknown => return Err(unknown_option(unknown, &BREAKER_OPTIONS)),
-        }
-    }
-    Ok(breaker)
 }
 
 #[cfg(test)]
@@ -428,7 +362,7 @@ mod tests {
             assert!(error.message().contains(shown), "{error}");
             assert!(error.message().contains("a right example"), "{error}");
         }
-        let error = one("tll", OptionValue::Int(1)).expect_err("unknown");
+        let error = one("ttll", OptionValue::Int(1)).expect_err("unknown");
         assert!(error.message().contains("did you mean \"ttl\""), "{error}");
     }
 }

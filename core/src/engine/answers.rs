@@ -26,11 +26,13 @@ impl Inbox for Engine {
     fn deliver(&self, address: Address, answer: Result<Reply, StoreError>) {
         let now_us = self.clock.now_us();
         match &answer {
-            Ok(Reply { server_us: Some(server_us), .. }) => {
-                self.server_clock.sample(*server_us, address.sent_us, now_us);
-            }
-            Ok(_) => {}
-            Err(error) if error.kind == StoreErrorKind::Closed => {}
+            Ok(reply) => self.nodes.with(address.node, |node| {
+                node.heard_us.store(now_us, Ordering::Relaxed);
+                if let Some(server_us) = reply.server_us {
+                    node.clock.sample(server_us, address.sent_us, now_us);
+                }
+            }),
+            Err(error) if matches!(error.kind, StoreErrorKind::Closed | StoreErrorKind::BreakerOpen) => {}
             // One failure a question, however many tags were asked with it.
             Err(_) if address.part > 0 => {}
             Err(error) => {
@@ -38,12 +40,13 @@ impl Inbox for Engine {
                 self.report(key.as_ref(), error.kind.reason(), &error.message);
             }
         }
-        if address.part == 0 {
-            self.count_for_breaker(&answer, now_us);
+        // One count a question, but in a Cluster, where the tags may be with another node (its nodes are not number 0).
+        if address.part == 0 || address.node > 0 {
+            self.count_for_breaker(address.node, &answer, now_us);
         }
         match address.target {
             TARGET_NONE => {}
-            TARGET_PROBE => self.probed(answer.is_ok()),
+            TARGET_PROBE => self.probed(address.node, &answer),
             operation if operation & TARGET_OPERATION != 0 => {
                 self.operation_answered(operation, address.part, answer);
             }
@@ -64,18 +67,19 @@ impl Inbox for Engine {
             Notice::AllChanged => self.with_l1(super::L1::drop_all),
             Notice::Changed(names) => self.with_l1(|l1| l1.changed(&names)),
             Notice::Heartbeat { sent_us } => self.with_l1(|l1| l1.heartbeat(sent_us)),
-            Notice::Connected => {
-                self.connection("connected", None);
+            Notice::Connected(node) => {
+                self.connection(node, "connected", None);
                 self.replay();
             }
-            Notice::Disconnected(reason) => {
+            Notice::Disconnected(node, reason) => {
                 // Another server, with another clock, may answer from now on.
-                self.server_clock.forget();
+                self.nodes.with(node, super::nodes::Node::forget_clock);
                 self.connection.fetch_add(1, Ordering::AcqRel);
                 self.with_l1(super::L1::drop_all);
-                self.clock_asked_us.store(0, Ordering::Relaxed);
-                self.connection("disconnected", Some(reason));
+                self.connection(node, "disconnected", Some(reason));
             }
+            Notice::NewPrimary => self.primary_changed(),
+            Notice::NodeGone(node) => self.node_gone(node),
             Notice::Fault(error) => self.report(None, error.kind.reason(), &error.message),
         }
     }
@@ -185,12 +189,14 @@ impl Engine {
             words: answered.words.as_ref(),
         };
         let again = |reply: Reply| move |tags: Vec<Tag>| (Unjudged { question, reply }, tags);
+        // Another primary may have answered, which has lost what is owed again now.
+        let counts = answered.is_complete && !self.owes(&answered.key);
         let answer = match reply {
-            Some(Ok(reply)) if answered.is_complete => match question {
+            Some(Ok(reply)) if counts => match question {
                 Question::Get => self.read_of(&about, &reply).map_err(again(reply))?.map(Event::Read),
                 _ => self.asked_of(&about, &reply).map_err(again(reply))?.map(Event::Asked),
             },
-            // Without its tags nothing can be made of it: a lease that came with it is given back.
+            // Without its tags, or in doubt, nothing can be made of it: a lease that came with it is given back.
             Some(Ok(Reply { verdict: Verdict::Lease(grant, _), .. })) => {
                 self.give_back(Command::Release { key: answered.key.clone(), grant });
                 None
@@ -201,6 +207,8 @@ impl Engine {
         if is_refresh {
             if answer.is_none() {
                 self.owe(&answered.key, journal::Owed::Invalidate);
+            } else {
+                self.remember(&answered.key, journal::Owed::Invalidate);
             }
             // Those who joined a fill that began before the REFRESH have their own; nobody joins it now.
             self.flights.detach(&answered.key);
@@ -271,9 +279,10 @@ impl Engine {
         }
     }
 
-    fn connection(&self, state: &'static str, reason: Option<String>) {
+    pub(super) fn connection(&self, node: u16, state: &'static str, reason: Option<String>) {
         if self.observers.is_listening() {
             let mut event = self.event(EventKind::Connection, None);
+            event.node = self.node_name(node);
             event.state = Some(state);
             event.reason = reason;
             event.source = Some(self.source);

@@ -6,9 +6,10 @@ use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
 use super::journal::Owed;
 use super::observe::{EventKind, Figures};
 use super::outcome::{Outcome, Token};
+use super::server_clock::ServerClock;
 use super::ticket::Ticket;
 use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS, TAG_KEPT_MS, Terms};
-use crate::ports::{Address, Command};
+use crate::ports::{Address, Command, Inbox, StoreError, StoreErrorKind};
 use crate::protocol::envelope::{Draft, Payload};
 use crate::protocol::flight::{Action, Event, Flight, Moment, Patience, Right};
 use crate::protocol::freshness::Life;
@@ -19,16 +20,18 @@ use crate::sync::{Arc, Ordering};
 
 /// Answers to nobody: they count for the breaker and the clock.
 pub(super) const TARGET_NONE: u64 = 0;
-/// The breaker's probe.
+/// A breaker's probe; the address says of which node.
 pub(super) const TARGET_PROBE: u64 = 1;
 /// Targets of operations have the top bit.
 pub(super) const TARGET_OPERATION: u64 = 1 << 63;
 /// The sequence of a RENEW, which is no flight's question.
 pub(super) const SEQUENCE_RENEW: u32 = u32::MAX;
 /// Numbers in the timers that are no flights.
-pub(super) const TIMER_PROBE: u64 = 1;
-pub(super) const TIMER_JOURNAL: u64 = 2;
-pub(super) const TIMER_CLOSE: u64 = 3;
+pub(super) const TIMER_JOURNAL: u64 = 1;
+pub(super) const TIMER_CLOSE: u64 = 2;
+/// And from here on the probe of each node. Flights have larger numbers.
+pub(super) const TIMER_PROBES: u64 = 1 << 16;
+const TIMER_PROBES_LAST: u64 = TIMER_PROBES + u16::MAX as u64;
 /// Reads ask for the server's time this often, since GET does not carry it.
 const CLOCK_PAUSE_US: u64 = 10_000_000;
 
@@ -111,7 +114,7 @@ impl Engine {
                         if let Round::Again { wait_until_us, .. } = round { wait_until_us } else { None };
                     Flight::reading(callers, wait_until_us, &terms.rules)
                 } else {
-                    let right = if met_away { Right::Away } else { self.right_without_store() };
+                    let right = if met_away { Right::Away } else { self.right_without_store(&key) };
                     Flight::without_store(callers, right, &terms.rules, &moment)
                 };
                 let kind = if asks { SlotKind::Read } else { SlotKind::Blind };
@@ -220,7 +223,7 @@ impl Engine {
         for action in batch.actions {
             match action {
                 Action::Get => {
-                    self.ask_time_sometimes();
+                    self.ask_time_sometimes(key);
                     ask(Command::Get { key: key.clone() });
                     with_tags(&read_tag);
                 }
@@ -332,8 +335,26 @@ impl Engine {
         Draft::new(key, payload, tags, self.config.version, life, cost_ms)
     }
 
+    /// A command about a key, to the node that the key is on.
     pub(super) fn submit(&self, command: Command, target: u64, sequence: u32) {
-        self.store.submit(command, Address { target, sequence, part: 0, sent_us: self.clock.now_us() });
+        self.submit_part(command, target, sequence, 0);
+    }
+
+    fn submit_part(&self, command: Command, target: u64, sequence: u32, part: u16) {
+        let node = command.key().map_or(0, |key| self.store.primary(key).node);
+        let address = Address { target, sequence, part, node, sent_us: self.clock.now_us() };
+        if self.nodes.is_open(node) {
+            let message = "the breaker of its node is open";
+            return self.deliver(address, Err(StoreError::new(StoreErrorKind::BreakerOpen, message)));
+        }
+        self.store.submit(command, address);
+    }
+
+    /// Asks the node of `key` for its time.
+    pub(super) fn submit_ping(&self, key: &Key, target: u64, sequence: u32) {
+        let node = self.store.primary(key).node;
+        let address = Address { target, sequence, part: 0, node, sent_us: self.clock.now_us() };
+        self.store.submit(Command::Ping, address);
     }
 
     /// The parts of a question that are about tags, in their order: from 1 where the key's own command is part 0, else
@@ -347,7 +368,7 @@ impl Engine {
         sequence: u32,
     ) {
         for (part, tag) in (first_part..).zip(tags) {
-            self.store.submit(command(tag), Address { target, sequence, part, sent_us: self.clock.now_us() });
+            self.submit_part(command(tag), target, sequence, part);
         }
     }
 
@@ -363,31 +384,37 @@ impl Engine {
 
     /// RELEASE and PASS: nobody waits for the answer. With the store away the lease runs out by itself.
     pub(super) fn give_back(&self, command: Command) {
-        if !self.is_open.load(Ordering::Relaxed) {
-            self.submit(command, TARGET_NONE, 0);
+        self.submit(command, TARGET_NONE, 0);
+    }
+
+    /// Of the node that `key` is on.
+    pub(super) fn ask_time_sometimes(&self, key: &Key) {
+        let now_us = self.clock.now_us();
+        let is_due = self.nodes.with(self.store.primary(key).node, |node| {
+            let asked_us = node.clock_asked_us.load(Ordering::Relaxed);
+            let is_known = node.clock.at(now_us).is_some();
+            let pause_us = if is_known { CLOCK_PAUSE_US } else { self.config.command_timeout_ms * 1_000 };
+            let is_due = asked_us == 0 || now_us.saturating_sub(asked_us) > pause_us;
+            is_due
+                && node.clock_asked_us.compare_exchange(asked_us, now_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        });
+        if is_due {
+            self.submit_ping(key, TARGET_NONE, 0);
         }
     }
 
-    pub(super) fn ask_time_sometimes(&self) {
-        let now_us = self.clock.now_us();
-        let asked_us = self.clock_asked_us.load(Ordering::Relaxed);
-        let is_known = self.server_clock.at(now_us).is_some();
-        let pause_us = if is_known { CLOCK_PAUSE_US } else { self.config.command_timeout_ms * 1_000 };
-        let is_due = asked_us == 0 || now_us.saturating_sub(asked_us) > pause_us;
-        if is_due
-            && self.clock_asked_us.compare_exchange(asked_us, now_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        {
-            self.submit(Command::Ping, TARGET_NONE, 0);
-        }
+    /// The clock of the node that `key` is on: server time by `read`, in microseconds; none while it is not known.
+    pub(super) fn server_us(&self, key: &Key, read: impl Fn(&ServerClock, u64) -> Option<u64>) -> Option<u64> {
+        self.nodes.with(self.store.primary(key).node, |node| read(&node.clock, self.clock.now_us()))
     }
 
     /// Something is due.
     pub fn on_time(&self, now_us: u64) {
         for number in self.timers.due(now_us) {
             match number {
-                TIMER_PROBE => self.send_probe(),
                 TIMER_JOURNAL => self.replay(),
                 TIMER_CLOSE => self.close_now(),
+                probe @ TIMER_PROBES..=TIMER_PROBES_LAST => self.send_probe((probe - TIMER_PROBES) as u16),
                 flight => self.step_with(flight, |slot| {
                     slot.armed_us = None;
                     // Its fallback has ended in time: what is still asked for its fill is answered soon.

@@ -24,6 +24,9 @@ pub(super) struct Sent {
     pub(super) sequence: u64,
 }
 
+/// Entries that one taking looks at: of a node that is away there may be many.
+const PASSED_BY_MAX: usize = 1_024;
+
 #[derive(Debug)]
 pub(super) struct Journal {
     capacity: usize,
@@ -70,20 +73,34 @@ impl Journal {
         self.entries.len()
     }
 
-    /// Takes up to `count` of the oldest for sending; they stay until [`Journal::confirm`]. Unconfirmed ones are
-    /// taken up again after [`Journal::put_back`].
-    pub(super) fn take(&mut self, count: usize) -> Vec<Sent> {
+    /// Takes up to `count` of the oldest that `may_send` for sending; they stay until [`Journal::confirm`]. Unconfirmed
+    /// ones are taken up again after [`Journal::put_back`]. Of those that may not be sent some are passed by, which go
+    /// to the end.
+    pub(super) fn take(&mut self, count: usize, may_send: impl Fn(&Key) -> bool) -> Vec<Sent> {
         let mut taken = Vec::new();
+        let mut looks = PASSED_BY_MAX.min(self.order.len());
         while taken.len() < count
+            && looks > 0
             && let Some((key, sequence)) = self.order.pop_front()
         {
-            if let Some((owed, latest)) = self.entries.get(&key)
-                && *latest == sequence
-            {
-                taken.push(Sent { owed: *owed, key, sequence });
+            looks -= 1;
+            match self.entries.get(&key) {
+                Some((owed, latest)) if *latest == sequence => {
+                    if may_send(&key) {
+                        taken.push(Sent { owed: *owed, key, sequence });
+                    } else {
+                        self.order.push_back((key, sequence));
+                    }
+                }
+                _ => {}
             }
         }
         taken
+    }
+
+    /// Something was lost, and nobody knows what.
+    pub(super) fn lose(&mut self, now_us: u64) {
+        self.lost_at_us = Some(now_us);
     }
 
     /// What is owed for a key, for a command that pays it by the way.
@@ -131,24 +148,34 @@ mod tests {
     fn an_answer_removes_only_what_was_sent() {
         let mut journal = Journal::new(10);
         journal.add(&key("a:1"), Owed::Expire, 1);
-        let sent = journal.take(10);
+        let sent = journal.take(10, |_| true);
         journal.add(&key("a:1"), Owed::Invalidate, 2);
         journal.confirm(&sent[0]);
         assert!(journal.holds(&key("a:1")), "journalled again after it was sent");
-        let again = journal.take(10);
+        let again = journal.take(10, |_| true);
         assert_eq!(again[0].owed, Owed::Invalidate);
         journal.confirm(&again[0]);
-        assert!(journal.len() == 0 && journal.take(10).is_empty());
+        assert!(journal.len() == 0 && journal.take(10, |_| true).is_empty());
     }
 
     #[test]
     fn what_got_no_answer_is_sent_again() {
         let mut journal = Journal::new(10);
         journal.add(&key("a:1"), Owed::Invalidate, 1);
-        let sent = journal.take(1).remove(0);
-        assert!(journal.take(1).is_empty(), "it is out");
+        let sent = journal.take(1, |_| true).remove(0);
+        assert!(journal.take(1, |_| true).is_empty(), "it is out");
         journal.put_back(sent.clone());
-        assert_eq!(journal.take(1), [sent]);
+        assert_eq!(journal.take(1, |_| true), [sent]);
+    }
+
+    #[test]
+    fn what_may_not_be_sent_does_not_hold_up_the_rest() {
+        let mut journal = Journal::new(10);
+        journal.add(&key("a:1"), Owed::Invalidate, 1);
+        journal.add(&key("b:1"), Owed::Invalidate, 1);
+        let taken = journal.take(1, |owed| *owed == key("b:1"));
+        assert_eq!(taken.iter().map(|sent| &sent.key).collect::<Vec<_>>(), [&key("b:1")]);
+        assert_eq!(journal.take(9, |_| true).len(), 1, "the other one is taken when it may be");
     }
 
     #[test]
@@ -157,7 +184,7 @@ mod tests {
         assert!(journal.add(&key("a:1"), Owed::Invalidate, 1));
         assert!(!journal.add(&key("a:2"), Owed::Invalidate, 1_000));
         assert!(journal.is_blinded(9_999, 100));
-        let sent = journal.take(1).remove(0);
+        let sent = journal.take(1, |_| true).remove(0);
         journal.confirm(&sent);
         assert!(journal.is_blinded(1_050, 100));
         assert!(!journal.is_blinded(1_101, 100));
@@ -170,6 +197,6 @@ mod tests {
             journal.add(&key("a:1"), Owed::Invalidate, at);
         }
         assert!(journal.order.len() <= 33);
-        assert_eq!(journal.take(10).len(), 1);
+        assert_eq!(journal.take(10, |_| true).len(), 1);
     }
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::Engine;
 use super::l1::Left;
+use super::server_clock::ServerClock;
 use super::sheet::Standing;
 use crate::config::Terms;
 use crate::protocol::answer::{Hit, Renewal, Source, Staleness};
@@ -111,7 +112,7 @@ impl Engine {
     pub(super) fn reading(&self, about: &Circumstances<'_>, entry: Entry) -> Reading {
         let now_us = self.clock.now_us();
         // By our estimate of the clock; ACQUIRE asks the clock itself.
-        let Some(server_ms) = self.server_clock.at(now_us).map(|us| us / 1_000) else {
+        let Some(server_ms) = self.server_us(about.key, ServerClock::at).map(|us| us / 1_000) else {
             return Reading::Miss { seen: 0, stale: None };
         };
         let Circumstances { key, terms, .. } = about;

@@ -17,7 +17,9 @@
 //! | `renew` | what is computed behind a value that was served, and fallbacks that are spared |
 //! | `peek`, `write` | a read without a fallback; set |
 //! | `operations` | invalidations of keys and tags, close |
+//! | `nodes` | the primaries of the store, each with its breaker and clock |
 //! | `journal`, `breaker`, `recover` | what is owed to a store that is away, and when it is asked again |
+//! | `recent`, `failover` | what is owed again once another primary answers |
 //! | `watches` | which flights wait for a push |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
@@ -27,17 +29,20 @@ mod answers;
 pub mod breaker;
 mod counter;
 mod drive;
+mod failover;
 mod flights;
 mod journal;
 mod judge;
 pub mod l1;
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
+mod nodes;
 pub mod observe;
 mod operations;
 pub mod outcome;
 mod peek;
 mod read;
+mod recent;
 mod recover;
 mod renew;
 mod serve;
@@ -60,13 +65,12 @@ use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
 use crate::protocol::tag::Tag;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
-use breaker::Breaker;
 use flights::Flights;
 use journal::Journal;
 use l1::{IndexSide, L1};
+use nodes::Nodes;
 use observe::{EventKind, Figures, Observers};
 use operations::Operations;
-use server_clock::ServerClock;
 use spared::Spared;
 use ticket::{Queue, Ticket};
 use timers::{Alarm, Keeper, Timers};
@@ -128,14 +132,9 @@ pub struct Engine {
     watches: Watches,
     operations: Operations,
     timers: Timers,
-    server_clock: ServerClock,
-    /// Counts the losses of the command connection: another server, with another clock, may answer behind one.
+    nodes: Nodes,
+    /// Counts the losses of command connections: another server, with another clock, may answer behind one.
     connection: AtomicU64,
-    /// When the server's time was last asked for.
-    clock_asked_us: AtomicU64,
-    breaker: Mutex<Breaker>,
-    /// The breaker is not closed: nobody asks the store.
-    is_open: AtomicBool,
     l1: Option<L1>,
     spared: Spared,
     journal: Mutex<Journal>,
@@ -196,11 +195,8 @@ impl Engine {
             watches: Watches::default(),
             operations: Operations::default(),
             timers: Timers::default(),
-            server_clock: ServerClock::default(),
+            nodes: Nodes::new(config.breaker, config.journal),
             connection: AtomicU64::new(0),
-            clock_asked_us: AtomicU64::new(0),
-            breaker: Mutex::new(Breaker::new(config.breaker)),
-            is_open: AtomicBool::new(false),
             l1,
             spared: Spared::default(),
             journal: Mutex::new(Journal::new(config.journal)),
@@ -303,9 +299,9 @@ impl Engine {
         }
     }
 
-    /// `closed`, `open` or `half_open`.
+    /// `closed`, `open` or `half_open`; of a Cluster's nodes the worst.
     pub fn breaker_state(&self) -> &'static str {
-        lock(&self.breaker).state().name()
+        self.nodes.state().name()
     }
 
     /// Checks a key as every verb does, and gives the value key.
@@ -386,7 +382,7 @@ impl Engine {
     }
 
     fn unavailable(&self, what: &str, key: &Key) -> Error {
-        let state = if self.is_open.load(Ordering::Relaxed) { ", its breaker is open" } else { "" };
+        let state = if self.is_open_for(key) { ", its breaker is open" } else { "" };
         let message = format!("the store did not confirm {what} of {:?}{state}", key.relative());
         Error::new(ErrorKind::StoreUnavailable, message)
     }

@@ -81,8 +81,10 @@ pub struct Event {
     /// For people.
     pub message: Option<String>,
     pub version: Option<u64>,
-    /// `closed`, `open`, `half_open`; `connected`, `disconnected`.
+    /// `closed`, `open`, `half_open`; `connected`, `disconnected`, `new_primary`.
     pub state: Option<&'static str>,
+    /// The address of the server it is about.
+    pub node: Option<String>,
 }
 
 impl Event {
@@ -98,6 +100,7 @@ impl Event {
             message: None,
             version: None,
             state: None,
+            node: None,
         }
     }
 }

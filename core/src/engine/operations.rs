@@ -113,7 +113,7 @@ impl Engine {
         let ticket = self.ticket(queue, id, &self.terms);
         // Before it is sent and again on the answer (I8): between the two a flight may read what was there before.
         self.forget_here(&key, owed);
-        if self.is_open.load(Ordering::Relaxed) {
+        if self.is_open_for(&key) {
             self.dropped(&key, &ticket, owed, required, false);
         } else {
             let settles = self.owed_until_now(&key, owed);
@@ -187,7 +187,9 @@ impl Engine {
     }
 
     fn dropped(&self, key: &Key, ticket: &Arc<Ticket>, owed: Owed, required: bool, is_confirmed: bool) {
-        if !is_confirmed {
+        if is_confirmed {
+            self.remember(key, owed);
+        } else {
             self.owe(key, owed);
         }
         self.forget_here(key, owed);

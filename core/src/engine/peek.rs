@@ -6,6 +6,7 @@ use super::judge::{Circumstances, Judged};
 use super::observe::{EventKind, Figures};
 use super::operations::Operation;
 use super::outcome::{Begun, Failure, Hit, Outcome};
+use super::server_clock::ServerClock;
 use super::sheet::{Sheet, Standing};
 use super::ticket::{Queue, Ticket};
 use crate::config::Terms;
@@ -55,12 +56,14 @@ impl Engine {
         let peek = Peek { key, ticket: Arc::clone(&ticket), required, standing: Vec::new(), words, reply: None };
         if !may_ask {
             self.peeked_nothing(&peek);
-        } else if self.server_clock.at(self.clock.now_us()).is_some() {
-            self.ask_time_sometimes();
+        } else if self.server_us(&peek.key, ServerClock::at).is_some() {
+            self.ask_time_sometimes(&peek.key);
             self.send_peek(peek);
         } else {
             // GET does not carry the server's time: without it nobody can say whether an entry is fresh.
-            self.operate(Operation::PeekAfterPing(peek), Command::Ping);
+            let key = peek.key.clone();
+            let target = self.operations.add(Operation::PeekAfterPing(peek), Sheet::new(true, Vec::new()));
+            self.submit_ping(&key, target, 0);
         }
         Ok(Self::leave_call(ticket))
     }
@@ -83,6 +86,10 @@ impl Engine {
         let (Some(Reply { verdict: Verdict::Value(bytes), server_us }), Some(standing)) = (reply, standing) else {
             return self.peeked_nothing(&peek);
         };
+        // Another primary may have answered, which has lost what is owed again now.
+        if self.owes(&peek.key) {
+            return self.peeked_nothing(&peek);
+        }
         peek.standing.extend(standing);
         let Some(bytes) = bytes else { return self.missed(&peek) };
         let about = Circumstances {

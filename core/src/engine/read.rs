@@ -66,7 +66,7 @@ impl Engine {
                 Flight::refreshing(Arc::clone(&ticket), &terms.rules, &moment)
             } else {
                 let first = vec![(Arc::clone(&ticket), Patience::Wait)];
-                Flight::without_store(first, self.right_without_store(), &terms.rules, &moment)
+                Flight::without_store(first, self.right_without_store(&key), &terms.rules, &moment)
             };
             let kind = SlotKind::Renewal(outcome::Renewal::Explicit);
             let flight_id = shard.insert(number, Slot::new(flight, key, kind, Arc::clone(terms)), false);

@@ -1,13 +1,13 @@
 //! A store that is away: the breaker that notices, the probe that finds it back, and the journal that is replayed.
 
 use super::Engine;
-use super::breaker::BreakerState;
-use super::drive::{TARGET_PROBE, TIMER_JOURNAL, TIMER_PROBE};
+use super::breaker::{Breaker, BreakerState};
+use super::drive::{TARGET_PROBE, TIMER_JOURNAL, TIMER_PROBES};
 use super::journal::{Owed, Sent};
 use super::observe::EventKind;
 use super::operations::Operation;
 use super::sheet::AskedTag;
-use crate::ports::{Command, Reply, StoreError, StoreErrorKind};
+use crate::ports::{Address, Command, Reply, StoreError, StoreErrorKind};
 use crate::protocol::flight::Right;
 use crate::protocol::key::Key;
 use crate::protocol::tag::Tag;
@@ -20,7 +20,7 @@ impl Engine {
     /// Whether a read of `key` that names `tags` may be answered by the store: not while the breaker is open, nor while an
     /// invalidation of the key or of one of them is owed (I12), nor while owed ones were lost.
     pub(super) fn may_ask(&self, key: &Key, tags: &[Tag]) -> bool {
-        if self.is_open.load(Ordering::Relaxed) {
+        if self.nodes.is_any_open() && (self.is_open_for(key) || tags.iter().any(|tag| self.is_open_for(tag.key()))) {
             return false;
         }
         if self.journalled.load(Ordering::Acquire) == 0 {
@@ -33,6 +33,11 @@ impl Engine {
         let may_ask = !is_owed && !journal.is_blinded(now_us, longest_life_us);
         self.note_journal(&mut journal);
         may_ask
+    }
+
+    /// Whether the node that `key` is on is not asked.
+    pub(super) fn is_open_for(&self, key: &Key) -> bool {
+        self.nodes.is_any_open() && self.nodes.is_open(self.store.primary(key).node)
     }
 
     /// Whether an invalidation of this key, or of this tag, is owed.
@@ -56,12 +61,12 @@ impl Engine {
 
     /// What a flight that may not ask the store is led with. With the store within reach (a key whose invalidation is
     /// owed), others may be told of invalidations meanwhile: only those share who came before the fallback (I4).
-    pub(super) fn right_without_store(&self) -> Right {
-        if self.is_open.load(Ordering::Relaxed) { Right::Away } else { Right::Solo }
+    pub(super) fn right_without_store(&self, key: &Key) -> Right {
+        if self.is_open_for(key) { Right::Away } else { Right::Solo }
     }
 
     /// Mirrors whether anything is owed or lost, under the journal's lock.
-    fn note_journal(&self, journal: &mut super::journal::Journal) {
+    pub(super) fn note_journal(&self, journal: &mut super::journal::Journal) {
         let longest_life_us = self.longest_life_ms.load(Ordering::Relaxed).saturating_mul(1_000);
         let is_blinded = journal.is_blinded(self.clock.now_us(), longest_life_us);
         self.journalled.store(journal.len() as u64 + u64::from(is_blinded), Ordering::Release);
@@ -104,13 +109,10 @@ impl Engine {
         self.note_journal(&mut journal);
     }
 
-    /// Sends what is owed, oldest first, while the store is asked at all.
+    /// Sends what is owed, oldest first, where the key's node is asked at all.
     pub(super) fn replay(&self) {
-        if self.is_open.load(Ordering::Relaxed) {
-            return;
-        }
         let out = usize::try_from(self.replays_out.load(Ordering::Relaxed)).unwrap_or(REPLAYS_MAX);
-        let sending = lock(&self.journal).take(REPLAYS_MAX.saturating_sub(out));
+        let sending = lock(&self.journal).take(REPLAYS_MAX.saturating_sub(out), |key| !self.is_open_for(key));
         self.replays_out.fetch_add(sending.len() as u64, Ordering::Relaxed);
         for sent in sending {
             let command = self.command_of(&sent.key, sent.owed);
@@ -120,6 +122,7 @@ impl Engine {
 
     pub(super) fn replayed(&self, sent: Sent, is_confirmed: bool) {
         self.replays_out.fetch_sub(1, Ordering::Relaxed);
+        let (key, owed) = (sent.key.clone(), sent.owed);
         // What flies for this key did without the store; from here on the store may be asked again.
         self.forget_here(&sent.key, sent.owed);
         {
@@ -132,6 +135,7 @@ impl Engine {
             self.note_journal(&mut journal);
         }
         if is_confirmed {
+            self.remember(&key, owed);
             self.replay();
         } else {
             let at_us = self.clock.now_us() + self.config.breaker.probe_ms * 1_000;
@@ -139,67 +143,59 @@ impl Engine {
         }
     }
 
-    pub(super) fn count_for_breaker(&self, answer: &Result<Reply, StoreError>, now_us: u64) {
+    pub(super) fn count_for_breaker(&self, node: u16, answer: &Result<Reply, StoreError>, now_us: u64) {
         let is_failure = match answer {
             Ok(_) => false,
             Err(error) => match error.kind {
                 StoreErrorKind::Timeout | StoreErrorKind::Disconnected => true,
                 // The server answered; or nothing was sent.
                 StoreErrorKind::Refused | StoreErrorKind::Protocol => false,
-                StoreErrorKind::Backpressure | StoreErrorKind::Closed => return,
+                StoreErrorKind::Backpressure | StoreErrorKind::Closed | StoreErrorKind::BreakerOpen => return,
             },
         };
-        let has_opened = {
-            let mut breaker = lock(&self.breaker);
-            let has_opened = breaker.record(is_failure, now_us);
-            self.note_breaker(&breaker);
-            has_opened
-        };
+        let (has_opened, _) = self.nodes.step(node, |breaker| breaker.record(is_failure, now_us));
         if has_opened {
-            self.breaker_changed(BreakerState::Open);
-            self.rearm_probe();
+            self.breaker_changed(node, BreakerState::Open);
+            self.rearm_probe(node);
         }
     }
 
-    /// Mirrors whether the store is asked, under the breaker's lock.
-    fn note_breaker(&self, breaker: &super::breaker::Breaker) {
-        self.is_open.store(breaker.state() != BreakerState::Closed, Ordering::Relaxed);
-    }
-
-    fn rearm_probe(&self) {
+    fn rearm_probe(&self, node: u16) {
         let at_us = self.clock.now_us() + self.config.breaker.probe_ms * 1_000;
-        self.rearm(TIMER_PROBE, None, Some(at_us));
+        self.rearm(TIMER_PROBES + u64::from(node), None, Some(at_us));
     }
 
-    pub(super) fn send_probe(&self) {
-        if !self.is_closed() && lock(&self.breaker).probe() {
-            self.submit(Command::Ping, TARGET_PROBE, 0);
+    pub(super) fn send_probe(&self, node: u16) {
+        if !self.is_closed() && self.nodes.step(node, Breaker::probe).0 {
+            let sent_us = self.clock.now_us();
+            self.store.submit(Command::Ping, Address { target: TARGET_PROBE, sequence: 0, part: 0, node, sent_us });
         }
     }
 
-    pub(super) fn probed(&self, is_success: bool) {
+    pub(super) fn probed(&self, node: u16, answer: &Result<Reply, StoreError>) {
         let now_us = self.clock.now_us();
-        let state = {
-            let mut breaker = lock(&self.breaker);
+        // Closed: the node is gone, and nobody will ask it again.
+        let is_over = !matches!(answer, Err(error) if error.kind != StoreErrorKind::Closed);
+        let (is_probed, state) = self.nodes.step(node, |breaker| {
             // One answer counts for each probe.
-            if breaker.state() != BreakerState::HalfOpen {
-                return;
+            let is_probed = breaker.state() == BreakerState::HalfOpen;
+            if is_probed {
+                breaker.probed(is_over, now_us);
             }
-            breaker.probed(is_success, now_us);
-            self.note_breaker(&breaker);
-            breaker.state()
-        };
-        if state == BreakerState::Closed {
-            self.breaker_changed(state);
+            is_probed
+        });
+        if state == Some(BreakerState::Closed) {
+            self.breaker_changed(node, BreakerState::Closed);
             self.replay();
-        } else {
-            self.rearm_probe();
+        } else if is_probed {
+            self.rearm_probe(node);
         }
     }
 
-    fn breaker_changed(&self, state: BreakerState) {
+    pub(super) fn breaker_changed(&self, node: u16, state: BreakerState) {
         if self.observers.is_listening() {
             let mut event = self.event(EventKind::Breaker, None);
+            event.node = self.node_name(node);
             event.state = Some(state.name());
             self.observers.emit(event);
         }

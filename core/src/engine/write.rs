@@ -5,6 +5,7 @@ use super::flights::{FlightId, Question, Unsent};
 use super::journal::Owed;
 use super::operations::Operation;
 use super::outcome::{Begun, Outcome};
+use super::server_clock::ServerClock;
 use super::sheet::{Sheet, Standing};
 use super::ticket::{Queue, Ticket};
 use crate::config::Terms;
@@ -56,15 +57,16 @@ impl Engine {
         self.flights.detach(&key);
         self.drop_held(&key);
         let set = Set { key, ticket: Arc::clone(&ticket), payload, life };
-        let asks_time = self.server_clock.at_least(self.clock.now_us()).is_none();
-        if self.is_open.load(Ordering::Relaxed) {
+        let asks_time = self.server_us(&set.key, ServerClock::at_least).is_none();
+        if self.is_open_for(&set.key) {
             self.set_failed(&set.key, &set.ticket);
         } else if asks_time || !terms.tags.is_empty() {
             let nonce = self.moment().nonce;
+            let key = set.key.clone();
             let target =
                 self.operations.add(Operation::SetAfter(set), Sheet::new(asks_time, self.asked_tags(&terms.tags)));
             if asks_time {
-                self.submit(Command::Ping, target, 0);
+                self.submit_ping(&key, target, 0);
             }
             self.submit_tags(&terms.tags, u16::from(asks_time), &|tag| self.open_tag(tag, nonce), target, 0);
         } else {
@@ -76,7 +78,7 @@ impl Engine {
     pub(super) fn send_set(&self, set: Set, standing: &[Standing]) {
         let Set { key, ticket, payload, life } = set;
         // A SET that timed out may still sit in a buffer: it must not run after its caller was told that it had not.
-        let Some(server_us) = self.server_clock.at_least(self.clock.now_us()) else {
+        let Some(server_us) = self.server_us(&key, ServerClock::at_least) else {
             return self.set_failed(&key, &ticket);
         };
         let tags: Vec<_> = standing.iter().filter_map(|known| Some((known.tag.clone(), known.nonce?))).collect();
@@ -92,6 +94,7 @@ impl Engine {
                 self.flights.detach(key);
                 self.drop_held(key);
                 self.spared.forget(key);
+                self.remember(key, Owed::Invalidate);
                 self.stored(key, *version, self.clock.now_us().saturating_sub(ticket.started_us));
                 self.answer(ticket, Outcome::Confirmed(true));
             }
@@ -99,6 +102,7 @@ impl Engine {
             Ok(Reply { verdict: Verdict::NotStored, .. }) => {
                 self.flights.detach(key);
                 self.drop_held(key);
+                self.remember(key, Owed::Invalidate);
                 self.answer(ticket, Outcome::Confirmed(false));
             }
             _ => self.set_failed(key, ticket),

@@ -19,7 +19,7 @@ pub fn open(url: &str, config: &Config) -> Result<Arc<dyn Store>, Error> {
         return Ok(memory::MemoryStore::new(memory::MemoryHub::named(name)));
     }
     #[cfg(feature = "redis")]
-    if ["redis://", "rediss://", "redis+unix://"].iter().any(|scheme| url.starts_with(scheme)) {
+    if redis::SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
         use std::time::Duration;
         let settings = redis::RedisSettings {
             url: url.to_owned(),
@@ -27,13 +27,15 @@ pub fn open(url: &str, config: &Config) -> Result<Arc<dyn Store>, Error> {
             command_timeout: Duration::from_millis(config.command_timeout_ms),
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
             buffer: 10_000,
+            tls: config.tls.clone(),
         };
         return Ok(redis::RedisStore::new(settings)?);
     }
     let _ = config;
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     Err(Error::config(format!(
-        "url with the scheme {scheme:?} is not accepted: url takes memory:// (memory://NAME to share it), redis://, rediss:// or redis+unix:///path; \
-         a right example: \"redis://localhost:6379/0\""
+        "url with the scheme {scheme:?} is not accepted: url takes memory:// (memory://NAME to share it), redis://, \
+         rediss://, redis+unix:///path, redis-sentinel://host:26379/master or redis-cluster://host:6379; a right example: \
+         \"redis://localhost:6379/0\""
     )))
 }

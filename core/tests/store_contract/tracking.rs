@@ -181,7 +181,7 @@ fn in_memory_a_change_is_told_before_its_reply() {
     store.attach(weak);
     store.track(PREFIXES.map(str::to_owned).to_vec());
     store.watch(&key("user:1"));
-    store.submit(set(&key("user:1"), "1"), Address { target: 1, sequence: 0, part: 0, sent_us: 0 });
+    store.submit(set(&key("user:1"), "1"), Address { target: 1, sequence: 0, part: 0, node: 0, sent_us: 0 });
     let expected = ["tracking", "heartbeat", "watching", "changed", "reply", "woken"];
     assert_eq!(*inbox.0.lock().expect("one thread"), expected);
 }

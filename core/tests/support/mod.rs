@@ -106,7 +106,7 @@ impl Caller {
     /// Submits and does not wait.
     pub fn send(&self, command: Command) -> u64 {
         let target = self.next.fetch_add(1, Ordering::Relaxed);
-        self.store.submit(command, Address { target, sequence: 0, part: 0, sent_us: 0 });
+        self.store.submit(command, Address { target, sequence: 0, part: 0, node: 0, sent_us: 0 });
         target
     }
 

@@ -6,7 +6,8 @@
 use bytes::Bytes;
 use redis_protocol::resp3::types::BytesFrame as Frame;
 
-use super::{Shared, resp};
+use super::resp;
+use super::shared::Node;
 use crate::ports::Notice;
 use crate::protocol::key::Key;
 
@@ -40,9 +41,9 @@ impl Batch {
         self.heartbeat_us = self.heartbeat_us.max(sent_us);
     }
 
-    pub(super) fn tell(self, shared: &Shared, is_tracking: bool) {
+    pub(super) fn tell(self, node: &Node, is_tracking: bool) {
         for notice in self.notices(is_tracking) {
-            shared.notice(notice);
+            node.push_notice(notice);
         }
     }
 

@@ -19,7 +19,7 @@ const SCRIPT_KEY_AT: ClusterHash = ClusterHash::Offset(2);
 /// Sends `request`, within the client's default command timeout.
 pub(super) async fn send(client: &Client, request: Request) -> Result<Frame, FredError> {
     match request {
-        Request::Get(key) | Request::ReadTag(key) => get(client, key).await,
+        Request::Get(key) | Request::ReadTag(key) => get(client, key).await.map(value_frame),
         Request::Time => raw(client, "TIME", ClusterHash::Random, Vec::new()).await,
         Request::Script(name, arguments) => {
             let script = name.script();
@@ -33,11 +33,26 @@ pub(super) async fn send(client: &Client, request: Request) -> Result<Frame, Fre
     }
 }
 
+/// The same behind ASKING, which must be right before it: both are written before anything else is (this is polled by the
+/// one task that writes). A script goes as text: ASKING would be spent on finding out that its hash is not known.
+pub(super) async fn ask(client: &Client, request: Request) -> Result<Frame, FredError> {
+    let asking = raw(client, "ASKING", ClusterHash::Random, Vec::new());
+    let command = async {
+        match request {
+            Request::Script(name, arguments) => {
+                raw(client, "EVAL", SCRIPT_KEY_AT, script_arguments(&name.script().source, &arguments)).await
+            }
+            request => send(client, request).await,
+        }
+    };
+    futures_util::future::join(asking, command).await.1
+}
+
 /// The values of keys, as many frames as there are keys. (Not as custom commands: fred writes each of those, and EVAL and
 /// EVALSHA, to the socket by itself, a GET in one write with its neighbours.)
 pub(super) async fn read(client: &Client, keys: Vec<Bytes>) -> Result<Vec<Frame>, FredError> {
     if let [key] = &keys[..] {
-        return Ok(vec![get(client, key.clone()).await?]);
+        return Ok(vec![value_frame(get(client, key.clone()).await?)]);
     }
     let asked = keys.len();
     let values: Vec<Option<Bytes>> = client.mget(keys).await?;
@@ -47,12 +62,11 @@ pub(super) async fn read(client: &Client, keys: Vec<Bytes>) -> Result<Vec<Frame>
     Ok(values.into_iter().map(value_frame).collect())
 }
 
-async fn get(client: &Client, key: Bytes) -> Result<Frame, FredError> {
+async fn get(client: &Client, key: Bytes) -> Result<Option<Bytes>, FredError> {
     match client.get::<Option<Bytes>, _>(key).await {
-        Ok(value) => Ok(value_frame(value)),
         // A value of a wrong type counts as none, as MGET has it.
-        Err(error) if error.details().starts_with("WRONGTYPE") => Ok(Frame::Null),
-        Err(error) => Err(error),
+        Err(error) if error.details().starts_with("WRONGTYPE") => Ok(None),
+        answer => answer,
     }
 }
 

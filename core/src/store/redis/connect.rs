@@ -4,8 +4,8 @@
 //! fred gets no reconnect policy here: for a single server the driver dials again itself, with a new client each time
 //! (50 ms → 2 s with jitter, for ever). fred's own redial queues behind its writes, which block for as long as a
 //! stopped server's socket is full; it waits 50 ms before even the first attempt; and it sends commands again before
-//! anybody has looked at the new server's version. A Cluster will need fred's policy, for its MOVED and per-node
-//! connections.
+//! anybody has looked at the new server's version. Nor does a Cluster leave it to fred: each
+//! primary has a driver, and so a client, of its own (`cluster`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +18,14 @@ use fred::types::config::{
 };
 use redis_protocol::resp3::types::BytesFrame as Frame;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector as RustlsConnector;
 
-use super::Shared;
-use super::calls;
 use super::endpoint::Place;
 use super::errors::{from_fred, refused};
 use super::reply::error_text;
+use super::shared::{Node, Shared, Target};
+use super::{calls, resp};
 use crate::ports::{StoreError, StoreErrorKind};
 
 /// A client whose connection stands, and the task that serves it.
@@ -31,6 +33,9 @@ pub(super) struct Connection {
     pub(super) client: Client,
     /// Ends when the connection is lost.
     pub(super) task: Task,
+    pub(super) target: Target,
+    /// The server's run, of which each has another; none where the user may not know.
+    pub(super) run_id: Option<String>,
 }
 
 /// fred's task, which must not outlive the one who waits for it.
@@ -43,44 +48,53 @@ impl Drop for Task {
 }
 
 /// Connects, and does not hand out a connection that would not serve.
-pub(super) async fn dial(shared: Arc<Shared>) -> Result<Connection, StoreError> {
-    let limit = shared.connect_timeout;
-    tokio::time::timeout(limit, attempt(&shared)).await.unwrap_or_else(|_| {
-        let message = format!("connecting to {} took longer than {} ms", shared.endpoint, limit.as_millis());
-        Err(StoreError::new(StoreErrorKind::Timeout, message))
-    })
+pub(super) async fn dial(node: Arc<Node>) -> Result<Connection, StoreError> {
+    let limit = node.shared.connect_timeout;
+    let late = |what: &dyn std::fmt::Display| {
+        let message = format!("connecting to {what} took longer than {} ms", limit.as_millis());
+        StoreError::new(StoreErrorKind::Timeout, message)
+    };
+    let target = timeout(limit, node.find()).await.map_err(|_| late(&node.shared.endpoint))??;
+    let is_of_cluster = node.is_of_cluster();
+    timeout(limit, attempt(&node.shared, &target, is_of_cluster)).await.map_err(|_| late(&target))?
 }
 
-async fn attempt(shared: &Shared) -> Result<Connection, StoreError> {
-    let (performance, connection) = limits(shared);
-    let client = Client::new(config(shared)?, Some(performance), Some(connection), None);
+async fn attempt(shared: &Shared, target: &Target, is_of_cluster: bool) -> Result<Connection, StoreError> {
+    let (performance, connection) = limits(shared, is_of_cluster);
+    let client = Client::new(config(shared, target), Some(performance), Some(connection), None);
     // `init` subscribes to its outcome before it starts the task, but loses the task when this future is dropped.
     let task = Task(client.connect());
     client.wait_for_connect().await.map_err(|error| from_fred(&error))?;
     name(&client, shared).await;
     check_version(&client, shared.connect_timeout).await?;
-    Ok(Connection { client, task })
+    if let Place::Sentinel { .. } = shared.endpoint.place {
+        check_role(&client, shared.connect_timeout).await?;
+    }
+    let run_id = run_id(&client, shared.connect_timeout).await;
+    Ok(Connection { client, task, target: target.clone(), run_id })
 }
 
-fn config(shared: &Shared) -> Result<Config, StoreError> {
-    let (server, tls) = match &shared.endpoint.place {
-        Place::Tcp { host, port, tls } => {
-            let connector =
-                if *tls { Some(TlsConnector::default_rustls().map_err(|error| from_fred(&error))?) } else { None };
-            (ServerConfig::Centralized { server: Server::new(host.as_str(), *port) }, connector.map(Into::into))
+fn config(shared: &Shared, target: &Target) -> Config {
+    let server = match target {
+        Target::Tcp(address) => {
+            let mut server = Server::new(address.bare_host(), address.port);
+            server.tls_server_name = shared.tls.as_ref().map(|tls| tls.name_of(address).into());
+            ServerConfig::Centralized { server }
         }
-        Place::Unix(path) => (ServerConfig::Unix { path: path.clone() }, None),
+        Target::Unix(path) => ServerConfig::Unix { path: path.clone() },
     };
-    Ok(Config {
+    let tls = shared.tls.as_ref().map(|tls| TlsConnector::from(RustlsConnector::from(Arc::clone(&tls.config))).into());
+    let credentials = &shared.endpoint.credentials;
+    Config {
         fail_fast: true,
-        username: shared.endpoint.username.as_deref().map(inline_argument),
-        password: shared.endpoint.password.as_deref().map(inline_argument),
+        username: credentials.username.as_deref().map(inline_argument),
+        password: credentials.password.as_deref().map(inline_argument),
         server,
         version: RespVersion::RESP3,
         database: Some(shared.endpoint.database).filter(|database| *database != 0),
         tls,
         ..Config::default()
-    })
+    }
 }
 
 /// fred writes HELLO and its credentials as an inline command, unquoted: a space would end the password and a line end
@@ -93,7 +107,12 @@ fn inline_argument(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-fn limits(shared: &Shared) -> (PerformanceConfig, ConnectionConfig) {
+fn limits(shared: &Shared, is_of_cluster: bool) -> (PerformanceConfig, ConnectionConfig) {
+    // A node of a Cluster that is down says so for good reasons, and is asked again.
+    let mut reconnect_errors = vec![ReconnectError::Loading, ReconnectError::ReadOnly];
+    if is_of_cluster {
+        reconnect_errors.pop();
+    }
     let performance =
         PerformanceConfig { default_command_timeout: shared.command_timeout, ..PerformanceConfig::default() };
     let connection = ConnectionConfig {
@@ -103,7 +122,7 @@ fn limits(shared: &Shared) -> (PerformanceConfig, ConnectionConfig) {
         max_command_attempts: 3,
         // The driver counts; this is room for its commands and for what they leave behind when they time out.
         max_command_buffer_len: shared.buffer.saturating_mul(2).saturating_add(16),
-        reconnect_errors: vec![ReconnectError::Loading, ReconnectError::ReadOnly, ReconnectError::ClusterDown],
+        reconnect_errors,
         tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
         ..ConnectionConfig::default()
     };
@@ -129,22 +148,27 @@ async fn check_version(client: &Client, timeout: Duration) -> Result<(), StoreEr
     Err(StoreError::new(StoreErrorKind::Refused, message))
 }
 
-fn server_of(hello: &Frame) -> (String, String) {
-    let field = |wanted: &str| {
-        let Frame::Map { data, .. } = hello else { return String::new() };
-        let found = data.iter().find(|(key, _)| text(key) == wanted).map(|(_, value)| text(value));
-        found.unwrap_or_default().to_owned()
-    };
-    (field("server"), field("version"))
+/// Whoever the Sentinels name should be a master: one that has just been replaced is not, any more.
+async fn check_role(client: &Client, timeout: Duration) -> Result<(), StoreError> {
+    let frame = calls::own(client, "ROLE", &[], timeout).await.map_err(|error| from_fred(&error))?;
+    match &frame {
+        Frame::Array { data, .. } if data.first().and_then(resp::text).as_deref() != Some("master") => {
+            let message = "the server that Sentinel names is no master (yet)";
+            Err(StoreError::new(StoreErrorKind::Disconnected, message))
+        }
+        // A user without the right to ask finds out by READONLY.
+        _ => Ok(()),
+    }
 }
 
-fn text(frame: &Frame) -> &str {
-    match frame {
-        Frame::BlobString { data, .. } | Frame::SimpleString { data, .. } => {
-            std::str::from_utf8(data).unwrap_or_default()
-        }
-        _ => "",
-    }
+async fn run_id(client: &Client, timeout: Duration) -> Option<String> {
+    let frame = calls::own(client, "INFO", &["server"], timeout).await.ok()?;
+    resp::text(&frame)?.lines().find_map(|line| line.strip_prefix("run_id:")).map(str::to_owned)
+}
+
+fn server_of(hello: &Frame) -> (String, String) {
+    let field = |wanted: &str| resp::field(hello, wanted).unwrap_or_default();
+    (field("server"), field("version"))
 }
 
 fn is_new_enough(name: &str, version: &str) -> bool {

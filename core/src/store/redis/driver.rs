@@ -20,6 +20,7 @@ use redis_protocol::resp3::types::BytesFrame as Frame;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::cluster::{ClusterPost, Redirect};
 use super::connect::{Connection, dial};
 use super::errors::from_fred;
 use super::link::{Link, LinkEvent, Up};
@@ -28,14 +29,19 @@ use super::posts::Posts;
 use super::push::PushPost;
 use super::reads::Reads;
 use super::scripts::Request;
+use super::shared::Node;
 use super::watchdog::{self, Watchdog};
-use super::{Shared, backoff, calls, closed, reply};
+use super::{backoff, calls, closed, reply, sentinel};
 use crate::ports::{Address, Command, Notice, Reply, StoreError, StoreErrorKind};
 
 /// Times that one command is sent.
 const ATTEMPTS_MAX: u32 = 3;
 /// A connection that stood for so long was a good one: the next loss is met with an attempt at once.
 const STEADY: Duration = Duration::from_secs(2);
+/// Times that one command is sent on within a Cluster, or tried again there.
+const REDIRECTS_MAX: u32 = 16;
+/// What a node cannot serve just now (its keys are being moved) is tried again after so long.
+const TRY_AGAIN_PAUSE: Duration = Duration::from_millis(10);
 /// How long QUIT may take.
 const QUIT_PATIENCE: Duration = Duration::from_millis(100);
 /// What is out when the driver closes has this long to be answered; a healthy server needs a hundredth of it.
@@ -43,12 +49,31 @@ const SENDING_PATIENCE: Duration = Duration::from_millis(20);
 
 /// What the handle posts.
 pub(super) enum Post {
-    Command { command: Command, address: Address, due: Instant },
+    Command {
+        command: Command,
+        address: Address,
+        due: Instant,
+    },
+    /// What another node of the Cluster has sent on.
+    Again(Sending),
+    /// Connect, though there is no command yet.
+    Dial,
     Close,
 }
 
+/// A command on its way.
+pub(super) struct Sending {
+    pub(super) address: Address,
+    pub(super) request: Request,
+    pub(super) due: Instant,
+    /// How often it has been sent.
+    pub(super) attempts: u32,
+    /// To be sent behind ASKING: the node does not serve the slot yet.
+    pub(super) is_asking: bool,
+}
+
 struct Driver {
-    shared: Arc<Shared>,
+    node: Arc<Node>,
     posts: Arc<Posts>,
     /// Counted up by the handle, down here.
     out: Arc<AtomicUsize>,
@@ -79,7 +104,12 @@ type Call = Pin<Box<dyn Future<Output = Done> + Send>>;
 enum Done {
     Command(Ticket, Result<Frame, FredError>),
     Reads(Vec<Ticket>, Result<Vec<Frame>, FredError>),
-    Heartbeat { link: u64, is_alive: bool },
+    Heartbeat {
+        link: u64,
+        is_alive: bool,
+    },
+    /// The pause before a command that could not be served just now.
+    Pause(Ticket),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,24 +120,19 @@ enum Told {
 
 /// The task: runs until the store is closed or dropped.
 pub(super) async fn drive(
-    shared: Arc<Shared>,
+    node: Arc<Node>,
     posts: Arc<Posts>,
     out: Arc<AtomicUsize>,
     push: Option<UnboundedSender<PushPost>>,
 ) {
-    Driver::new(shared, posts, out, push).run().await;
+    Driver::new(node, posts, out, push).run().await;
 }
 
 impl Driver {
     /// On the I/O thread only: it makes timers.
-    fn new(
-        shared: Arc<Shared>,
-        posts: Arc<Posts>,
-        out: Arc<AtomicUsize>,
-        push: Option<UnboundedSender<PushPost>>,
-    ) -> Self {
+    fn new(node: Arc<Node>, posts: Arc<Posts>, out: Arc<AtomicUsize>, push: Option<UnboundedSender<PushPost>>) -> Self {
         Self {
-            shared,
+            node,
             posts,
             out,
             push,
@@ -146,7 +171,12 @@ impl Driver {
             let mut is_closing = false;
             for post in batch.drain(..) {
                 match post {
-                    Post::Command { command, address, due } => self.accept(&command, address, due),
+                    Post::Command { command, address, due } => {
+                        let request = Request::of(&command);
+                        self.accept(Sending { address, request, due, attempts: 0, is_asking: false });
+                    }
+                    Post::Again(sending) => self.accept(sending),
+                    Post::Dial => self.dial_first(),
                     Post::Close => is_closing = true,
                 }
             }
@@ -158,16 +188,21 @@ impl Driver {
         }
     }
 
-    fn accept(&mut self, command: &Command, address: Address, due: Instant) {
-        let ticket = self.pending.add(address, Request::of(command), due);
-        if !self.is_armed {
+    fn accept(&mut self, sending: Sending) {
+        let due = sending.due;
+        let ticket = self.pending.add(sending);
+        if !self.is_armed || due < self.alarm.deadline() {
             self.alarm.as_mut().reset(due);
             self.is_armed = true;
         }
+        self.dial_first();
+        self.forward(ticket);
+    }
+
+    fn dial_first(&mut self) {
         if let Link::Idle = self.link {
             self.dial(None);
         }
-        self.forward(ticket);
     }
 
     /// Sends a command, holds it for the connection to come, or says why there is none.
@@ -175,13 +210,21 @@ impl Driver {
         let Some(pending) = self.pending.get_mut(ticket) else { return };
         match &self.link {
             Link::Up(up) => {
-                if pending.request.is_read() {
+                let is_asking = std::mem::take(&mut pending.is_asking);
+                if pending.request.is_read() && !is_asking {
                     return self.reads.waiting.push(ticket);
                 }
                 pending.attempts += 1;
                 let client = up.connection.client.clone();
                 let request = pending.request.clone();
-                self.calls.push(Box::pin(async move { Done::Command(ticket, calls::send(&client, request).await) }));
+                self.calls.push(Box::pin(async move {
+                    let sent = if is_asking {
+                        calls::ask(&client, request).await
+                    } else {
+                        calls::send(&client, request).await
+                    };
+                    Done::Command(ticket, sent)
+                }));
             }
             Link::Idle | Link::Dialing { error: None, .. } => self.held.push_back(ticket),
             Link::Dialing { error: Some(error), .. } | Link::Down { error, .. } => {
@@ -202,7 +245,9 @@ impl Driver {
             // Lost within the turn: held, or answered.
             return tickets.into_iter().for_each(|ticket| self.forward(ticket));
         };
-        for tickets in tickets.chunks(self.reads.at_once()) {
+        // The keys of one MGET must be of one slot.
+        let at_once = if self.node.is_of_cluster() { 1 } else { self.reads.at_once() };
+        for tickets in tickets.chunks(at_once) {
             let mut keys = Vec::with_capacity(tickets.len());
             let mut is_sent = |ticket: &Ticket| {
                 let pending = self.pending.get_mut(*ticket)?;
@@ -234,22 +279,28 @@ impl Driver {
                 }
             }
             Done::Heartbeat { link, is_alive } => self.on_heartbeat(link, is_alive),
+            Done::Pause(ticket) => self.forward(ticket),
         }
     }
 
     fn settle_one(&mut self, ticket: Ticket, result: Result<Frame, FredError>) {
         let Some(pending) = self.pending.get(ticket) else { return };
+        let may_repeat = pending.request.may_repeat() && pending.attempts < ATTEMPTS_MAX;
         match result {
             Ok(frame) => {
                 if let Link::Up(up) = &mut self.link {
                     up.watchdog.heard();
                 }
-                let answer = reply::read(&pending.request, frame);
-                self.answer(ticket, answer);
+                match reply::read(&pending.request, frame) {
+                    Err(error) if self.is_redirected(ticket, &error) => {}
+                    answer => self.answer(ticket, answer),
+                }
             }
             Err(error) => {
                 let error = from_fred(&error);
-                let may_repeat = pending.request.may_repeat() && pending.attempts < ATTEMPTS_MAX;
+                if self.is_redirected(ticket, &error) {
+                    return;
+                }
                 if may_repeat && error.kind == StoreErrorKind::Disconnected {
                     self.hold_again(ticket);
                 } else {
@@ -257,6 +308,36 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Sends a command on that this node of a Cluster has not run: to another one, or to this one again in a moment.
+    fn is_redirected(&mut self, ticket: Ticket, error: &StoreError) -> bool {
+        if error.kind != StoreErrorKind::Refused || !self.node.is_of_cluster() {
+            return false;
+        }
+        let Some(redirect) = Redirect::of(&error.message, self.node.fixed.as_ref()) else { return false };
+        let Some(pending) = self.pending.get(ticket).filter(|pending| pending.attempts < REDIRECTS_MAX) else {
+            return false;
+        };
+        if redirect == Redirect::TryAgain {
+            self.node.tell_cluster(ClusterPost::Refresh);
+            let then = Instant::now() + TRY_AGAIN_PAUSE;
+            if then >= pending.due {
+                return false;
+            }
+            self.calls.push(Box::pin(async move {
+                sleep_until(then).await;
+                Done::Pause(ticket)
+            }));
+            return true;
+        }
+        let Some(sending) = self.pending.take(ticket) else { return false };
+        self.out.fetch_sub(1, Ordering::Relaxed);
+        let address = sending.address;
+        if !self.node.tell_cluster(ClusterPost::Redirected { sending, redirect }) {
+            self.node.shared.deliver(address, Err(closed()));
+        }
+        true
     }
 
     /// The connection went away under a command: wait for the next one, or take the word of the link.
@@ -272,7 +353,7 @@ impl Driver {
     fn answer(&mut self, ticket: Ticket, answer: Result<Reply, StoreError>) {
         if let Some(pending) = self.pending.take(ticket) {
             self.out.fetch_sub(1, Ordering::Relaxed);
-            self.shared.deliver(pending.address, answer);
+            self.node.shared.deliver(pending.address, answer);
         }
     }
 
@@ -287,6 +368,8 @@ impl Driver {
             }
             let overdue = self.overdue();
             self.answer(ticket, Err(overdue));
+            // Another node may have taken over.
+            self.node.tell_cluster(ClusterPost::Refresh);
         }
     }
 
@@ -294,7 +377,7 @@ impl Driver {
         match &self.link {
             Link::Dialing { error: Some(error), .. } | Link::Down { error, .. } => error.clone(),
             Link::Up(_) | Link::Idle | Link::Dialing { error: None, .. } => {
-                let message = format!("no answer within {} ms", self.shared.command_timeout.as_millis());
+                let message = format!("no answer within {} ms", self.node.shared.command_timeout.as_millis());
                 StoreError::new(StoreErrorKind::Timeout, message)
             }
         }
@@ -320,14 +403,22 @@ impl Driver {
 
     fn dial(&mut self, error: Option<StoreError>) {
         self.last_dial = Instant::now();
-        self.link = Link::Dialing { attempt: Box::pin(dial(Arc::clone(&self.shared))), error };
+        self.node.depart();
+        self.link = Link::Dialing { attempt: Box::pin(dial(Arc::clone(&self.node))), error };
     }
 
     fn go_up(&mut self, connection: Connection) {
         let now = Instant::now();
         let next_ping = Box::pin(sleep_until(now + watchdog::INTERVAL));
-        let up =
-            Up { connection, number: self.pending.next_serial(), since: now, watchdog: Watchdog::default(), next_ping };
+        self.node.arrive(&connection.target, connection.run_id.clone());
+        let up = Up {
+            moved: sentinel::moved(&self.node, &connection.target),
+            connection,
+            number: self.pending.next_serial(),
+            since: now,
+            watchdog: Watchdog::default(),
+            next_ping,
+        };
         self.link = Link::Up(Box::new(up));
         self.tell_push(PushPost::CommandsUp);
         self.tell_connected();
@@ -373,7 +464,7 @@ impl Driver {
     /// A server that answers but will not have us needs an operator.
     fn tell_fault(&mut self, error: &StoreError) {
         if error.kind == StoreErrorKind::Refused && self.last_fault.as_ref() != Some(error) {
-            self.shared.notice(Notice::Fault(error.clone()));
+            self.node.shared.notice(Notice::Fault(error.clone()));
             self.last_fault = Some(error.clone());
         }
     }
@@ -388,7 +479,8 @@ impl Driver {
     fn tell_connected(&mut self) {
         if self.told != Some(Told::Connected) {
             self.told = Some(Told::Connected);
-            self.shared.notice(Notice::Connected);
+            self.node.tell_cluster(ClusterPost::Trouble { node: self.node.number, is_over: true });
+            self.node.shared.notice(Notice::Connected(self.node.number));
         }
     }
 
@@ -396,7 +488,8 @@ impl Driver {
     fn tell_disconnected(&mut self, error: &StoreError) {
         if self.told != Some(Told::Disconnected) {
             self.told = Some(Told::Disconnected);
-            self.shared.notice(Notice::Disconnected(error.message.clone()));
+            self.node.tell_cluster(ClusterPost::Trouble { node: self.node.number, is_over: false });
+            self.node.shared.notice(Notice::Disconnected(self.node.number, error.message.clone()));
         }
     }
 
@@ -426,8 +519,8 @@ impl Driver {
     /// Answers whatever is out, then leaves; QUIT must not keep anybody.
     async fn close(mut self) {
         for post in self.posts.close() {
-            if let Post::Command { address, .. } = post {
-                self.shared.deliver(address, Err(closed()));
+            if let Post::Command { address, .. } | Post::Again(Sending { address, .. }) = post {
+                self.node.shared.deliver(address, Err(closed()));
             }
         }
         // What was taken before the close is sent yet: a leader that ended last has its RELEASE right before it.
@@ -438,7 +531,7 @@ impl Driver {
         };
         let _ = tokio::time::timeout(SENDING_PATIENCE, sending).await;
         for pending in self.pending.drain() {
-            self.shared.deliver(pending.address, Err(closed()));
+            self.node.shared.deliver(pending.address, Err(closed()));
         }
         if let Link::Up(up) = &self.link {
             let _ = tokio::time::timeout(QUIT_PATIENCE, up.connection.client.quit()).await;

@@ -33,6 +33,8 @@ pub(super) struct Up {
     pub(super) since: Instant,
     pub(super) watchdog: Watchdog,
     pub(super) next_ping: Pin<Box<Sleep>>,
+    /// Ends, with why, when commands should go to another server.
+    pub(super) moved: Pin<Box<dyn Future<Output = StoreError> + Send>>,
 }
 
 /// What happened to the link.
@@ -59,6 +61,7 @@ impl Link {
                     Ok(Ok(())) | Err(_) => StoreError::new(StoreErrorKind::Disconnected, "the connection was closed"),
                 }),
                 () = &mut up.next_ping => LinkEvent::PingDue,
+                why = &mut up.moved => LinkEvent::Lost(why),
             },
             Self::Down { until, .. } => {
                 until.await;

@@ -1,14 +1,18 @@
-//! The Redis driver: the lease protocol as scripts on a real server.
+//! The Redis driver: the lease protocol as scripts on real servers.
 //!
-//! [`RedisStore`] is the handle and does no I/O: it posts commands to the driver task ([`driver`]) and watches to the
-//! push task ([`push`]), which both live on the process's one I/O thread ([`runtime`]). Commands travel through fred
-//! ([`connect`], [`watchdog`]); wakes and changes arrive on a RESP3 connection of our own ([`session`], [`batch`]). What
-//! a script does is written in `lua/`, how a command becomes a script and a frame a verdict in [`scripts`] and [`reply`].
+//! [`RedisStore`] is the handle and does no I/O: it posts commands to a node's driver task ([`driver`]) and watches to its
+//! push task ([`push`]), which live on the process's one I/O thread ([`runtime`]). A single server is one node, the master
+//! that Sentinels name ([`sentinel`]) is one, a Cluster has one for each primary and a task that knows which serves which
+//! slot ([`cluster`]). Commands travel through fred ([`connect`], [`watchdog`]); wakes and changes arrive on a RESP3
+//! connection of our own ([`session`], [`batch`], [`tracking`]). What a script does is written in `lua/`, how a command
+//! becomes a script and a frame a verdict in [`scripts`] and [`reply`].
 
 mod backoff;
 mod batch;
 mod calls;
+mod cluster;
 mod connect;
+mod doors;
 mod driver;
 mod endpoint;
 mod errors;
@@ -21,25 +25,40 @@ mod reply;
 mod resp;
 mod runtime;
 mod scripts;
+mod sentinel;
 mod session;
+mod shared;
+mod tls;
+mod tracking;
 mod watchdog;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::time::Instant;
-
-use self::driver::{Post, drive};
-use self::endpoint::Endpoint;
-use self::posts::Posts;
-use self::push::{Push, PushPost};
+use self::cluster::{ClusterDoor, ClusterPost};
+use self::doors::NodeDoor;
+use self::endpoint::{Endpoint, Place};
+use self::push::PushPost;
 use self::runtime::PerProcess;
+use self::shared::{Node, Shared};
+use self::tls::Tls;
+use crate::config::TlsConfig;
 use crate::error::Error;
-use crate::ports::{Address, Command, Inbox, Notice, Reply, Store, StoreError, StoreErrorKind};
+use crate::ports::{Address, Command, Inbox, Notice, Primary, Store, StoreError, StoreErrorKind};
 use crate::protocol::key::Key;
+
+/// What URLs of this driver begin with.
+pub const SCHEMES: [&str; 7] = [
+    "redis://",
+    "rediss://",
+    "redis+unix://",
+    "redis-sentinel://",
+    "rediss-sentinel://",
+    "redis-cluster://",
+    "rediss-cluster://",
+];
 
 pub use self::endpoint::redact;
 pub use self::runtime::after_fork;
@@ -47,7 +66,7 @@ pub use self::runtime::after_fork;
 /// What a [`RedisStore`] is made of.
 #[derive(Clone)]
 pub struct RedisSettings {
-    /// `redis://`, `rediss://` or `redis+unix:///path`; it may carry a password, which is never shown.
+    /// One of [`SCHEMES`]; it may carry a password, which is never shown.
     pub url: String,
     /// What `CLIENT LIST` shows, `tidegate:{service}:{role}`; the push connection adds `:push`.
     pub client_name: String,
@@ -57,6 +76,8 @@ pub struct RedisSettings {
     pub connect_timeout: Duration,
     /// Commands out at once; one more is answered with `Backpressure`.
     pub buffer: usize,
+    /// What TLS is checked by, where the URL has it.
+    pub tls: Option<TlsConfig>,
 }
 
 impl RedisSettings {
@@ -68,6 +89,7 @@ impl RedisSettings {
             command_timeout: Duration::from_millis(100),
             connect_timeout: Duration::from_secs(1),
             buffer: 10_000,
+            tls: None,
         }
     }
 }
@@ -84,39 +106,16 @@ impl fmt::Debug for RedisSettings {
     }
 }
 
-/// One manager's connections to one Redis.
+/// One manager's connections to one Redis: a server, the master that Sentinels name, or the primaries of a Cluster.
 pub struct RedisStore {
     shared: Arc<Shared>,
     /// The tasks' doors. A child of a fork finds none that is its own and opens anew.
-    command_door: PerProcess<CommandDoor>,
-    push_door: PerProcess<UnboundedSender<PushPost>>,
+    doors: PerProcess<Doors>,
 }
 
-/// The way to the driver task.
-struct CommandDoor {
-    posts: Arc<Posts>,
-    /// Commands submitted and not yet answered: what bounds the queue.
-    out: Arc<AtomicUsize>,
-}
-
-impl Drop for CommandDoor {
-    fn drop(&mut self) {
-        // A driver that has closed already needs no telling.
-        self.posts.leave(Post::Close);
-    }
-}
-
-/// What the handle and its tasks have in common.
-struct Shared {
-    endpoint: Endpoint,
-    client_name: String,
-    command_timeout: Duration,
-    connect_timeout: Duration,
-    buffer: usize,
-    inbox: OnceLock<Weak<dyn Inbox>>,
-    closed: AtomicBool,
-    /// What [`Store::track`] asked for.
-    prefixes: OnceLock<Vec<String>>,
+enum Doors {
+    One(NodeDoor),
+    Cluster(ClusterDoor),
 }
 
 impl RedisStore {
@@ -127,73 +126,49 @@ impl RedisStore {
     pub fn new(settings: RedisSettings) -> Result<Arc<Self>, Error> {
         let endpoint = Endpoint::parse(&settings.url)?;
         check(&settings)?;
-        let shared = Shared {
-            endpoint,
-            client_name: settings.client_name,
-            command_timeout: settings.command_timeout,
-            connect_timeout: settings.connect_timeout,
-            buffer: settings.buffer,
-            inbox: OnceLock::new(),
-            closed: AtomicBool::new(false),
-            prefixes: OnceLock::new(),
+        let tls = match (&settings.tls, endpoint.tls) {
+            (Some(_), false) => {
+                return Err(Error::config(format!(
+                    "tls is given, but url={:?} has no TLS; a right example: \"rediss://localhost:6379/0\"",
+                    endpoint.to_string()
+                )));
+            }
+            (given, true) => Some(Tls::new(given.as_ref().unwrap_or(&TlsConfig::default()))?),
+            (None, false) => None,
         };
-        Ok(Arc::new(Self { shared: Arc::new(shared), command_door: PerProcess::new(), push_door: PerProcess::new() }))
+        Ok(Arc::new(Self { shared: Arc::new(Shared::new(endpoint, tls, settings)), doors: PerProcess::new() }))
     }
 
-    fn is_closed(&self) -> bool {
-        self.shared.closed.load(Ordering::Acquire)
-    }
-
-    fn command_door(&self) -> Result<&CommandDoor, StoreError> {
-        self.command_door.get_or_open(|| {
-            let push = self.tracking_door()?;
-            let door = CommandDoor { posts: Arc::default(), out: Arc::default() };
-            runtime::spawn(drive(Arc::clone(&self.shared), Arc::clone(&door.posts), Arc::clone(&door.out), push))?;
-            Ok(door)
+    fn doors(&self) -> Result<&Doors, StoreError> {
+        self.doors.get_or_open(|| {
+            Ok(match &self.shared.endpoint.place {
+                Place::Cluster { seeds } => Doors::Cluster(ClusterDoor::open(&self.shared, seeds)?),
+                _ => Doors::One(NodeDoor::new(Node::only(Arc::clone(&self.shared)))),
+            })
         })
-    }
-
-    fn push_door(&self) -> Result<&UnboundedSender<PushPost>, StoreError> {
-        self.push_door.get_or_open(|| {
-            let (sender, receiver) = unbounded_channel();
-            runtime::spawn(Push::new(Arc::clone(&self.shared), receiver).run())?;
-            Ok(sender)
-        })
-    }
-
-    /// Where there is something to track: begins it, and gives the way to the push task.
-    fn tracking_door(&self) -> Result<Option<UnboundedSender<PushPost>>, StoreError> {
-        if self.shared.tracked_prefixes().is_empty() {
-            return Ok(None);
-        }
-        let door = self.push_door()?;
-        // A task that has ended tracks nothing.
-        drop(door.send(PushPost::Track));
-        Ok(Some(door.clone()))
     }
 
     fn post(&self, command: Command, address: Address) -> Result<(), StoreError> {
-        if self.is_closed() {
+        if self.shared.is_closed() {
             return Err(closed());
         }
-        let door = self.command_door()?;
-        if door.out.fetch_add(1, Ordering::Relaxed) >= self.shared.buffer {
-            door.out.fetch_sub(1, Ordering::Relaxed);
-            let message = format!("{} commands are out, as many as the driver's buffer takes", self.shared.buffer);
-            return Err(StoreError::new(StoreErrorKind::Backpressure, message));
+        match self.doors()? {
+            Doors::One(door) => door.post(command, address),
+            Doors::Cluster(door) => door.post(command, address),
         }
-        let due = Instant::now() + self.shared.command_timeout;
-        if door.posts.leave(Post::Command { command, address, due }) { Ok(()) } else { Err(closed()) }
     }
 
-    fn tell(&self, post: PushPost) {
-        if self.is_closed() {
+    fn tell(&self, one: PushPost, cluster: ClusterPost) {
+        if self.shared.is_closed() {
             return;
         }
-        match self.push_door() {
+        let told = self.doors().and_then(|doors| match doors {
             // A task that has ended has nothing to watch for.
-            Ok(door) => drop(door.send(post)),
-            Err(error) => self.shared.notice(Notice::Fault(error)),
+            Doors::One(door) => door.push().map(|push| drop(push.send(one))),
+            Doors::Cluster(door) => door.tell(cluster),
+        });
+        if let Err(error) = told {
+            self.shared.notice(Notice::Fault(error));
         }
     }
 }
@@ -207,6 +182,22 @@ impl Store for RedisStore {
         assert!(self.shared.inbox.set(inbox).is_ok(), "a store is attached once");
     }
 
+    fn primary(&self, key: &Key) -> Primary {
+        match self.doors.get() {
+            Some(Doors::One(door)) => Primary { node: 0, incarnation: door.node.incarnation() },
+            Some(Doors::Cluster(door)) => door.primary(key),
+            None => Primary::default(),
+        }
+    }
+
+    fn node_name(&self, node: u16) -> String {
+        match self.doors.get() {
+            Some(Doors::One(door)) => door.node.name(),
+            Some(Doors::Cluster(door)) => door.node_name(node),
+            None => self.shared.endpoint.to_string(),
+        }
+    }
+
     fn submit(&self, command: Command, address: Address) {
         if let Err(error) = self.post(command, address) {
             self.shared.deliver(address, Err(error));
@@ -214,11 +205,11 @@ impl Store for RedisStore {
     }
 
     fn watch(&self, key: &Key) {
-        self.tell(PushPost::Watch(key.clone()));
+        self.tell(PushPost::Watch(key.clone()), ClusterPost::Watch(key.clone()));
     }
 
     fn unwatch(&self, key: &Key) {
-        self.tell(PushPost::Unwatch(key.clone()));
+        self.tell(PushPost::Unwatch(key.clone()), ClusterPost::Unwatch(key.clone()));
     }
 
     fn track(&self, prefixes: Vec<String>) {
@@ -227,35 +218,12 @@ impl Store for RedisStore {
 
     fn close(&self) {
         if !self.shared.closed.swap(true, Ordering::AcqRel) {
-            if let Some(door) = self.command_door.get() {
-                door.posts.leave(Post::Close);
+            match self.doors.get() {
+                Some(Doors::One(door)) => door.close(),
+                // A task that has ended is closed.
+                Some(Doors::Cluster(door)) => drop(door.tell(ClusterPost::Close)),
+                None => {}
             }
-            if let Some(door) = self.push_door.get() {
-                drop(door.send(PushPost::Close));
-            }
-        }
-    }
-}
-
-impl Shared {
-    fn inbox(&self) -> Option<Arc<dyn Inbox>> {
-        self.inbox.get().and_then(Weak::upgrade)
-    }
-
-    fn deliver(&self, address: Address, answer: Result<Reply, StoreError>) {
-        if let Some(inbox) = self.inbox() {
-            inbox.deliver(address, answer);
-        }
-    }
-
-    /// None where nothing is to be tracked.
-    fn tracked_prefixes(&self) -> &[String] {
-        self.prefixes.get().map_or(&[], Vec::as_slice)
-    }
-
-    fn notice(&self, notice: Notice) {
-        if let Some(inbox) = self.inbox() {
-            inbox.notice(notice);
         }
     }
 }

@@ -5,15 +5,11 @@ use std::collections::VecDeque;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::scripts::Request;
-use crate::ports::Address;
+use super::driver::Sending;
 
-pub(super) struct Command {
+struct Slot {
     serial: u64,
-    pub(super) address: Address,
-    pub(super) request: Request,
-    /// How often it has been sent.
-    pub(super) attempts: u32,
+    sending: Sending,
 }
 
 /// Names a command for good: its slot, and which of the slot's tenants it is.
@@ -25,9 +21,10 @@ pub(super) struct Ticket {
 
 #[derive(Default)]
 pub(super) struct Pending {
-    commands: Slab<Command>,
+    commands: Slab<Slot>,
     serial: u64,
-    /// All commands have the same time to live, so their deadlines come in the order of arrival. Answered ones stay
+    /// All commands have the same time to live, so their deadlines come in the order of arrival (but of those that
+    /// another node has sent on). Answered ones stay
     /// until the one before them is: not for the whole time, in which a busy process sends very many.
     deadlines: VecDeque<(Instant, Ticket)>,
 }
@@ -43,32 +40,37 @@ impl Pending {
         self.commands.len()
     }
 
-    pub(super) fn add(&mut self, address: Address, request: Request, due: Instant) -> Ticket {
-        let serial = self.next_serial();
-        let slot = self.commands.insert(Command { serial, address, request, attempts: 0 });
+    pub(super) fn add(&mut self, sending: Sending) -> Ticket {
+        let (serial, due) = (self.next_serial(), sending.due);
+        let slot = self.commands.insert(Slot { serial, sending });
         let ticket = Ticket { slot, serial };
         self.first_due();
-        self.deadlines.push_back((due, ticket));
+        if self.deadlines.back().is_none_or(|(last, _)| *last <= due) {
+            self.deadlines.push_back((due, ticket));
+        } else {
+            let at = self.deadlines.partition_point(|(other, _)| *other <= due);
+            self.deadlines.insert(at, (due, ticket));
+        }
         ticket
     }
 
-    pub(super) fn get(&self, ticket: Ticket) -> Option<&Command> {
-        self.commands.get(ticket.slot).filter(|command| command.serial == ticket.serial)
+    pub(super) fn get(&self, ticket: Ticket) -> Option<&Sending> {
+        self.commands.get(ticket.slot).filter(|slot| slot.serial == ticket.serial).map(|slot| &slot.sending)
     }
 
-    pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Command> {
-        self.commands.get_mut(ticket.slot).filter(|command| command.serial == ticket.serial)
+    pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Sending> {
+        self.commands.get_mut(ticket.slot).filter(|slot| slot.serial == ticket.serial).map(|slot| &mut slot.sending)
     }
 
     /// Takes a command out, if it has not been answered.
-    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Command> {
+    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Sending> {
         self.get(ticket)?;
-        Some(self.commands.remove(ticket.slot))
+        Some(self.commands.remove(ticket.slot).sending)
     }
 
     /// Takes all of them out.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Command> {
-        self.commands.drain()
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Sending> {
+        self.commands.drain().map(|slot| slot.sending)
     }
 
     /// The command that must be answered first, and when.

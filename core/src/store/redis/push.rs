@@ -16,11 +16,13 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::batch::{Batch, says_tracking_is_off};
+use super::cluster::ClusterPost;
 use super::errors::refused;
 use super::reply::error_text;
 use super::session::{Session, protocol};
+use super::shared::Node;
 use super::watchdog::INTERVAL;
-use super::{Shared, backoff, resp};
+use super::{backoff, resp};
 use crate::clock::MonotonicClock;
 use crate::ports::{Clock, Notice, StoreError, StoreErrorKind};
 use crate::protocol::key::Key;
@@ -48,7 +50,7 @@ pub(super) enum PushPost {
 }
 
 pub(super) struct Push {
-    shared: Arc<Shared>,
+    node: Arc<Node>,
     posts: UnboundedReceiver<PushPost>,
     watched: FxHashMap<Bytes, Watched>,
     /// The connection is kept whether somebody watches or not.
@@ -78,9 +80,9 @@ enum End {
 }
 
 impl Push {
-    pub(super) fn new(shared: Arc<Shared>, posts: UnboundedReceiver<PushPost>) -> Self {
+    pub(super) fn new(node: Arc<Node>, posts: UnboundedReceiver<PushPost>) -> Self {
         let watched = FxHashMap::default();
-        Self { shared, posts, watched, is_kept: false, is_held: false, last_fault: None, tracking_refusal: None }
+        Self { node, posts, watched, is_kept: false, is_held: false, last_fault: None, tracking_refusal: None }
     }
 
     /// Runs until the store is closed or dropped.
@@ -88,7 +90,7 @@ impl Push {
         let mut failures = 0;
         while self.wait_until_wanted().await {
             let started = Instant::now();
-            let is_lost = match Session::connect(&self.shared).await {
+            let is_lost = match self.connect().await {
                 Ok(session) => {
                     self.last_fault = None;
                     match self.serve(session).await {
@@ -110,13 +112,24 @@ impl Push {
             if is_lost {
                 self.watched.retain(|_, watched| watched.count > 0);
                 self.watched.values_mut().for_each(|watched| watched.is_confirmed = false);
-                self.shared.notice(Notice::PushLost);
+                self.node.push_notice(Notice::PushLost);
             }
             failures += 1;
             if !self.pause(started + backoff::delay(failures, fastrand::f64())).await {
                 return;
             }
         }
+    }
+
+    /// To the server that answers commands: the master's changes are told by the master.
+    async fn connect(&self) -> Result<Session, StoreError> {
+        let shared = &self.node.shared;
+        let target = self.node.follow().await?;
+        let name = format!("{}:push", shared.client_name);
+        Session::connect(shared, &target, &shared.endpoint.credentials, &name).await.map_err(|error| {
+            let message = format!("push connection: {}", error.message);
+            StoreError { message, ..error }
+        })
     }
 
     /// Whether there is something to be told, and a server to tell it.
@@ -186,11 +199,11 @@ impl Push {
             watched.is_confirmed
         });
         match known {
-            Some(true) => self.shared.notice(Notice::Watching(key)),
+            Some(true) => self.node.push_notice(Notice::Watching(key)),
             Some(false) => {}
             None => {
                 if let Some(unsent) = unsent {
-                    resp::write(unsent, &[b"SUBSCRIBE", &channel]);
+                    resp::write(unsent, &[b"SSUBSCRIBE", &channel]);
                 }
                 let watched = Watched { key, count: 1, is_confirmed: false, idle_since: None };
                 self.watched.insert(channel, watched);
@@ -207,24 +220,24 @@ impl Push {
     }
 
     async fn serve(&mut self, mut session: Session) -> End {
-        if !self.shared.tracked_prefixes().is_empty() && self.track(&mut session).await.is_err() {
+        if !self.node.shared.tracked_prefixes().is_empty() && self.track(&mut session).await.is_err() {
             return End::Lost;
         }
         if session.is_tracking {
             // A process that is stopped reads nothing: only of a subscriber does the server bound what it keeps for it
             // (`client-output-buffer-limit pubsub`), and hangs up. Nobody publishes there.
-            let bound = format!("{{{}}}:wake", self.shared.tracked_prefixes()[0]);
+            let bound = format!("{{{}}}:wake", self.node.shared.tracked_prefixes()[0]);
             resp::write(&mut session.unsent, &[b"SUBSCRIBE", bound.as_bytes()]);
         }
         for channel in self.watched.keys() {
-            resp::write(&mut session.unsent, &[b"SUBSCRIBE", channel]);
+            resp::write(&mut session.unsent, &[b"SSUBSCRIBE", channel]);
         }
         // What came while the connection was made: before anything is promised.
         if let ControlFlow::Break(end) = self.take_posts(&mut session.unsent) {
             return end;
         }
         if session.is_tracking {
-            self.shared.notice(Notice::Tracking);
+            self.node.push_notice(Notice::Tracking);
             if self.take_frames(&mut session).is_err() {
                 return End::Lost;
             }
@@ -270,10 +283,10 @@ impl Push {
 
     /// Makes the session track. A server that refuses says so once, and waits go on without.
     async fn track(&mut self, session: &mut Session) -> Result<(), StoreError> {
-        match session.track(&self.shared, self.shared.tracked_prefixes()).await {
+        match session.track(&self.node.shared, self.node.shared.tracked_prefixes()).await {
             Err(error) if error.kind == StoreErrorKind::Refused => {
                 if self.tracking_refusal.as_ref() != Some(&error) {
-                    self.shared.notice(Notice::Fault(error.clone()));
+                    self.node.push_notice(Notice::Fault(error.clone()));
                     self.tracking_refusal = Some(error);
                 }
                 Ok(())
@@ -295,6 +308,9 @@ impl Push {
                 Ok(None) => break,
                 Ok(Some(Frame::Push { data, .. })) => self.take_push(&data, &mut batch),
                 Ok(Some(frame)) => match error_text(&frame) {
+                    Some(error) if error.starts_with("MOVED") => {
+                        self.node.tell_cluster(ClusterPost::Refresh);
+                    }
                     Some(error) => self.fault(refused(error)),
                     None if says_tracking_is_off(&frame) => {
                         end = Err(protocol("the server has stopped tracking".to_owned()));
@@ -308,7 +324,7 @@ impl Push {
                 }
             }
         }
-        batch.tell(&self.shared, session.is_tracking);
+        batch.tell(&self.node, session.is_tracking);
         end
     }
 
@@ -323,13 +339,18 @@ impl Push {
         let Some(channel) = rest.first().and_then(|channel| resp::string(channel.clone())) else { return };
         let Some(watched) = self.watched.get_mut(&channel) else { return };
         match &kind[..] {
-            b"subscribe" => {
+            b"ssubscribe" => {
                 watched.is_confirmed = true;
                 if watched.count > 0 {
-                    self.shared.notice(Notice::Watching(watched.key.clone()));
+                    self.node.push_notice(Notice::Watching(watched.key.clone()));
                 }
             }
-            b"message" if watched.count > 0 => batch.wakes.push(watched.key.clone()),
+            // Its slot goes to another node.
+            b"sunsubscribe" if watched.count > 0 => {
+                watched.is_confirmed = false;
+                self.node.tell_cluster(ClusterPost::Refresh);
+            }
+            b"smessage" if watched.count > 0 => batch.wakes.push(watched.key.clone()),
             _ => {}
         }
     }
@@ -341,7 +362,7 @@ impl Push {
             let linger = if watched.is_confirmed { LINGER } else { LINGER_UNCONFIRMED };
             let is_kept = watched.idle_since.is_none_or(|since| since.elapsed() < linger);
             if !is_kept {
-                resp::write(unsent, &[b"UNSUBSCRIBE", channel]);
+                resp::write(unsent, &[b"SUNSUBSCRIBE", channel]);
             }
             is_kept
         });
@@ -349,7 +370,7 @@ impl Push {
 
     fn fault(&mut self, error: StoreError) {
         if self.last_fault.as_ref() != Some(&error) {
-            self.shared.notice(Notice::Fault(error.clone()));
+            self.node.push_notice(Notice::Fault(error.clone()));
             self.last_fault = Some(error);
         }
     }

@@ -46,6 +46,31 @@ pub(super) fn string(frame: Frame) -> Option<Bytes> {
     }
 }
 
+/// The text of a string frame.
+pub(super) fn text(frame: &Frame) -> Option<String> {
+    match frame {
+        // INFO is verbatim.
+        Frame::BlobString { data, .. } | Frame::SimpleString { data, .. } | Frame::VerbatimString { data, .. } => {
+            std::str::from_utf8(data).ok().map(str::to_owned)
+        }
+        Frame::Number { data, .. } => Some(data.to_string()),
+        _ => None,
+    }
+}
+
+/// A named field: of a map, or of an array of names and values.
+pub(super) fn field(frame: &Frame, wanted: &str) -> Option<String> {
+    match frame {
+        Frame::Map { data, .. } => {
+            data.iter().find(|(name, _)| text(name).as_deref() == Some(wanted)).and_then(|(_, value)| text(value))
+        }
+        Frame::Array { data, .. } => {
+            data.chunks_exact(2).find(|pair| text(&pair[0]).as_deref() == Some(wanted)).and_then(|pair| text(&pair[1]))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,15 +1,21 @@
-//! One open push connection: its socket and buffers, how it is opened, named and made to track.
+//! One open connection of tidegate's own: its socket and buffers, how it is opened, named and made to track. For pushes,
+//! and for what Sentinels and a Cluster's nodes are asked.
+
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use redis_protocol::resp3::types::BytesFrame as Frame;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
-use super::endpoint::Place;
+use super::endpoint::Credentials;
 use super::errors::refused;
 use super::reply::error_text;
+use super::resp;
+use super::shared::{Shared, Target};
 use super::watchdog::INTERVAL;
-use super::{Shared, resp};
 use crate::ports::{StoreError, StoreErrorKind};
 
 /// Bytes taken from the socket before they are looked at: what the server wrote at once should be told at once.
@@ -24,23 +30,29 @@ pub(super) struct Session {
     wire: Box<dyn Wire>,
     pub(super) unread: BytesMut,
     pub(super) unsent: BytesMut,
+    target: Target,
     /// The server has confirmed that it tells of changes.
     pub(super) is_tracking: bool,
 }
 
 impl Session {
     /// Opens the socket and says HELLO, within `connect_timeout`.
-    pub(super) async fn connect(shared: &Shared) -> Result<Self, StoreError> {
-        within_connect_timeout(shared, Self::open(shared)).await
+    pub(super) async fn connect(
+        shared: &Shared,
+        target: &Target,
+        credentials: &Credentials,
+        name: &str,
+    ) -> Result<Self, StoreError> {
+        within_connect_timeout(shared, target, Self::open(shared, target, credentials, name)).await
     }
 
-    async fn open(shared: &Shared) -> Result<Self, StoreError> {
+    async fn open(shared: &Shared, target: &Target, credentials: &Credentials, name: &str) -> Result<Self, StoreError> {
         let (unread, unsent) = (BytesMut::new(), BytesMut::new());
-        let mut session = Self { wire: wire(shared).await?, unread, unsent, is_tracking: false };
-        let name = format!("{}:push", shared.client_name);
+        let mut session =
+            Self { wire: wire(shared, target).await?, unread, unsent, target: target.clone(), is_tracking: false };
         let mut hello: Vec<&[u8]> = vec![b"HELLO", b"3"];
-        if let Some(password) = &shared.endpoint.password {
-            let user = shared.endpoint.username.as_deref().unwrap_or("default");
+        if let Some(password) = &credentials.password {
+            let user = credentials.username.as_deref().unwrap_or("default");
             hello.extend([b"AUTH", user.as_bytes(), password.as_bytes()]);
         }
         hello.extend([&b"SETNAME"[..], name.as_bytes()]);
@@ -55,21 +67,23 @@ impl Session {
     pub(super) async fn track(&mut self, shared: &Shared, prefixes: &[String]) -> Result<(), StoreError> {
         let mut command: Vec<&[u8]> = vec![b"CLIENT", b"TRACKING", b"ON", b"BCAST"];
         command.extend(prefixes.iter().flat_map(|prefix| [&b"PREFIX"[..], prefix.as_bytes()]));
-        within_connect_timeout(shared, self.ask(&command)).await?;
+        let target = self.target.clone();
+        within_connect_timeout(shared, &target, self.ask(&command)).await?;
         self.is_tracking = true;
         Ok(())
     }
 
-    /// The answer to one command, where nothing else can have arrived.
-    async fn ask(&mut self, command: &[&[u8]]) -> Result<Frame, StoreError> {
+    /// The answer to one command, where nothing else can have arrived but pushes, which are passed by.
+    pub(super) async fn ask(&mut self, command: &[&[u8]]) -> Result<Frame, StoreError> {
         resp::write(&mut self.unsent, command);
         self.flush().await?;
         loop {
             if let Some(frame) = resp::read(&mut self.unread).map_err(protocol)? {
-                return match error_text(&frame) {
-                    Some(error) => Err(refused(error)),
-                    None => Ok(frame),
-                };
+                match error_text(&frame) {
+                    Some(error) => return Err(refused(error)),
+                    None if matches!(frame, Frame::Push { .. }) => continue,
+                    None => return Ok(frame),
+                }
             }
             self.fill().await?;
         }
@@ -113,37 +127,46 @@ impl Session {
 
 async fn within_connect_timeout<T>(
     shared: &Shared,
+    target: &Target,
     step: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     let limit = shared.connect_timeout;
     timeout(limit, step).await.unwrap_or_else(|_| {
-        let message = format!("the push connection to {} took longer than {} ms", shared.endpoint, limit.as_millis());
+        let message = format!("a connection to {target} took longer than {} ms", limit.as_millis());
         Err(StoreError::new(StoreErrorKind::Timeout, message))
     })
 }
 
-async fn wire(shared: &Shared) -> Result<Box<dyn Wire>, StoreError> {
-    match &shared.endpoint.place {
-        Place::Tcp { tls: true, .. } => Err(StoreError::new(
-            StoreErrorKind::Refused,
-            "the push connection does not speak TLS yet: waits are ended by polling, and nothing is tracked",
-        )),
-        Place::Tcp { host, port, tls: false } => {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            let stream = tokio::net::TcpStream::connect((host, *port)).await.map_err(lost)?;
+async fn wire(shared: &Shared, target: &Target) -> Result<Box<dyn Wire>, StoreError> {
+    match target {
+        Target::Tcp(address) => {
+            let stream = tokio::net::TcpStream::connect((address.bare_host(), address.port)).await.map_err(lost)?;
             stream.set_nodelay(true).map_err(lost)?;
+            let Some(tls) = &shared.tls else { return Ok(Box::new(stream)) };
+            let name = ServerName::try_from(tls.name_of(address)).map_err(|_| {
+                StoreError::new(
+                    StoreErrorKind::Refused,
+                    format!("{address} has no name that a certificate could be for"),
+                )
+            })?;
+            let stream = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await.map_err(tls_failed)?;
             Ok(Box::new(stream))
         }
         #[cfg(unix)]
-        Place::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await.map_err(lost)?)),
+        Target::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await.map_err(lost)?)),
         #[cfg(not(unix))]
-        Place::Unix(_) => Err(StoreError::new(StoreErrorKind::Refused, "this system has no unix sockets")),
+        Target::Unix(_) => Err(StoreError::new(StoreErrorKind::Refused, "this system has no unix sockets")),
     }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn lost(error: std::io::Error) -> StoreError {
-    StoreError::new(StoreErrorKind::Disconnected, format!("push connection: {error}"))
+    StoreError::new(StoreErrorKind::Disconnected, error.to_string())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn tls_failed(error: std::io::Error) -> StoreError {
+    StoreError::new(StoreErrorKind::Disconnected, format!("TLS: {error}"))
 }
 
 pub(super) fn protocol(what: String) -> StoreError {

@@ -88,8 +88,8 @@ local function store(draft, fresh_ms, kept_ms)
   return version
 end
 
--- Ends the waits on V. A user without the right to the channel still stores: polling is the net.
+-- Ends the waits on V, by the channel's shard in a Cluster. A user without the right to the channel still stores: polling is the net.
 local function wake()
-  redis.pcall('PUBLISH', ARGV[#ARGV], '')
+  redis.pcall('SPUBLISH', ARGV[#ARGV], '')
 end
 

@@ -1,0 +1,132 @@
+//! Options that are groups of options: the breaker, TLS, the tier in the process.
+
+use super::read::{between_ms, optional, positive_ms, refused, share, size, unknown_option, whole};
+use super::{Dialect, OptionValue};
+use crate::error::Error;
+
+/// When the breaker opens and how it closes again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BreakerConfig {
+    /// Timeouts or connection errors in a row that open it.
+    pub failures: u32,
+    /// Or this share of the commands within `window_ms`.
+    pub ratio: f64,
+    pub window_ms: u64,
+    /// While open, one probe each so many ms.
+    pub probe_ms: u64,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self { failures: 5, ratio: 0.5, window_ms: 1_000, probe_ms: 500 }
+    }
+}
+
+/// What a TLS connection is checked by, and what it shows of itself. Each text is PEM, or the path of a file of it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The authorities that a server's certificate is checked by; the system's without.
+    pub ca: Option<String>,
+    /// The client's certificate, with its chain.
+    pub cert: Option<String>,
+    /// And its private key.
+    pub key: Option<String>,
+    /// The name that the server's certificate must be for, where it is not the host's.
+    pub server_name: Option<String>,
+}
+
+/// Without the key.
+impl std::fmt::Debug for TlsConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsConfig").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+/// The tier in the process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct L1Config {
+    /// What keys, payloads and bookkeeping may take together.
+    pub max_bytes: u64,
+    pub max_entries: u64,
+    /// No entry is held longer, however long it lives.
+    pub max_age_ms: u64,
+}
+
+impl Default for L1Config {
+    fn default() -> Self {
+        Self { max_bytes: 64 << 20, max_entries: 1_000_000, max_age_ms: 86_400_000 }
+    }
+}
+
+const BREAKER_OPTIONS: [&str; 4] = ["failures", "ratio", "window", "probe"];
+const TLS_OPTIONS: [&str; 4] = ["ca", "cert", "key", "server_name"];
+const L1_OPTIONS: [&str; 3] = ["max_bytes", "max_entries", "max_age"];
+
+pub(super) fn l1(name: &str, value: &OptionValue, dialect: Dialect) -> Result<L1Config, Error> {
+    let mut l1 = L1Config::default();
+    let OptionValue::Nested(options) = value else {
+        l1.max_bytes = size(name, value)?;
+        return Ok(l1);
+    };
+    for (given, value) in options {
+        let full = format!("l1.{given}");
+        let option = L1_OPTIONS.iter().find(|option| dialect.spell(option) == *given);
+        match option.copied() {
+            Some("max_bytes") => l1.max_bytes = size(&full, value)?,
+            Some("max_entries") => l1.max_entries = whole(&full, value, 1, u64::from(u32::MAX))?,
+            Some("max_age") => l1.max_age_ms = positive_ms(&full, value, dialect)?,
+            _ => return Err(unknown_option(given, &L1_OPTIONS.map(|option| dialect.spell(option)))),
+        }
+    }
+    Ok(l1)
+}
+
+pub(super) fn tls(value: &OptionValue, dialect: Dialect) -> Result<TlsConfig, Error> {
+    let OptionValue::Nested(options) = value else {
+        // Not what was given: it may be a key.
+        let given = OptionValue::Other("text or the like".into());
+        let example = if dialect == Dialect::Node { "tls: { ca: \"ca.pem\" }" } else { "tls=Tls(ca=\"ca.pem\")" };
+        return Err(refused("tls", &given, "a group of ca, cert, key and the server's name", example));
+    };
+    let mut tls = TlsConfig::default();
+    for (given, value) in options {
+        let option = TLS_OPTIONS.iter().find(|option| dialect.spell(option) == *given);
+        let place = match option.copied() {
+            Some("ca") => &mut tls.ca,
+            Some("cert") => &mut tls.cert,
+            Some("key") => &mut tls.key,
+            Some("server_name") => &mut tls.server_name,
+            _ => return Err(unknown_option(given, &TLS_OPTIONS.map(|option| dialect.spell(option)))),
+        };
+        *place = optional(value, |value| match value {
+            OptionValue::Text(text) if !text.is_empty() => Ok(text.clone()),
+            _ => Err(Error::config(format!(
+                "tls.{given} is no text: it takes PEM or the path of a PEM file (the server's name: a host name); a right \
+                 example: tls.ca=\"/etc/ssl/redis-ca.pem\""
+            ))),
+        })?;
+    }
+    if tls.cert.is_some() != tls.key.is_some() {
+        return Err(Error::config("tls.cert and tls.key belong together: give both, or neither"));
+    }
+    Ok(tls)
+}
+
+pub(super) fn breaker(value: &OptionValue, dialect: Dialect) -> Result<BreakerConfig, Error> {
+    let OptionValue::Nested(options) = value else {
+        let example = if dialect == Dialect::Node { "{ failures: 5 }" } else { "Breaker(failures=5)" };
+        return Err(refused("breaker", value, "a group of failures, ratio, window and probe", example));
+    };
+    let mut breaker = BreakerConfig::default();
+    for (name, value) in options {
+        let full = format!("breaker.{name}");
+        match name.as_str() {
+            "failures" => breaker.failures = whole(&full, value, 1, 1_000_000)? as u32,
+            "ratio" => breaker.ratio = share(&full, value)?,
+            "window" => breaker.window_ms = between_ms(&full, value, dialect, 10, 600_000)?,
+            "probe" => breaker.probe_ms = between_ms(&full, value, dialect, 10, 600_000)?,
+            unknown => return Err(unknown_option(unknown, &BREAKER_OPTIONS)),
+        }
+    }
+    Ok(breaker)
+}
