@@ -8,7 +8,8 @@ from itertools import product
 from redis import Redis
 
 from tests.faults.row import Findings, Length, Result, Row
-from tests.race.holder_process import LANGUAGES, Holder, holder
+from tests.race.holder_process import LANGUAGES, holder
+from tests.support.child import Child
 from tests.support.redis_server import RedisServer
 from tidegate.sync import CacheManager
 
@@ -68,7 +69,7 @@ def _naive_keeps_old(server: RedisServer, language: str) -> int:
         return times
 
 
-def _hold(held: Holder, key: str, invalidate: Callable[[], object]) -> dict[str, object]:
+def _hold(held: Child, key: str, invalidate: Callable[[], object]) -> dict[str, object]:
     """What the holder says of a fallback during which it stood still, and its key was invalidated."""
     held.tell(key)
     assert held.hear() == {"running": key}

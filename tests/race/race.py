@@ -22,7 +22,7 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
@@ -143,13 +143,14 @@ class Result:
 
 
 def run(name: str, url: str, settings: Settings, meanwhile: AbstractContextManager[object] | None = None) -> Result:
-    """Race one contender on the server at `url`, with `meanwhile` entered, and judge what was seen."""
-    with meanwhile or nullcontext():
-        (result,) = rounds(name, url, settings)
+    """Race one contender on the server at `url`, with `meanwhile` entered at the start, and judge what was seen."""
+    (result,) = rounds(name, url, settings, meanwhile)
     return result
 
 
-def rounds(name: str, url: str, settings: Settings) -> Iterator[Result]:
+def rounds(
+    name: str, url: str, settings: Settings, meanwhile: AbstractContextManager[object] | None = None
+) -> Iterator[Result]:
     """The verdict on each round, as it ends; what was invalidated in one is judged in the next ones too."""
     keys = [f"race:row:{number}" for number in range(settings.keys)]
     with RedisServer() as database:
@@ -174,9 +175,12 @@ def rounds(name: str, url: str, settings: Settings) -> Iterator[Result]:
         }
         judge = _Judge(name, keys)
         parts: list[list[dict[str, Any]]] = []
-        with Fleet(settings.split, asked) as fleet:
+        with Fleet(settings.split, asked) as fleet, ExitStack() as faults:
             for go in fleet.starts(seconds=settings.seconds + PATIENCE_SECONDS, parts=parts):
                 go()
+                if meanwhile:
+                    faults.enter_context(meanwhile)
+                    meanwhile = None
                 if "log" in (ended := parts.pop())[0]:
                     yield judge.verdict(ended)
             yield judge.verdict(fleet.results)
