@@ -219,8 +219,13 @@ class RedisCluster:
         assert heir is not None
         return heir
 
-    def migrate_slot(self, slot: int, to: ClusterNode) -> int:
-        """Move a slot and its keys, as `redis-cli --cluster reshard` does; how many keys were moved."""
+    def migrate_slot(
+        self, slot: int, to: ClusterNode, *, keys_at_once: int = KEYS_AT_ONCE, pause_seconds: float = 0.0
+    ) -> int:
+        """Move a slot and its keys, as `redis-cli --cluster reshard` does; how many keys were moved.
+
+        With a pause after each step it takes the time that a slot with many keys does.
+        """
         source = self.holder_of(slot)
         if source is to:
             return 0
@@ -228,9 +233,11 @@ class RedisCluster:
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", to.id)
         moved = 0
         with source.client(socket_timeout=5) as client:
-            while keys := client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, KEYS_AT_ONCE):
+            time.sleep(pause_seconds)
+            while keys := client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, keys_at_once):
                 client.execute_command(*self._migrate(to), "KEYS", *keys)
                 moved += len(keys)
+                time.sleep(pause_seconds)
         # The node that gets it learns of it first, then the one that gives it, then all others.
         others = [node for node in self.primaries if node not in (source, to)]
         for node in (to, source, *others):

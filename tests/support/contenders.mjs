@@ -1,6 +1,6 @@
 /** The caches that races, stampedes and benchmarks set side by side, behind one small face. */
 
-import { Redis } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 import { NaiveManager } from '../naive/naive_manager.mjs';
 
 export const NAMES = ['naive', 'tidegate'];
@@ -22,7 +22,7 @@ const COMMAND_TIMEOUT_MS = 5_000; // of the naive manager's client, as redis-py 
  */
 
 /**
- * The contender of that name (one of `NAMES`) on the redis-server at `url`; the caller closes it.
+ * The contender of that name (one of `NAMES`) on what is at `url`; the caller closes it.
  *
  * @param {string} name
  * @param {string} url
@@ -41,8 +41,7 @@ function camelCase(name) {
 }
 
 function openNaive(url, options) {
-  // By default a call tries twenty times and waits for an answer without end; a careful user bounds both.
-  const redis = new Redis(url, { maxRetriesPerRequest: 3, commandTimeout: COMMAND_TIMEOUT_MS });
+  const redis = clientOf(url);
   redis.on('error', () => {}); // what a command meets, its caller is told
   const manager = new NaiveManager(redis, options);
   const invalidate = (key) =>
@@ -59,6 +58,23 @@ function openNaive(url, options) {
     stats: () => ({}),
     close: async () => redis.disconnect(),
   };
+}
+
+/** ioredis's, as its documentation has it, for a server, a Cluster or the master of some Sentinels. */
+function clientOf(url) {
+  // By default a call tries twenty times and waits for an answer without end; a careful user bounds both.
+  const bounds = { maxRetriesPerRequest: 3, commandTimeout: COMMAND_TIMEOUT_MS };
+  const [scheme, rest] = url.split('://');
+  const [hosts, name] = rest.split('/');
+  const seeds = hosts.split(',').map((seed) => ({ host: seed.split(':')[0], port: Number(seed.split(':')[1]) }));
+  switch (scheme) {
+    case 'redis-cluster':
+      return new Cluster(seeds, { redisOptions: { commandTimeout: COMMAND_TIMEOUT_MS } });
+    case 'redis-sentinel':
+      return new Redis({ ...bounds, sentinels: seeds, name });
+    default:
+      return new Redis(url, bounds);
+  }
 }
 
 async function openTidegate(url, options) {

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import RedisError
 
 from tests.naive.naive_manager import NaiveManager
@@ -37,7 +38,7 @@ class Contender(Protocol):
 
 
 class _Naive:
-    def __init__(self, redis: Redis, options: Mapping[str, Any]) -> None:
+    def __init__(self, redis: Any, options: Mapping[str, Any]) -> None:
         self._manager = NaiveManager(redis, **options)
 
     async def get(self, key: str, fallback: Fallback, tag: str | None = None) -> Any:
@@ -85,14 +86,12 @@ class _Tidegate:
 
 @asynccontextmanager
 async def open_contender(name: str, url: str, options: Mapping[str, Any] | None = None) -> AsyncIterator[Contender]:
-    """The contender of that name (one of `NAMES`) on the redis-server at `url`, closed when the block is left.
+    """The contender of that name (one of `NAMES`) on what is at `url`, closed when the block is left.
 
     `options` are its own, named as in Python, with durations as texts.
     """
     if name == "naive":
-        # The default pool refuses its 101st caller; this one lets callers queue, as a careful user would have it.
-        pool = BlockingConnectionPool.from_url(url, max_connections=64, timeout=None)
-        async with Redis.from_pool(pool) as redis:
+        async with _client(url) as redis:
             yield _Naive(redis, options or {})
     elif name == "tidegate":
         from tidegate import CacheManager  # here, so that the naive manager runs where tidegate is not built
@@ -101,3 +100,18 @@ async def open_contender(name: str, url: str, options: Mapping[str, Any] | None 
             yield _Tidegate(cache)
     else:
         raise ValueError(f"no contender is named {name!r}; there are {', '.join(NAMES)}")
+
+
+def _client(url: str) -> Any:
+    """redis-py's, as its documentation has it, for a server, a Cluster or the master of some Sentinels."""
+    scheme, _, rest = url.partition("://")
+    hosts, _, path = rest.partition("/")
+    seeds = [(host, int(port)) for host, _, port in (seed.partition(":") for seed in hosts.split(","))]
+    match scheme:
+        case "redis-cluster":
+            return RedisCluster(startup_nodes=[ClusterNode(host, port) for host, port in seeds])
+        case "redis-sentinel":
+            return Sentinel(seeds).master_for(path)  # type: ignore[no-untyped-call]
+        case _:
+            # The default pool refuses its 101st caller; this one lets callers queue, as a careful user would have it.
+            return Redis.from_pool(BlockingConnectionPool.from_url(url, max_connections=64, timeout=None))
