@@ -1,7 +1,7 @@
 //! The engine on a store that is answered by hand, one command at a time: for orders of events that no clock and no
 //! server brings about when asked. Each test is a fault that a review found.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use tidegate::Manager;
 use tidegate::config::{CallKind, Config, Dialect, OptionValue, Terms};
 use tidegate::engine::ticket::{Completion, Queue};
 use tidegate::engine::{Begun, Engine, Environment, Figure, Lease, Made, Outcome, Patience};
-use tidegate::ports::{Address, Command, Inbox, Notice, Reply, Store, StoreError, StoreErrorKind, Verdict, Wake};
+use tidegate::ports::{
+    Address, Command, Inbox, Notice, Primary, Reply, Store, StoreError, StoreErrorKind, Verdict, Wake,
+};
 use tidegate::protocol::envelope::{Draft, Payload};
 use tidegate::protocol::freshness::Life;
 use tidegate::protocol::key::Key;
@@ -25,7 +27,12 @@ const KEY: &str = "user:profile:1";
 struct Hand {
     inbox: OnceLock<Weak<dyn Inbox>>,
     out: Mutex<Vec<(Command, Address)>>,
+    /// Another number is another server.
+    incarnation: AtomicU32,
 }
+
+/// The key of the second of two nodes.
+const ELSEWHERE: &str = "user:profile:elsewhere";
 
 impl Store for Hand {
     fn name(&self) -> &'static str {
@@ -33,6 +40,10 @@ impl Store for Hand {
     }
     fn attach(&self, inbox: Weak<dyn Inbox>) {
         assert!(self.inbox.set(inbox).is_ok());
+    }
+    fn primary(&self, key: &Key) -> Primary {
+        let node = u16::from(key.relative() == ELSEWHERE);
+        Primary { node, incarnation: self.incarnation.load(Ordering::Relaxed) }
     }
     fn submit(&self, command: Command, address: Address) {
         self.out.lock().expect("no test panics here").push((command, address));
@@ -214,6 +225,74 @@ fn a_tag_named_late_must_be_older_than_the_fallback_by_the_clock_of_one_and_the_
         store.inbox().notice(Notice::Connected(0));
     };
     assert!(matches!(sent_after_a_late_tag(3_600_000_000, fails_over), Some(Command::Release { .. })));
+}
+
+/// What is out, of one kind.
+fn out(store: &Hand, is_wanted: impl Fn(&Command) -> bool) -> usize {
+    store.out.lock().expect("no test panics here").iter().filter(|(command, _)| is_wanted(command)).count()
+}
+
+#[test]
+fn what_one_primary_had_confirmed_is_owed_again_once_another_one_answers() {
+    let (store, engine) = engine(Config::default());
+    let old = entry(&engine, &[]);
+    let queue = silent();
+    let is_invalidate = |command: &Command| matches!(command, Command::Invalidate { .. });
+    assert!(matches!(engine.invalidate(KEY, false, &queue, 1), Ok(Begun::Waiting(_))));
+    store.answer(|_| Ok(Verdict::Ok));
+    assert!(matches!(ready(&queue)[..], [(1, Outcome::Confirmed(true))]));
+    // Called after it had returned; its question is answered by a replica that was promoted without the invalidation.
+    begin(&engine, None, &queue, 2);
+    store.incarnation.store(1, Ordering::Relaxed);
+    store.inbox().notice(Notice::NewPrimary);
+    assert_eq!(out(&store, is_invalidate), 1, "it is sent again");
+    store.answer(|command| match command {
+        Command::Get { .. } => Ok(Verdict::Value(Some(old.clone()))),
+        _ => Err(StoreErrorKind::Timeout),
+    });
+    let outcomes = ready(&queue);
+    assert!(matches!(&outcomes[..], [(2, Outcome::Lease(lease))] if !lease.store), "{outcomes:?}");
+    // Until it is confirmed this process does not ask for the key at all.
+    begin_solo(&engine, &queue, 3);
+    assert!(store.out.lock().expect("no test panics here").is_empty());
+    engine.on_time(u64::MAX / 2);
+    assert_eq!(out(&store, is_invalidate), 1, "and again");
+    store.answer(|_| Ok(Verdict::Ok));
+    begin(&engine, None, &queue, 4);
+    assert_eq!(out(&store, |command| matches!(command, Command::Get { .. })), 1);
+}
+
+/// A call that is led at once, without the store.
+fn begin_solo(engine: &Engine, queue: &Arc<Queue>, id: u64) {
+    let begun = engine.begin(KEY, None, Patience::Wait, queue, id).expect("right");
+    assert!(matches!(&begun, Begun::Ready(Outcome::Lease(lease)) if !lease.store), "{begun:?}");
+}
+
+#[test]
+fn a_node_that_fails_is_left_alone_and_the_others_are_not() {
+    let (store, engine) = engine(Config::default());
+    let queue = silent();
+    for id in 0..5 {
+        let begun = engine.begin(ELSEWHERE, None, Patience::Wait, &queue, id).expect("right");
+        drop(begun);
+        store.answer(|_| Err(StoreErrorKind::Timeout));
+        drop(ready(&queue));
+    }
+    assert_eq!(engine.breaker_state(), "open");
+    let begun = engine.begin(ELSEWHERE, None, Patience::Wait, &queue, 10).expect("right");
+    assert!(matches!(&begun, Begun::Ready(Outcome::Lease(lease)) if !lease.store), "not asked: {begun:?}");
+    begin(&engine, None, &queue, 11);
+    assert_eq!(out(&store, |command| matches!(command, Command::Get { .. })), 1, "asked");
+    // An invalidation there is owed, which holds up none of the others.
+    assert!(matches!(engine.invalidate(ELSEWHERE, false, &queue, 12), Ok(Begun::Ready(Outcome::Confirmed(false)))));
+    assert!(matches!(engine.invalidate(KEY, false, &queue, 13), Ok(Begun::Waiting(_))));
+    // The probe goes to that node; its answer closes the breaker, and pays what is owed.
+    engine.on_time(u64::MAX / 2);
+    let probes = |command: &Command| *command == Command::Ping;
+    assert!(store.out.lock().expect("no test panics here").iter().any(|(c, address)| probes(c) && address.node == 1));
+    store.answer(|_| Ok(Verdict::Ok));
+    assert_eq!(engine.breaker_state(), "closed");
+    assert_eq!(out(&store, |command| matches!(command, Command::Invalidate { .. })), 1);
 }
 
 fn l1_figures(keys: &[String], option: OptionValue, reads: usize) -> (u64, u64) {

@@ -69,6 +69,10 @@ impl Inbox for Engine {
             Notice::Heartbeat { sent_us } => self.with_l1(|l1| l1.heartbeat(sent_us)),
             Notice::Connected(node) => {
                 self.connection(node, "connected", None);
+                // It has just answered: there is no need to wait for the next probe's turn.
+                if self.nodes.is_open(node) {
+                    self.send_probe(node);
+                }
                 self.replay();
             }
             Notice::Disconnected(node, reason) => {
