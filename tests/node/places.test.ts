@@ -8,14 +8,13 @@ import { createServer } from 'node:net';
 import { after, describe, test } from 'node:test';
 import { setTimeout as pass } from 'node:timers/promises';
 import { CacheManager, type Options } from 'tidegate';
-import { isBuilt, type Kind, Place } from './support/place.js';
+import { type Kind, Place } from './support/place.js';
 import { eventually, Held, watched } from './support/stage.js';
 
 const TEST_MS = 60_000;
 /** Keys that lie in so many slots that every node has some. */
 const MANY = Array.from({ length: 300 }, (_, number) => `user:profile:${number}`);
 const PATIENT: Options = { commandTimeout: '5s', connectTimeout: '5s' };
-const skip = !isBuilt('cluster-tls-acl') && 'not built yet';
 
 const opened = new Map<Kind, Promise<Place>>();
 after(async () => {
@@ -80,7 +79,7 @@ const none = () => assert.fail('nothing is missing');
 const ofAll = (value: unknown) => new Map(MANY.map((key) => [key, value]));
 
 for (const kind of ['cluster', 'cluster-tls-acl', 'sentinel-tls-acl'] satisfies Kind[]) {
-  describe(kind, { skip, concurrency: 1 }, () => {
+  describe(kind, { concurrency: 1 }, () => {
     test('reads, writes, tags and namespaces reach every node', { timeout: TEST_MS }, async () => {
       const place = await shared(kind);
       await place.empty();
@@ -164,7 +163,7 @@ for (const kind of ['cluster', 'cluster-tls-acl', 'sentinel-tls-acl'] satisfies 
   });
 }
 
-describe('set-ups', { skip, concurrency: 1 }, () => {
+describe('set-ups', { concurrency: 1 }, () => {
   test('a seed that is down costs nothing', { timeout: TEST_MS }, async () => {
     const [cluster, sentinel] = [await shared('cluster'), await shared('sentinel')];
     const dead = `127.0.0.1:${await freePort()}`;

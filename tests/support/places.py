@@ -109,20 +109,4 @@ def forget_denials(place: Place) -> None:
             client.acl_log_reset()
 
 
-# Until the driver speaks to Sentinels, Clusters and by TLS, what needs them is skipped; to be removed then.
-BUILT_WITHOUT = frozenset({"redis", "unix", "acl"})
-
-
-def is_built(kind: str) -> bool:
-    """Whether the installed package can go there."""
-    import tidegate
-
-    options: dict[str, Any] = {"service": "probe", "tls": {}}
-    try:
-        tidegate.CacheManager("rediss-cluster://127.0.0.1:1", **options)
-    except tidegate.ConfigError:
-        return kind in BUILT_WITHOUT
-    return True
-
-
-__all__ = ["KINDS", "SERVICES", "Access", "Place", "denials", "empty", "forget_denials", "is_built", "open_place"]
+__all__ = ["KINDS", "SERVICES", "Access", "Place", "denials", "empty", "forget_denials", "open_place"]

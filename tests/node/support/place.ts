@@ -7,7 +7,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { CacheManager, type Options } from 'tidegate';
+import type { Options } from 'tidegate';
 import { ROOT } from './program.js';
 
 const PYTHON = '.venv/bin/python';
@@ -101,18 +101,5 @@ export class Place {
     });
     this.#last = answer.catch(() => {});
     return answer;
-  }
-}
-
-// Until the driver speaks to Sentinels, Clusters and by TLS, what needs them is skipped; to be removed then.
-const BUILT_WITHOUT: ReadonlySet<Kind> = new Set<Kind>(['redis', 'unix', 'acl']);
-
-/** Whether the package can go there. */
-export function isBuilt(kind: Kind): boolean {
-  try {
-    new CacheManager({ url: 'rediss-cluster://127.0.0.1:1', service: 'probe', tls: {} } as Options);
-    return true;
-  } catch {
-    return BUILT_WITHOUT.has(kind);
   }
 }
