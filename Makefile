@@ -113,12 +113,14 @@ clean: ## remove everything that was built, .venv and node_modules too
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $@
 
-# What Debian has to give: a linker, the module that makes virtual environments, a server for tests and demo.
+# What Debian has to give: a linker, the module that makes virtual environments, a server for tests and demo, and a clock
+# that can be stepped.
 .PHONY: system
 system:
 	@missing=(); \
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
 	command -v redis-server >/dev/null || command -v valkey-server >/dev/null || missing+=(redis-server); \
+	command -v faketime >/dev/null || missing+=(faketime); \
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
 	if (( $${#missing[@]} )); then \
 	    echo "installing $${missing[*]}"; \
