@@ -156,9 +156,7 @@ def _survived(
 ) -> float:
     """Callers are served while it lasts, and observers told; how long it took to be a cache again, once it was over."""
     for language, asker in askers.items():
-        asker.ask(get=old_key(language), tags=[TAG])
-        hit = asker.ask(get=old_key(language), tags=[TAG])
-        assert hit["ran"] is False, hit
+        _await_hit(asker, old_key(language), f"{state}, {language}: it was no cache")
     with happening:
         named: set[str] = set()
         said: list[str] = []
@@ -175,12 +173,12 @@ def _survived(
         findings.must(len(named) == len(askers), f"{state}: `cache.error` said {dict.fromkeys(said)}")
     began = time.monotonic()
     for language, asker in askers.items():
-        until(
-            lambda asker=asker, language=language: asker.ask(get=new_key(language), tags=[TAG])["ran"] is False,  # type: ignore[misc]
-            BACK_SECONDS,
-            f"{state}, {language}: it is no cache again",
-        )
+        _await_hit(asker, new_key(language), f"{state}, {language}: it is no cache again")
     return time.monotonic() - began
+
+
+def _await_hit(asker: Child, key: str, what: str) -> None:
+    until(lambda: asker.ask(get=key, tags=[TAG])["ran"] is False, BACK_SECONDS, what)
 
 
 def _is_loading(admin: Redis) -> bool:
