@@ -44,7 +44,9 @@ pub enum Command {
     OpenTag { tag: Tag, nonce: Nonce, kept_ms: u64 },
     /// A new nonce, whatever stands there: no entry that carries the tag counts any more.
     InvalidateTag { tag: Tag, nonce: Nonce, kept_ms: u64 },
-    /// Nothing but the server's time: of the node that the [`Address`] names.
+    /// Nothing but the time, of the server that `key` is on.
+    Time { key: Key },
+    /// Whether the node that the [`Address`] names answers; the time of its server.
     Ping,
 }
 
@@ -61,7 +63,8 @@ impl Command {
             | Self::Invalidate { key, .. }
             | Self::Expire { key }
             | Self::Refresh { key, .. }
-            | Self::Set { key, .. } => Some(key),
+            | Self::Set { key, .. }
+            | Self::Time { key } => Some(key),
             Self::ReadTag { tag } | Self::OpenTag { tag, .. } | Self::InvalidateTag { tag, .. } => Some(tag.key()),
             Self::Ping => None,
         }

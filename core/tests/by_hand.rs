@@ -63,13 +63,17 @@ impl Hand {
     fn answer(&self, mut by: impl FnMut(&Command) -> Result<Verdict, StoreErrorKind>) {
         let out = std::mem::take(&mut *self.out.lock().expect("no test panics here"));
         for (command, address) in out {
-            let verdict = if command == Command::Ping { Ok(Verdict::Ok) } else { by(&command) };
+            let verdict = if is_for_the_time(&command) { Ok(Verdict::Ok) } else { by(&command) };
             let answer = verdict
                 .map(|verdict| Reply { server_us: Some(NOW_US), verdict })
                 .map_err(|kind| StoreError::new(kind, "by hand"));
             self.inbox().deliver(address, answer);
         }
     }
+}
+
+fn is_for_the_time(command: &Command) -> bool {
+    matches!(command, Command::Ping | Command::Time { .. })
 }
 
 struct Do<F: Fn() + Send + Sync>(F);
@@ -206,7 +210,7 @@ fn sent_after_a_late_tag(age_us: u64, meanwhile: impl FnOnce(&Hand)) -> Option<C
     let nonce = TagNonce::new(Nonce([7; 8]), NOW_US - age_us);
     store.answer(|_| Ok(Verdict::Nonce(Some(nonce))));
     let out = store.out.lock().expect("no test panics here");
-    out.iter().map(|(command, _)| command.clone()).find(|command| *command != Command::Ping)
+    out.iter().map(|(command, _)| command.clone()).find(|command| !is_for_the_time(command))
 }
 
 fn made(engine: &Engine, lease: &Lease) -> Made {

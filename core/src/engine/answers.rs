@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::drive::{SEQUENCE_RENEW, TARGET_NONE, TARGET_OPERATION, TARGET_PROBE, read_tag};
-use super::flights::{FlightId, Question, SlotKind, Unjudged};
+use super::flights::{Asked as KeyAsked, FlightId, Question, SlotKind, Unjudged};
 use super::judge::{Circumstances, Judged};
 use super::observe::EventKind;
 use super::outcome::{Details, Renewal};
@@ -165,6 +165,7 @@ impl Engine {
             terms: Arc::clone(&slot.terms),
             kind: slot.kind,
             life: slot.life,
+            asked: slot.asked,
             led: (slot.led_us, slot.led_on),
             words: slot.words.clone(),
             reply,
@@ -193,8 +194,7 @@ impl Engine {
             words: answered.words.as_ref(),
         };
         let again = |reply: Reply| move |tags: Vec<Tag>| (Unjudged { question, reply }, tags);
-        // Another primary may have answered, which has lost what is owed again now.
-        let counts = answered.is_complete && !self.owes(&answered.key);
+        let counts = answered.is_complete && !self.is_in_doubt(&answered.key, answered.asked);
         let answer = match reply {
             Some(Ok(reply)) if counts => match question {
                 Question::Get => self.read_of(&about, &reply).map_err(again(reply))?.map(Event::Read),
@@ -302,6 +302,7 @@ struct Answered {
     terms: Arc<Terms>,
     kind: SlotKind,
     life: Option<Life>,
+    asked: KeyAsked,
     /// When its fallback was started, and on which command connection.
     led: (u64, u64),
     words: Option<Words>,

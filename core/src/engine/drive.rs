@@ -171,6 +171,7 @@ impl Engine {
                     let question = if matches!(action, Action::Get) { Question::Get } else { Question::Ask };
                     let terms = Arc::clone(&slot.terms);
                     slot.ask(question, true, self.asked_tags(&terms.tags));
+                    slot.asked = self.asked(&slot.key);
                     slot.words = self.l1.as_ref().map(|l1| l1.capture(slot.key.relative(), &terms.tags));
                 }
                 Action::Fill { .. } => {
@@ -350,13 +351,6 @@ impl Engine {
         self.store.submit(command, address);
     }
 
-    /// Asks the node of `key` for its time.
-    pub(super) fn submit_ping(&self, key: &Key, target: u64, sequence: u32) {
-        let node = self.store.primary(key).node;
-        let address = Address { target, sequence, part: 0, node, sent_us: self.clock.now_us() };
-        self.store.submit(Command::Ping, address);
-    }
-
     /// The parts of a question that are about tags, in their order: from 1 where the key's own command is part 0, else
     /// from 0.
     pub(super) fn submit_tags(
@@ -399,7 +393,7 @@ impl Engine {
                 && node.clock_asked_us.compare_exchange(asked_us, now_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         });
         if is_due {
-            self.submit_ping(key, TARGET_NONE, 0);
+            self.submit(Command::Time { key: key.clone() }, TARGET_NONE, 0);
         }
     }
 

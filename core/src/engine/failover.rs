@@ -3,8 +3,8 @@
 //! replayed, its keys are not served from the store (I12).
 
 use super::Engine;
-use super::breaker::Breaker;
-use super::breaker::BreakerState;
+use super::breaker::{Breaker, BreakerState};
+use super::flights::Asked;
 use super::journal::Owed;
 use super::observe::EventKind;
 use super::outcome::Source;
@@ -21,6 +21,18 @@ impl Engine {
         }
         let primary = self.store.primary(key);
         self.nodes.with(primary.node, |node| lock(&node.recent).add(key, owed, primary, self.clock.now_us()));
+    }
+
+    /// To be kept with a question to the store.
+    pub(super) fn asked(&self, key: &Key) -> Asked {
+        let primary = self.store.primary(key);
+        Asked { primary, was_owed: self.owes(key) }
+    }
+
+    /// Whether an answer may come from a primary that has lost what this process had confirmed: another one answers for
+    /// the key now, or an invalidation of it was, or is, owed.
+    pub(super) fn is_in_doubt(&self, key: &Key, asked: Asked) -> bool {
+        asked.was_owed || self.owes(key) || asked.primary != self.store.primary(key)
     }
 
     pub(super) fn primary_changed(&self) {

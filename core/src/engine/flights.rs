@@ -6,7 +6,7 @@ use slab::Slab;
 use super::sheet::{AskedTag, Sheet, Standing};
 use super::ticket::Ticket;
 use crate::config::Terms;
-use crate::ports::Reply;
+use crate::ports::{Primary, Reply};
 use crate::protocol::answer::Renewal;
 use crate::protocol::envelope::Payload;
 use crate::protocol::flight::{Caller, Flight};
@@ -64,6 +64,8 @@ pub(crate) struct Slot {
     /// The command whose answer is awaited; an answer to any other is late or repeated, and ignored.
     pub(crate) question: Question,
     pub(crate) sequence: u32,
+    /// Who answered for the key when it was asked, and whether an invalidation of it was owed.
+    pub(super) asked: Asked,
     /// The answers to it so far.
     pub(super) sheet: Sheet,
     /// The terms of the caller who began it.
@@ -89,6 +91,13 @@ pub(crate) struct Slot {
     generation: u32,
 }
 
+/// What was known of a key when its store was asked for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asked {
+    pub(super) primary: Primary,
+    pub(super) was_owed: bool,
+}
+
 /// An answer that cannot be judged yet.
 pub(super) struct Unjudged {
     pub(super) question: Question,
@@ -110,6 +119,7 @@ impl Slot {
             kind,
             question: Question::None,
             sequence: 0,
+            asked: Asked::default(),
             sheet: Sheet::default(),
             terms,
             standing: Vec::new(),

@@ -29,7 +29,7 @@ pub(crate) struct Operations {
 
 pub(super) enum Operation {
     Peek(Peek),
-    PeekAfterPing(Peek),
+    PeekAfterTime(Peek),
     SetAfter(Set),
     Set {
         key: Key,
@@ -169,8 +169,8 @@ impl Engine {
         let is_ok = !matches!(reply, Some(Err(_))) && standing.is_some();
         match operation {
             Operation::Peek(peek) => self.peek_answered(peek, reply, standing),
-            Operation::PeekAfterPing(peek) if is_ok => self.send_peek(peek),
-            Operation::PeekAfterPing(peek) => self.peeked_nothing(&peek),
+            Operation::PeekAfterTime(peek) if is_ok => self.send_peek(peek),
+            Operation::PeekAfterTime(peek) => self.peeked_nothing(&peek),
             Operation::SetAfter(set) if is_ok => self.send_set(set, &standing.unwrap_or_default()),
             Operation::SetAfter(set) => self.set_failed(&set.key, &set.ticket),
             Operation::Set { key, ticket } => {
@@ -251,6 +251,8 @@ impl Engine {
     }
 
     pub(super) fn close_now(&self) {
+        // What had been lost may have died meanwhile, with nobody to look.
+        self.note_journal(&mut lock(&self.journal));
         let is_drained = self.is_drained() && self.journalled.load(Ordering::Relaxed) == 0;
         // Taken first: what is closed below comes by here again.
         let closing = std::mem::take(&mut *lock(&self.closing));

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::drive::read_tag;
+use super::flights::Asked;
 use super::judge::{Circumstances, Judged};
 use super::observe::{EventKind, Figures};
 use super::operations::Operation;
@@ -26,6 +27,7 @@ pub(super) struct Peek {
     /// Known so far.
     standing: Vec<Standing>,
     words: Option<Words>,
+    asked: Asked,
     /// What GET brought, while more tags are asked for.
     reply: Option<Reply>,
 }
@@ -53,7 +55,8 @@ impl Engine {
         let ticket = self.ticket(queue, id, terms);
         let may_ask = self.may_ask(&key, &terms.tags);
         let words = self.l1.as_ref().map(|l1| l1.capture(key.relative(), &terms.tags));
-        let peek = Peek { key, ticket: Arc::clone(&ticket), required, standing: Vec::new(), words, reply: None };
+        let asked = self.asked(&key);
+        let peek = Peek { key, ticket: Arc::clone(&ticket), required, standing: Vec::new(), words, asked, reply: None };
         if !may_ask {
             self.peeked_nothing(&peek);
         } else if self.server_us(&peek.key, ServerClock::at).is_some() {
@@ -61,9 +64,8 @@ impl Engine {
             self.send_peek(peek);
         } else {
             // GET does not carry the server's time: without it nobody can say whether an entry is fresh.
-            let key = peek.key.clone();
-            let target = self.operations.add(Operation::PeekAfterPing(peek), Sheet::new(true, Vec::new()));
-            self.submit_ping(&key, target, 0);
+            let command = Command::Time { key: peek.key.clone() };
+            self.operate(Operation::PeekAfterTime(peek), command);
         }
         Ok(Self::leave_call(ticket))
     }
@@ -86,8 +88,7 @@ impl Engine {
         let (Some(Reply { verdict: Verdict::Value(bytes), server_us }), Some(standing)) = (reply, standing) else {
             return self.peeked_nothing(&peek);
         };
-        // Another primary may have answered, which has lost what is owed again now.
-        if self.owes(&peek.key) {
+        if self.is_in_doubt(&peek.key, peek.asked) {
             return self.peeked_nothing(&peek);
         }
         peek.standing.extend(standing);

@@ -66,7 +66,7 @@ impl Engine {
             let target =
                 self.operations.add(Operation::SetAfter(set), Sheet::new(asks_time, self.asked_tags(&terms.tags)));
             if asks_time {
-                self.submit_ping(&key, target, 0);
+                self.submit(Command::Time { key }, target, 0);
             }
             self.submit_tags(&terms.tags, u16::from(asks_time), &|tag| self.open_tag(tag, nonce), target, 0);
         } else {

@@ -1,25 +1,27 @@
 //! Many engines on one simulated store, in simulated time: delays, reorders, repeats, lost requests and replies, lost
 //! wakes and pushes, evictions, stalls and crashes, all from one seed. The engines are the real ones, the store is the
 //! memory driver's table. Each seed also draws what the fleet uses: tags, tags that the fallback names, staleness, early
-//! refresh, L1.
+//! refresh, L1, failovers.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `world` | time, the network, the server |
 //! | `pushes` | the push connections |
+//! | `failovers` | primaries that die, and replicas that lack their last writes |
 //! | `process` | one simulated process: its engine and its store's outbox |
 //! | `workload` | what processes do, and what they make of outcomes |
 //! | `oracle` | what a read must at least show |
 //!
 //! The oracle: a value is the version of its database row when the fallback started. A read that began after a
 //! confirmed invalidation (of the key, of a tag) returned must show at least the version which that invalidation
-//! followed (I4, I9); in the same process after any invalidation, confirmed or owed (I8, I12). A hit of L1 may be as old
+//! followed (I4, I9), but for what a failover has lost; in the same process after any invalidation, confirmed or owed (I8, I12). A hit of L1 may be as old
 //! as a push takes (I7). In the end, with the network healed, every call has been answered, every engine closes with
 //! nothing left over, and no old value is left anywhere.
 //!
 //! `TIDEGATE_SEEDS=100000 cargo test -p tidegate --release --test simulation` runs as many as one likes;
 //! `TIDEGATE_SEED=42` runs one.
 
+mod failovers;
 mod oracle;
 mod process;
 mod pushes;
@@ -42,6 +44,7 @@ struct Met {
     tag_invalidations: u64,
     evictions: u64,
     pushes_lost: u64,
+    failovers: u64,
 }
 
 impl AddAssign for Met {
@@ -55,6 +58,7 @@ impl AddAssign for Met {
         self.tag_invalidations += other.tag_invalidations;
         self.evictions += other.evictions;
         self.pushes_lost += other.pushes_lost;
+        self.failovers += other.failovers;
     }
 }
 
@@ -84,7 +88,15 @@ fn thousands_of_seeds_show_no_stale_read_and_leave_nothing_behind() {
     }
     println!("{seeds} seeds: {met:?}");
     assert!(met.hits > seeds * 10 && met.fallbacks > seeds * 10, "the workload exercises the cache: {met:?}");
-    let rarer =
-        [met.l1_hits, met.stale, met.behind, met.unmodified, met.tag_invalidations, met.evictions, met.pushes_lost];
+    let rarer = [
+        met.l1_hits,
+        met.stale,
+        met.behind,
+        met.unmodified,
+        met.tag_invalidations,
+        met.evictions,
+        met.pushes_lost,
+        met.failovers,
+    ];
     assert!(rarer.iter().all(|count| count * 20 > seeds), "and everything that it is made of: {met:?}");
 }

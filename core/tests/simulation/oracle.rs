@@ -44,6 +44,11 @@ impl History {
         self.rises.push((now_us, floor));
     }
 
+    /// A failover has lost what came after `at_us`: who invalidated then has to do so again.
+    pub(crate) fn forget_since(&mut self, at_us: u64) {
+        self.rises.retain(|(rose_us, _)| *rose_us <= at_us);
+    }
+
     /// The floor as it stood at `at_us`.
     pub(crate) fn at(&self, at_us: u64) -> Floor {
         let before = self.rises.iter().take_while(|(rose_us, _)| *rose_us <= at_us);

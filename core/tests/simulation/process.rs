@@ -1,7 +1,7 @@
 //! One simulated process: the real engine, a store that only notes what it is told, and what its callers wait for.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use tidegate::Engine;
@@ -9,7 +9,7 @@ use tidegate::config::{Config, Terms};
 use tidegate::engine::Lease;
 use tidegate::engine::ticket::Queue;
 use tidegate::engine::timers::Alarm;
-use tidegate::ports::{Address, Clock, Command, Inbox, Store, Wake};
+use tidegate::ports::{Address, Clock, Command, Inbox, Primary, Store, Wake};
 use tidegate::protocol::key::Key;
 
 use crate::oracle::Floor;
@@ -44,6 +44,8 @@ pub(crate) enum Sent {
 #[derive(Default)]
 pub(crate) struct SimStore {
     pub(crate) outbox: Mutex<Vec<Sent>>,
+    /// The primary that this process sends to.
+    pub(crate) era: AtomicU32,
     inbox: OnceLock<Weak<dyn Inbox>>,
 }
 
@@ -59,6 +61,9 @@ impl Store for SimStore {
     }
     fn attach(&self, inbox: Weak<dyn Inbox>) {
         assert!(self.inbox.set(inbox).is_ok());
+    }
+    fn primary(&self, _: &Key) -> Primary {
+        Primary { node: 0, incarnation: self.era.load(Ordering::Relaxed) }
     }
     fn submit(&self, command: Command, address: Address) {
         self.send(Sent::Command(command, address));

@@ -48,6 +48,7 @@ impl World {
             88..91 => self.cancel_one(at),
             91..93 if self.features.evicts => self.evict(),
             91..93 => self.read(at, key, false),
+            93..95 if self.features.fails_over => self.plan_failover(),
             93..95 if self.features.has_l1 => self.lose_pushes(at),
             93..97 => self.stall(at),
             _ => self.crash(at),
@@ -222,10 +223,12 @@ impl World {
             Outcome::Confirmed(is_confirmed) => {
                 let Some(Writing { rows, is_soft }) = self.processes[at].writes.remove(&id) else { return };
                 let now_us = self.now_us();
+                // The word of a primary that is gone counts in this process alone, which will have to give it again.
+                let is_known = is_confirmed && self.is_at_the_primary(at);
                 for (row, version) in rows {
                     self.is_writing[row] = false;
                     self.processes[at].floors[row].raise(version, is_soft);
-                    if is_confirmed {
+                    if is_known {
                         self.floors[row].raise(now_us, version, is_soft);
                     }
                 }
@@ -260,10 +263,12 @@ impl World {
         // L1 answers in the very call.
         let is_lost = self.processes[at].pushes.is_known_lost;
         assert!(!is_lost || source.name() != "l1", "{told}: the push connection was lost");
-        // At the very end all pushes have long arrived.
+        // At the very end all pushes have long arrived, and all that a failover had lost has been sent again.
         if self.is_last_round {
-            let floor = self.floors[*key].now();
-            assert!(seen >= floor.of(stale), "{told}: long after {floor:?}");
+            let theirs = self.processes.iter().map(|process| process.floors[*key]);
+            for floor in theirs.chain([self.floors[*key].now()]) {
+                assert!(seen >= floor.of(stale), "{told}: long after {floor:?}");
+            }
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Features {
     /// All fallbacks name another one.
     pub(crate) has_late_tag: bool,
     pub(crate) evicts: bool,
+    /// Replicas are promoted, which lack the last writes.
+    pub(crate) fails_over: bool,
 }
 
 impl Features {
@@ -53,6 +55,7 @@ impl Features {
             has_tag: chance.u32(0..3) == 0,
             has_late_tag: chance.u32(0..4) == 0,
             evicts: chance.u32(0..4) == 0,
+            fails_over: chance.u32(0..4) == 0,
         }
     }
 }
@@ -64,11 +67,25 @@ pub(crate) enum Happening {
         process: u64,
         command: Command,
         address: Address,
+        /// The primary that it was sent to.
+        era: u32,
     },
     Answers {
         process: u64,
         address: Address,
         answer: Result<Reply, StoreError>,
+        /// The primary that gave it; none for a timeout.
+        era: Option<u32>,
+    },
+    /// The primary dies, and a replica that has copied it up to a moment ago takes its place.
+    FailsOver {
+        copy: Box<Table>,
+        copied_us: u64,
+    },
+    /// A process learns of the new primary.
+    Switches {
+        process: u64,
+        era: u32,
     },
     Notice {
         process: u64,
@@ -117,6 +134,9 @@ pub(crate) struct World {
     pub(crate) clock: Arc<SimClock>,
     pub(crate) space: KeySpace,
     pub(crate) table: Table,
+    /// Which primary answers, and since when.
+    pub(crate) era: u32,
+    pub(crate) failed_over_us: u64,
     agenda: BTreeMap<(u64, u64), Happening>,
     order: u64,
     pub(crate) processes: Vec<Process>,
@@ -147,6 +167,8 @@ impl World {
             clock: Arc::new(SimClock(AtomicU64::new(1))),
             space: KeySpace::new("app", 1).expect("right"),
             table: Table::default(),
+            era: 0,
+            failed_over_us: 0,
             agenda: BTreeMap::new(),
             order: 0,
             processes: Vec::new(),
@@ -169,6 +191,7 @@ impl World {
 
     pub(crate) fn spawn(&mut self) -> Process {
         let store = Arc::new(SimStore::default());
+        store.era.store(self.era, Ordering::Relaxed);
         let environment = Environment {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             alarm: Arc::new(NoAlarm),
@@ -224,7 +247,10 @@ impl World {
             let process = self.processes[at].number;
             for sent in sent {
                 match sent {
-                    Sent::Command(command, address) => self.send(process, &command, address),
+                    Sent::Command(command, address) => {
+                        let era = self.processes[at].store.era.load(Ordering::Relaxed);
+                        self.send(process, &command, address, era);
+                    }
                     Sent::Watch(key) => {
                         if let Some(trip_us) = self.trip_us() {
                             self.at(self.now_us() + trip_us, Happening::Subscribed { process, key });
@@ -238,18 +264,21 @@ impl World {
         }
     }
 
-    fn send(&mut self, process: u64, command: &Command, address: Address) {
+    fn send(&mut self, process: u64, command: &Command, address: Address, era: u32) {
         // Sometimes a client library sends a command again that had run already (I10); SET, by its contract, never.
         let may_repeat = !matches!(command, Command::Set { .. });
         let copies = if may_repeat && self.chance.u32(0..100) < 5 { 2 } else { 1 };
         for _ in 0..copies {
             if let Some(trip_us) = self.trip_us() {
-                let arrives = Happening::Arrives { process, command: command.clone(), address };
+                let arrives = Happening::Arrives { process, command: command.clone(), address, era };
                 self.at(self.now_us() + trip_us, arrives);
             }
         }
         let timeout = Err(StoreError::new(StoreErrorKind::Timeout, "simulated"));
-        self.at(self.now_us() + COMMAND_TIMEOUT_US, Happening::Answers { process, address, answer: timeout });
+        self.at(
+            self.now_us() + COMMAND_TIMEOUT_US,
+            Happening::Answers { process, address, answer: timeout, era: None },
+        );
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -260,10 +289,14 @@ impl World {
             | Happening::Pushed { process, .. }
             | Happening::Heartbeat { process, .. }
             | Happening::Connects { process }
+            | Happening::Switches { process, .. }
             | Happening::Subscribed { process, .. }
             | Happening::Ends { process, .. } => Some(*process),
             // The server takes what was sent, even from the dead.
-            Happening::Arrives { .. } | Happening::WriterForgotten { .. } | Happening::Next => None,
+            Happening::Arrives { .. }
+            | Happening::FailsOver { .. }
+            | Happening::WriterForgotten { .. }
+            | Happening::Next => None,
         };
         let at = match target.map(|number| self.process(number)) {
             Some(None) => return,
@@ -275,10 +308,12 @@ impl World {
             return self.at(until_us, happening);
         }
         match happening {
-            Happening::Arrives { process, command, address } => {
+            // To a primary that is gone.
+            Happening::Arrives { era, .. } if era != self.era => {}
+            Happening::Arrives { process, command, address, era } => {
                 let answer = self.table.apply(&command, SERVER_EPOCH_US + now_us);
                 if let Some(trip_us) = self.trip_us() {
-                    let reply = Happening::Answers { process, address, answer: Ok(answer.reply) };
+                    let reply = Happening::Answers { process, address, answer: Ok(answer.reply), era: Some(era) };
                     self.at(now_us + trip_us, reply);
                 }
                 if answer.changes {
@@ -288,12 +323,18 @@ impl World {
                     self.wake(command.key().expect("only keys wake"));
                 }
             }
-            Happening::Answers { address, answer, .. } => {
+            Happening::Answers { address, answer, era, .. } => {
                 let process = &mut self.processes[at];
-                if process.answered.insert((address.target, address.sequence, address.part, address.sent_us)) {
+                // What the old connection still has is not read any more.
+                let is_heard = era.is_none_or(|era| era == process.store.era.load(Ordering::Relaxed));
+                if is_heard
+                    && process.answered.insert((address.target, address.sequence, address.part, address.sent_us))
+                {
                     process.engine.deliver(address, answer);
                 }
             }
+            Happening::FailsOver { copy, copied_us } => self.fail_over(*copy, copied_us),
+            Happening::Switches { process, era } => self.switch(at, process, era),
             Happening::Notice { notice, .. } => {
                 self.processes[at].pushes.is_known_lost |= notice == Notice::PushLost;
                 self.processes[at].engine.notice(notice);
@@ -306,6 +347,10 @@ impl World {
                 }
             }
             Happening::Heartbeat { process, session } => self.heartbeat(at, process, session),
+            // With the command connection: not before that has found the new primary.
+            Happening::Connects { process } if !self.is_at_the_primary(at) => {
+                self.at(now_us + 10_000, Happening::Connects { process });
+            }
             Happening::Connects { process } => {
                 let pushes = &mut self.processes[at].pushes;
                 pushes.is_connected = true;
@@ -380,6 +425,7 @@ impl World {
             let planned_us = self.agenda.first_key_value().map_or(u64::MAX, |((at_us, _), _)| *at_us);
             let next_us = deadline_us.min(planned_us).min(stalled_us).max(self.now_us());
             if next_us > until_us {
+                self.clock.0.store(until_us, Ordering::Relaxed);
                 return;
             }
             self.clock.0.store(next_us, Ordering::Relaxed);
@@ -403,7 +449,8 @@ impl World {
             self.run(self.now_us() + 1_000_000);
         }
         self.is_healed = true;
-        self.run(self.now_us() + 20_000_000);
+        // Longer than any life: a journal that lost something is trusted again behind that.
+        self.run(self.now_us() + 40_000_000);
         self.is_last_round = true;
         for at in 0..self.processes.len() {
             for key in 0..self.rows.len() {

@@ -15,7 +15,7 @@ use crate::protocol::tag::{Tag, TagNonce};
 const SWEEP_AFTER_MIN: usize = 1_024;
 
 /// All keys of one server.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Table {
     rows: FxHashMap<Key, Row>,
     tags: FxHashMap<Tag, TagRow>,
@@ -23,24 +23,26 @@ pub struct Table {
 }
 
 /// What the scripts know as V and L.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Row {
     value: Option<Value>,
     lease: Option<Lease>,
 }
 
+#[derive(Clone)]
 struct TagRow {
     nonce: TagNonce,
     expires_ms: u64,
 }
 
+#[derive(Clone)]
 struct Value {
     bytes: Bytes,
     expires_ms: u64,
 }
 
 /// L. `generation` absent means that no fill is allowed.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Lease {
     generation: Option<Box<str>>,
     granted: u64,
@@ -73,7 +75,7 @@ impl Table {
         let now_ms = now_us / 1_000;
         let plain = |server_us, verdict| Answer { reply: Reply { server_us, verdict }, wakes: false, changes: false };
         match command {
-            Command::Ping => plain(Some(now_us), Verdict::Ok),
+            Command::Ping | Command::Time { .. } => plain(Some(now_us), Verdict::Ok),
             Command::Get { key } => {
                 plain(None, Verdict::Value(self.rows.get(key).and_then(|row| row.live_value(now_ms))))
             }
@@ -259,7 +261,8 @@ impl Row {
             | Command::ReadTag { .. }
             | Command::OpenTag { .. }
             | Command::InvalidateTag { .. }
-            | Command::Ping => unreachable!("answered by the table"),
+            | Command::Ping
+            | Command::Time { .. } => unreachable!("answered by the table"),
         }
     }
 

@@ -90,7 +90,7 @@ impl Request {
     pub(super) fn of(command: &Command) -> Self {
         let (name, key, mut arguments) = match command {
             Command::Get { key } => return Self::Get(text(key.full())),
-            Command::Ping => return Self::Time,
+            Command::Ping | Command::Time { .. } => return Self::Time,
             Command::ReadTag { tag } => return Self::ReadTag(text(tag.full())),
             Command::OpenTag { tag, nonce, kept_ms } => {
                 return Self::Script(ScriptName::OpenTag, with_tag(tag, *nonce, *kept_ms));
