@@ -43,7 +43,7 @@ faults-short: .make/python.dev .make/node.dev ## every fault of docs/reliability
 	$(BIN)/pytest tests/faults
 
 .PHONY: faults
-faults: .make/python.release .make/node.release ## every fault at length, into docs/reliability.md: an hour and a half (FAULTS="--only 8,9" for some)
+faults: .make/python.release .make/node.release ## every fault at length, into docs/reliability.md: an hour (FAULTS="--only 8,9 --write" for some)
 	@$(BIN)/python -m tests.faults $(or $(FAULTS),--write)
 
 .PHONY: check

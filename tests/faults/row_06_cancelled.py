@@ -1,4 +1,7 @@
-"""Row 6: callers are cancelled at random, leaders among them."""
+"""Row 6: callers are cancelled at random, leaders among them.
+
+By task cancel, timeout and AbortSignal; a future that is dropped is how Rust plays the cancels of `tests/conformance`.
+"""
 
 from __future__ import annotations
 
