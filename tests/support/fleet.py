@@ -26,7 +26,10 @@ from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = {"Python": (sys.executable, "-m", "tests.race.member"), "Node": ("node", "tests/race/member.mjs")}
+COMMANDS = {
+    "Python": (sys.executable, "-m", "tests.race.member"),
+    "Node": ("node", "--expose-gc", "tests/race/member.mjs"),
+}
 
 START_SECONDS = 60.0
 EXIT_SECONDS = 5.0
