@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.faults.row import Findings, Length, Result, Row
 from tests.race import stampede
 from tests.support.redis_server import RedisServer
@@ -10,9 +12,9 @@ from tests.support.redis_server import RedisServer
 def run(length: Length) -> Result:
     """Stampedes of the naive manager and of tidegate, on one server."""
     findings = Findings(length)
-    settings = stampede.Settings(python=4, node=4, callers=500, rounds=length.of(2, 10))
+    settings = stampede.Settings(python=4, node=4, callers=500, rounds=length.of(2, 10), options=stampede.PATIENT)
     with RedisServer() as server:
-        naive = stampede.run("naive", server.url, stampede.Settings(python=4, node=4, callers=500, rounds=1))
+        naive = stampede.run("naive", server.url, replace(settings, rounds=1, options={}))
         tidegate = stampede.run("tidegate", server.url, settings)
     findings.bites(naive.p99_ms > 50, f"the naive manager's callers waited no longer either: {naive}")
     findings.must(set(tidegate.fallbacks) == {1}, f"fallbacks per stampede {tidegate.fallbacks}")

@@ -17,7 +17,12 @@ def run(length: Length) -> Result:
     """One after the other; the naive manager's lock holds as long as tidegate's lease, and nobody renews it."""
     findings = Findings(length)
     settings = stampede.Settings(
-        python=4, node=4, callers=500, rounds=length.of(1, 5), fallback_ms=FALLBACK_MS, options={"lease": "500ms"}
+        python=4,
+        node=4,
+        callers=500,
+        rounds=length.of(1, 5),
+        fallback_ms=FALLBACK_MS,
+        options={**stampede.PATIENT, "lease": "500ms"},
     )
     with RedisServer() as server:
         naive = stampede.run("naive", server.url, replace(settings, rounds=1, options={"lock_ms": LEASE_MS}))

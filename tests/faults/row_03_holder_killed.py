@@ -25,7 +25,7 @@ def run(length: Length) -> Result:
         callers=100,
         rounds=length.of(4, 20),
         fallback_ms=FALLBACK_MS,
-        options={"lease": f"{LEASE_MS}ms"},
+        options={**stampede.PATIENT, "lease": f"{LEASE_MS}ms"},
     )
     with RedisServer() as server:
         killed_us: list[int] = []
@@ -50,7 +50,7 @@ def run(length: Length) -> Result:
 def _kill_holders(fleet: Fleet, url: str, killed_us: list[int]) -> None:
     for number, go in enumerate(fleet.starts(seconds=stampede.PATIENCE_SECONDS)):
         language = list(LANGUAGES)[number % len(LANGUAGES)]
-        with holder(language, url, lease=f"{LEASE_MS}ms") as held:
+        with holder(language, url, **stampede.PATIENT, lease=f"{LEASE_MS}ms") as held:
             key = f"stampede:key:{number}"
             held.tell(key)
             assert held.hear() == {"running": key}

@@ -14,7 +14,13 @@ def run(length: Length) -> Result:
     """Each member in turn has the lease first and fails; its callers are told, and another member takes over."""
     findings = Findings(length)
     settings = stampede.Settings(
-        python=3, node=3, callers=CALLERS, rounds=length.of(6, 60), fallback_ms=FALLBACK_MS, fails=True
+        python=3,
+        node=3,
+        callers=CALLERS,
+        rounds=length.of(6, 60),
+        fallback_ms=FALLBACK_MS,
+        fails=True,
+        options=stampede.PATIENT,
     )
     with RedisServer() as server:
         seen = stampede.run("tidegate", server.url, settings)
