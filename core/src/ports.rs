@@ -184,6 +184,15 @@ pub struct Primary {
     pub incarnation: u32,
 }
 
+impl Primary {
+    /// Whether this one answers instead of `other`. Of a Cluster's node whose number was not known yet (0) nobody had
+    /// been told anything.
+    pub fn has_replaced(self, other: Self) -> bool {
+        let was_unknown = other.node == 0 && self.node > 0;
+        self != other && !was_unknown
+    }
+}
+
 /// What a store tells without having been asked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {

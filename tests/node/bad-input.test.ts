@@ -179,7 +179,7 @@ const OPTIONS: [given: unknown, says: string][] = [
   [{ service: 'a:b' }, 'service="a:b"'],
   [{ service: '' }, 'service='],
   [{ service: 5 }, 'service=5'],
-  [{ tll: 5 }, 'did you mean "ttl"'],
+  [{ ttll: 5 }, 'did you mean "ttl"'],
   [{ hard_timeout: 5 }, 'did you mean "hardTimeout"'],
   [{ l1: true }, 'l1=true'],
   [{ l1: { maxBytes: '64 apples' } }, 'l1.maxBytes="64 apples"'],

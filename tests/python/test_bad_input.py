@@ -130,7 +130,7 @@ def _tells(error: TidegateError, says: str) -> None:
         ("memory://", {"service": "a:b"}, 'service="a:b"'),
         ("memory://", {"service": ""}, "service="),
         ("memory://", {"service": 5}, "service=5"),
-        ("memory://", {"tll": 5}, 'did you mean "ttl"'),
+        ("memory://", {"ttll": 5}, 'did you mean "ttl"'),
         ("memory://", {"tags": ["a"]}, 'there is no option "tags"'),
         ("memory://", {"l1": "much"}, 'l1="much"'),
         ("memory://", {"l1": {"max_byte": 5}}, 'did you mean "max_bytes"'),

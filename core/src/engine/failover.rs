@@ -32,7 +32,7 @@ impl Engine {
     /// Whether an answer may come from a primary that has lost what this process had confirmed: another one answers for
     /// the key now, or an invalidation of it was, or is, owed.
     pub(super) fn is_in_doubt(&self, key: &Key, asked: Asked) -> bool {
-        asked.was_owed || self.owes(key) || asked.primary != self.store.primary(key)
+        asked.was_owed || self.owes(key) || self.store.primary(key).has_replaced(asked.primary)
     }
 
     pub(super) fn primary_changed(&self) {

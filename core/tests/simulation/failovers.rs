@@ -64,5 +64,10 @@ impl World {
         self.processes[at].store.era.store(era, Ordering::Relaxed);
         engine.notice(Notice::NewPrimary);
         engine.notice(Notice::Connected(0));
+        for (command, address) in std::mem::take(&mut self.processes[at].held) {
+            if let Some(trip_us) = self.trip_us() {
+                self.at(self.now_us() + trip_us, Happening::Arrives { process, command, address, era });
+            }
+        }
     }
 }

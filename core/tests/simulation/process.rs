@@ -122,6 +122,8 @@ pub(crate) struct Process {
     pub(crate) watched: HashMap<Key, usize>,
     /// Per key: what this process itself invalidated.
     pub(crate) floors: Vec<Floor>,
+    /// Commands whose connection was lost before their answer: sent again when the next one stands.
+    pub(crate) held: Vec<(Command, Address)>,
     pub(crate) stalled_until_us: u64,
     pub(crate) pushes: Pushes,
 }
@@ -140,6 +142,7 @@ impl Process {
             answered: HashSet::new(),
             watched: HashMap::new(),
             floors: vec![Floor::default(); keys],
+            held: Vec::new(),
             stalled_until_us: 0,
             pushes: Pushes { is_connected: false, latest_us: 0, doubt_until_us: 0, is_known_lost: true, session: 0 },
         }

@@ -308,8 +308,13 @@ impl World {
             return self.at(until_us, happening);
         }
         match happening {
-            // To a primary that is gone.
-            Happening::Arrives { era, .. } if era != self.era => {}
+            // To a primary that is gone: the driver may send it again, to the next one.
+            Happening::Arrives { process, command, address, era } if era != self.era => {
+                let may_repeat = !matches!(command, Command::Set { .. }) && self.chance.bool();
+                if let (true, Some(at)) = (may_repeat, self.process(process)) {
+                    self.processes[at].held.push((command, address));
+                }
+            }
             Happening::Arrives { process, command, address, era } => {
                 let answer = self.table.apply(&command, SERVER_EPOCH_US + now_us);
                 if let Some(trip_us) = self.trip_us() {
