@@ -22,8 +22,8 @@ from tests.support.redis_server import RedisServer
 
 PATIENCE_SECONDS = 40.0
 PATIENT = {"command_timeout": "5s"}
-"""Of tidegate's. On a machine that is too busy to answer within the usual 100 ms every process computes for itself, as it
-does when Redis hangs; that is a fault of its own, and not what a stampede is about."""
+"""Of tidegate's. On a machine that is too busy to answer within the usual 100 ms every process computes for itself, as
+it does when Redis hangs; that is a fault of its own, and not what a stampede is about."""
 
 
 @dataclass(frozen=True)
