@@ -33,18 +33,10 @@ DRIVERS: dict[str, Callable[[], Driver]] = {
 # The whole set where much is another (many nodes; the rights of `docs/production.md`, and TLS), by one driver.
 WHOLE = {"cluster": "asyncio", "tls-acl": "uvloop"}
 # What differs elsewhere is how connections are made: some scenarios of every kind.
-SOME = {
-    "unix": "asyncio",
-    "tls": "blocking",
-    "acl": "asyncio",
-    "sentinel": "asyncio",
-    "sentinel-tls-acl": "blocking",
-    "cluster-tls-acl": "uvloop",
-}
+SOME = {"unix": "asyncio", "sentinel": "asyncio", "sentinel-tls-acl": "blocking", "cluster-tls-acl": "uvloop"}
 REPRESENTATIVE = {
-    *("hit", "stampede", "late_fill", "refresh", "settle", "stale_while_revalidate"),
-    *("tags", "namespaces", "context_tags", "tag_invalidated_meanwhile"),
-    *("l1", "l1_changed_elsewhere", "l1_push_lost", "lease_runs_out", "store_hangs", "store_dies"),
+    *("hit", "stampede", "late_fill", "stale_while_revalidate", "tags", "namespaces", "context_tags"),
+    *("l1_changed_elsewhere", "l1_push_lost", "lease_runs_out", "store_hangs", "store_dies"),
 }
 
 
@@ -53,7 +45,7 @@ def _scenarios() -> dict[str, dict[str, Any]]:
 
 
 def _touches_store(scenario: dict[str, Any]) -> bool:
-    return any("store" in step or "push" in step for step in scenario["steps"])
+    return any("store" in step for step in scenario["steps"])
 
 
 def _cases() -> list[Any]:
