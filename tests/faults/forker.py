@@ -38,7 +38,7 @@ def main() -> None:
     url, times = sys.argv[1], int(sys.argv[2])
     fork = multiprocessing.get_context("fork")
     over = threading.Event()
-    with CacheManager(url, service="race") as cache, Redis.from_url(url) as redis:
+    with CacheManager(url, service="race", command_timeout=5) as cache, Redis.from_url(url) as redis:
 
         def busy() -> None:
             while not over.wait(0.001):
