@@ -120,7 +120,7 @@ async def test_two_batches_in_opposite_order_never_block_each_other(make: Make) 
 
 
 async def test_with_the_store_away_a_batch_is_one_fallback_whatever_its_keys(service: str) -> None:
-    nowhere = {"service": service, "connect_timeout": "200ms", "max_fallbacks": 1, "wait": "1m"}
+    nowhere: dict[str, Any] = {"service": service, "connect_timeout": "200ms", "max_fallbacks": 1, "wait": "1m"}
     async with CacheManager("redis://127.0.0.1:1/0", **nowhere) as cache:
         fallback = Counter("alone", held=True)
         alone = asyncio.create_task(cache.get("user:name:1", fallback))
