@@ -27,7 +27,11 @@ export type FetchMissing<T> = (
 // A key whose other holder failed is begun again so many times before its error is thrown.
 const TRIES = 2;
 
+let batches = 0;
+
 export class Batch {
+  /** By which its keys are one fallback where the store is away. */
+  readonly #number = ++batches;
   readonly #flow: Flow;
   readonly #fetchMissing: FetchMissing<unknown>;
   readonly #call: Call;
@@ -58,7 +62,7 @@ export class Batch {
     for (const key of this.#nested) this.#flow.reportNested(key);
     try {
       const begun = this.#keys.filter((key) => !this.#nested.includes(key) && !this.#isHeld(key));
-      const outcomes = await this.#all(begun.map((key) => this.#flow.begin(key, false, this.#call)));
+      const outcomes = await this.#all(begun.map((key) => this.#flow.begin(key, this.#number, this.#call)));
       this.#takeAll(begun, outcomes);
       await this.#fetch();
       while (this.#busy.length > 0) await this.#join();
@@ -225,7 +229,7 @@ export class Batch {
     const leave = new AbortController();
     const forget = onAbort(signal, () => leave.abort(signal?.reason));
     const call = async (key: string): Promise<void> => {
-      const outcome = await this.#flow.begin(key, true, { terms, signal: leave.signal });
+      const outcome = await this.#flow.begin(key, null, { terms, signal: leave.signal });
       if (!leave.signal.aborted) {
         this.#take(key, outcome);
         await this.#fetch();

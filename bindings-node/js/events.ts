@@ -48,7 +48,7 @@ export interface CacheEvents {
   /** A caller was served a value that is not fresh, instead of a `cache.hit`. */
   'cache.stale': EventBase<'cache.stale'> & {
     key: string;
-    reason: 'revalidating' | 'error' | 'soft_timeout' | 'error_backoff';
+    reason: 'revalidating' | 'error' | 'soft_timeout' | 'error_backoff' | 'max_fallbacks';
     source: Source | 'flight';
     duration_ms: number;
   };

@@ -76,8 +76,9 @@ export class Flow {
     return index === undefined ? NOT_HELD : index.get(key, tags);
   }
 
-  begin(key: string, patient: boolean, { terms, signal }: Pick<Call, 'terms' | 'signal'>): Promise<Outcome> {
-    return this.port.call((id, canCancel) => this.native.begin(id, key, terms, patient, canCancel), signal);
+  /** As part of a batch, by its number, a key that somebody else computes is busy. */
+  begin(key: string, batch: number | null, { terms, signal }: Pick<Call, 'terms' | 'signal'>): Promise<Outcome> {
+    return this.port.call((id, canCancel) => this.native.begin(id, key, terms, batch, canCancel), signal);
   }
 
   refresh(key: string, { terms, signal }: Call): Promise<Outcome> {

@@ -102,7 +102,7 @@ export class CacheManager {
     }
     const held = this.#flow.held(key, call.tags);
     if (held !== NOT_HELD) return held;
-    return this.#flow.settle(this.#flow.begin(key, true, call), key, fallback, call);
+    return this.#flow.settle(this.#flow.begin(key, null, call), key, fallback, call);
   }
 
   /** The value with what is known of its entry; null when there is none, `StoreUnavailable` with the store away. */

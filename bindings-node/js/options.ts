@@ -82,6 +82,8 @@ export interface Options {
   softTimeout?: Duration | null | undefined;
   /** How long a fallback may run (30 s). */
   hardTimeout?: Duration | undefined;
+  /** How many fallbacks run at once while the store is away; the others wait for their turn, up to `wait` (256). */
+  maxFallbacks?: number | undefined;
   /** How long a command to the store may take (100 ms). */
   commandTimeout?: Duration | undefined;
   /** How long a connection to the store may take (1 s). */

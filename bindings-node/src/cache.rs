@@ -91,10 +91,11 @@ impl Cache {
         Ok(Terms { inner: self.engine.terms(view, terms::kind(is_read), &options, Dialect::Node).or_throw()? })
     }
 
-    /// A read on behalf of a caller with a fallback. With `patient` false a key that somebody else computes is busy.
+    /// A read on behalf of a caller with a fallback. As part of a batch, by its number, a key that somebody else computes is
+    /// busy.
     #[napi]
-    pub fn begin(&self, id: f64, key: String, terms: Option<&Terms>, patient: bool, can_cancel: bool) -> bool {
-        let patience = if patient { Patience::Wait } else { Patience::Busy };
+    pub fn begin(&self, id: f64, key: String, terms: Option<&Terms>, batch: Option<f64>, can_cancel: bool) -> bool {
+        let patience = batch.map_or(Patience::Wait, |number| Patience::Busy(number as u64));
         let begun = self.engine.begin(&key, inner(terms), patience, &self.desk.queue, id as u64);
         self.desk.keep(id as u64, begun, can_cancel)
     }

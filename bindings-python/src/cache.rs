@@ -2,6 +2,7 @@
 //! the port makes of a wait.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
@@ -16,6 +17,9 @@ use crate::wake::Port;
 
 /// `Option<&Bound<…>>` as pyo3 takes it from Python: None is the manager's own terms.
 type GivenTerms<'a, 'py> = Option<&'a Bound<'py, Terms>>;
+
+/// Numbers the batches of this process.
+static BATCHES: AtomicU64 = AtomicU64::new(0);
 
 /// One manager's engine.
 #[pyclass(frozen, module = "tidegate._tidegate")]
@@ -111,8 +115,8 @@ impl Cache {
         Port::finish(port, &self.engine, begun, id, Form::Plain)
     }
 
-    /// `begin` for each key in one go; nobody is parked yet. With `patient` false a key that somebody else computes is
-    /// answered `Busy`.
+    /// `begin` for each key in one go; nobody is parked yet. With `patient` false they are one batch, and a key that somebody
+    /// else computes is answered `Busy`.
     fn begin_many(
         &self,
         port: &Bound<'_, Port>,
@@ -120,7 +124,8 @@ impl Cache {
         patient: bool,
         terms: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
-        let patience = if patient { Patience::Wait } else { Patience::Busy };
+        let batch = || Patience::Busy(BATCHES.fetch_add(1, Ordering::Relaxed));
+        let patience = if patient { Patience::Wait } else { batch() };
         self.each(port, &keys, |key, id| self.engine.begin(key, terms::of(terms), patience, port.get().queue(), id))
     }
 

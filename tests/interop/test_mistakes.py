@@ -58,6 +58,7 @@ SPELLINGS = {
     "soft_timeout": "softTimeout",
     "share_values": "shareValues",
     "hard_timeout": "hardTimeout",
+    "max_fallbacks": "maxFallbacks",
     "command_timeout": "commandTimeout",
     "connect_timeout": "connectTimeout",
     "max_value_bytes": "maxValueBytes",
@@ -85,6 +86,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "ttl null": ("memory://", {"ttl": None}),
     "jitter over 1": ("memory://", {"ttl_jitter": 2}),
     "a hard timeout of zero": ("memory://", {"hard_timeout": 0}),
+    "no place for a fallback": ("memory://", {"max_fallbacks": 0}),
     "a number for a breaker": ("memory://", {"breaker": 5}),
     "a size of zero": ("memory://", {"max_value_bytes": 0}),
 }

@@ -91,6 +91,7 @@ const OPTIONS: Record<keyof Options, true> = {
   wait: true,
   softTimeout: true,
   hardTimeout: true,
+  maxFallbacks: true,
   commandTimeout: true,
   connectTimeout: true,
   breaker: true,

@@ -1,8 +1,9 @@
 /** getMany: one fetch for all that is missing, and no waiting with a lease in hand. */
 import assert from 'node:assert/strict';
-import { setImmediate as turn } from 'node:timers/promises';
+import { test } from 'node:test';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
-import { ConfigError, EncodeError, HardTimeout } from 'tidegate';
+import { CacheManager, ConfigError, EncodeError, HardTimeout } from 'tidegate';
 import { deferred, eventually, Held, KEY, onBoth, rejection, settled, warningsOf, watched } from './support/stage.js';
 
 const KEYS = [1, 2, 3, 4, 5].map((id) => `user:profile:${id}`);
@@ -230,6 +231,24 @@ onBoth('the hard timeout of a batch frees its caller and its keys', async (stage
   assert.ok((await rejection(cache.getMany(KEYS, never))) instanceof HardTimeout);
   assert.equal(signals[0]?.aborted, true);
   assert.deepEqual(await cache.getMany(KEYS, new Source().fetch), rows(KEYS));
+});
+
+test('with the store away a batch is one fallback, whatever its keys', async () => {
+  const nowhere = { url: 'redis://127.0.0.1:1/0', service: 'billing', connectTimeout: 200 };
+  const cache = new CacheManager({ ...nowhere, maxFallbacks: 1, wait: '1m' });
+  watched(cache, 'cache.error');
+  const held = new Held<string>();
+  const alone = cache.get('user:name:1', held.fallback);
+  await eventually(() => held.runs === 1);
+  const source = new Source();
+  const many = cache.getMany(KEYS, source.fetch, { signal: AbortSignal.timeout(2 * SOON_MS) });
+  await delay(500);
+  assert.deepEqual(source.calls, []);
+  held.give('alone');
+  assert.deepEqual(await many, rows(KEYS));
+  assert.equal(source.calls.length, 1);
+  assert.equal(await alone, 'alone');
+  await cache.close({ timeout: 0 });
 });
 
 onBoth('one value that cannot be stored spoils no other', async (stage) => {

@@ -304,7 +304,9 @@ const observer = (event: CacheEvent): void => {
   is<EventName>()(event.type);
 };
 cache.on('cache.miss', observer);
-cache.on('cache.stale', ({ reason }) => is<'revalidating' | 'error' | 'soft_timeout' | 'error_backoff'>()(reason));
+cache.on('cache.stale', ({ reason }) =>
+  is<'revalidating' | 'error' | 'soft_timeout' | 'error_backoff' | 'max_fallbacks'>()(reason),
+);
 cache.on('cache.refresh', ({ reason }) => is<'stale' | 'early' | 'explicit'>()(reason));
 cache.on('cache.invalidate', ({ reason, tag, key: of }) => {
   is<'key' | 'expire' | 'tag' | 'namespace'>()(reason);

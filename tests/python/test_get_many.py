@@ -119,6 +119,23 @@ async def test_two_batches_in_opposite_order_never_block_each_other(make: Make) 
     assert sorted(key for call in source.calls for key in call) == sorted(keys)
 
 
+async def test_with_the_store_away_a_batch_is_one_fallback_whatever_its_keys(service: str) -> None:
+    nowhere: dict[str, Any] = {"service": service, "connect_timeout": "200ms", "max_fallbacks": 1, "wait": "1m"}
+    async with CacheManager("redis://127.0.0.1:1/0", **nowhere) as cache:
+        fallback = Counter("alone", held=True)
+        alone = asyncio.create_task(cache.get("user:name:1", fallback))
+        await fallback.entered.wait()
+        source = Source()
+        many = asyncio.create_task(cache.get_many(KEYS, source))
+        await asyncio.sleep(0.5)
+        assert not many.done()
+        assert source.calls == []
+        fallback.go.set()
+        assert await asyncio.wait_for(many, 4) == {key: {"key": key} for key in KEYS}
+        assert len(source.calls) == 1
+        assert await alone == "alone"
+
+
 async def test_a_fetch_for_one_key_may_wait_for_another_that_was_leased_meanwhile(make: Make) -> None:
     cache, other = make(), make(hard_timeout="5s")
     held = [Counter("theirs", held=True), Counter("theirs", held=True)]

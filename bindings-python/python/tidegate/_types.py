@@ -140,6 +140,8 @@ class Options(TypedDict, total=False):
     """How long a fallback may take before a stale value is served, while it goes on behind (None)."""
     hard_timeout: Duration
     """How long a fallback may run (30 s)."""
+    max_fallbacks: int
+    """How many fallbacks run at once while the store is away; the others wait for their turn, up to `wait` (256)."""
     command_timeout: Duration
     """How long a command to the store may take (0.1 s)."""
     connect_timeout: Duration

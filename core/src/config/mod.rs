@@ -127,6 +127,8 @@ pub struct Config {
     pub soft_timeout_ms: Option<u64>,
     /// How long a fallback may run before its lease is freed.
     pub hard_timeout_ms: u64,
+    /// How many fallbacks run at once while the store is away.
+    pub max_fallbacks: usize,
     pub command_timeout_ms: u64,
     pub connect_timeout_ms: u64,
     pub breaker: BreakerConfig,
@@ -162,6 +164,7 @@ impl Default for Config {
             wait_ms: 5_000,
             soft_timeout_ms: None,
             hard_timeout_ms: 30_000,
+            max_fallbacks: 256,
             command_timeout_ms: 100,
             connect_timeout_ms: 1_000,
             breaker: BreakerConfig::default(),
@@ -191,7 +194,7 @@ pub(crate) const SPARED_MAX: usize = 10_000;
 /// Callers that may wait at once; beyond it the fallback serves uncached.
 pub(crate) const TICKETS_MAX: usize = 1_000_000;
 
-const OPTIONS: [&str; 24] = [
+const OPTIONS: [&str; 25] = [
     "service",
     "version",
     "role",
@@ -207,6 +210,7 @@ const OPTIONS: [&str; 24] = [
     "wait",
     "soft_timeout",
     "hard_timeout",
+    "max_fallbacks",
     "command_timeout",
     "connect_timeout",
     "breaker",
@@ -281,6 +285,7 @@ impl Config {
                 "wait" => config.wait_ms = duration_ms(name, value, dialect)?,
                 "soft_timeout" => config.soft_timeout_ms = optional(value, |value| positive_ms(name, value, dialect))?,
                 "hard_timeout" => config.hard_timeout_ms = positive_ms(name, value, dialect)?,
+                "max_fallbacks" => config.max_fallbacks = whole(name, value, 1, 1_000_000)? as usize,
                 "command_timeout" => config.command_timeout_ms = between_ms(name, value, dialect, 1, 60_000)?,
                 "connect_timeout" => config.connect_timeout_ms = between_ms(name, value, dialect, 1, 60_000)?,
                 "breaker" => config.breaker = breaker(value, dialect)?,
@@ -355,6 +360,10 @@ mod tests {
             ("ttl_jitter", OptionValue::Float(1.5), "ttl_jitter=1.5"),
             ("lease", OptionValue::Float(0.001), "lease=0.001"),
             ("version", OptionValue::Int(0), "version=0"),
+            ("max_fallbacks", OptionValue::Int(0), "max_fallbacks=0"),
+            ("max_fallbacks", OptionValue::Int(1_000_001), "max_fallbacks=1000001"),
+            ("max_fallbacks", OptionValue::Float(0.5), "max_fallbacks=0.5"),
+            ("max_fallbacks", OptionValue::Null, "max_fallbacks=null"),
             ("breaker", OptionValue::Int(5), "breaker=5"),
             ("service", OptionValue::Other("list".into()), "service=a list"),
         ] {

@@ -11,7 +11,7 @@ use super::ticket::Ticket;
 use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS, TAG_KEPT_MS, Terms};
 use crate::ports::{Address, Command, Inbox, StoreError, StoreErrorKind};
 use crate::protocol::envelope::{Draft, Payload};
-use crate::protocol::flight::{Action, Event, Flight, Moment, Patience, Right};
+use crate::protocol::flight::{Action, Event, Flight, Moment, Patience};
 use crate::protocol::freshness::Life;
 use crate::protocol::key::Key;
 use crate::protocol::lease::Nonce;
@@ -71,6 +71,8 @@ pub(super) struct Batch {
     tags: Vec<(Tag, TagNonce)>,
     /// How long it waited for another process, told when the wait ends.
     waited_us: Option<u64>,
+    /// It has to do with the places of fallbacks without the store.
+    is_placed: bool,
 }
 
 impl Engine {
@@ -114,7 +116,7 @@ impl Engine {
                         if let Round::Again { wait_until_us, .. } = round { wait_until_us } else { None };
                     Flight::reading(callers, wait_until_us, &terms.rules)
                 } else {
-                    let right = if met_away { Right::Away } else { self.right_without_store(&key) };
+                    let right = self.right_of(&key, met_away, is_alone);
                     Flight::without_store(callers, right, &terms.rules, &moment)
                 };
                 let kind = if asks { SlotKind::Read } else { SlotKind::Blind };
@@ -158,10 +160,11 @@ impl Engine {
         &self,
         shard: &mut Shard,
         id: FlightId,
-        actions: Vec<Action<Arc<Ticket>>>,
+        mut actions: Vec<Action<Arc<Ticket>>>,
         moment: &Moment,
     ) -> Batch {
         let slot = shard.slot(id);
+        self.place(id, slot, &mut actions, moment);
         let mut tags = Vec::new();
         let mut waited_us = None;
         let mut is_over = false;
@@ -206,6 +209,7 @@ impl Engine {
             terms: Arc::clone(&slot.terms),
             tags,
             waited_us,
+            is_placed: slot.party.is_some(),
         };
         if is_over {
             shard.remove(id);
@@ -296,8 +300,8 @@ impl Engine {
                     self.waiting.fetch_sub(callers.len() as u64, Ordering::Relaxed);
                     self.join(callers, key.clone(), Round::Again { wait_until_us, met_away });
                 }
-                // Forgotten under the lock already.
-                Action::Over => {}
+                // Asked for, and forgotten, under the lock already.
+                Action::Place(_) | Action::Over => {}
             }
         }
         if let Some(waited_us) = batch.waited_us {
@@ -307,6 +311,9 @@ impl Engine {
                 event.duration_us = Some(waited_us);
                 self.observers.emit(event);
             }
+        }
+        if batch.is_placed {
+            self.start_the_placed();
         }
     }
 

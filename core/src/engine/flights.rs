@@ -3,6 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 
+use super::places::Party;
 use super::sheet::{AskedTag, Sheet, Standing};
 use super::ticket::Ticket;
 use crate::config::Terms;
@@ -88,6 +89,8 @@ pub(crate) struct Slot {
     pub(crate) life: Option<Life>,
     /// When it began to wait for another process.
     pub(crate) waits_since_us: Option<u64>,
+    /// Of one that has asked for a place to run without the store.
+    pub(super) party: Option<Party>,
     generation: u32,
 }
 
@@ -131,6 +134,7 @@ impl Slot {
             led_on: 0,
             life: None,
             waits_since_us: None,
+            party: None,
             generation: 0,
         }
     }

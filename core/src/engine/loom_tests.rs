@@ -7,6 +7,7 @@ use loom::thread;
 use super::flights::{Flights, Slot, SlotKind};
 use super::l1::{IndexSide, L1, Left};
 use super::outcome::{Details, Hit, Outcome, Source};
+use super::places::{Party, Places, tell_called};
 use super::ticket::{Completion, Queue, Ticket};
 use crate::config::{Config, Dialect, L1Config, Terms};
 use crate::ports::Wake;
@@ -15,7 +16,7 @@ use crate::protocol::flight::{Event, Flight, Moment, Patience};
 use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
 use crate::protocol::tag::Tag;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
 
 fn space() -> KeySpace {
     KeySpace::new("app", 1).expect("right")
@@ -217,6 +218,34 @@ fn loom_what_is_told_comes_before_the_end_or_not_at_all() {
         queue.drain(&mut ready);
         assert!(matches!(ready.pop(), Some(Completion { outcome: Outcome::Absent, .. })), "the end is the end");
         assert_eq!(ready.len(), usize::from(was_told));
+    });
+}
+
+#[test]
+fn loom_everybody_whose_turn_has_come_is_told_once_and_no_place_is_lost() {
+    loom::model(|| {
+        let places = Arc::new(Mutex::new(Places::new(2)));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        for flight in 1..=4 {
+            lock(&places).ask(Party::Flight(flight), flight);
+        }
+        let end = |flight| {
+            let (places, told) = (Arc::clone(&places), Arc::clone(&told));
+            move || {
+                lock(&places).end(Party::Flight(flight), flight);
+                // Whoever is told has gone, and gives his place on.
+                tell_called(&places, |called| {
+                    lock(&told).push(called);
+                    lock(&places).end(Party::Flight(called), called);
+                });
+            }
+        };
+        let threads = [1, 2].map(|flight| thread::spawn(end(flight)));
+        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        let mut told = std::mem::take(&mut *lock(&told));
+        told.sort_unstable();
+        assert_eq!(told, [3, 4]);
+        assert!(lock(&places).ask(Party::Flight(5), 5) && lock(&places).ask(Party::Flight(6), 6));
     });
 }
 

@@ -20,6 +20,7 @@
 //! | `nodes` | the primaries of the store, each with its breaker and clock |
 //! | `journal`, `breaker`, `recover` | what is owed to a store that is away, and when it is asked again |
 //! | `recent`, `failover` | what is owed again once another primary answers |
+//! | `places` | how many fallbacks run while it is away |
 //! | `watches` | which flights wait for a push |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
@@ -41,6 +42,7 @@ pub mod observe;
 mod operations;
 pub mod outcome;
 mod peek;
+mod places;
 mod read;
 mod recent;
 mod recover;
@@ -71,6 +73,7 @@ use l1::{IndexSide, L1};
 use nodes::Nodes;
 use observe::{EventKind, Figures, Observers};
 use operations::Operations;
+use places::Places;
 use spared::Spared;
 use ticket::{Queue, Ticket};
 use timers::{Alarm, Keeper, Timers};
@@ -135,6 +138,7 @@ pub struct Engine {
     nodes: Nodes,
     /// Counts the losses of command connections: another server, with another clock, may answer behind one.
     connection: AtomicU64,
+    places: Mutex<Places>,
     l1: Option<L1>,
     spared: Spared,
     journal: Mutex<Journal>,
@@ -197,6 +201,7 @@ impl Engine {
             timers: Timers::default(),
             nodes: Nodes::new(config.breaker, config.journal),
             connection: AtomicU64::new(0),
+            places: Mutex::new(Places::new(config.max_fallbacks)),
             l1,
             spared: Spared::default(),
             journal: Mutex::new(Journal::new(config.journal)),

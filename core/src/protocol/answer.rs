@@ -57,6 +57,8 @@ pub enum Staleness {
     SoftTimeout,
     /// The fallback failed a moment ago and is spared for `error_backoff`.
     ErrorBackoff,
+    /// The store is away, and `max_fallbacks` run already.
+    MaxFallbacks,
 }
 
 impl Staleness {
@@ -66,6 +68,7 @@ impl Staleness {
             Self::Error => "error",
             Self::SoftTimeout => "soft_timeout",
             Self::ErrorBackoff => "error_backoff",
+            Self::MaxFallbacks => "max_fallbacks",
         }
     }
 }

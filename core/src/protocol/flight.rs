@@ -11,7 +11,9 @@
 //!   next flight: so nobody goes round more than twice (I6).
 //! - Waiting for other processes is bounded by `wait_us`; after it one shared flight computes and stores nothing (I6).
 //! - A stale value serves only those who had joined before the command was sent that brought it: at the soft timeout,
-//!   or where the fallback fails. The others go round again.
+//!   or where the fallback fails, or finds no place. The others go round again.
+//! - With the store away a fallback runs in a place that the engine gives; without one its flight waits, for `wait_us` at
+//!   most, and runs it all the same. The place goes from a leader who was cancelled to the next, and ends with the flight.
 //! - What a fallback gave under tags is shared by the elders only: STORED says nothing of tags invalidated meanwhile (I9).
 //! - A leader is answered for exactly once per turn; what comes with an older turn is ignored.
 
@@ -36,6 +38,10 @@ enum Phase<T> {
     Waiting {
         ask_at_us: u64,
         soft_at_us: Option<u64>,
+    },
+    /// The store is away, and the fallback waits for its place.
+    Queued {
+        until_us: u64,
     },
     /// A caller of ours runs the fallback.
     Leading {
@@ -155,6 +161,7 @@ impl<T: Caller> Flight<T> {
             Phase::Leading { renew_at_us, soft_at_us, hard_at_us, .. } => {
                 earliest([*renew_at_us, *soft_at_us, Some(*hard_at_us)])
             }
+            Phase::Queued { until_us } => Some(*until_us),
             Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } | Phase::Over => None,
         }
     }
@@ -168,6 +175,7 @@ impl<T: Caller> Flight<T> {
                 !(goes_round || *is_past_soft || (may_ask && *right == Right::Away))
             }
             Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } => !goes_round,
+            Phase::Queued { .. } => !may_ask,
             Phase::Waiting { .. } | Phase::Over => true,
         }
     }
@@ -187,7 +195,7 @@ impl<T: Caller> Flight<T> {
         let mut actions = Vec::new();
         match event {
             Event::Join(caller, patience) => self.join(caller, patience, &mut actions),
-            Event::Cancel(caller) => self.cancel(&caller),
+            Event::Cancel(caller) => self.cancel(&caller, &mut actions),
             Event::Read(reading) => self.read(reading, moment, &mut actions),
             Event::Asked(asked) => self.asked(asked, rules, moment, &mut actions),
             Event::StoreAway => match self.phase {
@@ -196,13 +204,20 @@ impl<T: Caller> Flight<T> {
                     self.lead_or_rest(Right::Away, rules, moment, &mut actions);
                 }
                 Phase::Leading { .. } => self.met_away = true,
-                Phase::Waiting { .. } | Phase::Filling { .. } | Phase::Over => {}
+                Phase::Waiting { .. } | Phase::Queued { .. } | Phase::Filling { .. } | Phase::Over => {}
             },
             Event::Watching | Event::Woken => match &mut self.phase {
                 Phase::Waiting { .. } => self.ask(0, moment, &mut actions),
                 Phase::Asking { woken } => *woken = true,
-                Phase::Reading | Phase::Leading { .. } | Phase::Filling { .. } | Phase::Over => {}
+                Phase::Reading | Phase::Queued { .. } | Phase::Leading { .. } | Phase::Filling { .. } | Phase::Over => {
+                }
             },
+            Event::Placed => {
+                if matches!(self.phase, Phase::Queued { .. }) {
+                    self.start(Right::Away, rules, moment, &mut actions);
+                }
+            }
+            Event::Crowded => self.crowded(rules, moment, &mut actions),
             Event::Time => self.time(rules, moment, &mut actions),
             Event::Fill { turn, payload, is_tagged } => self.fill(turn, payload, is_tagged, &mut actions),
             Event::Abandon { turn, why } => self.abandon(turn, why, rules, moment, &mut actions),
@@ -219,24 +234,29 @@ impl<T: Caller> Flight<T> {
     }
 
     fn join(&mut self, caller: T, patience: Patience, actions: &mut Vec<Action<T>>) {
-        let somebody_computes =
-            matches!(self.phase, Phase::Waiting { .. } | Phase::Leading { .. } | Phase::Filling { .. });
-        if somebody_computes && patience == Patience::Busy {
+        let must_wait = matches!(
+            self.phase,
+            Phase::Waiting { .. } | Phase::Queued { .. } | Phase::Leading { .. } | Phase::Filling { .. }
+        );
+        if must_wait && patience.is_busy() {
             actions.push(Action::Busy(caller));
             return;
         }
         let member = Member::new(caller, patience);
         match self.phase {
             // No command that can carry a value is out: whatever is sent next is sent after this.
-            Phase::Waiting { .. } | Phase::Leading { .. } => self.members.push(member),
+            Phase::Waiting { .. } | Phase::Queued { .. } | Phase::Leading { .. } => self.members.push(member),
             Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } => self.late.push(member),
             Phase::Over => actions.push(self.again(vec![(member.caller, patience)])),
         }
     }
 
-    fn cancel(&mut self, caller: &T) {
+    fn cancel(&mut self, caller: &T, actions: &mut Vec<Action<T>>) {
         self.members.remove(caller);
         self.late.remove(caller);
+        if matches!(self.phase, Phase::Queued { .. }) && self.is_deserted() {
+            self.over(actions);
+        }
     }
 
     fn read(&mut self, reading: Reading, moment: &Moment, actions: &mut Vec<Action<T>>) {
@@ -312,7 +332,7 @@ impl<T: Caller> Flight<T> {
 
     fn wait(&mut self, left_us: u64, woken: bool, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
         self.members.append(&mut self.late);
-        actions.extend(self.members.take(|member| member.patience == Patience::Busy).map(Action::Busy));
+        actions.extend(self.members.take(|member| member.patience.is_busy()).map(Action::Busy));
         if self.is_deserted() {
             return self.over(actions);
         }
@@ -359,6 +379,8 @@ impl<T: Caller> Flight<T> {
                     self.ask(0, moment, actions);
                 }
             }
+            // It has waited for its place for long enough, and runs all the same.
+            Phase::Queued { until_us } if now_us >= *until_us => self.start(Right::Away, rules, moment, actions),
             Phase::Leading { hard_at_us, .. } if now_us >= *hard_at_us => self.hard_timeout(actions),
             Phase::Leading { right, leader, renew_at_us, soft_at_us, leader_sees_stale, is_past_soft, .. } => {
                 if let (Right::Grant(grant), true) = (&*right, is_due(*renew_at_us)) {
@@ -384,7 +406,7 @@ impl<T: Caller> Flight<T> {
                     }
                 }
             }
-            Phase::Reading | Phase::Asking { .. } | Phase::Filling { .. } | Phase::Over => {}
+            Phase::Reading | Phase::Asking { .. } | Phase::Queued { .. } | Phase::Filling { .. } | Phase::Over => {}
         }
     }
 
@@ -412,8 +434,39 @@ impl<T: Caller> Flight<T> {
         self.over(actions);
     }
 
-    /// Hands the right to the first who waits; with nobody left, gives it back.
+    /// Hands the right to the first who waits, once there is a place for his fallback.
     fn lead(&mut self, right: Right, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
+        if right != Right::Away {
+            return self.start(right, rules, moment, actions);
+        }
+        self.stop_watching(actions);
+        self.members.append(&mut self.late);
+        let Some(Member { patience, .. }) = self.members.first() else { return self.over(actions) };
+        // What has been waited for another process counts.
+        let until_us = self.wait_until_us.unwrap_or(moment.now_us + rules.wait_us);
+        self.phase = Phase::Queued { until_us };
+        actions.push(Action::Place(*patience));
+    }
+
+    /// There is no place for the fallback yet. Those who may have the stale value need none; of those who must not wait only
+    /// the one stays for whom it was asked: his whole batch waits for one place.
+    fn crowded(&mut self, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
+        let Phase::Queued { until_us } = self.phase else { return };
+        let first = self.members.take_first_if(|member| !member.sees_stale);
+        self.serve_stale(Staleness::MaxFallbacks, actions);
+        actions.extend(self.members.take(|member| member.patience.is_busy()).map(Action::Busy));
+        if let Some(first) = first {
+            self.members.put_first(first);
+        }
+        if self.is_deserted() {
+            self.over(actions);
+        } else if moment.now_us >= until_us {
+            self.start(Right::Away, rules, moment, actions);
+        }
+    }
+
+    /// Hands the right to the first who waits; with nobody left, gives it back.
+    fn start(&mut self, right: Right, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
         self.stop_watching(actions);
         self.members.append(&mut self.late);
         let Some(Member { caller, sees_stale, .. }) = self.members.take_first() else {
@@ -422,7 +475,7 @@ impl<T: Caller> Flight<T> {
             }
             return self.over(actions);
         };
-        let busy: Vec<T> = self.members.take(|member| member.patience == Patience::Busy).collect();
+        let busy: Vec<T> = self.members.take(|member| member.patience.is_busy()).collect();
         self.members.each(|member| member.is_elder = true);
         self.turn += 1;
         let leader = caller.to_leader();
@@ -458,10 +511,11 @@ impl<T: Caller> Flight<T> {
     fn abandon(&mut self, turn: u32, why: Abandoned, rules: &Rules, moment: &Moment, actions: &mut Vec<Action<T>>) {
         let Some(Ended { right, leader, sees_stale }) = self.end_of_turn(turn) else { return };
         match why {
-            // Fallbacks begun now are begun after everything that the grant was given after: it still holds.
+            // Fallbacks begun now are begun after everything that the grant was given after: it still holds. So does the place
+            // of one that runs while the store is away.
             Abandoned::Cancelled => {
                 actions.push(Action::Retire(leader));
-                self.lead(right, rules, moment, actions);
+                self.start(right, rules, moment, actions);
             }
             Abandoned::Failed(error) => {
                 give_up(right, actions);
@@ -604,7 +658,7 @@ impl<T: Caller> Flight<T> {
                 actions.push(Action::Fail(leader, failure.clone()));
             }
             Phase::Filling { leader, .. } => actions.push(Action::Settle(leader, Settlement::Unconfirmed)),
-            Phase::Reading | Phase::Asking { .. } | Phase::Waiting { .. } | Phase::Over => {}
+            Phase::Reading | Phase::Asking { .. } | Phase::Waiting { .. } | Phase::Queued { .. } | Phase::Over => {}
         }
         self.fail_all(&failure, actions);
         self.over(actions);

@@ -1,7 +1,7 @@
 //! Many engines on one simulated store, in simulated time: delays, reorders, repeats, lost requests and replies, lost
 //! wakes and pushes, evictions, stalls and crashes, all from one seed. The engines are the real ones, the store is the
 //! memory driver's table. Each seed also draws what the fleet uses: tags, tags that the fallback names, staleness, early
-//! refresh, L1, failovers.
+//! refresh, L1, failovers. While the store is away there is one place only for fallbacks.
 //!
 //! | file | owns |
 //! |---|---|
@@ -38,6 +38,7 @@ struct Met {
     hits: u64,
     l1_hits: u64,
     stale: u64,
+    without_a_place: u64,
     fallbacks: u64,
     behind: u64,
     unmodified: u64,
@@ -52,6 +53,7 @@ impl AddAssign for Met {
         self.hits += other.hits;
         self.l1_hits += other.l1_hits;
         self.stale += other.stale;
+        self.without_a_place += other.without_a_place;
         self.fallbacks += other.fallbacks;
         self.behind += other.behind;
         self.unmodified += other.unmodified;

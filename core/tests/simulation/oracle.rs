@@ -22,7 +22,9 @@ impl Floor {
     pub(crate) fn of(self, stale: Option<Staleness>) -> u64 {
         match stale {
             None | Some(Staleness::Revalidating) => self.fresh,
-            Some(Staleness::Error | Staleness::SoftTimeout | Staleness::ErrorBackoff) => self.stale,
+            Some(Staleness::Error | Staleness::SoftTimeout | Staleness::ErrorBackoff | Staleness::MaxFallbacks) => {
+                self.stale
+            }
         }
     }
 }

@@ -162,6 +162,7 @@ pub(crate) fn config(features: &crate::world::Features) -> Config {
         error_backoff_ms: 200,
         early_refresh: features.early_refresh,
         soft_timeout_ms: features.soft_timeout_ms,
+        max_fallbacks: 1,
         l1: features.has_l1.then(Default::default),
         ..Config::default()
     }

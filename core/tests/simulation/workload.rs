@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tidegate::Engine;
 use tidegate::config::{CallKind, Dialect, OptionValue, Terms};
+use tidegate::engine::outcome::Staleness;
 use tidegate::engine::ticket::Completion;
 use tidegate::engine::{Abandoned, Begun, Hit, Made, Outcome, Patience};
 use tidegate::protocol::envelope::Payload;
@@ -251,6 +252,7 @@ impl World {
         let seen: u64 = std::str::from_utf8(text).expect("digits").parse().expect("digits");
         self.met.hits += 1;
         self.met.stale += u64::from(hit.stale.is_some());
+        self.met.without_a_place += u64::from(hit.stale == Some(Staleness::MaxFallbacks));
         self.met.l1_hits += u64::from(hit.source.name() == "l1");
         let is_in_doubt = self.processes[at].pushes.doubt_until_us > call.began_us;
         let lag_us = lag_us(hit.source, is_in_doubt);

@@ -48,6 +48,18 @@ impl<T: PartialEq> Members<T> {
         (!self.0.is_empty()).then(|| self.0.remove(0))
     }
 
+    pub(super) fn first(&self) -> Option<&Member<T>> {
+        self.0.first()
+    }
+
+    pub(super) fn take_first_if(&mut self, is_meant: impl FnOnce(&Member<T>) -> bool) -> Option<Member<T>> {
+        self.first().is_some_and(is_meant).then(|| self.0.remove(0))
+    }
+
+    pub(super) fn put_first(&mut self, member: Member<T>) {
+        self.0.insert(0, member);
+    }
+
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = T> {
         self.take(|_| true)
     }

@@ -1,6 +1,7 @@
 //! The flight without thread, clock or socket: each rule as a sentence. Those about old values stand in [`stale`]; a
-//! storm of random events that must lose nobody in [`storm`].
+//! storm of random events that must lose nobody in [`storm`]; a store that is away in [`away`].
 
+mod away;
 mod stale;
 mod storm;
 
@@ -202,13 +203,6 @@ fn who_goes_round_again_joins_no_fallback_under_way() {
 }
 
 #[test]
-fn a_flight_led_without_the_store_takes_nobody_once_the_store_is_back() {
-    let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], None, &RULES);
-    flight.step(Event::StoreAway, &RULES, &at(1));
-    assert!(flight.takes(false, false) && !flight.takes(false, true));
-}
-
-#[test]
 fn who_goes_round_again_waits_only_for_what_is_left() {
     let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], Some(7), &RULES);
     flight.step(missed(), &RULES, &at(6));
@@ -219,24 +213,12 @@ fn who_goes_round_again_waits_only_for_what_is_left() {
 #[test]
 fn who_must_not_wait_is_told_busy() {
     let mut flight = with_a_leader(Asked::Lease(grant(), None));
-    assert!(matches!(flight.step(Event::Join(9, Patience::Busy), &RULES, &at(5))[..], [Action::Busy(9)]));
-    let (mut flight, _) = Flight::reading(vec![(1, Patience::Busy)], None, &RULES);
-    flight.step(Event::Join(2, Patience::Busy), &RULES, &at(1));
+    assert!(matches!(flight.step(Event::Join(9, Patience::Busy(7)), &RULES, &at(5))[..], [Action::Busy(9)]));
+    let (mut flight, _) = Flight::reading(vec![(1, Patience::Busy(7))], None, &RULES);
+    flight.step(Event::Join(2, Patience::Busy(7)), &RULES, &at(1));
     flight.step(missed(), &RULES, &at(2));
     let actions = flight.step(Event::Asked(Asked::Lease(grant(), None)), &RULES, &at(3));
     assert!(matches!(actions[..], [Action::Lead { caller: 1, .. }, Action::Busy(2)]), "{actions:?}");
-}
-
-#[test]
-fn with_the_store_away_a_value_serves_those_who_came_before_its_fallback_and_the_rest_ask_nobody_again() {
-    let callers = vec![(1, Patience::Wait), (2, Patience::Wait)];
-    let (mut flight, _) = Flight::reading(callers, None, &RULES);
-    let actions = flight.step(Event::StoreAway, &RULES, &at(1));
-    assert!(matches!(actions[..], [Action::Lead { right: Right::Away, .. }]));
-    flight.step(Event::Join(3, Patience::Wait), &RULES, &at(2));
-    let actions = flight.step(Event::Fill { turn: 1, payload: payload(), is_tagged: false }, &RULES, &at(3));
-    assert_eq!((served(&actions), again(&actions)), (vec![2], vec![3]));
-    assert!(actions.iter().any(|action| matches!(action, Action::Again { met_away: true, .. })), "{actions:?}");
 }
 
 #[test]
@@ -279,13 +261,13 @@ fn where_nobody_says_how_the_tags_stand_those_who_go_round_again_do_without_the_
 
 #[test]
 fn who_must_not_wait_is_told_busy_when_another_process_computes() {
-    let callers = vec![(1, Patience::Busy), (2, Patience::Wait)];
+    let callers = vec![(1, Patience::Busy(7)), (2, Patience::Wait)];
     let (mut flight, _) = Flight::reading(callers, None, &RULES);
     flight.step(missed(), &RULES, &at(1));
     let wait = Asked::Wait { left_us: 1_000_000, stale: None };
     let actions = flight.step(Event::Asked(wait), &RULES, &at(2));
     assert!(matches!(actions[..], [Action::Busy(1), Action::Waits, Action::Watch]), "{actions:?}");
-    let (mut flight, _) = Flight::reading(vec![(1, Patience::Busy)], None, &RULES);
+    let (mut flight, _) = Flight::reading(vec![(1, Patience::Busy(7))], None, &RULES);
     flight.step(missed(), &RULES, &at(1));
     let wait = Asked::Wait { left_us: 1_000_000, stale: None };
     let actions = flight.step(Event::Asked(wait), &RULES, &at(2));

@@ -17,8 +17,15 @@ pub trait Caller: Clone + PartialEq {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
     Wait,
-    /// Answered `Busy` instead: for batches, which must not wait while they hold a lease.
-    Busy,
+    /// Answered `Busy` instead: for batches, which must not wait while they hold a lease. With the number of the batch, of
+    /// the host's own choosing: what it is to compute while the store is away is one fallback, and takes one place.
+    Busy(u64),
+}
+
+impl Patience {
+    pub(super) fn is_busy(self) -> bool {
+        matches!(self, Self::Busy(_))
+    }
 }
 
 /// The durations that a flight goes by.
@@ -72,6 +79,10 @@ pub enum Event<T> {
     Filled(Filling),
     /// RENEW says that the lease is another's or nobody's.
     RenewLost,
+    /// [`Action::Place`] was heard: there is a place for its fallback, at once or when its turn comes.
+    Placed,
+    /// [`Action::Place`] was heard: as many fallbacks run as may, and it stands in the row.
+    Crowded,
     /// A waiting caller went away.
     Cancel(T),
     Close,
@@ -157,6 +168,9 @@ pub enum Action<T> {
     Pass(Grant),
     Watch,
     Unwatch,
+    /// The store is away: ask for a place among the fallbacks that may run meanwhile. Always the last. With what the
+    /// caller said who would lead: a batch has one place for all its keys. The place is given up when the flight is over.
+    Place(Patience),
     /// Tell `caller` to run the fallback. From now on `leader` is its place.
     Lead {
         caller: T,

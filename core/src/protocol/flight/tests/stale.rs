@@ -75,6 +75,7 @@ fn with_the_store_gone_after_the_read_its_old_value_serves() {
     flight.step(Event::Join(2, Patience::Wait), &RULES, &at(1));
     flight.step(Event::Read(Reading::Miss { seen: 0, stale: old(true) }), &RULES, &at(2));
     flight.step(Event::StoreAway, &RULES, &at(3));
+    flight.step(Event::Placed, &RULES, &at(3));
     let actions = flight.step(failed(1), &RULES, &at(4));
     assert_eq!(served_old(&actions), [(1_001, Staleness::Error)]);
     assert_eq!(again(&actions), [2], "who came after the read was sent");
@@ -103,6 +104,7 @@ fn without_the_store_nobody_is_sent_round_at_the_soft_timeout() {
     let (mut flight, _) = Flight::reading(vec![(1, Patience::Wait)], None, &SOFT);
     flight.step(Event::Read(Reading::Miss { seen: 0, stale: old(true) }), &SOFT, &at(1));
     flight.step(Event::StoreAway, &SOFT, &at(2));
+    flight.step(Event::Placed, &SOFT, &at(2));
     flight.step(Event::Join(2, Patience::Wait), &SOFT, &at(3));
     let actions = flight.step(Event::Time, &SOFT, &at(2 + 200_000));
     assert_eq!(served_old(&actions), [(1_001, Staleness::SoftTimeout)]);

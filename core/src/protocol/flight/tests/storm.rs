@@ -17,6 +17,8 @@ struct World {
     leaders: BTreeMap<u32, bool>,
     /// Since which step the caller of each leader had waited.
     led_since: BTreeMap<u32, usize>,
+    /// Whether it has asked for a place to run without the store.
+    has_asked: bool,
     step: usize,
     turn: u32,
     is_over: bool,
@@ -52,7 +54,7 @@ impl World {
             0..=2 => {
                 let caller = u32::try_from(self.step).expect("few");
                 self.inside.insert(caller, self.step);
-                Event::Join(caller, if number.is_multiple_of(3) { Patience::Busy } else { Patience::Wait })
+                Event::Join(caller, if number.is_multiple_of(3) { Patience::Busy(7) } else { Patience::Wait })
             }
             3 => Event::Read(Reading::Miss { seen: 0, stale: stale(number) }),
             4 | 5 => Event::Asked(Asked::Lease(grant(), stale(number))),
@@ -93,6 +95,8 @@ impl World {
             20 => Event::Read(Reading::Serve(hit())),
             21 => Event::Asked(Asked::Hit(hit())),
             22 => Event::RenewLost,
+            23 | 24 => Event::Placed,
+            25 => Event::Crowded,
             _ => Event::Close,
         })
     }
@@ -135,7 +139,9 @@ impl World {
         match action {
             Action::Get => self.question = Some((self.step, true)),
             Action::Acquire { .. } | Action::Refresh { .. } => self.question = Some((self.step, false)),
-            Action::Lead { caller, leader, turn, .. } => {
+            Action::Place(_) => prop_assert!(!std::mem::replace(&mut self.has_asked, true), "one place a flight"),
+            Action::Lead { caller, leader, turn, right, .. } => {
+                prop_assert!(right != Right::Away || self.has_asked, "it runs without having asked");
                 let since = self.leave(caller)?;
                 self.led_since.insert(leader, since);
                 prop_assert!(self.leaders.insert(leader, false).is_none());
@@ -199,7 +205,7 @@ proptest! {
     fn whatever_happens_every_caller_is_answered_once_and_the_flight_ends(
         errand in 0..6_u8,
         is_soft in any::<bool>(),
-        events in proptest::collection::vec((0..23_u8, any::<u8>()), 0..80),
+        events in proptest::collection::vec((0..26_u8, any::<u8>()), 0..80),
     ) {
         let rules = Rules { soft_timeout_us: is_soft.then_some(2_000_000), ..RULES };
         let mut world = World { shares_old: errand >= 2, ..World::default() };
@@ -209,7 +215,7 @@ proptest! {
             world.done(action, None)?;
         }
         let mut now_us = 1;
-        for (kind, number) in events.into_iter().chain([(23, 0)]) {
+        for (kind, number) in events.into_iter().chain([(26, 0)]) {
             if world.is_over {
                 break;
             }
