@@ -48,6 +48,7 @@ const EVENT_FIELDS: Record<keyof CacheEvents['cache.hit'], true> = {
   version: true,
   state: true,
   tag: true,
+  node: true,
 };
 const FIGURES: Record<keyof Stats, true> = {
   hits: true,
@@ -95,6 +96,7 @@ const OPTIONS: Record<keyof Options, true> = {
   commandTimeout: true,
   connectTimeout: true,
   breaker: true,
+  tls: true,
   journal: true,
   l1: true,
   shareValues: true,

@@ -9,6 +9,7 @@
 //! | `pushes` | the push connections |
 //! | `failovers` | primaries that die, and replicas that lack their last writes |
 //! | `process` | one simulated process: its engine and its store's outbox |
+//! | `features` | what the fleet of a seed uses |
 //! | `workload` | what processes do, and what they make of outcomes |
 //! | `oracle` | what a read must at least show |
 //!
@@ -22,6 +23,7 @@
 //! `TIDEGATE_SEED=42` runs one.
 
 mod failovers;
+mod features;
 mod oracle;
 mod process;
 mod pushes;

@@ -150,7 +150,7 @@ impl Process {
 }
 
 /// The settings of every process of a seed.
-pub(crate) fn config(features: &crate::world::Features) -> Config {
+pub(crate) fn config(features: &crate::features::Features) -> Config {
     Config {
         ttl_ms: features.ttl_ms,
         lease_ms: 150,

@@ -5,6 +5,8 @@
 //! are not relied on: the deadline is ours, and a connection that is lost or silent is replaced by a new client. A
 //! command whose connection is lost before its answer is sent again within its time (I10 allows it), but for SET.
 
+mod connection;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -21,18 +23,16 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::cluster::{ClusterPost, Redirect};
-use super::connect::{Connection, dial};
 use super::errors::from_fred;
-use super::link::{Link, LinkEvent, Up};
+use super::link::Link;
 use super::pending::{Pending, Ticket};
 use super::posts::Posts;
 use super::push::PushPost;
 use super::reads::Reads;
 use super::scripts::Request;
 use super::shared::Node;
-use super::watchdog::{self, Watchdog};
-use super::{backoff, calls, closed, reply, sentinel};
-use crate::ports::{Address, Command, Notice, Reply, StoreError, StoreErrorKind};
+use super::{calls, closed, reply};
+use crate::ports::{Address, Command, Reply, StoreError, StoreErrorKind};
 
 /// Times that one command is sent.
 const ATTEMPTS_MAX: u32 = 3;
@@ -380,139 +380,6 @@ impl Driver {
                 let message = format!("no answer within {} ms", self.node.shared.command_timeout.as_millis());
                 StoreError::new(StoreErrorKind::Timeout, message)
             }
-        }
-    }
-
-    fn on_link(&mut self, event: LinkEvent) {
-        match event {
-            LinkEvent::Connected(connection) => self.go_up(connection),
-            LinkEvent::DialFailed(error) => {
-                self.failures = self.failures.saturating_add(1);
-                self.go_down(error);
-            }
-            LinkEvent::Lost(error) => self.lose(error),
-            LinkEvent::PingDue => self.ping(),
-            LinkEvent::RetryDue => {
-                if let Link::Down { error, .. } = &self.link {
-                    let error = error.clone();
-                    self.dial(Some(error));
-                }
-            }
-        }
-    }
-
-    fn dial(&mut self, error: Option<StoreError>) {
-        self.last_dial = Instant::now();
-        self.node.depart();
-        self.link = Link::Dialing { attempt: Box::pin(dial(Arc::clone(&self.node))), error };
-    }
-
-    fn go_up(&mut self, connection: Connection) {
-        let now = Instant::now();
-        let next_ping = Box::pin(sleep_until(now + watchdog::INTERVAL));
-        self.node.arrive(&connection.target, connection.run_id.clone());
-        let up = Up {
-            moved: sentinel::moved(&self.node, &connection.target),
-            connection,
-            number: self.pending.next_serial(),
-            since: now,
-            watchdog: Watchdog::default(),
-            next_ping,
-        };
-        self.link = Link::Up(Box::new(up));
-        self.tell_push(PushPost::CommandsUp);
-        self.tell_connected();
-        self.forward_held();
-    }
-
-    /// The connection that stood is gone. A steady one is replaced at once, and commands wait for the next unless there
-    /// is no hope in it; one that did not last is replaced when the backoff has passed.
-    fn lose(&mut self, error: StoreError) {
-        self.tell_push(PushPost::CommandsLost);
-        let was_steady = matches!(&self.link, Link::Up(up) if up.since.elapsed() >= STEADY);
-        if was_steady {
-            self.failures = 0;
-            self.last_fault = None;
-        } else {
-            self.failures = self.failures.saturating_add(1);
-        }
-        if !was_steady && self.last_dial.elapsed() < backoff::delay(self.failures, 0.0) {
-            return self.go_down(error);
-        }
-        self.tell_fault(&error);
-        self.tell_disconnected(&error);
-        let is_hopeful = error.kind == StoreErrorKind::Disconnected;
-        self.dial((!is_hopeful).then_some(error));
-        self.forward_held();
-    }
-
-    fn go_down(&mut self, error: StoreError) {
-        self.tell_fault(&error);
-        self.tell_disconnected(&error);
-        // Counted from the attempt's start: one that took a second to fail has waited already.
-        let until = self.last_dial + backoff::delay(self.failures, fastrand::f64());
-        self.link = Link::Down { until: Box::pin(sleep_until(until)), error };
-        self.forward_held();
-    }
-
-    fn forward_held(&mut self) {
-        for ticket in std::mem::take(&mut self.held) {
-            self.forward(ticket);
-        }
-    }
-
-    /// A server that answers but will not have us needs an operator.
-    fn tell_fault(&mut self, error: &StoreError) {
-        if error.kind == StoreErrorKind::Refused && self.last_fault.as_ref() != Some(error) {
-            self.node.shared.notice(Notice::Fault(error.clone()));
-            self.last_fault = Some(error.clone());
-        }
-    }
-
-    fn tell_push(&self, post: PushPost) {
-        if let Some(push) = &self.push {
-            // A push task that has ended tracks nothing.
-            drop(push.send(post));
-        }
-    }
-
-    fn tell_connected(&mut self) {
-        if self.told != Some(Told::Connected) {
-            self.told = Some(Told::Connected);
-            self.node.tell_cluster(ClusterPost::Trouble { node: self.node.number, is_over: true });
-            self.node.shared.notice(Notice::Connected(self.node.number));
-        }
-    }
-
-    /// The same loss is told once, however many attempts fail.
-    fn tell_disconnected(&mut self, error: &StoreError) {
-        if self.told != Some(Told::Disconnected) {
-            self.told = Some(Told::Disconnected);
-            self.node.tell_cluster(ClusterPost::Trouble { node: self.node.number, is_over: false });
-            self.node.shared.notice(Notice::Disconnected(self.node.number, error.message.clone()));
-        }
-    }
-
-    fn ping(&mut self) {
-        let Link::Up(up) = &mut self.link else { return };
-        up.watchdog.pinged();
-        up.next_ping.as_mut().reset(Instant::now() + watchdog::INTERVAL);
-        let (client, link) = (up.connection.client.clone(), up.number);
-        self.calls.push(Box::pin(async move {
-            let answer = calls::own(&client, "PING", &[], watchdog::PATIENCE).await;
-            Done::Heartbeat { link, is_alive: answer.is_ok() }
-        }));
-    }
-
-    fn on_heartbeat(&mut self, link: u64, is_alive: bool) {
-        let Link::Up(up) = &mut self.link else { return };
-        if up.number != link {
-            return;
-        }
-        if is_alive {
-            up.watchdog.heard();
-        } else if up.watchdog.missed() {
-            self.lose(StoreError::new(StoreErrorKind::Timeout, "the server has stopped answering; connecting anew"));
         }
     }
 
