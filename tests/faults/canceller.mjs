@@ -27,7 +27,10 @@ function chance() {
 }
 
 async function caller(key, isVictim) {
+  const controller = new AbortController();
+  const isToLead = chance() < 1 / 3; // cancelled once it does
   const fallback = async ({ signal }) => {
+    if (isVictim && isToLead) setTimeout(() => controller.abort(), chance() * FALLBACK_MS);
     try {
       await sleep(chance() * FALLBACK_MS, undefined, { signal });
       return key;
@@ -36,8 +39,7 @@ async function caller(key, isVictim) {
       throw error;
     }
   };
-  const controller = new AbortController();
-  if (isVictim) setTimeout(() => controller.abort(), chance() * CANCEL_WITHIN_MS);
+  if (isVictim && !isToLead) setTimeout(() => controller.abort(), chance() * CANCEL_WITHIN_MS);
   const began = performance.now();
   try {
     const value = await cache.get(key, fallback, { signal: controller.signal });

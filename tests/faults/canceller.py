@@ -2,8 +2,9 @@
 
     python -m tests.faults.canceller URL CANCELS SEED
 
-Rounds of callers ask for keys that `canceller.mjs` asks for too; some of each round are cancelled at random moments, by
-`Task.cancel` or by a timeout of their own, one at least is not. It says, and ends with its input:
+Rounds of callers ask for keys that `canceller.mjs` asks for too; some of each round are cancelled, at random moments of
+the call or of their fallback, by `Task.cancel` or a timeout of their own; one at least is not. It says, and ends with
+its input:
 
     {"cancelled": ..., "leading": how many of them were inside their fallback,
      "served": ..., "longest_ms": of those who were served, "wrong": how many were answered what they should not be}
@@ -25,6 +26,7 @@ KEYS = 64
 CALLERS = 6
 FALLBACK_SECONDS = 0.03
 CANCEL_WITHIN_SECONDS = 0.04
+HOWS = ("at any moment", "by a timeout", "once it leads")
 
 
 class Canceller:
@@ -48,7 +50,13 @@ class Canceller:
             await asyncio.gather(*(self._caller(key, is_victim) for is_victim in order))
 
     async def _caller(self, key: str, is_victim: bool) -> None:
+        how = self._chance.choice(HOWS) if is_victim else None
+        loop = asyncio.get_running_loop()
+        task: asyncio.Task[str] | None = None
+
         async def fallback() -> str:
+            if task and how == "once it leads":
+                loop.call_later(self._chance.uniform(0, FALLBACK_SECONDS), task.cancel)
             try:
                 await asyncio.sleep(self._chance.uniform(0, FALLBACK_SECONDS))
             except asyncio.CancelledError:
@@ -57,15 +65,14 @@ class Canceller:
             return key
 
         began = time.perf_counter()
+        within = self._chance.uniform(0, CANCEL_WITHIN_SECONDS)
         try:
-            if not is_victim:
-                value = await self._cache.get(key, fallback)
-            elif self._chance.random() < 0.5:
-                within = self._chance.uniform(0, CANCEL_WITHIN_SECONDS)
+            if how == "by a timeout":
                 value = await asyncio.wait_for(self._cache.get(key, fallback), within)
             else:
                 task = asyncio.create_task(self._cache.get(key, fallback))
-                asyncio.get_running_loop().call_later(self._chance.uniform(0, CANCEL_WITHIN_SECONDS), task.cancel)
+                if how == "at any moment":
+                    loop.call_later(within, task.cancel)
                 value = await task
         except (asyncio.CancelledError, asyncio.TimeoutError):
             self.seen["cancelled" if is_victim else "wrong"] += 1
