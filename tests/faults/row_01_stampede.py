@@ -18,7 +18,7 @@ def run(length: Length) -> Result:
         tidegate = stampede.run("tidegate", server.url, settings)
     findings.bites(naive.p99_ms > 50, f"the naive manager's callers waited no longer either: {naive}")
     findings.must(set(tidegate.fallbacks) == {1}, f"fallbacks per stampede {tidegate.fallbacks}")
-    findings.within("p99 of the wait beyond the fallback", tidegate.p99_ms, 50, "ms", loosely=10)
+    findings.within("p99 of the wait beyond the fallback", tidegate.p99_ms, 50, "ms", loosely=30)
     return findings.result(
         measured=f"{settings.split} × {settings.callers} callers, {settings.rounds} stampedes: "
         f"{max(tidegate.fallbacks)} fallback each, wait p99 {settings.fallback_ms + tidegate.p99_ms:.0f} ms "
