@@ -48,7 +48,7 @@ impl Inbox for Engine {
             TARGET_NONE => {}
             TARGET_PROBE => self.probed(address.node, &answer),
             operation if operation & TARGET_OPERATION != 0 => {
-                self.operation_answered(operation, address.part, answer);
+                self.operation_answered(operation, address, answer);
             }
             _ => self.flight_answered(address, answer),
         }

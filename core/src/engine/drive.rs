@@ -413,7 +413,7 @@ impl Engine {
     pub fn on_time(&self, now_us: u64) {
         for number in self.timers.due(now_us) {
             match number {
-                TIMER_JOURNAL => self.replay(),
+                TIMER_JOURNAL => self.replay_now(),
                 TIMER_CLOSE => self.close_now(),
                 probe @ TIMER_PROBES..=TIMER_PROBES_LAST => self.send_probe((probe - TIMER_PROBES) as u16),
                 flight => self.step_with(flight, |slot| {

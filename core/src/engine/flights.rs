@@ -95,7 +95,7 @@ pub(crate) struct Slot {
 }
 
 /// What was known of a key when its store was asked for it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Asked {
     pub(super) primary: Primary,
     pub(super) was_owed: bool,

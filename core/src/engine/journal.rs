@@ -25,7 +25,7 @@ pub(super) struct Sent {
 }
 
 /// Entries that one taking looks at: of a node that is away there may be many.
-const PASSED_BY_MAX: usize = 1_024;
+const PASSED_BY_MAX: usize = 16_384;
 
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -96,6 +96,11 @@ impl Journal {
             }
         }
         taken
+    }
+
+    /// Whether some are not out.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.order.is_empty()
     }
 
     /// Something was lost, and nobody knows what.

@@ -88,7 +88,8 @@ impl Engine {
         let mut unknown = Vec::new();
         for record in &entry.tags {
             match about.standing.iter().find(|known| known.tag.name() == &*record.name) {
-                Some(known) if known.nonce == Some(record.nonce) && !known.was_owed && !self.owes(known.tag.key()) => {}
+                Some(known) if known.nonce == Some(record.nonce) && !self.is_in_doubt(known.tag.key(), known.asked) => {
+                }
                 Some(_) => return dead,
                 None => unknown.push(self.space.recorded_tag(&record.name)),
             }

@@ -145,6 +145,8 @@ pub struct Engine {
     /// Zero when the journal is empty and nothing was lost, so that reads need not lock it.
     journalled: AtomicU64,
     replays_out: AtomicU64,
+    /// When the journal is looked at next, where that is planned.
+    replays_next_us: Mutex<Option<u64>>,
     /// The longest life that this process has given an entry, in ms.
     longest_life_ms: AtomicU64,
     observers: Observers,
@@ -207,6 +209,7 @@ impl Engine {
             journal: Mutex::new(Journal::new(config.journal)),
             journalled: AtomicU64::new(0),
             replays_out: AtomicU64::new(0),
+            replays_next_us: Mutex::new(None),
             longest_life_ms: AtomicU64::new(config.ttl_ms),
             observers: Observers::default(),
             figures: Figures::new(),

@@ -14,7 +14,7 @@ use super::ticket::{Queue, Ticket};
 use super::write::Set;
 use crate::config::Terms;
 use crate::error::Error;
-use crate::ports::{Command, Reply, StoreError};
+use crate::ports::{Address, Command, Reply, StoreError};
 use crate::protocol::flight::Event;
 use crate::protocol::key::Key;
 use crate::protocol::tag::Tag;
@@ -161,28 +161,35 @@ impl Engine {
         Ticket::new(Arc::clone(queue), id, self.clock.now_us(), Arc::clone(terms))
     }
 
-    pub(super) fn operation_answered(&self, target: u64, part: u16, answer: Result<Reply, StoreError>) {
+    pub(super) fn operation_answered(&self, target: u64, address: Address, answer: Result<Reply, StoreError>) {
         let _busy = self.busy();
-        let Some((operation, sheet)) = self.operations.last_part(target, part, answer) else { return };
+        let Some((operation, sheet)) = self.operations.last_part(target, address.part, answer) else { return };
         let (reply, standing) = sheet.finish();
         // Those that ask nothing of a key itself (the time is known, only tags are opened) stand or fall with the tags.
         let is_ok = !matches!(reply, Some(Err(_))) && standing.is_some();
+        // The word of a node that has been replaced meanwhile may be lost with it.
+        let is_kept = |key: &Key| is_ok && address.node == self.store.primary(key).node;
         match operation {
             Operation::Peek(peek) => self.peek_answered(peek, reply, standing),
             Operation::PeekAfterTime(peek) if is_ok => self.send_peek(peek),
             Operation::PeekAfterTime(peek) => self.peeked_nothing(&peek),
             Operation::SetAfter(set) if is_ok => self.send_set(set, &standing.unwrap_or_default()),
             Operation::SetAfter(set) => self.set_failed(&set.key, &set.ticket),
+            Operation::Set { key, ticket } if is_ok && !is_kept(&key) => self.set_failed(&key, &ticket),
             Operation::Set { key, ticket } => {
                 self.set_answered(&key, &ticket, &reply.expect("a SET is the key's own command"));
             }
             Operation::Drop { key, ticket, owed, required, settles } => {
-                if let (true, Some(sent)) = (is_ok, settles) {
+                let is_kept = is_kept(&key);
+                if let (true, Some(sent)) = (is_kept, settles) {
                     self.paid(&sent);
                 }
-                self.dropped(&key, &ticket, owed, required, is_ok);
+                self.dropped(&key, &ticket, owed, required, is_kept);
             }
-            Operation::Replay(sent) => self.replayed(sent, is_ok),
+            Operation::Replay(sent) => {
+                let is_kept = is_kept(&sent.key);
+                self.replayed(sent, is_kept);
+            }
         }
     }
 

@@ -54,9 +54,9 @@ impl Engine {
         lock(&self.journal).is_blinded(self.clock.now_us(), longest_life_us)
     }
 
-    /// Tags that are about to be asked for. What is owed now, is so for the answer too.
+    /// Tags that are about to be asked for.
     pub(super) fn asked_tags(&self, tags: &[Tag]) -> Vec<AskedTag> {
-        tags.iter().map(|tag| AskedTag { tag: tag.clone(), is_owed: self.owes(tag.key()) }).collect()
+        tags.iter().map(|tag| AskedTag { tag: tag.clone(), asked: self.asked(tag.key()) }).collect()
     }
 
     /// What a flight that may not ask the store is led with. With the store within reach (a key whose invalidation is
@@ -90,7 +90,7 @@ impl Engine {
                            it is drained and the longest ttl has passed";
             self.report(Some(key), "journal_full", message);
         }
-        self.rearm(TIMER_JOURNAL, None, Some(now_us + self.config.breaker.probe_ms * 1_000));
+        self.replay_later();
     }
 
     /// What is owed for `key` so far, if a confirmed `owed` pays it.
@@ -109,10 +109,37 @@ impl Engine {
         self.note_journal(&mut journal);
     }
 
+    /// Tries again in a while, if nobody does before. There is one such time, however much is owed.
+    fn replay_later(&self) {
+        let mut next_us = lock(&self.replays_next_us);
+        if next_us.is_none() {
+            let at_us = self.clock.now_us() + self.config.breaker.probe_ms * 1_000;
+            *next_us = Some(at_us);
+            self.rearm(TIMER_JOURNAL, None, Some(at_us));
+        }
+    }
+
+    /// That time has come.
+    pub(super) fn replay_now(&self) {
+        *lock(&self.replays_next_us) = None;
+        self.replay();
+    }
+
     /// Sends what is owed, oldest first, where the key's node is asked at all.
     pub(super) fn replay(&self) {
+        if self.journalled.load(Ordering::Acquire) == 0 {
+            return;
+        }
         let out = usize::try_from(self.replays_out.load(Ordering::Relaxed)).unwrap_or(REPLAYS_MAX);
-        let sending = lock(&self.journal).take(REPLAYS_MAX.saturating_sub(out), |key| !self.is_open_for(key));
+        let room = REPLAYS_MAX.saturating_sub(out);
+        let (sending, has_more) = {
+            let mut journal = lock(&self.journal);
+            (journal.take(room, |key| !self.is_open_for(key)), journal.has_waiting())
+        };
+        // What is passed by now, since its node is away, holds up nothing behind it for longer than that.
+        if has_more && sending.len() < room {
+            self.replay_later();
+        }
         self.replays_out.fetch_add(sending.len() as u64, Ordering::Relaxed);
         for sent in sending {
             let command = self.command_of(&sent.key, sent.owed);
@@ -134,12 +161,13 @@ impl Engine {
             }
             self.note_journal(&mut journal);
         }
-        if is_confirmed {
-            self.remember(&key, owed);
+        if !is_confirmed {
+            return self.replay_later();
+        }
+        self.remember(&key, owed);
+        // One by one they would each look past all that waits for a node that is away.
+        if self.replays_out.load(Ordering::Relaxed) == 0 {
             self.replay();
-        } else {
-            let at_us = self.clock.now_us() + self.config.breaker.probe_ms * 1_000;
-            self.rearm(TIMER_JOURNAL, None, Some(at_us));
         }
     }
 

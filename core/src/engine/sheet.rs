@@ -1,6 +1,7 @@
 //! A question's sheet: what was asked for a key and for the tags with it, and the answers so far. A question is answered
 //! when all its parts are; each part counts once, however often it is delivered.
 
+use super::flights::Asked;
 use crate::ports::{Reply, StoreError, Verdict};
 use crate::protocol::tag::{Tag, TagNonce};
 
@@ -11,15 +12,15 @@ pub(super) struct Standing {
     pub(super) nonce: Option<TagNonce>,
     /// The time of the server that holds it, where the command took it.
     pub(super) server_us: Option<u64>,
-    /// An invalidation of it was owed when it was asked for: the nonce may be the old one, though by now it has been paid.
-    pub(super) was_owed: bool,
+    /// What was known when it was asked for: the nonce may be an old one, though by now that has been mended.
+    pub(super) asked: Asked,
 }
 
-/// A tag to be asked for, and whether an invalidation of it is owed.
+/// A tag to be asked for.
 #[derive(Clone, Debug)]
 pub(super) struct AskedTag {
     pub(super) tag: Tag,
-    pub(super) is_owed: bool,
+    pub(super) asked: Asked,
 }
 
 #[derive(Debug, Default)]
@@ -54,9 +55,9 @@ impl Sheet {
 
     /// The answer to the key's command, and how the tags stand; none for those when one of them got no answer.
     pub(super) fn finish(self) -> (Option<Result<Reply, StoreError>>, Option<Vec<Standing>>) {
-        let standing = self.tags.into_iter().map(|(AskedTag { tag, is_owed: was_owed }, answer)| match answer {
+        let standing = self.tags.into_iter().map(|(AskedTag { tag, asked }, answer)| match answer {
             Some(Ok(Reply { server_us, verdict: Verdict::Nonce(nonce) })) => {
-                Some(Standing { tag, nonce, server_us, was_owed })
+                Some(Standing { tag, nonce, server_us, asked })
             }
             _ => None,
         });
@@ -72,7 +73,7 @@ mod tests {
     #[test]
     fn a_question_is_answered_by_all_its_parts_each_once() {
         let tag = KeySpace::new("app", 1).expect("right").tag("a").expect("right");
-        let mut sheet = Sheet::new(true, vec![AskedTag { tag: tag.clone(), is_owed: false }]);
+        let mut sheet = Sheet::new(true, vec![AskedTag { tag: tag.clone(), asked: Asked::default() }]);
         let ok = Ok(Reply { server_us: None, verdict: Verdict::Value(None) });
         let nonce = Ok(Reply { server_us: Some(7), verdict: Verdict::Nonce(None) });
         assert!(!sheet.take(0, ok.clone()));
@@ -80,6 +81,6 @@ mod tests {
         assert!(sheet.take(1, nonce));
         let (reply, standing) = sheet.finish();
         assert_eq!(reply, Some(ok));
-        assert_eq!(standing, Some(vec![Standing { tag, nonce: None, server_us: Some(7), was_owed: false }]));
+        assert_eq!(standing, Some(vec![Standing { tag, nonce: None, server_us: Some(7), asked: Asked::default() }]));
     }
 }

@@ -144,7 +144,7 @@ impl Engine {
         let needed_us = elapsed_us + elapsed_us / DRIFT_DIVISOR + STEP_US;
         standing.iter().all(|known| {
             let age_us = known.nonce.zip(known.server_us).map(|(nonce, now_us)| now_us.saturating_sub(nonce.made_us()));
-            age_us.is_some_and(|age_us| age_us > needed_us) && !self.owes(known.tag.key())
+            age_us.is_some_and(|age_us| age_us > needed_us) && !self.is_in_doubt(known.tag.key(), known.asked)
         })
     }
 

@@ -39,8 +39,11 @@ const ATTEMPTS_MAX: u32 = 3;
 /// A connection that stood for so long was a good one: the next loss is met with an attempt at once.
 const STEADY: Duration = Duration::from_secs(2);
 /// Times that one command is sent on within a Cluster, or tried again there.
-const REDIRECTS_MAX: u32 = 16;
-/// What a node cannot serve just now (its keys are being moved) is tried again after so long.
+const REDIRECTS_MAX: u32 = 5;
+/// What a node cannot serve just now, since its keys are being moved, is tried so often: a slot that is large moves for
+/// longer than any command may wait.
+const TRIES_MAX: u32 = 3;
+/// And after so long.
 const TRY_AGAIN_PAUSE: Duration = Duration::from_millis(10);
 /// How long QUIT may take.
 const QUIT_PATIENCE: Duration = Duration::from_millis(100);
@@ -210,7 +213,7 @@ impl Driver {
         let Some(pending) = self.pending.get_mut(ticket) else { return };
         match &self.link {
             Link::Up(up) => {
-                let is_asking = std::mem::take(&mut pending.is_asking);
+                let is_asking = pending.is_asking;
                 if pending.request.is_read() && !is_asking {
                     return self.reads.waiting.push(ticket);
                 }
@@ -301,7 +304,7 @@ impl Driver {
                 if self.is_redirected(ticket, &error) {
                     return;
                 }
-                if may_repeat && error.kind == StoreErrorKind::Disconnected {
+                if may_repeat && error.kind == StoreErrorKind::Disconnected && !is_cluster_down(&error) {
                     self.hold_again(ticket);
                 } else {
                     self.answer(ticket, Err(error));
@@ -312,6 +315,9 @@ impl Driver {
 
     /// Sends a command on that this node of a Cluster has not run: to another one, or to this one again in a moment.
     fn is_redirected(&mut self, ticket: Ticket, error: &StoreError) -> bool {
+        if is_cluster_down(error) {
+            self.node.tell_cluster(ClusterPost::Refresh);
+        }
         if error.kind != StoreErrorKind::Refused || !self.node.is_of_cluster() {
             return false;
         }
@@ -320,9 +326,8 @@ impl Driver {
             return false;
         };
         if redirect == Redirect::TryAgain {
-            self.node.tell_cluster(ClusterPost::Refresh);
             let then = Instant::now() + TRY_AGAIN_PAUSE;
-            if then >= pending.due {
+            if then >= pending.due || pending.attempts >= TRIES_MAX {
                 return false;
             }
             self.calls.push(Box::pin(async move {
@@ -404,4 +409,9 @@ impl Driver {
             let _ = tokio::time::timeout(QUIT_PATIENCE, up.connection.client.quit()).await;
         }
     }
+}
+
+/// A node says so over a connection that stands.
+fn is_cluster_down(error: &StoreError) -> bool {
+    error.message.starts_with("CLUSTERDOWN")
 }

@@ -6,9 +6,11 @@ use crate::ports::{StoreError, StoreErrorKind};
 
 const MESSAGE_CHARS_MAX: usize = 200;
 
-/// An error reply of the server: its code stays in front.
+/// An error reply of the server: its code stays in front. A Cluster that is down answers, but is away.
 pub(super) fn refused(reply: &str) -> StoreError {
-    StoreError::new(StoreErrorKind::Refused, server_text(reply))
+    let is_away = reply.starts_with("CLUSTERDOWN");
+    let kind = if is_away { StoreErrorKind::Disconnected } else { StoreErrorKind::Refused };
+    StoreError::new(kind, server_text(reply))
 }
 
 /// The server's words, without what it repeats of ours: an unknown command is answered with its arguments, AUTH's

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use redis_protocol::resp3::types::BytesFrame as Frame;
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::batch::{Batch, says_tracking_is_off};
 use super::cluster::ClusterPost;
@@ -124,7 +124,12 @@ impl Push {
     /// To the server that answers commands: the master's changes are told by the master.
     async fn connect(&self) -> Result<Session, StoreError> {
         let shared = &self.node.shared;
-        let target = self.node.follow().await?;
+        let limit = shared.connect_timeout;
+        let found = timeout(limit, self.node.follow()).await;
+        let target = found.map_err(|_| {
+            let message = format!("push connection: nobody said within {} ms where to", limit.as_millis());
+            StoreError::new(StoreErrorKind::Timeout, message)
+        })??;
         let name = format!("{}:push", shared.client_name);
         Session::connect(shared, &target, &shared.endpoint.credentials, &name).await.map_err(|error| {
             let message = format!("push connection: {}", error.message);

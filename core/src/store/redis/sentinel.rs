@@ -136,7 +136,9 @@ async fn listen(
     // It is read as a push, before or behind the answers that follow.
     resp::write(&mut session.unsent, &[b"SUBSCRIBE", b"+switch-master"]);
     loop {
-        let named = master_of(shared, &mut session, sentinel).await?;
+        let asked = timeout(shared.connect_timeout, master_of(shared, &mut session, sentinel)).await;
+        let named =
+            asked.map_err(|_| StoreError::new(StoreErrorKind::Timeout, "the Sentinel has stopped answering"))??;
         if named != *present {
             return Ok(named);
         }

@@ -87,9 +87,9 @@ fn private_key(given: &str) -> Result<PrivateKeyDer<'static>, Error> {
     found.map_err(|error| fault("tls.key", given, &error))
 }
 
-/// A path is shown; PEM is not, nor what might be a key that lacks its first line.
+/// The path of certificates is shown; what may be a key, or PEM, is not.
 fn fault(option: &str, given: &str, what: &dyn fmt::Display) -> Error {
-    let is_path = !given.contains('\n') && given.len() < 256 && !given.contains(PEM_BEGIN);
+    let is_path = option != "tls.key" && !given.contains('\n') && given.len() < 256;
     let shown = if is_path { format!("{option}={given:?}") } else { option.to_owned() };
     Error::config(format!(
         "{shown} cannot be read: {what}; it takes PEM or the path of a PEM file, a right example: {option}=\"/etc/ssl/redis.pem\""
@@ -108,5 +108,7 @@ mod tests {
         let pem = "-----BEGIN CERTIFICATE-----\nc2VjcmV0\n-----END CERTIFICATE-----\n";
         let told = message(TlsConfig { ca: Some(pem.into()), ..TlsConfig::default() });
         assert!(told.starts_with("tls.ca cannot be read") && !told.contains("c2Vj"), "{told}");
+        let told = private_key("c2VjcmV0").expect_err("no key").message().to_owned();
+        assert!(told.starts_with("tls.key cannot be read") && !told.contains("c2Vj"), "{told}");
     }
 }

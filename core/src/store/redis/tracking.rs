@@ -7,14 +7,14 @@ use crate::ports::Notice;
 
 #[derive(Debug, Default)]
 pub(super) struct Tracking {
-    /// Of each node that is to track: whether it does, and the sending time of its last answered heartbeat.
+    /// Of each node: whether it tells, and the sending time of its last answered heartbeat.
     nodes: FxHashMap<u16, Option<u64>>,
     /// What was said last.
     is_told: bool,
 }
 
 impl Tracking {
-    /// From now on these are the nodes: of one that is new nothing is known yet.
+    /// From now on these are the nodes that may answer a read: of one that is new nothing is known yet.
     pub(super) fn expect(&mut self, numbers: &[u16]) -> Option<Notice> {
         let had = self.nodes.len();
         self.nodes.retain(|number, _| numbers.contains(number));
@@ -39,7 +39,7 @@ impl Tracking {
         }
     }
 
-    /// A notice of one node's push connection; what the engine is to be told.
+    /// A notice of one node's push connection; what the engine is to be told. One that is not expected is on its way out.
     pub(super) fn take(&mut self, node: u16, notice: Notice) -> Option<Notice> {
         match notice {
             Notice::Tracking => {
@@ -49,15 +49,12 @@ impl Tracking {
                 if begins { Some(Notice::Tracking) } else { self.is_told.then_some(Notice::AllChanged) }
             }
             Notice::PushLost => {
-                if let Some(since) = self.nodes.get_mut(&node) {
-                    *since = None;
-                }
+                *self.nodes.get_mut(&node)? = None;
                 self.is_told = false;
                 Some(Notice::PushLost)
             }
             Notice::Heartbeat { sent_us } => {
-                let since = self.nodes.get_mut(&node)?.as_mut()?;
-                *since = sent_us;
+                *self.nodes.get_mut(&node)?.as_mut()? = sent_us;
                 // The oldest speaks for all.
                 let least = self.nodes.values().map(|sent_us| sent_us.unwrap_or(0)).min()?;
                 (self.is_told && least > 0).then_some(Notice::Heartbeat { sent_us: least })
@@ -102,6 +99,16 @@ mod tests {
         assert_eq!(tracking.take(2, Notice::PushLost), Some(Notice::PushLost));
         assert_eq!(tracking.take(1, beat(8)), None);
         assert_eq!(tracking.take(2, Notice::Tracking), Some(Notice::Tracking));
+    }
+
+    #[test]
+    fn a_node_on_its_way_out_neither_shuts_nor_opens() {
+        let mut tracking = Tracking::default();
+        tracking.expect(&[1]);
+        tracking.take(1, Notice::Tracking);
+        assert_eq!(tracking.take(2, Notice::PushLost), None);
+        assert_eq!(tracking.take(2, Notice::Tracking), None);
+        assert_eq!(tracking.take(1, beat(3)), Some(beat(3)));
     }
 
     #[test]

@@ -24,6 +24,8 @@ const LINGER: Duration = Duration::from_secs(30);
 const NUMBERS: u16 = 4_096;
 /// Whom to ask for the topology: more are not remembered.
 const KNOWN_MAX: usize = 1_000;
+/// So many looks in a row that find an older epoch only: then it is another Cluster, or one that was made anew.
+const OLDER_MAX: u32 = 3;
 
 /// The table of slots, as it is published.
 #[derive(Clone)]
@@ -61,6 +63,8 @@ pub(super) struct Members {
     used: FxHashMap<u16, Instant>,
     known: Vec<ServerAddress>,
     epoch: u64,
+    /// Looks in a row that found an older one.
+    older: u32,
     last_number: u16,
 }
 
@@ -80,6 +84,7 @@ impl Members {
             used: FxHashMap::default(),
             known: Vec::new(),
             epoch: 0,
+            older: 0,
             last_number: 0,
         }
     }
@@ -87,6 +92,11 @@ impl Members {
     /// Whether anything is known of the topology.
     pub(super) fn is_known(&self) -> bool {
         !self.known.is_empty()
+    }
+
+    /// Whether every slot is served, and nothing speaks against the table.
+    pub(super) fn is_settled(&self) -> bool {
+        self.older == 0 && !self.routes.slots.contains(&0)
     }
 
     /// Whom to ask for it.
@@ -123,24 +133,61 @@ impl Members {
         doors[usize::from(number)] = Some(Arc::new(NodeDoor::new(node)));
         self.numbers.insert(address.clone(), number);
         self.publish();
+        // Before anything can be read there.
+        self.expect_pushes();
         number
     }
 
-    /// By the word of a node that has given a slot away.
-    pub(super) fn assign(&mut self, slot: u16, number: u16) {
+    /// By the word of nodes that have given slots away: each slot, and the number of the node that it went to.
+    pub(super) fn assign(&mut self, moved: &[(u16, u16)]) {
         let mut slots = self.routes.slots.to_vec();
-        slots[usize::from(slot)] = number;
-        self.change(slots.into());
+        for (slot, number) in moved {
+            slots[usize::from(*slot)] = *number;
+        }
+        if *slots != *self.routes.slots {
+            self.change(slots.into());
+        }
     }
 
-    /// Takes a topology, unless a newer one is known; the numbers of the nodes that are gone.
-    pub(super) fn take(&mut self, topology: &Topology) -> Vec<u16> {
-        if topology.epoch < self.epoch {
-            return Vec::new();
+    /// Takes what some nodes say; true when it is news. A node that has just come back from a pause believes what it
+    /// believed before, and slots move without a new epoch: so the newest epoch counts, of its tables the one that most
+    /// of them agree on, and where they do not agree the one that is known already.
+    pub(super) fn take(&mut self, topologies: Vec<Topology>) -> bool {
+        let newest = topologies.iter().map(|topology| topology.epoch).max().unwrap_or(0);
+        if newest < self.epoch {
+            self.older += 1;
+            if self.older < OLDER_MAX {
+                return true;
+            }
         }
-        self.epoch = topology.epoch;
+        self.older = 0;
+        self.epoch = newest;
+        let tables: Vec<_> = topologies
+            .into_iter()
+            .filter(|topology| topology.epoch == newest)
+            .map(|topology| (self.slots_of(&topology), topology.members))
+            .collect();
+        let support = |slots: &[u16]| {
+            let votes = tables.iter().filter(|(other, _)| *other == slots).count();
+            (votes, *slots == *self.routes.slots)
+        };
+        let Some((slots, members)) = tables.iter().max_by_key(|(slots, _)| support(slots)).cloned() else {
+            return false;
+        };
         let is_first = !self.is_known();
-        self.known = topology.members.iter().take(KNOWN_MAX).cloned().collect();
+        self.known = members.into_iter().take(KNOWN_MAX).collect();
+        let is_news = *slots != *self.routes.slots;
+        if is_first {
+            self.routes.slots = slots.into();
+            self.publish();
+        } else if is_news {
+            self.change(slots.into());
+        }
+        self.dismiss();
+        is_news
+    }
+
+    fn slots_of(&mut self, topology: &Topology) -> Vec<u16> {
         let mut slots = vec![0; usize::from(SLOTS)];
         for (first, last, primary) in &topology.ranges {
             let number = match self.numbers.get(primary) {
@@ -151,14 +198,7 @@ impl Members {
                 slots[usize::from(*first)..=usize::from(*last)].fill(number);
             }
         }
-        if is_first {
-            self.routes.slots = slots.into();
-            self.publish();
-            self.expect_pushes();
-        } else if *slots != *self.routes.slots {
-            self.change(slots.into());
-        }
-        self.dismiss()
+        slots
     }
 
     /// Other nodes serve some slots from now on. That is told before anything is sent to them.
@@ -166,26 +206,23 @@ impl Members {
         self.routes.slots = slots;
         self.publish();
         self.shared.notice(Notice::NewPrimary);
-        self.expect_pushes();
     }
 
     fn publish(&self) {
         self.published.store(Arc::new(self.routes.clone()));
     }
 
-    /// Whoever serves slots tells of changes, where there is something to track.
+    /// Whoever may answer a read tells of changes, where there is something to track.
     fn expect_pushes(&self) {
-        let serving: FxHashSet<u16> = self.routes.slots.iter().copied().filter(|number| *number != 0).collect();
-        let mut serving: Vec<u16> = serving.into_iter().collect();
-        serving.sort_unstable();
-        let notice = lock(&self.tracking).expect(&serving);
-        if let Some(notice) = notice {
-            self.shared.notice(notice);
-        }
         if self.shared.tracked_prefixes().is_empty() {
             return;
         }
-        for door in serving.iter().filter_map(|number| self.door(*number)) {
+        let numbers: Vec<u16> = self.numbers.values().copied().collect();
+        let notice = lock(&self.tracking).expect(&numbers);
+        if let Some(notice) = notice {
+            self.shared.notice(notice);
+        }
+        for door in numbers.iter().filter_map(|number| self.door(*number)) {
             if let Err(error) = door.knock() {
                 self.shared.notice(Notice::Fault(error));
             }
@@ -193,14 +230,14 @@ impl Members {
     }
 
     /// Lets go of nodes that serve nothing.
-    fn dismiss(&mut self) -> Vec<u16> {
+    fn dismiss(&mut self) {
         let serving: FxHashSet<u16> = self.routes.slots.iter().copied().collect();
         let is_wanted = |number: u16| {
             serving.contains(&number) || self.used.get(&number).is_some_and(|used| used.elapsed() < LINGER)
         };
         let gone: Vec<u16> = self.numbers.values().copied().filter(|number| !is_wanted(*number)).collect();
         if gone.is_empty() {
-            return gone;
+            return;
         }
         self.numbers.retain(|_, number| !gone.contains(number));
         let mut leaving = Vec::new();
@@ -209,13 +246,13 @@ impl Members {
             leaving.extend(self.routes.doors[usize::from(*number)].take());
         }
         self.publish();
+        self.expect_pushes();
         for door in leaving {
             door.close();
         }
-        for number in &gone {
-            self.shared.notice(Notice::NodeGone(*number));
+        for number in gone {
+            self.shared.notice(Notice::NodeGone(number));
         }
-        gone
     }
 
     pub(super) fn close(&mut self) {

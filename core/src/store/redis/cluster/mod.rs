@@ -34,10 +34,8 @@ pub(super) use self::topology::Redirect;
 
 /// From one look at the topology to the next while nothing is known to be wrong.
 const LOOK_CALM: Duration = Duration::from_secs(15);
-/// While a node is in trouble.
-const LOOK_TROUBLED: Duration = Duration::from_millis(250);
-/// And at least, whatever happens.
-const LOOK_LEAST: Duration = Duration::from_millis(100);
+/// Posts that are taken in one turn: redirects of a whole shard are one change of the table.
+const POSTS_MAX: usize = 1_024;
 
 /// What the handle, the drivers and the push tasks post.
 pub(super) enum ClusterPost {
@@ -88,7 +86,9 @@ impl ClusterDoor {
             held_count: Arc::clone(&held),
             watched: FxHashMap::default(),
             troubled: FxHashSet::default(),
-            discovery: Discovery::Idle { next: Instant::now(), last: None },
+            moved: Vec::new(),
+            redirected: Vec::new(),
+            discovery: Discovery::new(),
             failure: None,
         };
         runtime::spawn(task.run())?;
@@ -142,6 +142,9 @@ struct Cluster {
     watched: FxHashMap<Key, (usize, u16)>,
     /// Nodes without a connection.
     troubled: FxHashSet<u16>,
+    /// Of this turn: the slots that have moved, and the commands to be sent on.
+    moved: Vec<(u16, u16)>,
+    redirected: Vec<Sending>,
     discovery: Discovery,
     /// Why there is no topology yet.
     failure: Option<StoreError>,
@@ -158,10 +161,21 @@ impl Cluster {
                     Some(found) => self.take_topology(found),
                     None => self.look(),
                 },
-                post = self.posts.recv() => match post {
-                    Some(ClusterPost::Close) | None => return self.close(),
-                    Some(post) => self.take(post),
-                },
+                post = self.posts.recv() => {
+                    let Some(first) = post else { return self.close() };
+                    let mut posts = vec![first];
+                    while posts.len() < POSTS_MAX
+                        && let Ok(post) = self.posts.try_recv()
+                    {
+                        posts.push(post);
+                    }
+                    if posts.iter().any(|post| matches!(post, ClusterPost::Close)) {
+                        posts.into_iter().for_each(|post| self.refuse(post));
+                        return self.close();
+                    }
+                    posts.into_iter().for_each(|post| self.take(post));
+                    self.send_redirected();
+                }
             }
         }
     }
@@ -170,10 +184,12 @@ impl Cluster {
         match post {
             ClusterPost::Command { command, address, due } => self.take_command(command, address, due),
             ClusterPost::Redirected { sending, redirect } => self.redirect(sending, redirect),
-            ClusterPost::Refresh => self.discovery.hurry(LOOK_LEAST),
+            ClusterPost::Refresh => self.discovery.hurry(),
+            // Of a node that has been let go of meanwhile it says nothing.
+            ClusterPost::Trouble { node, .. } if self.members.door(node).is_none() => {}
             ClusterPost::Trouble { node, is_over: false } => {
                 self.troubled.insert(node);
-                self.discovery.hurry(LOOK_LEAST);
+                self.discovery.hurry();
             }
             ClusterPost::Trouble { node, is_over: true } => {
                 self.troubled.remove(&node);
@@ -224,7 +240,10 @@ impl Cluster {
         let address = Address { node, ..address };
         let sent = match self.members.door(node) {
             Some(door) => door.leave(Post::Command { command, address, due }),
-            None => Err(unserved()),
+            None => {
+                self.discovery.hurry();
+                Err(unserved())
+            }
         };
         self.held_count.fetch_sub(1, Ordering::Relaxed);
         if let Err(error) = sent {
@@ -248,28 +267,47 @@ impl Cluster {
         }
     }
 
-    /// Sends a command on to the node that was named.
+    /// Notes where a command is to be sent on to.
     fn redirect(&mut self, sending: Sending, redirect: Redirect) {
-        let (to, is_asking) = match redirect {
+        let (node, is_asking) = match redirect {
             Redirect::Moved { slot, to } => {
                 let node = self.members.number_of(&to);
-                if self.members.node_of(slot) != node {
-                    self.members.assign(slot, node);
-                    self.rewatch();
-                }
-                self.discovery.hurry(LOOK_LEAST);
+                self.moved.push((slot, node));
                 (node, false)
             }
             Redirect::Ask { to } => (self.members.number_of(&to), true),
             Redirect::TryAgain => unreachable!("met by the driver itself"),
         };
-        let address = Address { node: to, ..sending.address };
-        let sent = match self.members.door(to) {
-            Some(door) => door.leave(Post::Again(Sending { address, is_asking, ..sending })),
-            None => Err(unserved()),
-        };
-        if let Err(error) = sent {
-            self.shared.deliver(address, Err(error));
+        let address = Address { node, ..sending.address };
+        self.redirected.push(Sending { address, is_asking, ..sending });
+    }
+
+    /// Sends on what has been noted, once the table says where slots have moved to.
+    fn send_redirected(&mut self) {
+        if !self.moved.is_empty() {
+            let moved = std::mem::take(&mut self.moved);
+            self.members.assign(&moved);
+            self.rewatch();
+            self.discovery.hurry_for_news();
+        }
+        for sending in std::mem::take(&mut self.redirected) {
+            let address = sending.address;
+            let sent = match self.members.door(address.node) {
+                Some(door) => door.leave(Post::Again(sending)),
+                None => Err(unserved()),
+            };
+            if let Err(error) = sent {
+                self.shared.deliver(address, Err(error));
+            }
+        }
+    }
+
+    /// What is posted to one who leaves.
+    fn refuse(&self, post: ClusterPost) {
+        match post {
+            ClusterPost::Command { address, .. } => self.answer_held(address, Err(closed())),
+            ClusterPost::Redirected { sending, .. } => self.shared.deliver(sending.address, Err(closed())),
+            _ => {}
         }
     }
 
@@ -277,20 +315,21 @@ impl Cluster {
     fn look(&mut self) {
         let mut asked: Vec<ServerAddress> = self.members.known().to_vec();
         fastrand::shuffle(&mut asked);
-        for seed in &self.seeds {
-            if !asked.contains(seed) {
-                asked.push(seed.clone());
-            }
-        }
-        self.discovery = Discovery::begin(&self.shared, asked);
+        // Those of the URL where nobody else answers: they need not be members any more.
+        let mut seeds: Vec<_> = self.seeds.iter().filter(|seed| !asked.contains(seed)).cloned().collect();
+        fastrand::shuffle(&mut seeds);
+        asked.extend(seeds);
+        self.discovery.begin(&self.shared, asked);
     }
 
-    fn take_topology(&mut self, found: Result<Topology, StoreError>) {
+    fn take_topology(&mut self, found: Result<Vec<Topology>, StoreError>) {
+        let mut is_news = false;
         match found {
-            Ok(topology) => {
+            Ok(topologies) => {
                 self.failure = None;
-                let gone = self.members.take(&topology);
-                self.troubled.retain(|node| !gone.contains(node));
+                is_news = self.members.take(topologies);
+                let members = &self.members;
+                self.troubled.retain(|node| members.door(*node).is_some());
                 self.rewatch();
                 for (command, address, due) in std::mem::take(&mut self.held) {
                     self.take_command(command, address, due);
@@ -308,8 +347,8 @@ impl Cluster {
                 }
             }
         }
-        let is_calm = self.members.is_known() && self.troubled.is_empty();
-        self.discovery.end(if is_calm { LOOK_CALM } else { LOOK_TROUBLED });
+        let is_calm = self.members.is_settled() && self.troubled.is_empty();
+        self.discovery.end(is_news, is_calm.then_some(LOOK_CALM));
     }
 
     /// Watches are with the node that serves their key.
@@ -330,6 +369,10 @@ impl Cluster {
     }
 
     fn close(&mut self) {
+        self.posts.close();
+        while let Ok(post) = self.posts.try_recv() {
+            self.refuse(post);
+        }
         for (_, address, _) in std::mem::take(&mut self.held) {
             self.answer_held(address, Err(closed()));
         }

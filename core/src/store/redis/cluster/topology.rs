@@ -9,7 +9,7 @@ use super::super::resp;
 pub(in super::super) const SLOTS: u16 = 16_384;
 
 /// What one node says of its Cluster.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Topology {
     /// Its `cluster_current_epoch`: it grows with each failover and each slot that has moved.
     pub(super) epoch: u64,
@@ -32,8 +32,11 @@ impl Topology {
             let [first, last, primary, replicas @ ..] = &parts[..] else { return None };
             let slot = |frame: &Frame| resp::text(frame)?.parse::<u16>().ok().filter(|slot| *slot < SLOTS);
             let primary = server(primary, asked)?;
-            members.push(primary.clone());
-            members.extend(replicas.iter().filter_map(|replica| server(replica, asked)));
+            for member in std::iter::once(primary.clone()).chain(replicas.iter().filter_map(|one| server(one, asked))) {
+                if !members.contains(&member) {
+                    members.push(member);
+                }
+            }
             ranges.push((slot(first)?, slot(last)?, primary));
         }
         // A node that knows of no slots has just been made, or has been forgotten: others know better.
@@ -58,7 +61,7 @@ pub(in super::super) enum Redirect {
     Moved { slot: u16, to: ServerAddress },
     /// This one key has gone there already; its slot has not yet.
     Ask { to: ServerAddress },
-    /// Some keys of the command have gone and some have not; or nobody serves the slot just now.
+    /// Some keys of the command have gone and some have not.
     TryAgain,
 }
 
@@ -67,7 +70,7 @@ impl Redirect {
     pub(in super::super) fn of(error: &str, asked: Option<&ServerAddress>) -> Option<Self> {
         let mut words = error.split(' ');
         let kind = words.next()?;
-        if kind == "TRYAGAIN" || kind == "CLUSTERDOWN" {
+        if kind == "TRYAGAIN" {
             return Some(Self::TryAgain);
         }
         if kind != "MOVED" && kind != "ASK" {
