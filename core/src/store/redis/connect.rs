@@ -24,6 +24,7 @@ use tokio_rustls::TlsConnector as RustlsConnector;
 use super::endpoint::Place;
 use super::errors::{from_fred, refused};
 use super::reply::error_text;
+use super::session::{CLOSED, Session};
 use super::shared::{Node, Shared, Target};
 use super::{calls, resp};
 use crate::ports::{StoreError, StoreErrorKind};
@@ -56,7 +57,36 @@ pub(super) async fn dial(node: Arc<Node>) -> Result<Connection, StoreError> {
     };
     let target = timeout(limit, node.find()).await.map_err(|_| late(&node.shared.endpoint))??;
     let is_of_cluster = node.is_of_cluster();
-    timeout(limit, attempt(&node.shared, &target, is_of_cluster)).await.map_err(|_| late(&target))?
+    let attempt = || async {
+        let connected = timeout(limit, attempt(&node.shared, &target, is_of_cluster)).await;
+        connected.unwrap_or_else(|_| Err(late(&target)))
+    };
+    match attempt().await {
+        Ok(connection) => Ok(connection),
+        Err(error) => match explain(&node.shared, &target, error).await {
+            Some(error) => Err(error),
+            // It answers by now.
+            None => attempt().await,
+        },
+    }
+}
+
+/// Why a connection was not made, in better words: fred tells of a handshake that failed as of a connection that was
+/// closed. None where a server that had not answered does so now.
+async fn explain(shared: &Shared, target: &Target, error: StoreError) -> Option<StoreError> {
+    if error.kind == StoreErrorKind::Refused {
+        return Some(error);
+    }
+    let name = format!("{}:probe", shared.client_name);
+    let credentials = &shared.endpoint.credentials;
+    match Session::connect(shared, target, credentials, &name).await {
+        Ok(_) => None,
+        Err(found) if shared.tls.is_none() && (found.message == CLOSED || found.message.contains("reset")) => {
+            let message = format!("{}; a server that speaks TLS alone does so: its URL is rediss…://", found.message);
+            Some(StoreError { message, ..found })
+        }
+        Err(found) => Some(found),
+    }
 }
 
 async fn attempt(shared: &Shared, target: &Target, is_of_cluster: bool) -> Result<Connection, StoreError> {

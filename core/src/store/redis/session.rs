@@ -21,6 +21,8 @@ use crate::ports::{StoreError, StoreErrorKind};
 /// Bytes taken from the socket before they are looked at: what the server wrote at once should be told at once.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 const READ_BYTES: usize = 16_384;
+/// What is said of an end without a reason.
+pub(super) const CLOSED: &str = "the server closed the connection";
 
 trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
@@ -118,7 +120,7 @@ impl Session {
     async fn read(&mut self) -> Result<(), StoreError> {
         self.unread.reserve(READ_BYTES);
         match self.wire.read_buf(&mut self.unread).await {
-            Ok(0) => Err(StoreError::new(StoreErrorKind::Disconnected, "the server closed the push connection")),
+            Ok(0) => Err(StoreError::new(StoreErrorKind::Disconnected, CLOSED)),
             Ok(_) => Ok(()),
             Err(error) => Err(lost(error)),
         }
@@ -149,8 +151,17 @@ async fn wire(shared: &Shared, target: &Target) -> Result<Box<dyn Wire>, StoreEr
                     format!("{address} has no name that a certificate could be for"),
                 )
             })?;
-            let stream = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await.map_err(tls_failed)?;
-            Ok(Box::new(stream))
+            let handshake = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream);
+            // Within the time that the whole has: what hangs here is told apart.
+            match timeout(shared.connect_timeout.mul_f64(0.8), handshake).await {
+                Ok(stream) => Ok(Box::new(stream.map_err(lost)?)),
+                Err(_) => Err(StoreError::new(
+                    StoreErrorKind::Disconnected,
+                    format!(
+                        "TLS: {address} does not answer the handshake; for a server without TLS the URL is redis…://"
+                    ),
+                )),
+            }
         }
         #[cfg(unix)]
         Target::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await.map_err(lost)?)),
@@ -161,12 +172,16 @@ async fn wire(shared: &Shared, target: &Target) -> Result<Box<dyn Wire>, StoreEr
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn lost(error: std::io::Error) -> StoreError {
-    StoreError::new(StoreErrorKind::Disconnected, error.to_string())
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn tls_failed(error: std::io::Error) -> StoreError {
-    StoreError::new(StoreErrorKind::Disconnected, format!("TLS: {error}"))
+    let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let message = match of_tls {
+        // The other side's word on the certificate that it was shown, or was not.
+        Some(rustls::Error::AlertReceived(alert)) => {
+            format!("TLS: the server refused the connection, or the client's certificate: {alert:?}")
+        }
+        Some(_) => format!("TLS: {error}"),
+        None => error.to_string(),
+    };
+    StoreError::new(StoreErrorKind::Disconnected, message)
 }
 
 pub(super) fn protocol(what: String) -> StoreError {
