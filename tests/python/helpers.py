@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
+
+from tidegate import CacheEvent, CacheManager
+
+from .conftest import PATIENT
 
 SCRIPT_SECONDS = 30.0
 
@@ -50,3 +56,38 @@ def run_script(source: str, *arguments: str, seconds: float = SCRIPT_SECONDS) ->
         timeout=seconds,
         check=False,
     )
+
+
+def opened(url: str, **options: Any) -> CacheManager:
+    """A manager with options that no type checker knows."""
+    return CacheManager(url, **options)
+
+
+@asynccontextmanager
+async def managers(place: Any, *services: str, **options: Any) -> AsyncIterator[list[CacheManager]]:
+    """A manager of each service, on one place."""
+    those = [opened(place.url, **{**PATIENT, **place.options, "service": each, **options}) for each in services]
+    yield those
+    for manager in those:
+        await manager.close(timeout=1)
+
+
+class Seen:
+    """What a manager tells of faults."""
+
+    def __init__(self, cache: CacheManager) -> None:
+        self.events: list[CacheEvent] = []
+        cache.on("cache.error", self.events.append)
+        cache.on("cache.connection", self.events.append)
+
+    def text(self) -> str:
+        """All of it."""
+        return "\n".join(f"{event.type} {event.reason} {event.state} {event.message}" for event in self.events)
+
+    async def tells(self, pattern: str) -> bool:
+        """Whether something like this is told, soon."""
+
+        async def is_told() -> bool:
+            return re.search(pattern, self.text(), re.IGNORECASE) is not None
+
+        return await eventually(is_told)
