@@ -32,10 +32,16 @@ DRIVERS: dict[str, Callable[[], Driver]] = {
     "blocking": BlockingDriver,
 }
 
-# The whole set where much is another (many nodes; the rights of `docs/production.md`, and TLS), by one driver.
-WHOLE = {"cluster": "asyncio", "tls-acl": "uvloop"}
+# The whole set where much is another (many nodes; the rights of `docs/production.md`, and TLS; Valkey), by one driver.
+WHOLE = {"cluster": "asyncio", "tls-acl": "uvloop", "valkey": "asyncio"}
 # What differs elsewhere is how connections are made: some scenarios of every kind.
-SOME = {"unix": "asyncio", "sentinel": "asyncio", "sentinel-tls-acl": "blocking", "cluster-tls-acl": "uvloop"}
+SOME = {
+    "unix": "asyncio",
+    "sentinel": "asyncio",
+    "sentinel-tls-acl": "blocking",
+    "cluster-tls-acl": "uvloop",
+    "valkey-cluster": "asyncio",
+}
 REPRESENTATIVE = {
     *("hit", "stampede", "late_fill", "stale_while_revalidate", "tags", "namespaces", "context_tags"),
     *("l1_changed_elsewhere", "l1_push_lost", "lease_runs_out"),

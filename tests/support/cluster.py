@@ -42,12 +42,17 @@ class ClusterNode(RedisServer):
     """One server of a cluster."""
 
     def __init__(
-        self, *options: str, node_timeout_ms: int, tls: Certificates | None = None, access: Access | None = None
+        self,
+        *options: str,
+        node_timeout_ms: int,
+        tls: Certificates | None = None,
+        access: Access | None = None,
+        binary: str | None = None,
     ) -> None:
         self._bus_port = 0
         self._node_timeout_ms = node_timeout_ms
         self._id = ""
-        super().__init__(*options, tls=tls, access=access)
+        super().__init__(*options, tls=tls, access=access, binary=binary)
 
     @property
     def id(self) -> str:
@@ -99,13 +104,14 @@ class RedisCluster:
         node_timeout_ms: int = 2_000,
         tls: Certificates | None = None,
         access: Access | None = None,
+        binary: str | None = None,
     ) -> None:
         self._tls = tls
         self._access = access
         self.node_timeout_ms = node_timeout_ms
         self._first_primaries = primaries
         self.nodes = [
-            ClusterNode(*options, node_timeout_ms=node_timeout_ms, tls=tls, access=access)
+            ClusterNode(*options, node_timeout_ms=node_timeout_ms, tls=tls, access=access, binary=binary)
             for _ in range(primaries * (1 + replicas))
         ]
 

