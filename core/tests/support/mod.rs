@@ -106,7 +106,8 @@ impl Caller {
     /// Submits and does not wait.
     pub fn send(&self, command: Command) -> u64 {
         let target = self.next.fetch_add(1, Ordering::Relaxed);
-        self.store.submit(command, Address { target, sequence: 0, part: 0, node: 0, sent_us: 0 });
+        let node = command.key().map_or(0, |key| self.store.primary(key).node);
+        self.store.submit(command, Address { target, sequence: 0, part: 0, node, sent_us: 0 });
         target
     }
 

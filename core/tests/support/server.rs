@@ -32,6 +32,18 @@ impl RedisServer {
         Self::launch(Some(free_port()), &[])
     }
 
+    /// One node of a Cluster that has yet to be made.
+    pub fn start_of_cluster() -> Self {
+        let bus = free_port().to_string();
+        let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "30000", "--cluster-port", &bus];
+        Self::launch(Some(free_port()), &options)
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port.expect("started with a port")
+    }
+
     pub fn start_with(options: &[&str]) -> Self {
         Self::launch(None, options)
     }
