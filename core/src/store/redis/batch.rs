@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use redis_protocol::resp3::types::BytesFrame as Frame;
 
+use super::node::Node;
 use super::resp;
-use super::shared::Node;
 use crate::ports::Notice;
 use crate::protocol::key::Key;
 

@@ -23,9 +23,10 @@ use tokio_rustls::TlsConnector as RustlsConnector;
 
 use super::endpoint::Place;
 use super::errors::{from_fred, refused};
+use super::node::Node;
 use super::reply::error_text;
 use super::session::{CLOSED, Session};
-use super::shared::{Node, Shared, Target};
+use super::shared::{Shared, Target};
 use super::{calls, resp};
 use crate::ports::{StoreError, StoreErrorKind};
 

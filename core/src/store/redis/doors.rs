@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use super::closed;
 use super::driver::{Post, drive};
+use super::node::Node;
 use super::posts::Posts;
 use super::push::{Push, PushPost};
 use super::runtime;
-use super::shared::{Node, lock};
+use super::shared::lock;
 use crate::ports::{Address, Command, StoreError, StoreErrorKind};
 
 pub(super) struct NodeDoor {

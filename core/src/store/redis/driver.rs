@@ -25,12 +25,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::cluster::{ClusterPost, Redirect};
 use super::errors::from_fred;
 use super::link::Link;
+use super::node::Node;
 use super::pending::{Pending, Ticket};
 use super::posts::Posts;
 use super::push::PushPost;
 use super::reads::Reads;
 use super::scripts::Request;
-use super::shared::Node;
 use super::{calls, closed, reply};
 use crate::ports::{Address, Command, Reply, StoreError, StoreErrorKind};
 

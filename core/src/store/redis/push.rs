@@ -18,9 +18,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout
 use super::batch::{Batch, says_tracking_is_off};
 use super::cluster::ClusterPost;
 use super::errors::refused;
+use super::node::Node;
 use super::reply::error_text;
 use super::session::{Session, protocol};
-use super::shared::Node;
 use super::watchdog::INTERVAL;
 use super::{backoff, resp};
 use crate::clock::MonotonicClock;

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -15,42 +15,107 @@ use tokio::time::{sleep, timeout};
 use super::endpoint::{Place, ServerAddress};
 use super::resp;
 use super::session::Session;
-use super::shared::{Node, Shared, Target, lock};
+use super::shared::{Shared, Target, lock};
 use crate::ports::{StoreError, StoreErrorKind};
 
 /// Sentinels that are asked at once.
 const ASKED_MAX: usize = 5;
+/// And remembered.
+const KNOWN_MAX: usize = 100;
 /// A Sentinel that is listened to is asked so often whether it has missed something.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// And this long after a Sentinel was lost the next one is tried.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The address of the master, as the first Sentinel that knows it says.
-///
-/// # Errors
-/// `Refused` where Sentinels answer, but know no such master; else why none answers.
-pub(super) async fn master(node: &Node) -> Result<ServerAddress, StoreError> {
-    let mut sentinels = lock(&node.sentinels).clone();
-    fastrand::shuffle(&mut sentinels);
-    let mut asked: FuturesUnordered<_> =
-        sentinels.into_iter().take(ASKED_MAX).map(|sentinel| ask_master(node, sentinel)).collect();
-    let mut failure = StoreError::new(StoreErrorKind::Disconnected, "the URL lists no Sentinel");
-    while let Some(answer) = asked.next().await {
-        match answer {
-            Ok(address) => return Ok(address),
-            // A Sentinel's own word says more than that another one is away.
-            Err(error) if failure.kind != StoreErrorKind::Refused => failure = error,
-            Err(_) => {}
+/// The Sentinels that are known: those of the URL, and those that they know.
+#[derive(Default)]
+pub(super) struct Sentinels(Mutex<Vec<ServerAddress>>);
+
+impl Sentinels {
+    /// None where the URL names none.
+    pub(super) fn of(place: &Place) -> Self {
+        Self(Mutex::new(if let Place::Sentinel { seeds, .. } = place { seeds.clone() } else { Vec::new() }))
+    }
+
+    fn known(&self) -> Vec<ServerAddress> {
+        lock(&self.0).clone()
+    }
+
+    /// The address of the master, as the first Sentinel that knows it says.
+    ///
+    /// # Errors
+    /// `Refused` where Sentinels answer, but know no such master; else why none answers.
+    pub(super) async fn master(&self, shared: &Shared) -> Result<ServerAddress, StoreError> {
+        let mut sentinels = self.known();
+        fastrand::shuffle(&mut sentinels);
+        let mut asked: FuturesUnordered<_> =
+            sentinels.into_iter().take(ASKED_MAX).map(|sentinel| self.ask_master(shared, sentinel)).collect();
+        let mut failure = StoreError::new(StoreErrorKind::Disconnected, "the URL lists no Sentinel");
+        while let Some(answer) = asked.next().await {
+            match answer {
+                Ok(address) => return Ok(address),
+                // A Sentinel's own word says more than that another one is away.
+                Err(error) if failure.kind != StoreErrorKind::Refused => failure = error,
+                Err(_) => {}
+            }
+        }
+        Err(failure)
+    }
+
+    async fn ask_master(&self, shared: &Shared, sentinel: ServerAddress) -> Result<ServerAddress, StoreError> {
+        let mut session = connect(shared, &sentinel).await?;
+        let address = master_of(shared, &mut session, &sentinel).await?;
+        self.learn_others(shared, &mut session).await;
+        Ok(address)
+    }
+
+    /// The URL need not list all Sentinels. One that may not say who the others are does no harm.
+    async fn learn_others(&self, shared: &Shared, session: &mut Session) {
+        let Ok(Frame::Array { data, .. }) =
+            session.ask(&[b"SENTINEL", b"SENTINELS", master_name(shared).as_bytes()]).await
+        else {
+            return;
+        };
+        let others = data.iter().filter_map(|about| {
+            let host = resp::field(about, "ip")?;
+            let port = resp::field(about, "port")?.parse().ok()?;
+            Some(ServerAddress::told(&host, port))
+        });
+        let mut known = lock(&self.0);
+        for other in others {
+            if !known.contains(&other) && known.len() < KNOWN_MAX {
+                known.push(other);
+            }
         }
     }
-    Err(failure)
+
+    /// Ends when they name another master than `present`.
+    async fn until_moved(&self, shared: &Shared, present: &ServerAddress) -> StoreError {
+        loop {
+            if let Some(sentinel) = fastrand::choice(&self.known())
+                && let Ok(moved_to) = listen(shared, sentinel, present).await
+            {
+                let message = format!("Sentinel {sentinel} names another master: {moved_to} instead of {present}");
+                return StoreError::new(StoreErrorKind::Disconnected, message);
+            }
+            sleep(PAUSE).await;
+        }
+    }
 }
 
-async fn ask_master(node: &Node, sentinel: ServerAddress) -> Result<ServerAddress, StoreError> {
-    let mut session = connect(&node.shared, &sentinel).await?;
-    let address = master_of(&node.shared, &mut session, &sentinel).await?;
-    learn_others(node, &mut session).await;
-    Ok(address)
+/// Ends when the Sentinels name another master than the one at `target`; never where there are none.
+pub(super) fn moved(
+    sentinels: &Arc<Sentinels>,
+    shared: &Arc<Shared>,
+    target: &Target,
+) -> Pin<Box<dyn Future<Output = StoreError> + Send>> {
+    match (&shared.endpoint.place, target) {
+        (Place::Sentinel { .. }, Target::Tcp(present)) => {
+            let (sentinels, shared, present) = (Arc::clone(sentinels), Arc::clone(shared), present.clone());
+            Box::pin(async move { sentinels.until_moved(&shared, &present).await })
+        }
+        _ => Box::pin(std::future::pending()),
+    }
 }
 
 async fn connect(shared: &Shared, sentinel: &ServerAddress) -> Result<Session, StoreError> {
@@ -80,50 +145,6 @@ async fn master_of(
         return Ok(ServerAddress::told(&host, port));
     }
     Err(StoreError::new(StoreErrorKind::Refused, format!("Sentinel {sentinel} knows no master named {name:?}")))
-}
-
-/// The URL need not list all Sentinels. One that may not say who the others are does no harm.
-async fn learn_others(node: &Node, session: &mut Session) {
-    let Ok(Frame::Array { data, .. }) =
-        session.ask(&[b"SENTINEL", b"SENTINELS", master_name(&node.shared).as_bytes()]).await
-    else {
-        return;
-    };
-    let others = data.iter().filter_map(|about| {
-        let host = resp::field(about, "ip")?;
-        let port = resp::field(about, "port")?.parse().ok()?;
-        Some(ServerAddress::told(&host, port))
-    });
-    let mut known = lock(&node.sentinels);
-    for other in others {
-        if !known.contains(&other) && known.len() < 100 {
-            known.push(other);
-        }
-    }
-}
-
-/// Ends when the Sentinels name another master than the one at `target`; never where there are none.
-pub(super) fn moved(node: &Arc<Node>, target: &Target) -> Pin<Box<dyn Future<Output = StoreError> + Send>> {
-    match (&node.shared.endpoint.place, target) {
-        (Place::Sentinel { .. }, Target::Tcp(present)) => {
-            let (node, present) = (Arc::clone(node), present.clone());
-            Box::pin(async move { until_moved(&node, &present).await })
-        }
-        _ => Box::pin(std::future::pending()),
-    }
-}
-
-async fn until_moved(node: &Node, present: &ServerAddress) -> StoreError {
-    loop {
-        let sentinels = lock(&node.sentinels).clone();
-        if let Some(sentinel) = fastrand::choice(&sentinels)
-            && let Ok(moved_to) = listen(&node.shared, sentinel, present).await
-        {
-            let message = format!("Sentinel {sentinel} names another master: {moved_to} instead of {present}");
-            return StoreError::new(StoreErrorKind::Disconnected, message);
-        }
-        sleep(PAUSE).await;
-    }
 }
 
 /// Listens to one Sentinel for as long as it answers.

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::super::doors::NodeDoor;
 use super::super::endpoint::ServerAddress;
-use super::super::shared::{Node, Shared, lock};
+use super::super::node::Node;
+use super::super::shared::{Shared, lock};
 use super::super::tracking::Tracking;
 use super::ClusterPost;
 use super::topology::{SLOTS, Topology};

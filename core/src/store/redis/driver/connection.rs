@@ -43,7 +43,7 @@ impl Driver {
         let next_ping = Box::pin(sleep_until(now + watchdog::INTERVAL));
         self.node.arrive(&connection.target, connection.run_id.clone());
         let up = Up {
-            moved: sentinel::moved(&self.node, &connection.target),
+            moved: sentinel::moved(&self.node.sentinels, &self.node.shared, &connection.target),
             connection,
             number: self.pending.next_serial(),
             since: now,
