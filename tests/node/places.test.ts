@@ -53,7 +53,8 @@ function faultsOf(cache: CacheManager): () => string {
 
 async function servesAndTells(url: string, words: RegExp, options: Options = {}): Promise<string> {
   let told = '';
-  await withManagers({ url, options, service: null }, { commandTimeout: '500ms' }, async (cache) => {
+  const soon: Options = { commandTimeout: '500ms', connectTimeout: '1s' };
+  await withManagers({ url, options, service: null }, soon, async (cache) => {
     const faults = faultsOf(cache);
     assert.equal(await cache.get('user:profile:1', () => 1), 1);
     await eventually(() => words.test(faults()));
