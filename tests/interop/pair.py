@@ -49,4 +49,4 @@ class Pair:
         """Whether some process listens for the end of this key's fill."""
         channel = f"{{{self._service}:v1:{key}}}:wake"
         with redis.Redis.from_url(self._url) as client:
-            return any(count > 0 for _, count in client.pubsub_numsub(channel))
+            return any(count > 0 for _, count in client.pubsub_shardnumsub(channel))
