@@ -34,8 +34,8 @@ demo: .make/python.release .make/node.release ## what tidegate does, on real dat
 test: .make/python.dev .make/node.dev ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
 	cargo test -p tidegate -- --show-output
 	$(LOOM) cargo test -p tidegate --no-default-features --lib --release loom
-	$(BIN)/pytest --ignore tests/faults
-	node --import tsx --test --test-reporter spec $(wildcard tests/node/*.test.ts)
+	$(BIN)/pytest --ignore tests/faults --numprocesses 3 --dist worksteal
+	node --import tsx --test --test-concurrency 2 --test-reporter spec $(wildcard tests/node/*.test.ts)
 	@$(MAKE) faults-short
 
 .PHONY: faults-short
