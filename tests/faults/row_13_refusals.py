@@ -26,11 +26,14 @@ OPTIONS = {"service": "race", "ttl": "1h"}
 TAG = "refused:tag"
 BACK_SECONDS = 10.0
 NAMED_SECONDS = 3.0
-SLOW_KEYS, SLOW_KEY_US = 2_000, 2_500
+# Loading, the server looks at its connections each kilobyte (no more often can be set): so each key is that long, or
+# they would wait for longer than a command may take.
+SLOW_KEYS, SLOW_KEY_US, SLOW_KEY_BYTES = 2_000, 2_500, 1_024
 SERVER = (
     *("--enable-protected-configs", "yes"),
     *("--key-load-delay", str(SLOW_KEY_US)),
     *("--loading-process-events-interval-bytes", "1024"),
+    *("--rdbcompression", "no"),
 )
 ACCESS = Access(user=Account("app", "s3cret"), lines=("user app on >s3cret ~* &* +@all",))
 
@@ -46,7 +49,7 @@ class Scene:
 @contextmanager
 def loading(scene: Scene) -> Iterator[None]:
     """It starts from a file that it takes seconds to load."""
-    scene.admin.mset({f"filler:{number}": "x" for number in range(SLOW_KEYS)})
+    scene.admin.mset({f"filler:{number}": "x" * SLOW_KEY_BYTES for number in range(SLOW_KEYS)})
     scene.admin.save()
     scene.server.kill()
     with meanwhile(lambda _: scene.server.start()):
