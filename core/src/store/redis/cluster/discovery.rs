@@ -18,9 +18,10 @@ use crate::ports::{StoreError, StoreErrorKind};
 const ASKED_AT_ONCE: usize = 3;
 /// Once one has answered the others have this long.
 const COMPARED_WITHIN: Duration = Duration::from_millis(100);
-/// From one look to the next while something is wrong: doubled as long as nothing new is found.
+/// From one look to the next while something is wrong: doubled as long as nothing new is found, up to what a promoted
+/// replica may go unnoticed.
 const PAUSE_LEAST: Duration = Duration::from_millis(100);
-const PAUSE_MOST: Duration = Duration::from_secs(2);
+const PAUSE_MOST: Duration = Duration::from_millis(500);
 
 type Answer = Result<Vec<Topology>, StoreError>;
 
