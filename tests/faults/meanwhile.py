@@ -6,6 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.support.redis_server import RedisServer
 
 
 @contextmanager
@@ -34,3 +37,23 @@ def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
 def now_us() -> int:
     """The clock of the fleet."""
     return time.monotonic_ns() // 1000
+
+
+@dataclass
+class Stop:
+    """A server that stands still once, and when it did."""
+
+    server: RedisServer
+    after: float
+    seconds: float
+    began_us: int = 0
+    ended_us: int = 0
+
+    def work(self, over: threading.Event) -> None:
+        """For `meanwhile`."""
+        over.wait(self.after)
+        self.began_us = now_us()
+        self.server.pause()
+        over.wait(self.seconds)
+        self.server.resume()
+        self.ended_us = now_us()

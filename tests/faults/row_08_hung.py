@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tests.faults.figures import p99
-from tests.faults.meanwhile import meanwhile, now_us
+from tests.faults.meanwhile import Stop, meanwhile
 from tests.faults.row import Findings, Length, Result, Row
 from tests.race import race
 from tests.support.redis_server import RedisServer
@@ -15,25 +14,6 @@ BEFORE_SECONDS = 1.5
 AFTER_SECONDS = 4.0
 NAIVE_SECONDS = 3.0
 READERS = 4
-
-
-@dataclass
-class Stop:
-    """When the server stood still."""
-
-    server: RedisServer
-    seconds: float
-    began_us: int = 0
-    ended_us: int = 0
-
-    def work(self, over: threading.Event) -> None:
-        """Stops it once."""
-        over.wait(BEFORE_SECONDS)
-        self.began_us = now_us()
-        self.server.pause()
-        over.wait(self.seconds)
-        self.server.resume()
-        self.ended_us = now_us()
 
 
 def run(length: Length) -> Result:
@@ -86,7 +66,7 @@ def _race(name: str, server: RedisServer, seconds: float) -> tuple[race.Result, 
         between_reads_ms=10,
         between_writes_ms=400,
     )
-    stop = Stop(server, seconds)
+    stop = Stop(server, BEFORE_SECONDS, seconds)
     if name == "naive":
         settings = replace(settings, seconds=BEFORE_SECONDS + seconds + 0.5)
     return race.run(name, server.url, settings, meanwhile(stop.work)), stop

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
-
 from tests.faults.figures import p99
-from tests.faults.meanwhile import meanwhile, now_us
+from tests.faults.meanwhile import Stop, meanwhile
 from tests.faults.row import Findings, Length, Result, Row
 from tests.race import race
-from tests.support.cluster import ClusterNode, RedisCluster
+from tests.support.cluster import RedisCluster
 
 BEFORE_SECONDS = 4.0
 AFTER_SECONDS = 3.0
 # A call that was under way when the node stopped is of neither time.
 EDGE_US = 200_000
-
-
-@dataclass
-class Stop:
-    """When the node stood still."""
-
-    node: ClusterNode
-    seconds: float
-    began_us: int = 0
-    ended_us: int = 0
-
-    def work(self, over: threading.Event) -> None:
-        """Stops it once."""
-        over.wait(BEFORE_SECONDS)
-        self.began_us = now_us()
-        self.node.pause()
-        over.wait(self.seconds)
-        self.node.resume()
-        self.ended_us = now_us()
 
 
 def run(length: Length) -> Result:
@@ -51,7 +29,7 @@ def run(length: Length) -> Result:
     with RedisCluster() as cluster:
         node = cluster.primaries[1]
         held = {key for key in _keys(settings) if cluster.primary_of(f"race:v1:{key}") is node}
-        stop = Stop(node, length.of(6, 30))
+        stop = Stop(node, BEFORE_SECONDS, length.of(6, 30))
         seen = race.run("tidegate", cluster.url, settings, meanwhile(stop.work))
     findings.bites(2 <= len(held) <= settings.keys - 2, f"the node holds {len(held)} of {settings.keys} keys")
     findings.must(not seen.errors, f"errors: {dict(seen.errors.most_common(3))}")

@@ -162,7 +162,7 @@ impl Cluster {
                     None => self.look(),
                 },
                 post = self.posts.recv() => {
-                    let Some(first) = post else { return self.close() };
+                    let Some(first) = post else { return };
                     let mut posts = vec![first];
                     while posts.len() < POSTS_MAX
                         && let Ok(post) = self.posts.try_recv()
@@ -170,8 +170,7 @@ impl Cluster {
                         posts.push(post);
                     }
                     if posts.iter().any(|post| matches!(post, ClusterPost::Close)) {
-                        posts.into_iter().for_each(|post| self.refuse(post));
-                        return self.close();
+                        return posts.into_iter().for_each(|post| self.refuse(post));
                     }
                     posts.into_iter().for_each(|post| self.take(post));
                     self.send_redirected();
@@ -367,8 +366,11 @@ impl Cluster {
             }
         }
     }
+}
 
-    fn close(&mut self) {
+/// The task's end, however it comes: whoever waits is answered.
+impl Drop for Cluster {
+    fn drop(&mut self) {
         self.posts.close();
         while let Ok(post) = self.posts.try_recv() {
             self.refuse(post);
@@ -382,11 +384,4 @@ impl Cluster {
 
 fn unserved() -> StoreError {
     StoreError::new(StoreErrorKind::Refused, "no node of the Cluster serves the key's slot")
-}
-
-/// Of a task that has ended.
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.close();
-    }
 }
