@@ -8,4 +8,5 @@ pub mod held;
 pub mod key;
 pub mod lease;
 mod numbers;
+pub mod stream;
 pub mod tag;
