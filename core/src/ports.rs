@@ -44,6 +44,9 @@ pub enum Command {
     OpenTag { tag: Tag, nonce: Nonce, kept_ms: u64 },
     /// A new nonce, whatever stands there: no entry that carries the tag counts any more.
     InvalidateTag { tag: Tag, nonce: Nonce, kept_ms: u64 },
+    /// Entries of this version of a service may stand for `kept_ms` more: list it at `key` (`service:~versions`), and say
+    /// which versions are listed. One that is new among others counts from `quarantine_ms` on.
+    Beat { key: Key, version: u32, kept_ms: u64, quarantine_ms: u64 },
     /// Nothing but the time, of the server that `key` is on.
     Time { key: Key },
     /// Whether the node that the [`Address`] names answers; the time of its server.
@@ -64,6 +67,7 @@ impl Command {
             | Self::Expire { key }
             | Self::Refresh { key, .. }
             | Self::Set { key, .. }
+            | Self::Beat { key, .. }
             | Self::Time { key } => Some(key),
             Self::ReadTag { tag } | Self::OpenTag { tag, .. } | Self::InvalidateTag { tag, .. } => Some(tag.key()),
             Self::Ping => None,
@@ -111,6 +115,18 @@ pub enum Verdict {
     Late,
     /// SET: a writer stands between database and cache; the entry was removed, nothing was stored.
     NotStored,
+    /// BEAT: the versions of the service whose entries may stand, in any order.
+    Versions(Vec<LiveVersion>),
+}
+
+/// A version of a service that may have entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveVersion {
+    pub version: u32,
+    /// Until when it is listed, in ms of the server's clock.
+    pub until_ms: u64,
+    /// From when on its entries count: before that, not everybody knew of it. 0 where it was alone.
+    pub since_ms: u64,
 }
 
 /// Why a command got no verdict.

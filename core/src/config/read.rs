@@ -50,6 +50,24 @@ pub(super) fn whole(name: &str, value: &OptionValue, least: u64, most: u64) -> R
     }
 }
 
+/// Versions that have functions, ascending; none for null.
+pub(super) fn versions(name: &str, value: &OptionValue) -> Result<Vec<u32>, Error> {
+    let refusal =
+        || refused(name, value, "functions by the version that they upgrade from", "a function for version 1");
+    let list = match value {
+        OptionValue::Null => return Ok(Vec::new()),
+        OptionValue::List(list) => list,
+        _ => return Err(refusal()),
+    };
+    let version = |value: &OptionValue| match value {
+        OptionValue::Int(number) => u32::try_from(*number).ok().filter(|version| *version > 0).ok_or_else(refusal),
+        _ => Err(refusal()),
+    };
+    let mut versions = list.iter().map(version).collect::<Result<Vec<_>, _>>()?;
+    versions.sort_unstable();
+    Ok(versions)
+}
+
 pub(super) fn share(name: &str, value: &OptionValue) -> Result<f64, Error> {
     let number = match value {
         OptionValue::Int(number) => *number as f64,

@@ -5,7 +5,7 @@ use super::Engine;
 use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
 use super::journal::Owed;
 use super::observe::{EventKind, Figures};
-use super::outcome::{Outcome, Token};
+use super::outcome::{Keeps, Older, Outcome, Token};
 use super::server_clock::ServerClock;
 use super::ticket::Ticket;
 use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS, TAG_KEPT_MS, Terms};
@@ -67,6 +67,10 @@ pub(super) struct Batch {
     led_us: u64,
     life: Option<Life>,
     terms: Arc<Terms>,
+    /// Of a lead.
+    older: Option<Box<Older>>,
+    /// Of a fill that was upgraded.
+    keeps: Option<Keeps>,
     /// Of a fill: its tags, with the nonces that stood before the fallback started.
     tags: Vec<(Tag, TagNonce)>,
     /// How long it waited for another process, told when the wait ends.
@@ -165,7 +169,7 @@ impl Engine {
     ) -> Batch {
         let slot = shard.slot(id);
         self.place(id, slot, &mut actions, moment);
-        let mut tags = Vec::new();
+        let (mut tags, mut older) = (Vec::new(), None);
         let mut waited_us = None;
         let mut is_over = false;
         for action in &actions {
@@ -180,12 +184,16 @@ impl Engine {
                 Action::Fill { .. } => {
                     slot.ask(Question::Fill, true, Vec::new());
                     let standing = slot.standing.iter();
-                    tags = standing.filter_map(|known| Some((known.tag.clone(), known.nonce?))).collect();
+                    tags = match &slot.keeps {
+                        Some(keeps) => keeps.tags.clone(),
+                        None => standing.filter_map(|known| Some((known.tag.clone(), known.nonce?))).collect(),
+                    };
                 }
                 Action::Lead { leader, .. } => {
                     slot.led_us = moment.now_us;
                     slot.led_on = self.connection.load(Ordering::Acquire);
                     leader.flight.store(id, Ordering::Relaxed);
+                    older = slot.older.take();
                 }
                 Action::Waits => slot.waits_since_us = Some(moment.now_us),
                 Action::Unwatch => {
@@ -207,6 +215,8 @@ impl Engine {
             led_us: slot.led_us,
             life: slot.life,
             terms: Arc::clone(&slot.terms),
+            older,
+            keeps: slot.keeps.clone(),
             tags,
             waited_us,
             is_placed: slot.party.is_some(),
@@ -243,8 +253,11 @@ impl Engine {
                 Action::Fill { grant, payload } => {
                     let life = batch.life.expect("a fill sets its life before its step");
                     let cost_us = self.clock.now_us().saturating_sub(batch.led_us);
-                    let entry = self.draft(key, &payload, &batch.tags, life, cost_us);
-                    ask(Command::Fill { key: key.clone(), grant, entry });
+                    let cost_us = batch.keeps.as_ref().map_or(cost_us, |keeps| u64::from(keeps.cost_ms) * 1_000);
+                    let mut entry = self.draft(key, &payload, &batch.tags, life, cost_us);
+                    entry.given = batch.keeps.as_ref().map(|keeps| keeps.times);
+                    let command = Command::Fill { key: key.clone(), grant, entry };
+                    self.submit_fill(command, (flight, sequence), batch.led_us);
                 }
                 Action::Renew(grant) => {
                     let command = Command::Renew { key: key.clone(), grant, exclusive_ms, validity_ms };
@@ -261,7 +274,8 @@ impl Engine {
                 }
                 Action::Waits => Figures::count(&self.figures.waits),
                 Action::Lead { caller, leader, turn, right, stale } => {
-                    let lease = self.lease(key, leader, Token { flight, turn }, &right, stale, terms);
+                    let mut lease = self.lease(key, leader, Token { flight, turn }, &right, stale, terms);
+                    lease.older = batch.older.clone();
                     self.lead(&caller, lease, &right, batch.kind);
                 }
                 Action::Serve(caller, hit) => self.serve(key, &caller, hit),
@@ -402,6 +416,7 @@ impl Engine {
         if is_due {
             self.submit(Command::Time { key: key.clone() }, TARGET_NONE, 0);
         }
+        self.ask_versions_sometimes(now_us);
     }
 
     /// The clock of the node that `key` is on: server time by `read`, in microseconds; none while it is not known.

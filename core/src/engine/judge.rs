@@ -32,6 +32,8 @@ pub(super) enum Judged {
 pub(super) struct Circumstances<'a> {
     pub(super) key: &'a Key,
     pub(super) terms: &'a Arc<Terms>,
+    /// From when on entries of the key's version count.
+    pub(super) since_ms: u64,
     pub(super) standing: &'a [Standing],
     /// The words of L1 as they stood before it was sent.
     pub(super) words: Option<&'a Words>,
@@ -76,6 +78,10 @@ impl Engine {
             Err(seen) => return Judged::Dead { seen },
         };
         let dead = Judged::Dead { seen: entry.version };
+        // Not everybody knew of this version then: an invalidation may have missed it.
+        if entry.version / 1_000 < about.since_ms {
+            return dead;
+        }
         // Whoever names a tag wants what its invalidation reaches.
         let carries = |tag: &Tag| entry.tags.iter().any(|record| *record.name == *tag.name());
         if !about.terms.tags.iter().all(carries) {
@@ -188,7 +194,7 @@ impl Engine {
         Some(Stale { hit: Hit::of(entry, self.source), serves_on_error, tags })
     }
 
-    fn tags_of(&self, entry: &Entry) -> Arc<Vec<Tag>> {
+    pub(super) fn tags_of(&self, entry: &Entry) -> Arc<Vec<Tag>> {
         Arc::new(entry.tags.iter().map(|record| self.space.recorded_tag(&record.name)).collect())
     }
 }

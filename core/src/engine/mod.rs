@@ -17,6 +17,8 @@
 //! | `renew` | what is computed behind a value that was served, and fallbacks that are spared |
 //! | `peek`, `write` | a read without a fallback; set |
 //! | `operations` | invalidations of keys and tags, close |
+//! | `upgrade` | entries of an older version, taken over |
+//! | `versions`, `ending` | which versions of the service have entries, and an invalidation's way through them |
 //! | `nodes` | the primaries of the store, each with its breaker and clock |
 //! | `journal`, `breaker`, `recover` | what is owed to a store that is away, and when it is asked again |
 //! | `recent`, `failover` | what is owed again once another primary answers |
@@ -30,6 +32,7 @@ mod answers;
 pub mod breaker;
 mod counter;
 mod drive;
+mod ending;
 mod failover;
 mod flights;
 mod journal;
@@ -53,6 +56,8 @@ mod sheet;
 mod spared;
 pub mod ticket;
 pub mod timers;
+mod upgrade;
+mod versions;
 mod watches;
 mod write;
 
@@ -77,11 +82,12 @@ use places::Places;
 use spared::Spared;
 use ticket::{Queue, Ticket};
 use timers::{Alarm, Keeper, Timers};
+use versions::Versions;
 use watches::Watches;
 
 pub use crate::protocol::flight::Patience;
 pub use observe::{Event, Figure};
-pub use outcome::{Begun, Hit, HostObject, Lease, Made, Outcome, Settlement, Source};
+pub use outcome::{Begun, Hit, HostObject, Lease, Made, Older, Outcome, Settlement, Source};
 
 /// What the engine takes from its surroundings; a simulation brings its own.
 pub struct Environment {
@@ -136,6 +142,7 @@ pub struct Engine {
     operations: Operations,
     timers: Timers,
     nodes: Nodes,
+    versions: Versions,
     /// Counts the losses of command connections: another server, with another clock, may answer behind one.
     connection: AtomicU64,
     places: Mutex<Places>,
@@ -187,6 +194,7 @@ impl Engine {
         let space = KeySpace::new(&config.service, config.version)?;
         let terms = Arc::new(Terms::of_view(&config, &space, &[])?);
         let Environment { clock, alarm, epoch_us, seed, index } = environment;
+        let versions = Versions::new(&space, config.version);
         let l1 = config.l1.as_ref().map(|l1| L1::new(l1, &space, index));
         let engine = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -202,6 +210,7 @@ impl Engine {
             operations: Operations::default(),
             timers: Timers::default(),
             nodes: Nodes::new(config.breaker, config.journal),
+            versions,
             connection: AtomicU64::new(0),
             places: Mutex::new(Places::new(config.max_fallbacks)),
             l1,

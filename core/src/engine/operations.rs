@@ -5,12 +5,14 @@ use rustc_hash::FxHashMap;
 
 use super::Engine;
 use super::drive::{TARGET_OPERATION, TIMER_CLOSE};
-use super::journal::{Owed, Sent};
+use super::ending::{After, Ending};
+use super::journal::Owed;
 use super::observe::{EventKind, Figures};
 use super::outcome::{Begun, Failure, Outcome};
 use super::peek::Peek;
 use super::sheet::Sheet;
 use super::ticket::{Queue, Ticket};
+use super::versions::Part;
 use super::write::Set;
 use crate::config::Terms;
 use crate::error::Error;
@@ -35,16 +37,12 @@ pub(super) enum Operation {
         key: Key,
         ticket: Arc<Ticket>,
     },
-    /// Of a key, or of a tag. `settles` is what was owed for it before, which this one pays.
-    Drop {
-        key: Key,
-        ticket: Arc<Ticket>,
-        owed: Owed,
-        required: bool,
-        settles: Option<Sent>,
+    /// An invalidation of a key or a tag.
+    End(Ending),
+    /// Which versions there are.
+    Beat {
+        sent_us: u64,
     },
-    /// An invalidation from the journal.
-    Replay(Sent),
 }
 
 impl Operations {
@@ -116,9 +114,7 @@ impl Engine {
         if self.is_open_for(&key) {
             self.dropped(&key, &ticket, owed, required, false);
         } else {
-            let settles = self.owed_until_now(&key, owed);
-            let command = self.command_of(&key, owed);
-            self.operate(Operation::Drop { key, ticket: Arc::clone(&ticket), owed, required, settles }, command);
+            self.end_in(Part::All, key, owed, After::Drop { ticket: Arc::clone(&ticket), required, settles: None });
         }
         Self::leave_call(ticket)
     }
@@ -179,24 +175,13 @@ impl Engine {
             Operation::Set { key, ticket } => {
                 self.set_answered(&key, &ticket, &reply.expect("a SET is the key's own command"));
             }
-            Operation::Drop { key, ticket, owed, required, settles } => {
-                let is_kept = is_kept(&key);
-                if let (true, Some(sent)) = (is_kept, settles) {
-                    self.paid(&sent);
-                }
-                self.dropped(&key, &ticket, owed, required, is_kept);
-            }
-            Operation::Replay(sent) => {
-                let is_kept = is_kept(&sent.key);
-                self.replayed(sent, is_kept);
-            }
+            Operation::End(ending) => self.end_answered(ending, is_kept),
+            Operation::Beat { sent_us } => self.beat_answered(sent_us, reply),
         }
     }
 
-    fn dropped(&self, key: &Key, ticket: &Arc<Ticket>, owed: Owed, required: bool, is_confirmed: bool) {
-        if is_confirmed {
-            self.remember(key, owed);
-        } else {
+    pub(super) fn dropped(&self, key: &Key, ticket: &Arc<Ticket>, owed: Owed, required: bool, is_confirmed: bool) {
+        if !is_confirmed {
             self.owe(key, owed);
         }
         self.forget_here(key, owed);

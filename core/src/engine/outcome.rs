@@ -6,9 +6,10 @@ use super::Engine;
 use super::ticket::Ticket;
 use crate::config::Terms;
 pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement, Source, Staleness, Token};
+use crate::protocol::envelope::{GivenTimes, Payload};
 pub use crate::protocol::held::Held;
 use crate::protocol::key::Key;
-use crate::protocol::tag::Tag;
+use crate::protocol::tag::{Tag, TagNonce};
 
 /// The order to run the fallback. Settle it once: [`Engine::fill`] or [`Engine::abandon`]; dropping it unsettled is a
 /// cancelled leader, so a lease never leaks with a task, a loop or a thread that went away.
@@ -25,9 +26,30 @@ pub struct Lease {
     /// At the soft timeout it is told [`Outcome::Served`]. Answered with [`Outcome::Settled`] after a fill; at the hard
     /// timeout with the failure, or with the stale value ([`Outcome::Hit`]) that is served instead.
     pub ticket: Arc<Ticket>,
+    /// What an older version of the service holds: where the host has functions for it, it is to run them on this value and
+    /// settle by [`Engine::fill_upgraded`], instead of running the fallback.
+    pub older: Option<Box<Older>>,
     pub(crate) terms: Arc<Terms>,
     pub(crate) engine: Weak<Engine>,
     pub(crate) token: Option<Token>,
+}
+
+/// An entry of an older version of the service, fresh, under tags that stand.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Older {
+    pub version: u32,
+    pub payload: Payload,
+    /// What it goes on with under the new version.
+    pub(crate) keeps: Keeps,
+}
+
+/// What an upgraded entry has of the one that it was made from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Keeps {
+    pub(crate) times: GivenTimes,
+    /// With the nonces that stood before its fallback had started.
+    pub(crate) tags: Vec<(Tag, TagNonce)>,
+    pub(crate) cost_ms: u32,
 }
 
 impl Lease {

@@ -96,6 +96,7 @@ impl Engine {
         let about = Circumstances {
             key: &peek.key,
             terms: &peek.ticket.terms,
+            since_ms: self.versions.since_ms(),
             standing: &peek.standing,
             words: peek.words.as_ref(),
         };

@@ -1,10 +1,12 @@
 //! The verbs of a read with a fallback: begin, refresh, fill, abandon, cancel.
 
 use super::drive::Round;
+use super::ending::After;
 use super::flights::{self, Slot, SlotKind};
 use super::observe::{EventKind, Figures};
 use super::outcome::{self, Begun, Hit, Lease, Made, Outcome, Settlement, Token};
 use super::ticket::{Queue, Ticket};
+use super::versions::Part;
 use super::{Abandoned, Engine, journal};
 use crate::config::{Terms, join_tags};
 use crate::error::Error;
@@ -52,10 +54,29 @@ impl Engine {
         // A user who has just written must not be answered by a fill that began before: nobody joins that one now.
         self.flights.detach(&key);
         self.drop_held(&key);
-        let ticket = Ticket::new(Arc::clone(queue), id, self.clock.now_us(), Arc::clone(terms));
+        let ticket = self.ticket(queue, id, terms);
+        if self.is_open_for(&key) {
+            self.start_refresh(&ticket, key);
+        } else {
+            self.refresh_in_versions(key, Arc::clone(&ticket));
+        }
+        Ok(Self::leave_call(ticket))
+    }
+
+    /// What stands in other versions ends; and so that none of them takes over what stands here meanwhile, this one too.
+    fn refresh_in_versions(&self, key: Key, ticket: Arc<Ticket>) {
+        self.with_versions(move |engine, listed| match listed {
+            Some(listed) if listed.is_alone() => engine.start_refresh(&ticket, key),
+            listed => {
+                engine.end_in_listed(listed, Part::All, key, journal::Owed::Expire, After::Refresh { ticket });
+            }
+        });
+    }
+
+    pub(super) fn start_refresh(&self, ticket: &Arc<Ticket>, key: Key) {
+        let terms = &ticket.terms;
         let moment = self.moment();
         let _busy = self.busy();
-        self.waiting.fetch_add(1, Ordering::Relaxed);
         let may_ask = self.may_ask(&key, &terms.tags);
         if !may_ask {
             self.owe(&key, journal::Owed::Invalidate);
@@ -63,9 +84,9 @@ impl Engine {
         let batch = {
             let (number, mut shard) = self.flights.shard(&key);
             let (flight, actions) = if may_ask {
-                Flight::refreshing(Arc::clone(&ticket), &terms.rules, &moment)
+                Flight::refreshing(Arc::clone(ticket), &terms.rules, &moment)
             } else {
-                let first = vec![(Arc::clone(&ticket), Patience::Wait)];
+                let first = vec![(Arc::clone(ticket), Patience::Wait)];
                 Flight::without_store(first, self.right_without_store(&key), &terms.rules, &moment)
             };
             let kind = SlotKind::Renewal(outcome::Renewal::Explicit);
@@ -74,7 +95,6 @@ impl Engine {
             self.settle(&mut shard, flight_id, actions, &moment)
         };
         self.perform(batch);
-        Ok(Self::leave_call(ticket))
     }
 
     /// The leader's value. Answers what became of it: now, or through the lease's ticket. A null lives for the shorter

@@ -34,6 +34,7 @@ impl Engine {
             store: matches!(right, Right::Grant(_)),
             stale,
             stale_tags,
+            older: None,
             ticket: leader,
             terms: Arc::clone(terms),
             engine: self.me.clone(),

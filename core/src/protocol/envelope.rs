@@ -95,6 +95,29 @@ impl Payload {
 pub struct Draft {
     pub bytes: Bytes,
     pub life: Life,
+    /// The times of the entry that it was upgraded from, instead of `life` from the moment it is stored.
+    pub given: Option<GivenTimes>,
+}
+
+/// When an entry was made and how long it lives, in ms of the server's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenTimes {
+    pub created_ms: u64,
+    pub fresh_until_ms: u64,
+    pub stale_until_ms: u64,
+}
+
+impl GivenTimes {
+    pub fn from_now(now_ms: u64, life: Life) -> Self {
+        Self { created_ms: now_ms, fresh_until_ms: now_ms + life.fresh_ms, stale_until_ms: now_ms + life.kept_ms }
+    }
+}
+
+impl Draft {
+    /// The times that are written in where it is stored at `now_ms`.
+    pub fn times(&self, now_ms: u64) -> GivenTimes {
+        self.given.unwrap_or_else(|| GivenTimes::from_now(now_ms, self.life))
+    }
 }
 
 impl Draft {
@@ -138,14 +161,15 @@ impl Draft {
         }
         let crc = checksum(&bytes, None);
         bytes[AT_CRC..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
-        Self { bytes: bytes.freeze(), life }
+        Self { bytes: bytes.freeze(), life, given: None }
     }
 
     /// The envelope with its version and times written in: what a store keeps.
     pub fn stamped(&self, version: u64, now_ms: u64) -> Bytes {
         let mut bytes = BytesMut::from(&self.bytes[..]);
-        let times = [version, now_ms, now_ms + self.life.fresh_ms, now_ms + self.life.kept_ms];
-        for (word, value) in bytes[AT_VERSION..AT_COST].chunks_exact_mut(8).zip(times) {
+        let GivenTimes { created_ms, fresh_until_ms, stale_until_ms } = self.times(now_ms);
+        let words = [version, created_ms, fresh_until_ms, stale_until_ms];
+        for (word, value) in bytes[AT_VERSION..AT_COST].chunks_exact_mut(8).zip(words) {
             word.copy_from_slice(&value.to_le_bytes());
         }
         bytes.freeze()

@@ -62,6 +62,27 @@ impl Key {
 }
 
 impl Key {
+    /// The N of `service:vN:…`.
+    pub fn version(&self) -> u32 {
+        let digits = self.full.split_once(":v").and_then(|(_, rest)| rest.split_once(':')).map(|(digits, _)| digits);
+        digits.and_then(|digits| digits.parse().ok()).expect("a value key is service:vN:…")
+    }
+
+    /// The same user's key in another version of its service's key space. (One that was shortened has lost the text that
+    /// its hash is of: no entry of that version will be found to be this key's.)
+    #[must_use]
+    pub fn in_version(&self, version: u32) -> Self {
+        let (service, rest) = self.full.split_once(":v").expect("a value key is service:vN:…");
+        let (digits, tail) = rest.split_once(':').expect("a value key is service:vN:…");
+        let full = format!("{service}:v{version}:{tail}");
+        if *full == *self.full {
+            return self.clone();
+        }
+        let head_bytes = self.relative_at as usize - digits.len() + version.to_string().len();
+        let hash = hash128(full.as_bytes());
+        Self { full: full.into(), relative_at: u32::try_from(head_bytes).expect("a prefix is short"), hash }
+    }
+
     /// `prefix` and what follows it, as they are.
     pub(super) fn plain(prefix: &str, relative: &str) -> Self {
         let full = format!("{prefix}{relative}");
@@ -111,6 +132,12 @@ impl KeySpace {
             return Err(Error::config("version=0 is not a key space; versions count from 1"));
         }
         Ok(Self { prefix: format!("{service}:v{version}:").into(), tag_prefix: format!("{service}:~tag:").into() })
+    }
+
+    /// Where the versions of the service that have entries are listed.
+    pub fn versions_key(&self) -> Key {
+        let service = self.prefix.split_once(':').map_or("", |(service, _)| service);
+        Key::plain(&format!("{service}:"), "~versions")
     }
 
     /// What every value key begins with.

@@ -1,7 +1,7 @@
 //! Many engines on one simulated store, in simulated time: delays, reorders, repeats, lost requests and replies, lost
 //! wakes and pushes, evictions, stalls and crashes, all from one seed. The engines are the real ones, the store is the
 //! memory driver's table. Each seed also draws what the fleet uses: tags, tags that the fallback names, staleness, early
-//! refresh, L1, failovers. While the store is away there is one place only for fallbacks.
+//! refresh, L1, failovers, versions. While the store is away there is one place only for fallbacks.
 //!
 //! | file | owns |
 //! |---|---|
@@ -48,6 +48,7 @@ struct Met {
     evictions: u64,
     pushes_lost: u64,
     failovers: u64,
+    upgraded: u64,
 }
 
 impl AddAssign for Met {
@@ -63,6 +64,7 @@ impl AddAssign for Met {
         self.evictions += other.evictions;
         self.pushes_lost += other.pushes_lost;
         self.failovers += other.failovers;
+        self.upgraded += other.upgraded;
     }
 }
 
@@ -101,6 +103,7 @@ fn thousands_of_seeds_show_no_stale_read_and_leave_nothing_behind() {
         met.evictions,
         met.pushes_lost,
         met.failovers,
+        met.upgraded,
     ];
     assert!(rarer.iter().all(|count| count * 20 > seeds), "and everything that it is made of: {met:?}");
 }

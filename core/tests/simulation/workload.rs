@@ -16,6 +16,11 @@ use crate::world::{Happening, World, key_name};
 const COMMAND_TIMEOUT_US: u64 = 100_000;
 const LATE_TAG: &str = "late";
 
+fn number_of(payload: &Payload) -> u64 {
+    let text = payload.bytes.as_ref().expect("never null here");
+    std::str::from_utf8(text).expect("digits").parse().expect("digits")
+}
+
 impl World {
     /// What the calls of a process go by. A SET names the late tag too: what lacks it, its invalidation does not reach.
     pub(crate) fn terms(&self, engine: &Arc<Engine>) -> Arc<Terms> {
@@ -54,7 +59,10 @@ impl World {
             93..97 => self.stall(at),
             _ => self.crash(at),
         }
-        let pause_us = self.chance.u64(100..20_000);
+        // Long enough for a version that has come to others to count.
+        let is_long = self.features.has_versions && self.chance.bool();
+        let longest_us = if is_long { 400_000 } else { 20_000 };
+        let pause_us = self.chance.u64(100..longest_us);
         self.at(self.now_us() + pause_us, Happening::Next);
     }
 
@@ -190,10 +198,22 @@ impl World {
             Outcome::Lease(lease) => {
                 let process = &mut self.processes[at];
                 let call = process.calls.get(&id).expect("a call that was not answered");
-                let version = self.rows[call.key];
+                let older = lease.older.as_ref().map(|older| number_of(&older.payload));
+                let version = older.unwrap_or(self.rows[call.key]);
                 self.met.behind += u64::from(call.is_served);
                 process.running.insert(id, (lease, version));
                 self.met.fallbacks += 1;
+                self.met.upgraded += u64::from(older.is_some());
+                if let Some(seen) = older {
+                    let Call { key, floor, began_us, .. } = self.processes[at].calls[&id];
+                    let here = floor.of(None);
+                    let everywhere = self.floors[key].at(began_us).of(None);
+                    assert!(seen >= here, "seed {seed}: took over {seen} of row {key}: had invalidated {here} here");
+                    assert!(
+                        seen >= everywhere,
+                        "seed {seed}: took over {seen} of row {key}: {everywhere} was invalidated"
+                    );
+                }
                 let length_us = match self.chance.u32(0..20) {
                     0 => self.chance.u64(1_000_000..3_000_000),
                     1..4 => self.chance.u64(100_000..500_000),
@@ -248,8 +268,7 @@ impl World {
 
     /// Holds a value that a caller was given against the oracle.
     fn check(&mut self, at: usize, call: &Call, hit: &Hit) {
-        let text = hit.payload.bytes.as_ref().expect("never null here");
-        let seen: u64 = std::str::from_utf8(text).expect("digits").parse().expect("digits");
+        let seen = number_of(&hit.payload);
         self.met.hits += 1;
         self.met.stale += u64::from(hit.stale.is_some());
         self.met.without_a_place += u64::from(hit.stale == Some(Staleness::MaxFallbacks));
@@ -285,6 +304,7 @@ impl World {
             .as_ref()
             .is_some_and(|hit| hit.payload.bytes.as_deref() == Some(version.to_string().as_bytes()));
         let begun = match chance {
+            4.. if lease.older.is_some() => engine.fill_upgraded(lease, Payload::json(version.to_string())),
             0..2 => {
                 let abandoned = engine.abandon(lease, Abandoned::Failed(Arc::new("failed")));
                 let call = self.processes[at].calls.remove(&call).expect("it ran");

@@ -121,7 +121,6 @@ impl World {
         let mut world = Self {
             seed,
             is_stormy,
-            features,
             is_healed: false,
             is_last_round: false,
             clock: Arc::new(SimClock(AtomicU64::new(1))),
@@ -137,7 +136,8 @@ impl World {
             rows: vec![1; keys],
             floors: vec![History::default(); keys],
             is_writing: vec![false; keys],
-            steps_left: 150,
+            steps_left: if features.has_versions { 250 } else { 150 },
+            features,
             met: Met::default(),
             chance,
         };
@@ -159,7 +159,8 @@ impl World {
             seed: self.chance.u64(..),
             index: IndexSide::Here,
         };
-        let config = config(&self.features);
+        let version = if self.features.has_versions { self.chance.u32(1..=2) } else { 1 };
+        let config = config(&self.features, version);
         let engine = Engine::with_store(Arc::clone(&store) as Arc<dyn Store>, config, environment).expect("right");
         self.next_number += 1;
         let terms = self.terms(&engine);
@@ -350,7 +351,8 @@ impl World {
 
     /// A server that needs room takes something away.
     pub(crate) fn evict(&mut self) {
-        let key = self.space.key(&key_name(self.chance.usize(0..self.rows.len()))).expect("right");
+        let version = if self.features.has_versions { self.chance.u32(1..=2) } else { 1 };
+        let key = self.space.key(&key_name(self.chance.usize(0..self.rows.len()))).expect("right").in_version(version);
         let tag: Tag = self.space.tag(["all", "late"][self.chance.usize(0..2)]).expect("right");
         let (key, what) = match self.chance.u32(0..3) {
             0 => (key, Evicted::Entry),

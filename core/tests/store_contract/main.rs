@@ -7,6 +7,7 @@ mod settle;
 mod support;
 mod tags;
 mod tracking;
+mod versions;
 mod wakes;
 
 use std::sync::Arc;
@@ -375,7 +376,7 @@ fn an_entry_of_a_future_format_is_left_alone_until_it_is_invalidated() {
 fn what_is_no_envelope_counts_as_nothing() {
     everywhere(|world| {
         let (caller, key) = (world.caller(), key("user:profile:1"));
-        let garbage = Draft { bytes: Bytes::from(vec![b'x'; 100]), life: LIFE };
+        let garbage = Draft { bytes: Bytes::from(vec![b'x'; 100]), life: LIFE, given: None };
         caller.ask(Command::Set { key: key.clone(), not_after_ms: 1 << 44, entry: garbage });
         let grant = caller.lease(&key, nonce(1));
         assert!(matches!(caller.ask(acquire(&key, nonce(2))), Verdict::Wait { value: None, .. }));

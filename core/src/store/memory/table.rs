@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
-use crate::ports::{Command, Reply, Verdict};
+use crate::ports::{Command, LiveVersion, Reply, Verdict};
 use crate::protocol::envelope::{self, Draft};
 use crate::protocol::freshness::{FUTURE_SLACK_MS, Freshness, judge};
 use crate::protocol::key::Key;
@@ -19,6 +19,8 @@ const SWEEP_AFTER_MIN: usize = 1_024;
 pub struct Table {
     rows: FxHashMap<Key, Row>,
     tags: FxHashMap<Tag, TagRow>,
+    /// Of each service, by `service:~versions`.
+    versions: FxHashMap<Key, Vec<LiveVersion>>,
     writes_since_sweep: usize,
 }
 
@@ -78,6 +80,10 @@ impl Table {
             Command::Ping | Command::Time { .. } => plain(Some(now_us), Verdict::Ok),
             Command::Get { key } => {
                 plain(None, Verdict::Value(self.rows.get(key).and_then(|row| row.live_value(now_ms))))
+            }
+            Command::Beat { key, version, kept_ms, quarantine_ms } => {
+                let listed = self.versions.entry(key.clone()).or_default();
+                plain(Some(now_us), Verdict::Versions(beat(listed, *version, *kept_ms, *quarantine_ms, now_ms)))
             }
             Command::ReadTag { tag } => plain(None, Verdict::Nonce(self.nonce(tag, now_ms))),
             Command::OpenTag { tag, nonce, kept_ms } => {
@@ -145,6 +151,7 @@ impl Table {
     pub fn clear(&mut self) {
         self.rows.clear();
         self.tags.clear();
+        self.versions.clear();
     }
 
     /// How many keys hold an entry or a lease, the expired but not yet swept included.
@@ -168,6 +175,28 @@ impl Table {
             self.tags.retain(|_, tag| tag.expires_ms > now_ms);
         }
     }
+}
+
+/// Which versions of a service may have entries, and that this one may from now on.
+fn beat(
+    listed: &mut Vec<LiveVersion>,
+    version: u32,
+    kept_ms: u64,
+    quarantine_ms: u64,
+    now_ms: u64,
+) -> Vec<LiveVersion> {
+    listed.retain(|one| one.until_ms > now_ms);
+    let until_ms = now_ms + kept_ms;
+    let is_alone = listed.is_empty();
+    match listed.iter_mut().find(|one| one.version == version) {
+        Some(mine) if mine.until_ms >= now_ms + kept_ms / 2 => {}
+        Some(mine) => mine.until_ms = until_ms,
+        None => {
+            let since_ms = if is_alone { 0 } else { now_ms + quarantine_ms };
+            listed.push(LiveVersion { version, until_ms, since_ms });
+        }
+    }
+    listed.clone()
 }
 
 impl TagRow {
@@ -261,6 +290,7 @@ impl Row {
             | Command::ReadTag { .. }
             | Command::OpenTag { .. }
             | Command::InvalidateTag { .. }
+            | Command::Beat { .. }
             | Command::Ping
             | Command::Time { .. } => unreachable!("answered by the table"),
         }
@@ -350,7 +380,10 @@ impl Row {
         let ceiling = now_us + FUTURE_SLACK_MS * 1_000;
         let version = if believed > ceiling { now_us } else { now_us.max(believed + 1) };
         let now_ms = now_us / 1_000;
-        self.value = Some(Value { bytes: entry.stamped(version, now_ms), expires_ms: now_ms + entry.life.kept_ms });
+        self.value = Some(Value {
+            bytes: entry.stamped(version, now_ms),
+            expires_ms: entry.times(now_ms).stale_until_ms.max(now_ms + 1),
+        });
         Verdict::Stored { version }
     }
 

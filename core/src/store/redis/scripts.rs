@@ -23,11 +23,11 @@ pub(super) struct Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident: $prelude:literal $file:literal),* $(,)?) => {
+    ($($name:ident: $($file:literal)+),* $(,)?) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum ScriptName { $($name),* }
 
-        const SOURCES: &[&str] = &[$(concat!(include_str!($prelude), include_str!($file))),*];
+        const SOURCES: &[&str] = &[$(concat!($(include_str!($file)),+)),*];
     };
 }
 
@@ -43,6 +43,7 @@ scripts! {
     Set: "lua/prelude.lua" "lua/set.lua",
     OpenTag: "lua/tag_prelude.lua" "lua/open_tag.lua",
     InvalidateTag: "lua/tag_prelude.lua" "lua/invalidate_tag.lua",
+    Beat: "lua/beat.lua",
 }
 
 impl ScriptName {
@@ -98,14 +99,23 @@ impl Request {
             Command::InvalidateTag { tag, nonce, kept_ms } => {
                 return Self::Script(ScriptName::InvalidateTag, with_tag(tag, *nonce, *kept_ms));
             }
+            Command::Beat { key, version, kept_ms, quarantine_ms } => {
+                let arguments = [Bytes::from_static(b"1"), text(key.full()), text(version)];
+                let times = [ms(*kept_ms), ms(*quarantine_ms)];
+                return Self::Script(ScriptName::Beat, arguments.into_iter().chain(times).collect());
+            }
             Command::Acquire { key, nonce, exclusive_ms, validity_ms, seen } => {
                 let arguments = vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms), text(seen)];
                 (ScriptName::Acquire, key, arguments)
             }
             Command::Fill { key, grant, entry } => {
                 let (life, draft) = (entry.life, entry.bytes.clone());
-                let arguments =
+                let mut arguments =
                     vec![text(&grant.generation), text(&grant.number), draft, ms(life.fresh_ms), ms(life.kept_ms)];
+                if let Some(times) = entry.given {
+                    arguments
+                        .extend([times.created_ms, times.fresh_until_ms, times.stale_until_ms].map(|at| text(&at)));
+                }
                 (ScriptName::Fill, key, arguments)
             }
             Command::Renew { key, grant, exclusive_ms, validity_ms } => {
