@@ -252,7 +252,7 @@ impl Manager {
                 "clear() is a namespace's; a right example: manager.namespace(\"catalog\")?.clear()",
             ));
         };
-        self.confirm(|queue, id| self.engine.clear(namespace, false, queue, id)).await
+        self.confirm(|queue, id| self.engine.clear(namespace, Some(&self.terms), false, queue, id)).await
     }
 
     /// From now on no entry that carries this tag counts: O(1). Answers as [`Manager::invalidate`] does.
@@ -260,7 +260,7 @@ impl Manager {
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
     pub async fn invalidate_tag(&self, tag: &str) -> Result<bool, Error> {
-        self.confirm(|queue, id| self.engine.invalidate_tag(tag, false, queue, id)).await
+        self.confirm(|queue, id| self.engine.invalidate_tag(tag, Some(&self.terms), false, queue, id)).await
     }
 
     /// The cached value, without a fallback; the outer `None` is absence (or a store that is away).
@@ -272,7 +272,7 @@ impl Manager {
             Arrival::Outcome(Outcome::Hit(hit)) => match decode(&hit.payload) {
                 Ok(value) => Ok(Some(value)),
                 Err(error) => {
-                    self.engine.report_host(Some(key), "schema", &error.to_string());
+                    self.engine.report_host(Some(key), Some(&self.terms), "schema", &error.to_string());
                     Ok(None)
                 }
             },
@@ -292,7 +292,7 @@ impl Manager {
                     Some(_) => match decode(&hit.payload) {
                         Ok(value) => Some(value),
                         Err(error) => {
-                            self.engine.report_host(Some(key), "schema", &error.to_string());
+                            self.engine.report_host(Some(key), Some(&self.terms), "schema", &error.to_string());
                             return Ok(None);
                         }
                     },
@@ -346,7 +346,7 @@ impl Manager {
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
     pub async fn invalidate(&self, key: &str) -> Result<bool, Error> {
-        self.confirm(|queue, id| self.engine.invalidate(key, false, queue, id)).await
+        self.confirm(|queue, id| self.engine.invalidate(key, Some(&self.terms), false, queue, id)).await
     }
 
     /// Soft invalidation: no longer fresh, kept for `stale_if_error`. Answers as [`Manager::invalidate`] does.
@@ -354,7 +354,7 @@ impl Manager {
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
     pub async fn expire(&self, key: &str) -> Result<bool, Error> {
-        self.confirm(|queue, id| self.engine.expire(key, false, queue, id)).await
+        self.confirm(|queue, id| self.engine.expire(key, Some(&self.terms), false, queue, id)).await
     }
 
     /// The figures of `docs/events.md`, by name.

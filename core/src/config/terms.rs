@@ -2,6 +2,7 @@
 //! callers who share a flight share the terms of the one who began it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::read::{beta, optional, texts};
 use super::{Config, Dialect, OptionValue, POLL_FIRST_MS, POLL_LONGEST_MS, duration_ms, positive_ms, unknown_option};
@@ -10,6 +11,7 @@ use crate::protocol::flight::Rules;
 use crate::protocol::freshness::{Grace, Life};
 use crate::protocol::key::KeySpace;
 use crate::protocol::tag::{TAGS_MAX, Tag};
+use crate::tenant::Tenant;
 
 /// Which options a call takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,8 @@ pub struct Terms {
     pub(crate) can_go_on: bool,
     /// Those of the view's namespaces first; none twice.
     pub(crate) tags: Vec<Tag>,
+    /// Whose keys and tags are meant, in a tenant's view.
+    pub(crate) tenant: Option<Arc<Tenant>>,
 }
 
 impl Terms {
@@ -85,7 +89,13 @@ impl Terms {
             early_refresh: config.early_refresh,
             can_go_on: true,
             tags: namespaces.iter().map(|name| space.namespace_tag(name)).collect::<Result<_, _>>()?,
+            tenant: None,
         })
+    }
+
+    /// Where keys and tags are looked for; `space` is the manager's own.
+    pub(crate) fn space<'a>(&'a self, space: &'a KeySpace) -> &'a KeySpace {
+        self.tenant.as_ref().map_or(space, |tenant| tenant.space())
     }
 
     /// The same, with what a call says of its own.
@@ -154,6 +164,7 @@ impl Terms {
     }
 
     fn tagged(&self, name: &str, value: &OptionValue, space: &KeySpace) -> Result<Vec<Tag>, Error> {
+        let space = self.space(space);
         let named = texts(name, value)?.into_iter().map(|text| space.tag(text)).collect::<Result<Vec<_>, _>>()?;
         join_tags(&self.tags, named)
     }

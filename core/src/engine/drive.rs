@@ -175,7 +175,7 @@ impl Engine {
                     let terms = Arc::clone(&slot.terms);
                     slot.ask(question, true, self.asked_tags(&terms.tags));
                     slot.asked = self.asked(&slot.key);
-                    slot.words = self.l1.as_ref().map(|l1| l1.capture(slot.key.relative(), &terms.tags));
+                    slot.words = self.l1.as_ref().map(|l1| l1.capture(slot.key.local(), &terms.tags));
                 }
                 Action::Fill { .. } => {
                     slot.ask(Question::Fill, true, Vec::new());

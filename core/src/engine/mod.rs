@@ -264,7 +264,8 @@ impl Engine {
     /// # Errors
     /// `KeyFormatError` for a name that is none; `ConfigError` when they are too many together.
     pub fn tags(&self, terms: &Terms, names: &[impl AsRef<str>]) -> Result<Vec<Tag>, Error> {
-        let named = names.iter().map(|name| self.space.tag(name.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let space = terms.space(&self.space);
+        let named = names.iter().map(|name| space.tag(name.as_ref())).collect::<Result<Vec<_>, _>>()?;
         Ok(crate::config::join_tags(&terms.tags, named)?.split_off(terms.tags.len()))
     }
 
@@ -316,16 +317,21 @@ impl Engine {
     ///
     /// # Errors
     /// `KeyFormatError`.
-    pub fn check_key(&self, key: &str) -> Result<Key, Error> {
-        self.space.key(key)
+    pub fn check_key(&self, key: &str, view: Option<&Arc<Terms>>) -> Result<Key, Error> {
+        self.space_of(view).key(key)
     }
 
     /// Checks a tag as every verb does.
     ///
     /// # Errors
     /// `KeyFormatError`.
-    pub fn check_tag(&self, name: &str) -> Result<(), Error> {
-        self.space.tag(name).map(drop)
+    pub fn check_tag(&self, name: &str, view: Option<&Arc<Terms>>) -> Result<(), Error> {
+        self.space_of(view).tag(name).map(drop)
+    }
+
+    /// Where the keys and tags of a view are.
+    fn space_of<'a>(&'a self, view: Option<&'a Arc<Terms>>) -> &'a KeySpace {
+        view.map_or(&self.space, |terms| terms.space(&self.space))
     }
 
     /// The engine's clock, for a host that keeps the index of L1.
@@ -334,16 +340,16 @@ impl Engine {
     }
 
     /// Reports a fault that the host noticed (a value that cannot be encoded or decoded) as a `cache.error`.
-    pub fn report_host(&self, key: Option<&str>, reason: &str, message: &str) {
-        let key = key.and_then(|key| self.space.key(key).ok());
+    pub fn report_host(&self, key: Option<&str>, view: Option<&Arc<Terms>>, reason: &str, message: &str) {
+        let key = key.and_then(|key| self.space_of(view).key(key).ok());
         self.report(key.as_ref(), reason, message);
     }
 
-    fn open_key(&self, key: &str) -> Result<Key, Error> {
+    fn open_key(&self, key: &str, terms: &Terms) -> Result<Key, Error> {
         if self.is_closed.load(Ordering::Relaxed) {
             return Err(Error::closed());
         }
-        self.space.key(key)
+        terms.space(&self.space).key(key)
     }
 
     fn leave_call(ticket: Arc<Ticket>) -> Begun {

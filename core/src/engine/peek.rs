@@ -51,10 +51,10 @@ impl Engine {
         if !required && let Some(hit) = self.held_here(key, terms) {
             return Ok(Begun::Ready(Outcome::Hit(hit)));
         }
-        let key = self.open_key(key)?;
+        let key = self.open_key(key, terms)?;
         let ticket = self.ticket(queue, id, terms);
         let may_ask = self.may_ask(&key, &terms.tags);
-        let words = self.l1.as_ref().map(|l1| l1.capture(key.relative(), &terms.tags));
+        let words = self.l1.as_ref().map(|l1| l1.capture(key.local(), &terms.tags));
         let asked = self.asked(&key);
         let peek = Peek { key, ticket: Arc::clone(&ticket), required, standing: Vec::new(), words, asked, reply: None };
         if !may_ask {

@@ -34,7 +34,7 @@ impl Engine {
         if let Some(hit) = self.held_here(key, terms) {
             return Ok(Begun::Ready(Outcome::Hit(hit)));
         }
-        let key = self.open_key(key)?;
+        let key = self.open_key(key, terms)?;
         let ticket = Ticket::new(Arc::clone(queue), id, self.clock.now_us(), Arc::clone(terms));
         self.join(vec![(Arc::clone(&ticket), patience)], key, Round::First);
         Ok(Self::leave_call(ticket))
@@ -47,7 +47,7 @@ impl Engine {
     /// `KeyFormatError`; `ClosedError`.
     pub fn refresh(&self, key: &str, terms: Option<&Arc<Terms>>, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
         let terms = terms.unwrap_or(&self.terms);
-        let key = self.open_key(key)?;
+        let key = self.open_key(key, terms)?;
         Figures::count(&self.figures.refreshes);
         // A user who has just written must not be answered by a fill that began before: nobody joins that one now.
         self.flights.detach(&key);

@@ -46,7 +46,7 @@ impl Engine {
         id: u64,
     ) -> Result<Begun, Error> {
         let terms = terms.unwrap_or(&self.terms);
-        let key = self.open_key(key)?;
+        let key = self.open_key(key, terms)?;
         if payload.len() > self.config.max_value_bytes {
             return Err(Error::new(ErrorKind::ValueTooLarge, self.too_large(&key, payload.len())));
         }
