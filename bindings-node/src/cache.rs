@@ -255,10 +255,10 @@ impl Cache {
         self.engine.now_us() as f64
     }
 
-    /// Hits that the package served from its index.
+    /// Hits that the package served from its index, to calls of this view.
     #[napi]
-    pub fn count_l1_hits(&self, count: f64) {
-        self.engine.count_l1_hits(count as u64);
+    pub fn count_l1_hits(&self, count: f64, view: Option<&Terms>) {
+        self.engine.count_l1_hits(count as u64, inner(view));
     }
 
     /// Events are kept only while this is on.
@@ -285,10 +285,10 @@ impl Cache {
         convert::events(&self.engine.take_faults(), self.service())
     }
 
-    /// The figures, as JSON.
+    /// The figures, as JSON; of a tenant's view the tenant's.
     #[napi]
-    pub fn stats(&self) -> String {
-        convert::figures(&self.engine.stats(), self.engine.breaker_state())
+    pub fn stats(&self, view: Option<&Terms>) -> String {
+        convert::figures(&self.engine.stats(inner(view)), self.engine.breaker_state())
     }
 }
 

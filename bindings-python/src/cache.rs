@@ -259,9 +259,10 @@ impl Cache {
         convert::events(py, &self.engine.take_faults(), self.service())
     }
 
-    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    /// Of a tenant's view the tenant's.
+    fn stats<'py>(&self, py: Python<'py>, view: GivenTerms<'_, 'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = PyDict::new(py);
-        for (name, figure) in self.engine.stats() {
+        for (name, figure) in self.engine.stats(terms::of(view)) {
             match figure {
                 Figure::Count(count) => stats.set_item(name, count)?,
                 Figure::Measure(measure) => stats.set_item(name, measure)?,

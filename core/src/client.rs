@@ -20,6 +20,7 @@ mod calls;
 mod context;
 mod fetch;
 mod spawn;
+mod tenant;
 
 use std::fmt;
 use std::future::Future;
@@ -39,6 +40,7 @@ use calls::{Arrival, Calls};
 pub use context::Context;
 use fetch::{Fetch, Verb};
 pub use spawn::{BoxedTask, Spawner};
+pub use tenant::TenantBuilder;
 
 /// Why a read with a fallback gave no value.
 #[derive(Debug)]
@@ -127,7 +129,7 @@ impl ManagerBuilder {
     pub async fn build(self) -> Result<Manager, Error> {
         let config = Config::from_options(&self.url, &self.options, Dialect::Rust)?;
         let engine = Engine::open(&self.url, config)?;
-        Manager::view(engine, Calls::new(), self.spawner, Vec::new())
+        Ok(Manager::of_engine(engine, self.spawner))
     }
 }
 
@@ -161,13 +163,19 @@ impl Manager {
     /// # Panics
     /// Never: the view of no namespace has no name that could be refused.
     pub fn on(engine: Arc<Engine>) -> Self {
-        Self::view(engine, Calls::new(), spawn::default(), Vec::new()).expect("no namespace, no bad name")
+        Self::of_engine(engine, spawn::default())
     }
 
-    fn view(engine: Arc<Engine>, calls: Arc<Calls>, spawner: Spawner, namespaces: Vec<String>) -> Result<Self, Error> {
-        let terms = engine.view(&namespaces)?;
+    fn of_engine(engine: Arc<Engine>, spawner: Spawner) -> Self {
+        let terms = engine.view(&[]).expect("no namespace, no bad name");
         let plain_terms = Arc::new(Terms::clone(&terms).in_foreground());
-        Ok(Self { engine, calls, spawner, namespaces, terms, plain_terms })
+        Self { engine, calls: Calls::new(), spawner, namespaces: Vec::new(), terms, plain_terms }
+    }
+
+    /// The same, whose calls go by other terms.
+    fn view(&self, namespaces: Vec<String>, terms: Arc<Terms>) -> Self {
+        let plain_terms = Arc::new(Terms::clone(&terms).in_foreground());
+        Self { namespaces, terms, plain_terms, ..self.clone() }
     }
 
     pub fn engine(&self) -> &Arc<Engine> {
@@ -235,11 +243,13 @@ impl Manager {
     /// `KeyFormatError` for a name that is none.
     pub fn namespace(&self, name: &str) -> Result<Self, Error> {
         let mut namespaces = self.namespaces.clone();
-        namespaces.push(match namespaces.last() {
+        let whole = match namespaces.last() {
             Some(outer) => format!("{outer}:{name}"),
             None => name.to_owned(),
-        });
-        Self::view(Arc::clone(&self.engine), Arc::clone(&self.calls), Arc::clone(&self.spawner), namespaces)
+        };
+        let terms = self.engine.namespace(Some(&self.terms), &whole)?;
+        namespaces.push(whole);
+        Ok(self.view(namespaces, terms))
     }
 
     /// Removes every entry of this namespace, here and for everybody: O(1). Answers as [`Manager::invalidate`] does.
@@ -357,9 +367,9 @@ impl Manager {
         self.confirm(|queue, id| self.engine.expire(key, Some(&self.terms), false, queue, id)).await
     }
 
-    /// The figures of `docs/events.md`, by name.
+    /// The figures of `docs/events.md`, by name; a tenant's own in its view.
     pub fn stats(&self) -> Vec<(&'static str, Figure)> {
-        self.engine.stats()
+        self.engine.stats(Some(&self.terms))
     }
 
     /// Keeps events from now on, for [`Manager::take_events`].

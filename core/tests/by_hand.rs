@@ -192,7 +192,7 @@ fn one_slow_question_is_one_failure_however_many_tags_were_asked_with_it() {
     begin(&engine, Some(&terms), &silent(), 1);
     store.answer(|_| Err(StoreErrorKind::Timeout));
     assert_eq!(engine.breaker_state(), "closed");
-    let errors = engine.stats().into_iter().find(|(name, _)| *name == "errors");
+    let errors = engine.stats(None).into_iter().find(|(name, _)| *name == "errors");
     assert_eq!(errors, Some(("errors", Figure::Count(1))));
 }
 

@@ -20,6 +20,8 @@ pub enum CallKind {
     Read,
     /// `set`, `set_many`.
     Write,
+    /// A tenant's view.
+    Tenant,
 }
 
 const READ_OPTIONS: [&str; 10] = [
@@ -34,6 +36,16 @@ const READ_OPTIONS: [&str; 10] = [
     "soft_timeout",
     "hard_timeout",
 ];
+/// What reads of a tenant go by, and its limits.
+const TENANT_OPTIONS: [&str; 11] = {
+    let mut options = ["max_fallbacks"; 11];
+    let mut at = 0;
+    while at < READ_OPTIONS.len() {
+        options[at] = READ_OPTIONS[at];
+        at += 1;
+    }
+    options
+};
 const WRITE_OPTIONS: [&str; 4] = ["ttl", "tags", "stale_if_error", "stale_while_revalidate"];
 
 impl CallKind {
@@ -42,6 +54,7 @@ impl CallKind {
         match self {
             Self::Read => &READ_OPTIONS,
             Self::Write => &WRITE_OPTIONS,
+            Self::Tenant => &TENANT_OPTIONS,
         }
     }
 }

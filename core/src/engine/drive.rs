@@ -4,7 +4,7 @@
 use super::Engine;
 use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
 use super::journal::Owed;
-use super::observe::{EventKind, Figures};
+use super::observe::EventKind;
 use super::outcome::{Outcome, Token};
 use super::server_clock::ServerClock;
 use super::ticket::Ticket;
@@ -17,6 +17,7 @@ use crate::protocol::key::Key;
 use crate::protocol::lease::Nonce;
 use crate::protocol::tag::{Tag, TagNonce};
 use crate::sync::{Arc, Ordering};
+use crate::tenant::Count;
 
 /// Answers to nobody: they count for the breaker and the clock.
 pub(super) const TARGET_NONE: u64 = 0;
@@ -259,7 +260,7 @@ impl Engine {
                     self.watches.remove(key, flight);
                     self.watches.tell(key, &*self.store);
                 }
-                Action::Waits => Figures::count(&self.figures.waits),
+                Action::Waits => self.count(terms, Count::Waits),
                 Action::Lead { caller, leader, turn, right, stale } => {
                     let lease = self.lease(key, leader, Token { flight, turn }, &right, stale, terms);
                     self.lead(&caller, lease, &right, batch.kind);
@@ -305,7 +306,7 @@ impl Engine {
             }
         }
         if let Some(waited_us) = batch.waited_us {
-            self.figures.wait_us.add(waited_us);
+            self.count_many(terms, Count::WaitUs, waited_us);
             if self.observers.is_listening() {
                 let mut event = self.event(EventKind::Wait, Some(key));
                 event.duration_us = Some(waited_us);

@@ -16,6 +16,7 @@ use crate::protocol::held::{Held, Words};
 use crate::protocol::key::Key;
 use crate::protocol::tag::Tag;
 use crate::sync::{Arc, Ordering};
+use crate::tenant::Count;
 
 /// What is to be said of the bytes that stand at a key.
 pub(super) enum Judged {
@@ -49,6 +50,7 @@ impl Engine {
         let scope = terms.tenant.as_ref().map_or("", |tenant| tenant.space().scope());
         let held = l1.get(scope, key, &terms.tags, self.clock.quick_us())?;
         l1.count_hit();
+        self.count(terms, Count::L1Hits);
         if self.observers.is_listening() {
             let key = terms.space(&self.space).key(key).ok();
             let mut event = self.event(super::EventKind::Hit, key.as_ref());

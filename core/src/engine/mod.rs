@@ -21,6 +21,7 @@
 //! | `journal`, `breaker`, `recover` | what is owed to a store that is away, and when it is asked again |
 //! | `recent`, `failover` | what is owed again once another primary answers |
 //! | `places` | how many fallbacks run while it is away |
+//! | `tenants` | one tenant of each name, and its figures |
 //! | `watches` | which flights wait for a push |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
@@ -51,6 +52,7 @@ mod serve;
 mod server_clock;
 mod sheet;
 mod spared;
+mod tenants;
 pub mod ticket;
 pub mod timers;
 mod watches;
@@ -67,6 +69,7 @@ use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
 use crate::protocol::tag::Tag;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use crate::tenant::Count;
 use flights::Flights;
 use journal::Journal;
 use l1::{IndexSide, L1};
@@ -75,6 +78,7 @@ use observe::{EventKind, Figures, Observers};
 use operations::Operations;
 use places::Places;
 use spared::Spared;
+use tenants::Tenants;
 use ticket::{Queue, Ticket};
 use timers::{Alarm, Keeper, Timers};
 use watches::Watches;
@@ -151,6 +155,7 @@ pub struct Engine {
     longest_life_ms: AtomicU64,
     observers: Observers,
     figures: Figures,
+    tenants: Tenants,
     /// Callers that wait.
     waiting: AtomicU64,
     /// Steps whose actions are not done yet; see [`drive::Busy`].
@@ -213,6 +218,7 @@ impl Engine {
             longest_life_ms: AtomicU64::new(config.ttl_ms),
             observers: Observers::default(),
             figures: Figures::new(),
+            tenants: Tenants::default(),
             waiting: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
@@ -290,10 +296,14 @@ impl Engine {
         self.observers.take_faults()
     }
 
-    /// The figures of `stats()`, by name.
-    pub fn stats(&self) -> Vec<(&'static str, Figure)> {
+    /// The figures of `stats()`, by name; of a tenant's view the tenant's.
+    pub fn stats(&self, view: Option<&Arc<Terms>>) -> Vec<(&'static str, Figure)> {
         let l1 = self.l1.as_ref().map(|l1| (l1.hits.sum(), l1.size()));
-        self.figures.report(self.observers.dropped.load(Ordering::Relaxed), l1.unwrap_or_default())
+        let whole = self.figures.report(self.observers.dropped.load(Ordering::Relaxed), l1.unwrap_or_default());
+        match view.and_then(|terms| terms.tenant.as_ref()) {
+            Some(tenant) => Self::stats_of(tenant, whole),
+            None => whole,
+        }
     }
 
     /// The tier in the process, where there is one.
@@ -301,10 +311,11 @@ impl Engine {
         self.l1.as_ref()
     }
 
-    /// Hits that a host served from an index of its own.
-    pub fn count_l1_hits(&self, count: u64) {
+    /// Hits that a host served from an index of its own, to calls of this view.
+    pub fn count_l1_hits(&self, count: u64, view: Option<&Arc<Terms>>) {
         if let Some(l1) = &self.l1 {
             l1.hits.add(count);
+            self.count_many(view.unwrap_or(&self.terms), Count::L1Hits, count);
         }
     }
 
@@ -380,12 +391,12 @@ impl Engine {
     fn event(&self, kind: EventKind, key: Option<&Key>) -> Event {
         let mut event = Event::new(kind, (self.epoch_us + self.clock.now_us()) / 1_000);
         event.key = key.cloned();
-        event
+        event.of_tenant_of(key)
     }
 
     /// A `cache.error`: counted, told to observers, and kept for the log.
     fn report(&self, key: Option<&Key>, reason: &str, message: &str) {
-        Figures::count(&self.figures.errors);
+        self.count_fault(key);
         let mut event = self.event(EventKind::Error, key);
         event.reason = Some(reason.to_owned());
         event.message = Some(message.to_owned());

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use super::Engine;
 use super::drive::{TARGET_OPERATION, TIMER_CLOSE};
 use super::journal::{Owed, Sent};
-use super::observe::{EventKind, Figures};
+use super::observe::EventKind;
 use super::outcome::{Begun, Failure, Outcome};
 use super::peek::Peek;
 use super::sheet::Sheet;
@@ -19,6 +19,7 @@ use crate::protocol::flight::Event;
 use crate::protocol::key::Key;
 use crate::protocol::tag::Tag;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
+use crate::tenant::Count;
 
 /// What is out, by the target of its address.
 #[derive(Default)]
@@ -233,7 +234,7 @@ impl Engine {
             self.owe(key, owed);
         }
         self.forget_here(key, owed);
-        Figures::count(&self.figures.invalidations);
+        self.count(&ticket.terms, Count::Invalidations);
         if self.observers.is_listening() {
             let (subject, tag, reason) = match owed {
                 Owed::Invalidate => (Some(key), None, "key"),
@@ -243,7 +244,7 @@ impl Engine {
                     None => (None, Some(Tag::namespace_of(key.local())), "namespace"),
                 },
             };
-            let mut event = self.event(EventKind::Invalidate, subject);
+            let mut event = self.event(EventKind::Invalidate, subject).of_tenant_of(Some(key));
             event.tag = tag.map(str::to_owned);
             event.reason = Some(reason.to_owned());
             event.state = Some(if is_confirmed { "confirmed" } else { "journalled" });

@@ -95,7 +95,7 @@ impl Engine {
                 self.drop_held(key);
                 self.spared.forget(key);
                 self.remember(key, Owed::Invalidate);
-                self.stored(key, *version, self.clock.now_us().saturating_sub(ticket.started_us));
+                self.stored(key, ticket, *version, self.clock.now_us().saturating_sub(ticket.started_us));
                 self.answer(ticket, Outcome::Confirmed(true));
             }
             // A writer is under way and the entry was removed: nothing old is left to be served.

@@ -42,6 +42,11 @@ impl Key {
         &self.full[self.local_at as usize..]
     }
 
+    /// What it has in common with all keys of its tenant, or of the manager's own.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.full[..self.relative_at as usize]
+    }
+
     /// The name of its tenant as it stands in the key, escaped; none of the manager's own.
     pub fn tenant(&self) -> Option<&str> {
         let scope = &self.full[self.local_at as usize..self.relative_at as usize];
@@ -139,6 +144,10 @@ impl KeySpace {
     /// What every value key begins with.
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    pub(crate) fn shared_prefix(&self) -> Arc<str> {
+        Arc::clone(&self.prefix)
     }
 
     /// What every tag begins with, those of tenants too.
