@@ -121,14 +121,15 @@ export class Flow {
       return { value };
     } catch (error) {
       const why = hit instanceof Unreadable ? hit.why : `cannot be read: ${(error as Error).message}`;
-      this.native.report(key, 'decode', `the entry of ${JSON.stringify(key)} ${why}`);
+      this.native.report(key, 'decode', `the entry of ${JSON.stringify(key)} ${why}`, null);
       return undefined;
     }
   }
 
   /** A `get` from inside its own fallback: nobody waits for oneself. */
   reportNested(key: string): void {
-    this.native.report(key, 'nested', `get(${JSON.stringify(key)}) inside its own fallback: runs it at once, uncached`);
+    const message = `get(${JSON.stringify(key)}) inside its own fallback: runs it at once, uncached`;
+    this.native.report(key, 'nested', message, null);
   }
 
   /**
@@ -243,7 +244,7 @@ export class Flow {
   /** Reports a value that cannot be stored; gives what to throw where the manager is strict. */
   #unstorable(key: string, error: unknown): EncodeError | null {
     const message = refused(key, error);
-    this.native.report(key, 'encode', message);
+    this.native.report(key, 'encode', message, null);
     return this.native.strict ? new EncodeError(message, { cause: error }) : null;
   }
 }

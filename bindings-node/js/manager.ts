@@ -189,7 +189,7 @@ export class CacheManager {
     checkOptions(options, INVALIDATE_OPTIONS);
     const list = listOf(keys, 'invalidate(key1), or cache.invalidate([key1, key2])');
     const required = isRequired(options);
-    const call = (first: number) => this.#port.native.invalidate(first, list, required);
+    const call = (first: number) => this.#port.native.invalidate(first, list, required, this.#view.plain.terms);
     return confirmed(await this.#port.callMany(list.length, call));
   }
 
@@ -198,7 +198,7 @@ export class CacheManager {
     checkOptions(options, INVALIDATE_OPTIONS);
     const list = listOf(keys, 'expire(key1), or cache.expire([key1, key2])');
     const required = isRequired(options);
-    const call = (first: number) => this.#port.native.expire(first, list, required);
+    const call = (first: number) => this.#port.native.expire(first, list, required, this.#view.plain.terms);
     return confirmed(await this.#port.callMany(list.length, call));
   }
 
@@ -226,7 +226,7 @@ export class CacheManager {
     checkOptions(options, INVALIDATE_OPTIONS);
     const list = listOf(tags, "invalidateTag('user:42'), or cache.invalidateTag(['user:42', 'users'])", 'tag');
     const required = isRequired(options);
-    const call = (first: number) => this.#port.native.invalidateTags(first, list, required);
+    const call = (first: number) => this.#port.native.invalidateTags(first, list, required, this.#view.plain.terms);
     return confirmed(await this.#port.callMany(list.length, call));
   }
 
@@ -250,7 +250,8 @@ export class CacheManager {
       throw new ConfigError("clear() is a namespace's; a right example: cache.namespace('catalog').clear()");
     }
     const required = isRequired(options);
-    return confirmed(await this.#port.callMany(1, (id) => this.#port.native.clear(id, name, required)));
+    const { terms } = this.#view.plain;
+    return confirmed(await this.#port.callMany(1, (id) => this.#port.native.clear(id, name, required, terms)));
   }
 
   // --- functions and methods -----------------------------------------------------------------------------------------

@@ -129,37 +129,40 @@ impl Cache {
     }
 
     #[napi]
-    pub fn invalidate(&self, first: f64, keys: Vec<String>, required: bool) -> bool {
-        let verb = |key: &str, id| self.engine.invalidate(key, required, &self.desk.queue, id);
+    pub fn invalidate(&self, first: f64, keys: Vec<String>, required: bool, view: Option<&Terms>) -> bool {
+        let verb = |key: &str, id| self.engine.invalidate(key, inner(view), required, &self.desk.queue, id);
         self.each(first, &keys, tidegate::key::check, verb)
     }
 
     #[napi]
-    pub fn expire(&self, first: f64, keys: Vec<String>, required: bool) -> bool {
-        let verb = |key: &str, id| self.engine.expire(key, required, &self.desk.queue, id);
+    pub fn expire(&self, first: f64, keys: Vec<String>, required: bool, view: Option<&Terms>) -> bool {
+        let verb = |key: &str, id| self.engine.expire(key, inner(view), required, &self.desk.queue, id);
         self.each(first, &keys, tidegate::key::check, verb)
     }
 
     #[napi]
-    pub fn invalidate_tags(&self, first: f64, tags: Vec<String>, required: bool) -> bool {
-        let check = |tag: &str| self.engine.check_tag(tag);
-        self.each(first, &tags, check, |tag, id| self.engine.invalidate_tag(tag, required, &self.desk.queue, id))
+    pub fn invalidate_tags(&self, first: f64, tags: Vec<String>, required: bool, view: Option<&Terms>) -> bool {
+        let check = |tag: &str| self.engine.check_tag(tag, inner(view));
+        let verb = |tag: &str, id| self.engine.invalidate_tag(tag, inner(view), required, &self.desk.queue, id);
+        self.each(first, &tags, check, verb)
     }
 
     /// Ends all entries of a namespace.
     #[napi]
-    pub fn clear(&self, id: f64, namespace: String, required: bool) -> bool {
-        let begun = self.engine.clear(&namespace, required, &self.desk.queue, id as u64);
+    pub fn clear(&self, id: f64, namespace: String, required: bool, view: Option<&Terms>) -> bool {
+        let begun = self.engine.clear(&namespace, inner(view), required, &self.desk.queue, id as u64);
         self.desk.keep(id as u64, begun, false)
     }
 
-    /// Checks the tags that the fallback under the lease of that number names.
+    /// Checks the tags that the fallback under the lease of that number names, in a call of `view`.
     #[napi]
-    pub fn check_tags(&self, id: f64, names: Vec<String>) -> Result<(), Thrown> {
+    pub fn check_tags(&self, id: f64, names: Vec<String>, view: Option<&Terms>) -> Result<(), Thrown> {
         let check = |terms: &config::Terms| self.engine.tags(terms, &names).map(drop);
         let of_lease = self.desk.with_lease(id as u64, |lease| check(lease.terms()));
         // Of a fallback that nothing is stored of the names alone are checked.
-        of_lease.unwrap_or_else(|| names.iter().try_for_each(|name| self.engine.check_tag(name))).or_throw()
+        of_lease
+            .unwrap_or_else(|| names.iter().try_for_each(|name| self.engine.check_tag(name, inner(view))))
+            .or_throw()
     }
 
     /// What stands in the store under the lease of that number, and is not fresh any more.
@@ -229,8 +232,8 @@ impl Cache {
 
     /// A fault that the host noticed: a `cache.error`.
     #[napi]
-    pub fn report(&self, key: String, reason: String, message: String) {
-        self.engine.report_host(Some(&key), &reason, &message);
+    pub fn report(&self, key: String, reason: String, message: String, view: Option<&Terms>) {
+        self.engine.report_host(Some(&key), inner(view), &reason, &message);
     }
 
     /// Where the words of the tier in the process lie, and how much it may hold; none without one.
@@ -252,10 +255,10 @@ impl Cache {
         self.engine.now_us() as f64
     }
 
-    /// Hits that the package served from its index.
+    /// Hits that the package served from its index, to calls of this view.
     #[napi]
-    pub fn count_l1_hits(&self, count: f64) {
-        self.engine.count_l1_hits(count as u64);
+    pub fn count_l1_hits(&self, count: f64, view: Option<&Terms>) {
+        self.engine.count_l1_hits(count as u64, inner(view));
     }
 
     /// Events are kept only while this is on.
@@ -282,10 +285,10 @@ impl Cache {
         convert::events(&self.engine.take_faults(), self.service())
     }
 
-    /// The figures, as JSON.
+    /// The figures, as JSON; of a tenant's view the tenant's.
     #[napi]
-    pub fn stats(&self) -> String {
-        convert::figures(&self.engine.stats(), self.engine.breaker_state())
+    pub fn stats(&self, view: Option<&Terms>) -> String {
+        convert::figures(&self.engine.stats(inner(view)), self.engine.breaker_state())
     }
 }
 

@@ -84,7 +84,7 @@ impl Cache {
         let names = config::texts(name, &given).or_raise(py)?;
         let own = self.engine.view(&[]).or_raise(py)?;
         let tags = self.engine.tags(terms::of(terms).unwrap_or(&own), &names).or_raise(py)?;
-        Ok(tags.iter().map(|tag| tag.name().to_owned()).collect())
+        Ok(tags.iter().map(|tag| tag.key().relative().to_owned()).collect())
     }
 
     /// The value of what L1 holds, as `decode` makes it; `NOTHING` where it holds nothing that counts, or where
@@ -175,12 +175,19 @@ impl Cache {
         port: &Bound<'_, Port>,
         keys: Vec<Bound<'_, PyAny>>,
         required: bool,
+        view: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
-        self.each(port, &keys, |key, id| self.engine.invalidate(key, required, port.get().queue(), id))
+        self.each(port, &keys, |key, id| self.engine.invalidate(key, terms::of(view), required, port.get().queue(), id))
     }
 
-    fn expire(&self, port: &Bound<'_, Port>, keys: Vec<Bound<'_, PyAny>>, required: bool) -> PyResult<Vec<Py<PyAny>>> {
-        self.each(port, &keys, |key, id| self.engine.expire(key, required, port.get().queue(), id))
+    fn expire(
+        &self,
+        port: &Bound<'_, Port>,
+        keys: Vec<Bound<'_, PyAny>>,
+        required: bool,
+        view: GivenTerms<'_, '_>,
+    ) -> PyResult<Vec<Py<PyAny>>> {
+        self.each(port, &keys, |key, id| self.engine.expire(key, terms::of(view), required, port.get().queue(), id))
     }
 
     /// Each tag is checked before the first is invalidated.
@@ -189,24 +196,31 @@ impl Cache {
         port: &Bound<'_, Port>,
         tags: Vec<Bound<'_, PyAny>>,
         required: bool,
+        view: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
-        let own = self.engine.view(&[]).or_raise(port.py())?;
         for tag in &tags {
-            self.engine.tags(&own, &[name_text("tag", tag)?]).or_raise(port.py())?;
+            self.engine.check_tag(name_text("tag", tag)?, terms::of(view)).or_raise(port.py())?;
         }
         tags.iter()
             .map(|tag| {
                 let (queue, id) = (port.get().queue(), port.get().next_id());
+                let name = name_text("tag", tag)?;
                 let begun =
-                    self.engine.invalidate_tag(name_text("tag", tag)?, required, queue, id).or_raise(port.py())?;
+                    self.engine.invalidate_tag(name, terms::of(view), required, queue, id).or_raise(port.py())?;
                 Port::finish_later(port, &self.engine, begun, id, Form::Plain)
             })
             .collect()
     }
 
-    fn clear(&self, port: &Bound<'_, Port>, namespace: &str, required: bool) -> PyResult<Py<PyAny>> {
+    fn clear(
+        &self,
+        port: &Bound<'_, Port>,
+        namespace: &str,
+        required: bool,
+        view: GivenTerms<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
         let (queue, id) = (port.get().queue(), port.get().next_id());
-        let begun = self.engine.clear(namespace, required, queue, id).or_raise(port.py())?;
+        let begun = self.engine.clear(namespace, terms::of(view), required, queue, id).or_raise(port.py())?;
         Port::finish(port, &self.engine, begun, id, Form::Plain)
     }
 
@@ -222,8 +236,8 @@ impl Cache {
     }
 
     /// A fault that the host noticed: a `cache.error`.
-    fn report(&self, key: Option<&str>, reason: &str, message: &str) {
-        self.engine.report_host(key, reason, message);
+    fn report(&self, key: Option<&str>, reason: &str, message: &str, view: GivenTerms<'_, '_>) {
+        self.engine.report_host(key, terms::of(view), reason, message);
     }
 
     /// Events are kept only while this is on.
@@ -245,9 +259,10 @@ impl Cache {
         convert::events(py, &self.engine.take_faults(), self.service())
     }
 
-    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    /// Of a tenant's view the tenant's.
+    fn stats<'py>(&self, py: Python<'py>, view: GivenTerms<'_, 'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = PyDict::new(py);
-        for (name, figure) in self.engine.stats() {
+        for (name, figure) in self.engine.stats(terms::of(view)) {
             match figure {
                 Figure::Count(count) => stats.set_item(name, count)?,
                 Figure::Measure(measure) => stats.set_item(name, measure)?,

@@ -20,6 +20,7 @@ mod calls;
 mod context;
 mod fetch;
 mod spawn;
+mod tenant;
 
 use std::fmt;
 use std::future::Future;
@@ -39,6 +40,7 @@ use calls::{Arrival, Calls};
 pub use context::Context;
 use fetch::{Fetch, Verb};
 pub use spawn::{BoxedTask, Spawner};
+pub use tenant::TenantBuilder;
 
 /// Why a read with a fallback gave no value.
 #[derive(Debug)]
@@ -127,7 +129,7 @@ impl ManagerBuilder {
     pub async fn build(self) -> Result<Manager, Error> {
         let config = Config::from_options(&self.url, &self.options, Dialect::Rust)?;
         let engine = Engine::open(&self.url, config)?;
-        Manager::view(engine, Calls::new(), self.spawner, Vec::new())
+        Ok(Manager::of_engine(engine, self.spawner))
     }
 }
 
@@ -161,13 +163,19 @@ impl Manager {
     /// # Panics
     /// Never: the view of no namespace has no name that could be refused.
     pub fn on(engine: Arc<Engine>) -> Self {
-        Self::view(engine, Calls::new(), spawn::default(), Vec::new()).expect("no namespace, no bad name")
+        Self::of_engine(engine, spawn::default())
     }
 
-    fn view(engine: Arc<Engine>, calls: Arc<Calls>, spawner: Spawner, namespaces: Vec<String>) -> Result<Self, Error> {
-        let terms = engine.view(&namespaces)?;
+    fn of_engine(engine: Arc<Engine>, spawner: Spawner) -> Self {
+        let terms = engine.view(&[]).expect("no namespace, no bad name");
         let plain_terms = Arc::new(Terms::clone(&terms).in_foreground());
-        Ok(Self { engine, calls, spawner, namespaces, terms, plain_terms })
+        Self { engine, calls: Calls::new(), spawner, namespaces: Vec::new(), terms, plain_terms }
+    }
+
+    /// The same, whose calls go by other terms.
+    fn view(&self, namespaces: Vec<String>, terms: Arc<Terms>) -> Self {
+        let plain_terms = Arc::new(Terms::clone(&terms).in_foreground());
+        Self { namespaces, terms, plain_terms, ..self.clone() }
     }
 
     pub fn engine(&self) -> &Arc<Engine> {
@@ -235,11 +243,13 @@ impl Manager {
     /// `KeyFormatError` for a name that is none.
     pub fn namespace(&self, name: &str) -> Result<Self, Error> {
         let mut namespaces = self.namespaces.clone();
-        namespaces.push(match namespaces.last() {
+        let whole = match namespaces.last() {
             Some(outer) => format!("{outer}:{name}"),
             None => name.to_owned(),
-        });
-        Self::view(Arc::clone(&self.engine), Arc::clone(&self.calls), Arc::clone(&self.spawner), namespaces)
+        };
+        let terms = self.engine.namespace(Some(&self.terms), &whole)?;
+        namespaces.push(whole);
+        Ok(self.view(namespaces, terms))
     }
 
     /// Removes every entry of this namespace, here and for everybody: O(1). Answers as [`Manager::invalidate`] does.
@@ -252,7 +262,7 @@ impl Manager {
                 "clear() is a namespace's; a right example: manager.namespace(\"catalog\")?.clear()",
             ));
         };
-        self.confirm(|queue, id| self.engine.clear(namespace, false, queue, id)).await
+        self.confirm(|queue, id| self.engine.clear(namespace, Some(&self.terms), false, queue, id)).await
     }
 
     /// From now on no entry that carries this tag counts: O(1). Answers as [`Manager::invalidate`] does.
@@ -260,7 +270,7 @@ impl Manager {
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
     pub async fn invalidate_tag(&self, tag: &str) -> Result<bool, Error> {
-        self.confirm(|queue, id| self.engine.invalidate_tag(tag, false, queue, id)).await
+        self.confirm(|queue, id| self.engine.invalidate_tag(tag, Some(&self.terms), false, queue, id)).await
     }
 
     /// The cached value, without a fallback; the outer `None` is absence (or a store that is away).
@@ -272,7 +282,7 @@ impl Manager {
             Arrival::Outcome(Outcome::Hit(hit)) => match decode(&hit.payload) {
                 Ok(value) => Ok(Some(value)),
                 Err(error) => {
-                    self.engine.report_host(Some(key), "schema", &error.to_string());
+                    self.engine.report_host(Some(key), Some(&self.terms), "schema", &error.to_string());
                     Ok(None)
                 }
             },
@@ -292,7 +302,7 @@ impl Manager {
                     Some(_) => match decode(&hit.payload) {
                         Ok(value) => Some(value),
                         Err(error) => {
-                            self.engine.report_host(Some(key), "schema", &error.to_string());
+                            self.engine.report_host(Some(key), Some(&self.terms), "schema", &error.to_string());
                             return Ok(None);
                         }
                     },
@@ -346,7 +356,7 @@ impl Manager {
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
     pub async fn invalidate(&self, key: &str) -> Result<bool, Error> {
-        self.confirm(|queue, id| self.engine.invalidate(key, false, queue, id)).await
+        self.confirm(|queue, id| self.engine.invalidate(key, Some(&self.terms), false, queue, id)).await
     }
 
     /// Soft invalidation: no longer fresh, kept for `stale_if_error`. Answers as [`Manager::invalidate`] does.
@@ -354,12 +364,12 @@ impl Manager {
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
     pub async fn expire(&self, key: &str) -> Result<bool, Error> {
-        self.confirm(|queue, id| self.engine.expire(key, false, queue, id)).await
+        self.confirm(|queue, id| self.engine.expire(key, Some(&self.terms), false, queue, id)).await
     }
 
-    /// The figures of `docs/events.md`, by name.
+    /// The figures of `docs/events.md`, by name; a tenant's own in its view.
     pub fn stats(&self) -> Vec<(&'static str, Figure)> {
-        self.engine.stats()
+        self.engine.stats(Some(&self.terms))
     }
 
     /// Keeps events from now on, for [`Manager::take_events`].

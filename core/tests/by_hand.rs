@@ -111,7 +111,7 @@ fn tagged(engine: &Engine, names: &[&str]) -> Arc<Terms> {
 }
 
 fn entry(engine: &Engine, tags: &[(Tag, TagNonce)]) -> Bytes {
-    let key = engine.check_key(KEY).expect("right");
+    let key = engine.check_key(KEY, None).expect("right");
     let life = Life { fresh_ms: 60_000, kept_ms: 60_000 };
     Draft::new(&key, &Payload::json(&b"1"[..]), tags, 1, life, 1).stamped(NOW_US, NOW_US / 1_000)
 }
@@ -171,9 +171,9 @@ fn a_tag_whose_invalidation_was_lost_ends_what_a_flight_under_way_finds() {
     // Two invalidations that the store refuses; the journal has room for one.
     for (id, is_tag) in [(10, false), (11, true)] {
         let begun = if is_tag {
-            engine.invalidate_tag("t:1", false, &queue, id)
+            engine.invalidate_tag("t:1", None, false, &queue, id)
         } else {
-            engine.invalidate("x:1", false, &queue, id)
+            engine.invalidate("x:1", None, false, &queue, id)
         };
         assert!(matches!(begun, Ok(Begun::Waiting(_))));
         answer(Verdict::Ok);
@@ -197,7 +197,7 @@ fn one_slow_question_is_one_failure_however_many_tags_were_asked_with_it() {
     begin(&engine, Some(&terms), &silent(), 1);
     store.answer(|_| Err(StoreErrorKind::Timeout));
     assert_eq!(engine.breaker_state(), "closed");
-    let errors = engine.stats().into_iter().find(|(name, _)| *name == "errors");
+    let errors = engine.stats(None).into_iter().find(|(name, _)| *name == "errors");
     assert_eq!(errors, Some(("errors", Figure::Count(1))));
 }
 
@@ -247,7 +247,7 @@ fn what_one_primary_had_confirmed_is_owed_again_once_another_one_answers() {
     let old = entry(&engine, &[]);
     let queue = silent();
     let is_invalidate = |command: &Command| matches!(command, Command::Invalidate { .. });
-    assert!(matches!(engine.invalidate(KEY, false, &queue, 1), Ok(Begun::Waiting(_))));
+    assert!(matches!(engine.invalidate(KEY, None, false, &queue, 1), Ok(Begun::Waiting(_))));
     store.answer(|_| Ok(Verdict::Ok));
     assert!(matches!(ready(&queue)[..], [(1, Outcome::Confirmed(true))]));
     // Called after it had returned; its question is answered by a replica that was promoted without the invalidation.
@@ -293,8 +293,11 @@ fn a_node_that_fails_is_left_alone_and_the_others_are_not() {
     begin(&engine, None, &queue, 11);
     assert_eq!(out(&store, |command| matches!(command, Command::Get { .. })), 1, "asked");
     // An invalidation there is owed, which holds up none of the others.
-    assert!(matches!(engine.invalidate(ELSEWHERE, false, &queue, 12), Ok(Begun::Ready(Outcome::Confirmed(false)))));
-    assert!(matches!(engine.invalidate(KEY, false, &queue, 13), Ok(Begun::Waiting(_))));
+    assert!(matches!(
+        engine.invalidate(ELSEWHERE, None, false, &queue, 12),
+        Ok(Begun::Ready(Outcome::Confirmed(false)))
+    ));
+    assert!(matches!(engine.invalidate(KEY, None, false, &queue, 13), Ok(Begun::Waiting(_))));
     // The probe goes to that node; its answer closes the breaker, and pays what is owed.
     engine.on_time(u64::MAX / 2);
     let probes = |command: &Command| *command == Command::Ping;

@@ -249,8 +249,11 @@ class ManagerBase(Checks):
         """What a fallback that takes a context is given."""
         return Context(self._native, key, decode, terms, lease) if takes_context(fallback) else None
 
+    def _report(self, key: str, reason: str, message: str) -> None:
+        self._native.report(key, reason, message, self._terms)
+
     def _report_nested(self, key: str) -> None:
-        self._native.report(key, "nested", f"get({key!r}) inside its own fallback: runs it at once, uncached")
+        self._report(key, "nested", f"get({key!r}) inside its own fallback: runs it at once, uncached")
 
     def _fill(self, lease: Lease, key: str, value: Any, decode: Decode, context: Context | None) -> tuple[Any, Any]:
         """Hands a fallback's value to the engine: the value as a later hit gives it, and the outcome of the fill."""
@@ -348,7 +351,7 @@ class ManagerBase(Checks):
 
         reason = "encode" if isinstance(error, Unencodable) else "schema"
         message = f"the value of {key!r} is not stored: {error}"
-        self._native.report(key, reason, message)
+        self._report(key, reason, message)
         return EncodeError(message) if self._native.strict else None
 
     def _undecodable(self, key: str, outcome: object, error: Exception) -> None:
@@ -356,9 +359,9 @@ class ManagerBase(Checks):
         from ._codec import why_undecodable
 
         if isinstance(outcome, bytes):
-            self._native.report(key, why_undecodable(error), f"the entry of {key!r} cannot be read: {error}")
+            self._report(key, why_undecodable(error), f"the entry of {key!r} cannot be read: {error}")
         else:
-            self._native.report(key, "decode", f"the entry of {key!r} is in a codec that Python does not read")
+            self._report(key, "decode", f"the entry of {key!r} is in a codec that Python does not read")
 
     def _decoder(self, kind: Any) -> Decode:
         try:

@@ -210,12 +210,12 @@ class CacheManager(Reader):
         True
         """
         port = self._port()
-        return confirmed(await answers(port, self._native.invalidate(port, [key, *more], required)))
+        return confirmed(await answers(port, self._native.invalidate(port, [key, *more], required, self._terms)))
 
     async def expire(self, key: str, *more: str, required: bool = False) -> bool:
         """As `invalidate`, but what stands there is kept for callers who accept stale values."""
         port = self._port()
-        return confirmed(await answers(port, self._native.expire(port, [key, *more], required)))
+        return confirmed(await answers(port, self._native.expire(port, [key, *more], required, self._terms)))
 
     async def invalidate_tag(self, tag: str, *more: str, required: bool = False) -> bool:
         """From now on no entry that carries one of these tags counts, here and for everybody, however many they are.
@@ -233,7 +233,7 @@ class CacheManager(Reader):
         False
         """
         port = self._port()
-        return confirmed(await answers(port, self._native.invalidate_tag(port, [tag, *more], required)))
+        return confirmed(await answers(port, self._native.invalidate_tag(port, [tag, *more], required, self._terms)))
 
     async def clear(self, *, required: bool = False) -> bool:
         """Remove every entry of this namespace, and of those within it; answers as `invalidate` does.
@@ -241,7 +241,7 @@ class CacheManager(Reader):
         `ConfigError` for a manager that is no view: see `namespace`.
         """
         namespace, port = self._namespace(), self._port()
-        return confirmed([await answer(port, self._native.clear(port, namespace, required))])
+        return confirmed([await answer(port, self._native.clear(port, namespace, required, self._terms))])
 
     @overload
     async def refresh(self, key: str, fallback: AnyFallback, *, type: type[T], **options: Unpack[CallOptions]) -> T: ...

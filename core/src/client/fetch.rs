@@ -135,7 +135,7 @@ impl Fetch<'_> {
             && let Err(error) = decode::<T>(&hit.payload)
         {
             // An entry that no longer fits its type is a miss; a refresh puts a right one in its place.
-            engine.report_host(Some(self.key), "schema", &error.to_string());
+            engine.report_host(Some(self.key), Some(&self.terms), "schema", &error.to_string());
             arrival = refresh().await?;
         }
         let shared = match arrival {
@@ -256,7 +256,7 @@ impl<Fut> Leading<Fut> {
         let payload = match stale.clone().map_or_else(|| encode(&value), Ok) {
             Ok(payload) => payload,
             Err(error) => {
-                self.engine.report_host(Some(&self.key), "encode", &error.to_string());
+                self.engine.report_host(Some(&self.key), Some(self.context.terms()), "encode", &error.to_string());
                 self.engine.abandon(lease, Abandoned::Unstorable(Arc::new(value.clone())));
                 return Ok(value);
             }

@@ -3,6 +3,7 @@
 
 mod groups;
 mod read;
+mod tenant;
 mod terms;
 
 use std::borrow::Cow;
@@ -14,6 +15,7 @@ use read::{between_ms, boolean, optional, share, text, versions, whole};
 
 pub use groups::{BreakerConfig, L1Config, TlsConfig};
 pub use read::{duration_ms, positive_ms, texts, unknown_option};
+pub(crate) use tenant::TenantLimits;
 pub(crate) use terms::join_tags;
 pub use terms::{CallKind, Terms};
 
@@ -194,6 +196,8 @@ pub(crate) const EVENTS_MAX: usize = 10_000;
 pub(crate) const TAG_KEPT_MS: u64 = 30 * 86_400_000;
 /// Keys whose fallback is spared after a failure; beyond it the oldest are tried again at once.
 pub(crate) const SPARED_MAX: usize = 10_000;
+/// Tenants that are kept while nobody uses them; beyond it the longest unused are forgotten, with their figures.
+pub(crate) const TENANTS_MAX: usize = 10_000;
 /// Callers that may wait at once; beyond it the fallback serves uncached.
 pub(crate) const TICKETS_MAX: usize = 1_000_000;
 

@@ -4,7 +4,7 @@
 use super::Engine;
 use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
 use super::journal::Owed;
-use super::observe::{EventKind, Figures};
+use super::observe::EventKind;
 use super::outcome::{Keeps, Older, Outcome, Token};
 use super::server_clock::ServerClock;
 use super::ticket::Ticket;
@@ -17,6 +17,7 @@ use crate::protocol::key::Key;
 use crate::protocol::lease::Nonce;
 use crate::protocol::tag::{Tag, TagNonce};
 use crate::sync::{Arc, Ordering};
+use crate::tenant::Count;
 
 /// Answers to nobody: they count for the breaker and the clock.
 pub(super) const TARGET_NONE: u64 = 0;
@@ -179,7 +180,7 @@ impl Engine {
                     let terms = Arc::clone(&slot.terms);
                     slot.ask(question, true, self.asked_tags(&terms.tags));
                     slot.asked = self.asked(&slot.key);
-                    slot.words = self.l1.as_ref().map(|l1| l1.capture(slot.key.relative(), &terms.tags));
+                    slot.words = self.l1.as_ref().map(|l1| l1.capture(slot.key.local(), &terms.tags));
                 }
                 Action::Fill { .. } => {
                     slot.ask(Question::Fill, true, Vec::new());
@@ -272,7 +273,7 @@ impl Engine {
                     self.watches.remove(key, flight);
                     self.watches.tell(key, &*self.store);
                 }
-                Action::Waits => Figures::count(&self.figures.waits),
+                Action::Waits => self.count(terms, Count::Waits),
                 Action::Lead { caller, leader, turn, right, stale } => {
                     let mut lease = self.lease(key, leader, Token { flight, turn }, &right, stale, terms);
                     lease.older = batch.older.clone();
@@ -319,7 +320,7 @@ impl Engine {
             }
         }
         if let Some(waited_us) = batch.waited_us {
-            self.figures.wait_us.add(waited_us);
+            self.count_many(terms, Count::WaitUs, waited_us);
             if self.observers.is_listening() {
                 let mut event = self.event(EventKind::Wait, Some(key));
                 event.duration_us = Some(waited_us);

@@ -16,6 +16,7 @@ use crate::protocol::held::{Held, Words};
 use crate::protocol::key::Key;
 use crate::protocol::tag::Tag;
 use crate::sync::{Arc, Ordering};
+use crate::tenant::Count;
 
 /// What is to be said of the bytes that stand at a key.
 pub(super) enum Judged {
@@ -47,10 +48,13 @@ impl Engine {
         if self.is_closed.load(Ordering::Relaxed) {
             return None;
         }
-        let held = l1.get(key, &terms.unwrap_or(&self.terms).tags, self.clock.quick_us())?;
+        let terms = terms.unwrap_or(&self.terms);
+        let scope = terms.tenant.as_ref().map_or("", |tenant| tenant.space().scope());
+        let held = l1.get(scope, key, &terms.tags, self.clock.quick_us())?;
         l1.count_hit();
+        self.count(terms, Count::L1Hits);
         if self.observers.is_listening() {
-            let key = self.space.key(key).ok();
+            let key = terms.space(&self.space).key(key).ok();
             let mut event = self.event(super::EventKind::Hit, key.as_ref());
             event.source = Some(Source::L1);
             event.duration_us = Some(0);
@@ -67,7 +71,7 @@ impl Engine {
     /// Nothing that was held of this key before is served after.
     pub(super) fn drop_held(&self, key: &Key) {
         if let Some(l1) = &self.l1 {
-            l1.drop_key(key.relative());
+            l1.drop_key(key.local());
         }
     }
 
@@ -178,7 +182,7 @@ impl Engine {
         };
         let tags = entry.tags.iter().map(|record| record.name.clone()).collect();
         let mut hit = Hit::of(entry, self.source);
-        l1.admit(about.key.relative(), &mut hit, tags, words, left);
+        l1.admit(about.key.local(), &mut hit, tags, words, left);
         hit
     }
 

@@ -23,6 +23,7 @@
 //! | `journal`, `breaker`, `recover` | what is owed to a store that is away, and when it is asked again |
 //! | `recent`, `failover` | what is owed again once another primary answers |
 //! | `places` | how many fallbacks run while it is away |
+//! | `tenants` | one tenant of each name, and its figures |
 //! | `watches` | which flights wait for a push |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
@@ -54,6 +55,7 @@ mod serve;
 mod server_clock;
 mod sheet;
 mod spared;
+mod tenants;
 pub mod ticket;
 pub mod timers;
 mod upgrade;
@@ -72,6 +74,7 @@ use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
 use crate::protocol::tag::Tag;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use crate::tenant::Count;
 use flights::Flights;
 use journal::Journal;
 use l1::{IndexSide, L1};
@@ -80,6 +83,7 @@ use observe::{EventKind, Figures, Observers};
 use operations::Operations;
 use places::Places;
 use spared::Spared;
+use tenants::Tenants;
 use ticket::{Queue, Ticket};
 use timers::{Alarm, Keeper, Timers};
 use versions::Versions;
@@ -158,6 +162,7 @@ pub struct Engine {
     longest_life_ms: AtomicU64,
     observers: Observers,
     figures: Figures,
+    tenants: Tenants,
     /// Callers that wait.
     waiting: AtomicU64,
     /// Steps whose actions are not done yet; see [`drive::Busy`].
@@ -222,6 +227,7 @@ impl Engine {
             longest_life_ms: AtomicU64::new(config.ttl_ms),
             observers: Observers::default(),
             figures: Figures::new(),
+            tenants: Tenants::default(),
             waiting: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
@@ -273,7 +279,8 @@ impl Engine {
     /// # Errors
     /// `KeyFormatError` for a name that is none; `ConfigError` when they are too many together.
     pub fn tags(&self, terms: &Terms, names: &[impl AsRef<str>]) -> Result<Vec<Tag>, Error> {
-        let named = names.iter().map(|name| self.space.tag(name.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let space = terms.space(&self.space);
+        let named = names.iter().map(|name| space.tag(name.as_ref())).collect::<Result<Vec<_>, _>>()?;
         Ok(crate::config::join_tags(&terms.tags, named)?.split_off(terms.tags.len()))
     }
 
@@ -298,10 +305,14 @@ impl Engine {
         self.observers.take_faults()
     }
 
-    /// The figures of `stats()`, by name.
-    pub fn stats(&self) -> Vec<(&'static str, Figure)> {
+    /// The figures of `stats()`, by name; of a tenant's view the tenant's.
+    pub fn stats(&self, view: Option<&Arc<Terms>>) -> Vec<(&'static str, Figure)> {
         let l1 = self.l1.as_ref().map(|l1| (l1.hits.sum(), l1.size()));
-        self.figures.report(self.observers.dropped.load(Ordering::Relaxed), l1.unwrap_or_default())
+        let whole = self.figures.report(self.observers.dropped.load(Ordering::Relaxed), l1.unwrap_or_default());
+        match view.and_then(|terms| terms.tenant.as_ref()) {
+            Some(tenant) => Self::stats_of(tenant, whole),
+            None => whole,
+        }
     }
 
     /// The tier in the process, where there is one.
@@ -309,10 +320,11 @@ impl Engine {
         self.l1.as_ref()
     }
 
-    /// Hits that a host served from an index of its own.
-    pub fn count_l1_hits(&self, count: u64) {
+    /// Hits that a host served from an index of its own, to calls of this view.
+    pub fn count_l1_hits(&self, count: u64, view: Option<&Arc<Terms>>) {
         if let Some(l1) = &self.l1 {
             l1.hits.add(count);
+            self.count_many(view.unwrap_or(&self.terms), Count::L1Hits, count);
         }
     }
 
@@ -325,16 +337,21 @@ impl Engine {
     ///
     /// # Errors
     /// `KeyFormatError`.
-    pub fn check_key(&self, key: &str) -> Result<Key, Error> {
-        self.space.key(key)
+    pub fn check_key(&self, key: &str, view: Option<&Arc<Terms>>) -> Result<Key, Error> {
+        self.space_of(view).key(key)
     }
 
     /// Checks a tag as every verb does.
     ///
     /// # Errors
     /// `KeyFormatError`.
-    pub fn check_tag(&self, name: &str) -> Result<(), Error> {
-        self.space.tag(name).map(drop)
+    pub fn check_tag(&self, name: &str, view: Option<&Arc<Terms>>) -> Result<(), Error> {
+        self.space_of(view).tag(name).map(drop)
+    }
+
+    /// Where the keys and tags of a view are.
+    fn space_of<'a>(&'a self, view: Option<&'a Arc<Terms>>) -> &'a KeySpace {
+        view.map_or(&self.space, |terms| terms.space(&self.space))
     }
 
     /// The engine's clock, for a host that keeps the index of L1.
@@ -343,16 +360,16 @@ impl Engine {
     }
 
     /// Reports a fault that the host noticed (a value that cannot be encoded or decoded) as a `cache.error`.
-    pub fn report_host(&self, key: Option<&str>, reason: &str, message: &str) {
-        let key = key.and_then(|key| self.space.key(key).ok());
+    pub fn report_host(&self, key: Option<&str>, view: Option<&Arc<Terms>>, reason: &str, message: &str) {
+        let key = key.and_then(|key| self.space_of(view).key(key).ok());
         self.report(key.as_ref(), reason, message);
     }
 
-    fn open_key(&self, key: &str) -> Result<Key, Error> {
+    fn open_key(&self, key: &str, terms: &Terms) -> Result<Key, Error> {
         if self.is_closed.load(Ordering::Relaxed) {
             return Err(Error::closed());
         }
-        self.space.key(key)
+        terms.space(&self.space).key(key)
     }
 
     fn leave_call(ticket: Arc<Ticket>) -> Begun {
@@ -383,12 +400,12 @@ impl Engine {
     fn event(&self, kind: EventKind, key: Option<&Key>) -> Event {
         let mut event = Event::new(kind, (self.epoch_us + self.clock.now_us()) / 1_000);
         event.key = key.cloned();
-        event
+        event.of_tenant_of(key)
     }
 
     /// A `cache.error`: counted, told to observers, and kept for the log.
     fn report(&self, key: Option<&Key>, reason: &str, message: &str) {
-        Figures::count(&self.figures.errors);
+        self.count_fault(key);
         let mut event = self.event(EventKind::Error, key);
         event.reason = Some(reason.to_owned());
         event.message = Some(message.to_owned());

@@ -7,7 +7,7 @@ use super::Engine;
 use super::drive::{TARGET_OPERATION, TIMER_CLOSE};
 use super::ending::{After, Ending};
 use super::journal::Owed;
-use super::observe::{EventKind, Figures};
+use super::observe::EventKind;
 use super::outcome::{Begun, Failure, Outcome};
 use super::peek::Peek;
 use super::sheet::Sheet;
@@ -21,6 +21,7 @@ use crate::protocol::flight::Event;
 use crate::protocol::key::Key;
 use crate::protocol::tag::Tag;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
+use crate::tenant::Count;
 
 /// What is out, by the target of its address.
 #[derive(Default)]
@@ -71,8 +72,16 @@ impl Engine {
     ///
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
-    pub fn invalidate(&self, key: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
-        Ok(self.end(self.open_key(key)?, Owed::Invalidate, required, queue, id))
+    pub fn invalidate(
+        &self,
+        key: &str,
+        view: Option<&Arc<Terms>>,
+        required: bool,
+        queue: &Arc<Queue>,
+        id: u64,
+    ) -> Result<Begun, Error> {
+        let view = view.unwrap_or(&self.terms);
+        Ok(self.end(self.open_key(key, view)?, Owed::Invalidate, view, required, queue, id))
     }
 
     /// From now on no entry that carries this tag counts, whatever its version; O(1). Answers as [`Engine::invalidate`]
@@ -80,22 +89,39 @@ impl Engine {
     ///
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
-    pub fn invalidate_tag(&self, tag: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
+    pub fn invalidate_tag(
+        &self,
+        tag: &str,
+        view: Option<&Arc<Terms>>,
+        required: bool,
+        queue: &Arc<Queue>,
+        id: u64,
+    ) -> Result<Begun, Error> {
         if self.is_closed() {
             return Err(Error::closed());
         }
-        Ok(self.end(self.space.tag(tag)?.key().clone(), Owed::Tag, required, queue, id))
+        let view = view.unwrap_or(&self.terms);
+        Ok(self.end(view.space(&self.space).tag(tag)?.key().clone(), Owed::Tag, view, required, queue, id))
     }
 
     /// The same for all entries of a namespace.
     ///
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
-    pub fn clear(&self, namespace: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
+    pub fn clear(
+        &self,
+        namespace: &str,
+        view: Option<&Arc<Terms>>,
+        required: bool,
+        queue: &Arc<Queue>,
+        id: u64,
+    ) -> Result<Begun, Error> {
         if self.is_closed() {
             return Err(Error::closed());
         }
-        Ok(self.end(self.space.namespace_tag(namespace)?.key().clone(), Owed::Tag, required, queue, id))
+        let view = view.unwrap_or(&self.terms);
+        let tag = view.space(&self.space).namespace_tag(namespace)?;
+        Ok(self.end(tag.key().clone(), Owed::Tag, view, required, queue, id))
     }
 
     /// Soft invalidation: the entry is no longer fresh, but kept for `stale_if_error`. Answers as
@@ -103,12 +129,20 @@ impl Engine {
     ///
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
-    pub fn expire(&self, key: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
-        Ok(self.end(self.open_key(key)?, Owed::Expire, required, queue, id))
+    pub fn expire(
+        &self,
+        key: &str,
+        view: Option<&Arc<Terms>>,
+        required: bool,
+        queue: &Arc<Queue>,
+        id: u64,
+    ) -> Result<Begun, Error> {
+        let view = view.unwrap_or(&self.terms);
+        Ok(self.end(self.open_key(key, view)?, Owed::Expire, view, required, queue, id))
     }
 
-    fn end(&self, key: Key, owed: Owed, required: bool, queue: &Arc<Queue>, id: u64) -> Begun {
-        let ticket = self.ticket(queue, id, &self.terms);
+    fn end(&self, key: Key, owed: Owed, view: &Arc<Terms>, required: bool, queue: &Arc<Queue>, id: u64) -> Begun {
+        let ticket = self.ticket(queue, id, view);
         // Before it is sent and again on the answer (I8): between the two a flight may read what was there before.
         self.forget_here(&key, owed);
         if self.is_open_for(&key) {
@@ -130,7 +164,7 @@ impl Engine {
             }
             Owed::Tag => {
                 if let Some(l1) = &self.l1 {
-                    l1.drop_tag(key.relative());
+                    l1.drop_tag(key.local());
                 }
             }
         }
@@ -185,16 +219,17 @@ impl Engine {
             self.owe(key, owed);
         }
         self.forget_here(key, owed);
-        Figures::count(&self.figures.invalidations);
+        self.count(&ticket.terms, Count::Invalidations);
         if self.observers.is_listening() {
-            let name = key.relative();
             let (subject, tag, reason) = match owed {
                 Owed::Invalidate => (Some(key), None, "key"),
                 Owed::Expire => (Some(key), None, "expire"),
-                Owed::Tag if Tag::is_public(name) => (None, Some(name), "tag"),
-                Owed::Tag => (None, Some(Tag::namespace_of(name)), "namespace"),
+                Owed::Tag => match Tag::public_name(key.local()) {
+                    Some(name) => (None, Some(name), "tag"),
+                    None => (None, Some(Tag::namespace_of(key.local())), "namespace"),
+                },
             };
-            let mut event = self.event(EventKind::Invalidate, subject);
+            let mut event = self.event(EventKind::Invalidate, subject).of_tenant_of(Some(key));
             event.tag = tag.map(str::to_owned);
             event.reason = Some(reason.to_owned());
             event.state = Some(if is_confirmed { "confirmed" } else { "journalled" });

@@ -3,7 +3,7 @@
 use super::drive::Round;
 use super::ending::After;
 use super::flights::{self, Slot, SlotKind};
-use super::observe::{EventKind, Figures};
+use super::observe::EventKind;
 use super::outcome::{self, Begun, Hit, Lease, Made, Outcome, Settlement, Token};
 use super::ticket::{Queue, Ticket};
 use super::versions::Part;
@@ -14,6 +14,7 @@ use crate::protocol::envelope::Payload;
 use crate::protocol::flight::{Abandoned as FlightAbandoned, Event as FlightEvent, Flight, Patience};
 use crate::protocol::key::Key;
 use crate::sync::{Arc, Ordering};
+use crate::tenant::Count;
 
 impl Engine {
     /// Asks for the value of `key` on behalf of a caller who has a fallback.
@@ -36,7 +37,7 @@ impl Engine {
         if let Some(hit) = self.held_here(key, terms) {
             return Ok(Begun::Ready(Outcome::Hit(hit)));
         }
-        let key = self.open_key(key)?;
+        let key = self.open_key(key, terms)?;
         let ticket = Ticket::new(Arc::clone(queue), id, self.clock.now_us(), Arc::clone(terms));
         self.join(vec![(Arc::clone(&ticket), patience)], key, Round::First);
         Ok(Self::leave_call(ticket))
@@ -49,8 +50,8 @@ impl Engine {
     /// `KeyFormatError`; `ClosedError`.
     pub fn refresh(&self, key: &str, terms: Option<&Arc<Terms>>, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
         let terms = terms.unwrap_or(&self.terms);
-        let key = self.open_key(key)?;
-        Figures::count(&self.figures.refreshes);
+        let key = self.open_key(key, terms)?;
+        self.count(terms, Count::Refreshes);
         // A user who has just written must not be answered by a fill that began before: nobody joins that one now.
         self.flights.detach(&key);
         self.drop_held(&key);
@@ -180,7 +181,7 @@ impl Engine {
     }
 
     pub(super) fn fallback_failed(&self, key: &Key, leader: &Ticket, reason: Option<&str>) {
-        Figures::count(&self.figures.fallback_errors);
+        self.count(&leader.terms, Count::FallbackErrors);
         if self.observers.is_listening() {
             let mut event = self.event(EventKind::FallbackError, Some(key));
             event.duration_us = Some(self.clock.now_us().saturating_sub(leader.started_us));

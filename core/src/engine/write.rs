@@ -48,7 +48,7 @@ impl Engine {
         id: u64,
     ) -> Result<Begun, Error> {
         let terms = terms.unwrap_or(&self.terms);
-        let key = self.open_key(key)?;
+        let key = self.open_key(key, terms)?;
         if payload.len() > self.config.max_value_bytes {
             return Err(Error::new(ErrorKind::ValueTooLarge, self.too_large(&key, payload.len())));
         }
@@ -141,7 +141,7 @@ impl Engine {
         self.drop_held(key);
         if let Some(version) = stored {
             self.spared.forget(key);
-            self.stored(key, version, self.clock.now_us().saturating_sub(ticket.started_us));
+            self.stored(key, ticket, version, self.clock.now_us().saturating_sub(ticket.started_us));
         }
         self.answer(ticket, Outcome::Confirmed(stored.is_some()));
     }

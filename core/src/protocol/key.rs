@@ -19,6 +19,8 @@ const ESCAPE_BYTES: usize = 3;
 #[derive(Clone)]
 pub struct Key {
     full: Arc<str>,
+    /// Where what follows the manager's own prefix begins: of a tenant's key `@tenant:`.
+    local_at: u32,
     relative_at: u32,
     hash: [u8; 16],
 }
@@ -32,6 +34,23 @@ impl Key {
     /// The key as the user wrote it (shortened where it was too long): what events and errors show.
     pub fn relative(&self) -> &str {
         &self.full[self.relative_at as usize..]
+    }
+
+    /// The key within its manager, `@tenant:` before a tenant's: what the tier in the process goes by, and what an envelope
+    /// records of a tag.
+    pub fn local(&self) -> &str {
+        &self.full[self.local_at as usize..]
+    }
+
+    /// What it has in common with all keys of its tenant, or of the manager's own.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.full[..self.relative_at as usize]
+    }
+
+    /// The name of its tenant as it stands in the key, escaped; none of the manager's own.
+    pub fn tenant(&self) -> Option<&str> {
+        let scope = &self.full[self.local_at as usize..self.relative_at as usize];
+        scope.strip_prefix('@').map(|scope| scope.trim_end_matches(':'))
     }
 
     /// Whether its user's key was too long for the store.
@@ -73,22 +92,22 @@ impl Key {
     #[must_use]
     pub fn in_version(&self, version: u32) -> Self {
         let (service, rest) = self.full.split_once(":v").expect("a value key is service:vN:…");
-        let (digits, tail) = rest.split_once(':').expect("a value key is service:vN:…");
+        let (_, tail) = rest.split_once(':').expect("a value key is service:vN:…");
         let full = format!("{service}:v{version}:{tail}");
         if *full == *self.full {
             return self.clone();
         }
-        let head_bytes = self.relative_at as usize - digits.len() + version.to_string().len();
-        let hash = hash128(full.as_bytes());
-        Self { full: full.into(), relative_at: u32::try_from(head_bytes).expect("a prefix is short"), hash }
+        let moved = |at: u32| place(at as usize + full.len() - self.full.len());
+        let (local_at, relative_at) = (moved(self.local_at), moved(self.relative_at));
+        Self { hash: hash128(full.as_bytes()), full: full.into(), local_at, relative_at }
     }
 
-    /// `prefix` and what follows it, as they are.
-    pub(super) fn plain(prefix: &str, relative: &str) -> Self {
-        let full = format!("{prefix}{relative}");
+    /// `prefix` and what follows it, as they are; a tenant's begins with `@tenant:`.
+    pub(super) fn plain(prefix: &str, local: &str) -> Self {
+        let full = format!("{prefix}{local}");
         let hash = hash128(full.as_bytes());
-        let relative_at = u32::try_from(prefix.len()).expect("a service's name is a short segment");
-        Self { full: full.into(), relative_at, hash }
+        let own = tenant::unscoped(local);
+        Self { local_at: place(prefix.len()), relative_at: place(full.len() - own.len()), full: full.into(), hash }
     }
 }
 
@@ -113,10 +132,17 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// The prefix that a manager puts before every relative key: `service:vN:`.
+/// Where something begins in a key.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).expect("the names of services and tenants are short segments")
+}
+
+/// The prefix that a manager puts before every relative key: `service:vN:`, in a tenant's view `service:vN:@tenant:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySpace {
     prefix: Arc<str>,
+    /// Where the tenant's segment begins in it; its end, where there is none.
+    local_at: usize,
     /// What tags begin with: `service:~tag:`.
     tag_prefix: Arc<str>,
 }
@@ -131,7 +157,9 @@ impl KeySpace {
         if version == 0 {
             return Err(Error::config("version=0 is not a key space; versions count from 1"));
         }
-        Ok(Self { prefix: format!("{service}:v{version}:").into(), tag_prefix: format!("{service}:~tag:").into() })
+        let prefix = format!("{service}:v{version}:");
+        let local_at = prefix.len();
+        Ok(Self { prefix: prefix.into(), local_at, tag_prefix: format!("{service}:~tag:").into() })
     }
 
     /// Where the versions of the service that have entries are listed.
@@ -145,7 +173,11 @@ impl KeySpace {
         &self.prefix
     }
 
-    /// What every tag begins with.
+    pub(crate) fn shared_prefix(&self) -> Arc<str> {
+        Arc::clone(&self.prefix)
+    }
+
+    /// What every tag begins with, those of tenants too.
     pub fn tag_prefix(&self) -> &str {
         &self.tag_prefix
     }
@@ -164,8 +196,8 @@ impl KeySpace {
             full.truncate(self.prefix.len());
             full.push_str(&shorten(relative));
         }
-        let relative_at = u32::try_from(self.prefix.len()).expect("a service's name is a short segment");
-        Ok(Key { full: full.into(), relative_at, hash })
+        let (local_at, relative_at) = (place(self.local_at), place(self.prefix.len()));
+        Ok(Key { full: full.into(), local_at, relative_at, hash })
     }
 }
 
@@ -223,7 +255,7 @@ pub fn build(parts: &[Part<'_>]) -> Result<String, Error> {
             key.push(':');
         }
         push_part(&mut key, part)
-            .map_err(|shown| refused_part(&format!("part {} of the key is {shown}", index + 1)))?;
+            .map_err(|shown| refused_part(&format!("part {} of the key is {shown}", index + 1), KEY_EXAMPLE))?;
     }
     check(&key)?;
     Ok(key)
@@ -236,7 +268,7 @@ pub fn build(parts: &[Part<'_>]) -> Result<String, Error> {
 pub fn part(place: &str, part: &Part<'_>) -> Result<String, Error> {
     let mut escaped = String::new();
     push_part(&mut escaped, part)
-        .map_err(|shown| refused_part(&format!("the place {place} of the key's template got {shown}")))?;
+        .map_err(|shown| refused_part(&format!("the place {place} of the key's template got {shown}"), KEY_EXAMPLE))?;
     Ok(escaped)
 }
 
@@ -263,10 +295,12 @@ pub fn not_a_key(shown: &str, why: &str) -> Error {
     Error::key(format!("key={shown} {why}; a right example: \"user:profile:42\""))
 }
 
-fn refused_part(what: &str) -> Error {
+const KEY_EXAMPLE: &str = "key(\"user\", \"profile\", 42)";
+
+fn refused_part(what: &str, example: &str) -> Error {
     Error::key(format!(
         "{what}; a key takes texts that are not empty, integers, booleans and UUIDs, which every language writes alike; \
-         a right example: key(\"user\", \"profile\", 42)"
+         a right example: {example}"
     ))
 }
 
@@ -392,6 +426,10 @@ fn scan_segment(segment: &str) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+mod tenant;
+pub(super) use tenant::unscoped;
+pub use tenant::{TENANT_BYTES_MAX, unescaped};
 
 #[cfg(test)]
 mod tests;

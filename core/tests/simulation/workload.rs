@@ -116,8 +116,8 @@ impl World {
                 let terms = self.set_terms(&engine);
                 engine.set(&name, Payload::json(version.to_string()), Some(&terms), &queue, id)
             }
-            3 => engine.expire(&name, false, &queue, id),
-            _ => engine.invalidate(&name, false, &queue, id),
+            3 => engine.expire(&name, None, false, &queue, id),
+            _ => engine.invalidate(&name, None, false, &queue, id),
         };
         if let Begun::Ready(outcome) = begun.expect("a right key") {
             self.outcome(at, id, outcome);
@@ -139,7 +139,7 @@ impl World {
         let id = self.next_call;
         self.processes[at].writes.insert(id, Writing { rows, is_soft: false });
         let (engine, queue) = (Arc::clone(&self.processes[at].engine), Arc::clone(&self.processes[at].queue));
-        if let Begun::Ready(outcome) = engine.invalidate_tag(tag, false, &queue, id).expect("a right tag") {
+        if let Begun::Ready(outcome) = engine.invalidate_tag(tag, None, false, &queue, id).expect("a right tag") {
             self.outcome(at, id, outcome);
         }
     }

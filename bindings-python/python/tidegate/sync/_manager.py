@@ -180,12 +180,12 @@ class CacheManager(Reader):
         True
         """
         port = _threads.port()
-        return self._told(confirmed(answers(port, self._native.invalidate(port, [key, *more], required))))
+        return self._told(confirmed(answers(port, self._native.invalidate(port, [key, *more], required, self._terms))))
 
     def expire(self, key: str, *more: str, required: bool = False) -> bool:
         """As `invalidate`, but what stands there is kept for callers who accept stale values."""
         port = _threads.port()
-        return self._told(confirmed(answers(port, self._native.expire(port, [key, *more], required))))
+        return self._told(confirmed(answers(port, self._native.expire(port, [key, *more], required, self._terms))))
 
     def invalidate_tag(self, tag: str, *more: str, required: bool = False) -> bool:
         """From now on no entry that carries one of these tags counts, here and for everybody, however many they are.
@@ -200,7 +200,7 @@ class CacheManager(Reader):
         False
         """
         port = _threads.port()
-        return self._told(confirmed(answers(port, self._native.invalidate_tag(port, [tag, *more], required))))
+        return self._told(confirmed(answers(port, self._native.invalidate_tag(port, [tag, *more], required, self._terms))))
 
     def clear(self, *, required: bool = False) -> bool:
         """Remove every entry of this namespace, and of those within it; answers as `invalidate` does.
@@ -208,7 +208,7 @@ class CacheManager(Reader):
         `ConfigError` for a manager that is no view: see `namespace`.
         """
         namespace = self._namespace()
-        return self._told(confirmed([self._native.clear(_threads.port(), namespace, required)]))
+        return self._told(confirmed([self._native.clear(_threads.port(), namespace, required, self._terms)]))
 
     @overload
     def refresh(self, key: str, fallback: AnyFallback, *, type: type[T], **options: Unpack[CallOptions]) -> T: ...

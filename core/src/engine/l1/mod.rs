@@ -28,7 +28,7 @@ use crate::protocol::answer::Hit;
 use crate::protocol::envelope::Payload;
 use crate::protocol::freshness::early_gap_ms;
 use crate::protocol::held::{Held, Seen, Words};
-use crate::protocol::key::KeySpace;
+use crate::protocol::key::{KEY_BYTES_MAX, KeySpace, TENANT_BYTES_MAX};
 use crate::protocol::tag::Tag;
 use crate::sync::{Mutex, lock};
 pub use words::{ALL_AT, KEY_WORDS, KEYS_AT, TABLE_BYTES, TAG_WORDS, TAGS_AT, TRUSTED_AT, WordTable};
@@ -128,9 +128,21 @@ impl L1 {
         &self.words
     }
 
-    /// What a read of `key` (relative, as its user wrote it) that names `tags` may be answered with, at `now_us`.
-    pub(super) fn get(&self, key: &str, tags: &[Tag], now_us: u64) -> Option<Held> {
-        let held = self.index.as_ref()?.get(key.as_bytes())?;
+    /// What a read of `key` (relative, as its user wrote it, and not checked yet) that names `tags` may be answered with, at
+    /// `now_us`. `scope` is a tenant's `@tenant:`.
+    pub(super) fn get(&self, scope: &str, key: &str, tags: &[Tag], now_us: u64) -> Option<Held> {
+        let index = self.index.as_ref()?;
+        let held = if scope.is_empty() {
+            // What begins as a tenant's key does is no key of the manager's own.
+            index.get(key.as_bytes()).filter(|_| !key.starts_with('@'))?
+        } else {
+            // Longer keys are shortened, and not held.
+            let mut room = [0; TENANT_BYTES_MAX + 2 + KEY_BYTES_MAX];
+            let whole = room.get_mut(..scope.len() + key.len())?;
+            whole[..scope.len()].copy_from_slice(scope.as_bytes());
+            whole[scope.len()..].copy_from_slice(key.as_bytes());
+            index.get(&*whole)?
+        };
         let counts = held.all == self.words.all()
             && now_us < held.expires_us
             && self.words.is_trusted(now_us)
@@ -139,7 +151,8 @@ impl L1 {
         counts.then_some(held)
     }
 
-    /// The words of a key and of tags as they stand now: before the read is sent.
+    /// The words of a key and of tags as they stand now: before the read is sent. Keys go by their name within the manager
+    /// from here on, a tenant's with its `@tenant:`.
     pub(super) fn capture(&self, key: &str, tags: &[Tag]) -> Words {
         let mut words =
             Words { all: self.words.all(), key: self.words.key(WordTable::key_word(key)), tags: Vec::new() };
@@ -287,7 +300,7 @@ mod tests {
         assert_eq!(Arc::strong_count(&object), 2);
         admit(&l1, b"22");
         assert_eq!(Arc::strong_count(&object), 1);
-        let held = l1.get("a:b", &[], 1).expect("held");
+        let held = l1.get("", "a:b", &[], 1).expect("held");
         assert_eq!(held.bytes(), Some(&b"22"[..]));
         assert_eq!(l1.size(), (1, weight(5, &[], 0)));
         l1.drop_key("a:b");
