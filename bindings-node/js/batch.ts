@@ -166,7 +166,9 @@ export class Batch {
   ): Promise<Map<string, unknown>> {
     const keys = [...leases.map(([key]) => key), ...alone];
     const context = this.#context();
-    const end = await this.#flow.run(leases, context, this.#asking(keys, context), caller, isBehind);
+    const { native, upgrades } = this.#flow;
+    const ask = upgrades.overMany(native, leases, keys, (missing) => this.#asking(missing, context)());
+    const end = await this.#flow.run(leases, context, ask, caller, isBehind);
     const results = new Map<string, unknown>();
     if ('error' in end) {
       for (const key of keys) {

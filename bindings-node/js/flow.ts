@@ -14,6 +14,7 @@ import { Failed, type Hit, Holdable, type Outcome, Served, Shared, Unreadable, v
 import type { Port } from './port.js';
 import { leading } from './scope.js';
 import type { Call } from './terms.js';
+import type { Upgrades } from './upgrade.js';
 
 /** A caller while a fallback runs for him: he may go away, or be served before its end and leave it behind. */
 export class Caller {
@@ -61,9 +62,11 @@ type Leases = readonly (readonly [string, Lease])[];
 export class Flow {
   readonly port: Port;
   readonly behind = new Behind();
+  readonly upgrades: Upgrades;
 
-  constructor(port: Port) {
+  constructor(port: Port, upgrades: Upgrades) {
     this.port = port;
+    this.upgrades = upgrades;
   }
 
   get native(): Port['native'] {
@@ -233,7 +236,8 @@ export class Flow {
     isBehind: boolean,
   ): Promise<unknown> {
     const context = new Context(key, this.native, terms, lease);
-    const end = await this.run([[key, lease]], context, () => fallback(context), caller, isBehind);
+    const run = this.upgrades.over(this.native, key, lease, () => fallback(context));
+    const end = await this.run([[key, lease]], context, run, caller, isBehind);
     if ('value' in end) return this.fill(lease, key, end.value, context);
     const stale = end.stale.get(key);
     const read = stale === undefined ? undefined : this.read(key, stale);

@@ -5,6 +5,7 @@ import { HitEvents } from './hits.js';
 import { shown } from './key.js';
 import { checkObject, type Options, type Stats } from './options.js';
 import { Port } from './port.js';
+import { Upgrades } from './upgrade.js';
 
 /** What a manager and its views have in common. */
 export class House {
@@ -16,7 +17,7 @@ export class House {
 
   constructor(options: Options) {
     checkObject(options, "{ url: 'redis://localhost:6379/0', service: 'billing' }");
-    const { url = 'memory://', metricsEmitter, ...rest } = options;
+    const { url = 'memory://', metricsEmitter, upgrade, ...rest } = options;
     if (typeof url !== 'string') {
       throw new ConfigError(`url=${shown(url)} is not a text; a right example: "redis://localhost:6379/0"`);
     }
@@ -28,8 +29,10 @@ export class House {
     }
     this.url = url;
     this.observers = new Observers(metricsEmitter);
-    this.port = new Port(url, rest, () => this.deliver());
-    this.flow = new Flow(this.port);
+    const upgrades = new Upgrades(upgrade);
+    const given = upgrade === undefined ? rest : { ...rest, upgrade: upgrades.versions };
+    this.port = new Port(url, given, () => this.deliver());
+    this.flow = new Flow(this.port, upgrades);
     this.#hits = new HitEvents(this.port.native.service, () => this.deliver());
     this.listen();
   }

@@ -14,6 +14,10 @@ export type Awaitable<T> = T | PromiseLike<T>;
 /** The function that fetches a value. What it throws is thrown to its callers unchanged; `undefined` is null. */
 export type Fallback<T> = (context: Context) => Awaitable<T>;
 
+/** Takes a value of the version before, and gives that of its own. */
+// biome-ignore lint/suspicious/noExplicitAny: what an older version held is for its own function to know
+export type Upgrade = (old: any) => unknown;
+
 /** When the store is left alone, and how it is tried again. */
 export interface Breaker {
   /** Timeouts or connection errors in a row that open it (5). */
@@ -56,6 +60,8 @@ export interface Options {
   service?: string | undefined;
   /** The version of the key space (1). */
   version?: number | undefined;
+  /** Takes entries of older versions over: a function for each, by the version whose values it takes. */
+  upgrade?: Readonly<Record<number, Upgrade>> | null | undefined;
   /** Names the connections on the server (`'cache'`). */
   role?: string | undefined;
   /** How long an entry lives (5 minutes). */

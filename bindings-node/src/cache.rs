@@ -171,6 +171,25 @@ impl Cache {
         self.desk.with_lease(id as u64, |lease| lease.stale.as_ref().map(|hit| Told::of(hit.payload.clone())))?
     }
 
+    /// The version whose entry may be taken over under the lease of that number; null for none.
+    #[napi]
+    pub fn older_version(&self, id: f64) -> Option<u32> {
+        self.desk.with_lease(id as u64, |lease| lease.older.as_ref().map(|older| older.version))?
+    }
+
+    /// What that version holds.
+    #[napi]
+    pub fn older(&self, id: f64) -> Option<Told> {
+        self.desk.with_lease(id as u64, |lease| lease.older.as_ref().map(|older| Told::of(older.payload.clone())))?
+    }
+
+    /// Stores what was made of that: with the old entry's times and tags. Does nothing when the lease has been settled.
+    #[napi]
+    pub fn fill_upgraded(&self, id: f64, payload: Option<String>) -> bool {
+        let Some(lease) = self.desk.take_lease(id as u64) else { return false };
+        self.desk.keep(id as u64, Ok(self.engine.fill_upgraded(lease, convert::payload(payload))), false)
+    }
+
     /// Stores the payload (null is a null) under the lease of that number. Does nothing when it has been settled.
     #[napi]
     pub fn fill(&self, id: f64, payload: Option<String>, ttl_ms: Option<f64>, tags: Option<Vec<String>>) -> bool {

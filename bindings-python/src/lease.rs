@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tidegate::engine::outcome::{self, Made};
 use tidegate::engine::{Abandoned, Begun, Engine};
+use tidegate::protocol::envelope::Codec;
 
 use crate::bell::generation;
 use crate::convert::{self, Form, Hit};
@@ -24,6 +25,8 @@ pub(crate) struct Lease {
     id: u64,
     generation: u64,
     lease: Mutex<Option<outcome::Lease>>,
+    /// What fills it was made of what an older version holds.
+    is_upgraded: AtomicBool,
 }
 
 impl Lease {
@@ -39,7 +42,14 @@ impl Lease {
         let lease = Mutex::new(Some(lease));
         Py::new(
             py,
-            Self { engine: Arc::clone(engine), port: port.clone().unbind(), id, generation: generation(), lease },
+            Self {
+                engine: Arc::clone(engine),
+                port: port.clone().unbind(),
+                id,
+                generation: generation(),
+                lease,
+                is_upgraded: AtomicBool::new(false),
+            },
         )
     }
 
@@ -100,6 +110,9 @@ impl Lease {
         tags: Option<Vec<String>>,
     ) -> PyResult<Py<PyAny>> {
         let lease = self.settle_once()?;
+        if self.is_upgraded.load(Ordering::Relaxed) {
+            return self.settled(py, self.engine.fill_upgraded(lease, convert::payload(payload)));
+        }
         let made = self.made(py, &lease, ttl_ms, tags)?;
         let begun = self.engine.fill(lease, convert::payload(payload), made);
         self.settled(py, begun)
@@ -144,6 +157,20 @@ impl Lease {
     #[getter]
     fn stale(&self, py: Python<'_>) -> Option<Hit> {
         self.with(|lease| lease.stale.clone()).flatten().map(|hit| convert::detailed(py, hit))
+    }
+
+    /// What an older version holds: its number, and the payload (None is a null). None where there is nothing, or nothing
+    /// that Python reads.
+    #[getter]
+    fn older<'py>(&self, py: Python<'py>) -> Option<(u32, Option<Bound<'py, PyBytes>>)> {
+        let older = self.with(|lease| lease.older.clone()).flatten()?;
+        let bytes = older.payload.bytes.as_ref().map(|bytes| PyBytes::new(py, bytes));
+        (older.payload.codec == Codec::Json).then_some((older.version, bytes))
+    }
+
+    /// What fills it is made of that, and goes on with its times and tags.
+    fn use_older(&self) {
+        self.is_upgraded.store(true, Ordering::Relaxed);
     }
 
     /// Whether its caller may be served at the soft timeout.

@@ -15,13 +15,16 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
 //! ```
 
+mod builder;
 mod call;
 mod calls;
 mod context;
 mod fetch;
 mod spawn;
 mod tenant;
+mod upgrade;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -30,17 +33,20 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::{CallKind, Config, Dialect, OptionValue, Terms};
+use crate::config::{CallKind, Dialect, OptionValue, Terms};
 use crate::engine::outcome::{Details, Failure};
 use crate::engine::{Begun, Engine, Event, Figure, Outcome};
 use crate::error::Error;
 use crate::protocol::envelope::Payload;
+pub use builder::ManagerBuilder;
 pub use call::CallBuilder;
 use calls::{Arrival, Calls};
 pub use context::Context;
 use fetch::{Fetch, Verb};
 pub use spawn::{BoxedTask, Spawner};
 pub use tenant::TenantBuilder;
+pub use upgrade::UpgradeError;
+use upgrade::Upgrades;
 
 /// Why a read with a fallback gave no value.
 #[derive(Debug)]
@@ -78,61 +84,6 @@ pub struct EntryView<T> {
     pub source: &'static str,
 }
 
-/// Collects the options of a [`Manager`]; [`ManagerBuilder::build`] checks them.
-#[derive(Clone)]
-pub struct ManagerBuilder {
-    url: String,
-    options: Vec<(String, OptionValue)>,
-    spawner: Spawner,
-}
-
-impl fmt::Debug for ManagerBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ManagerBuilder").field("options", &self.options).finish_non_exhaustive()
-    }
-}
-
-impl ManagerBuilder {
-    /// The first segment of every key: required for every URL but `memory://`.
-    pub fn service(self, service: &str) -> Self {
-        self.option("service", OptionValue::Text(service.to_owned()))
-    }
-
-    /// The version of the key space; 1 by default.
-    pub fn version(self, version: u32) -> Self {
-        self.option("version", OptionValue::Int(i64::from(version)))
-    }
-
-    /// The life of an entry; 5 minutes by default.
-    pub fn ttl(self, ttl: Duration) -> Self {
-        self.option("ttl", OptionValue::Millis(ttl.as_secs_f64() * 1_000.0))
-    }
-
-    /// Any option of `docs/options.md` by its name.
-    pub fn option(mut self, name: &str, value: OptionValue) -> Self {
-        self.options.push((name.to_owned(), value));
-        self
-    }
-
-    /// Who runs fallbacks behind a value that has been served. By default the tokio runtime of the caller, where there is
-    /// one, else a thread.
-    pub fn spawner(mut self, spawn: impl Fn(BoxedTask) + Send + Sync + 'static) -> Self {
-        self.spawner = Arc::new(spawn);
-        self
-    }
-
-    /// Opens the manager; connections are made at the first use.
-    ///
-    /// # Errors
-    /// `ConfigError` that names the option.
-    #[expect(clippy::unused_async, reason = "the contract leaves room for a check of the server here")]
-    pub async fn build(self) -> Result<Manager, Error> {
-        let config = Config::from_options(&self.url, &self.options, Dialect::Rust)?;
-        let engine = Engine::open(&self.url, config)?;
-        Ok(Manager::of_engine(engine, self.spawner))
-    }
-}
-
 /// A cache-aside cache. Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub struct Manager {
@@ -144,6 +95,7 @@ pub struct Manager {
     /// Of calls that say nothing of their own; `plain` ones run nothing behind.
     terms: Arc<Terms>,
     plain_terms: Arc<Terms>,
+    upgrades: Upgrades,
 }
 
 impl fmt::Debug for Manager {
@@ -155,7 +107,12 @@ impl fmt::Debug for Manager {
 impl Manager {
     /// Begins the options of a manager on `url`: `memory://`, `redis://…`, `rediss://…`, `redis+unix:///path`.
     pub fn builder(url: &str) -> ManagerBuilder {
-        ManagerBuilder { url: url.to_owned(), options: Vec::new(), spawner: spawn::default() }
+        ManagerBuilder {
+            url: url.to_owned(),
+            options: Vec::new(),
+            spawner: spawn::default(),
+            upgrades: BTreeMap::new(),
+        }
     }
 
     /// A manager on an engine of one's own.
@@ -169,7 +126,15 @@ impl Manager {
     fn of_engine(engine: Arc<Engine>, spawner: Spawner) -> Self {
         let terms = engine.view(&[]).expect("no namespace, no bad name");
         let plain_terms = Arc::new(Terms::clone(&terms).in_foreground());
-        Self { engine, calls: Calls::new(), spawner, namespaces: Vec::new(), terms, plain_terms }
+        Self {
+            engine,
+            calls: Calls::new(),
+            spawner,
+            namespaces: Vec::new(),
+            terms,
+            plain_terms,
+            upgrades: Arc::default(),
+        }
     }
 
     /// The same, whose calls go by other terms.

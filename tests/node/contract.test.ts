@@ -46,6 +46,7 @@ const EVENT_FIELDS: Record<keyof CacheEvents['cache.hit'], true> = {
   reason: true,
   message: true,
   version: true,
+  upgrade: true,
   state: true,
   tag: true,
   node: true,

@@ -9,6 +9,7 @@ export interface ScenarioFile {
   proves: string;
   stores?: string[];
   options?: Record<string, unknown>;
+  managers?: Record<string, Record<string, unknown>>;
   observes?: boolean;
   steps: Step[];
 }
@@ -66,6 +67,8 @@ return 1
 /** Plays the steps; an `AssertionError` names the step that did not hold. */
 export class Scenario {
   readonly #options: Options & { service: string };
+  /** Of single managers, by name. */
+  readonly #optionsOf: Record<string, Record<string, unknown>>;
   readonly #place: Place | undefined;
   readonly #managers = new Map<string, CacheManager>();
   readonly #gates = new Map<string, Gate>();
@@ -76,10 +79,16 @@ export class Scenario {
   /** By key: the version at the last `get_entry`. */
   readonly #versions = new Map<string, number>();
 
-  constructor(url: string, service: string, { options = {}, observes = false }: ScenarioFile, place?: Place) {
+  constructor(
+    url: string,
+    service: string,
+    { options = {}, managers = {}, observes = false }: ScenarioFile,
+    place?: Place,
+  ) {
     // A busy machine is no outage.
     const patient = { commandTimeout: '5s', connectTimeout: '5s' };
     this.#options = { ...patient, ...place?.options, ...named(options), url, service };
+    this.#optionsOf = managers;
     this.#observes = observes;
     this.#place = place;
   }
@@ -305,7 +314,8 @@ export class Scenario {
 
   #manager(name: string): CacheManager {
     return made(this.#managers, name, () => {
-      const manager = new CacheManager(this.#options);
+      const { upgrade, ...own } = this.#optionsOf[name] ?? {};
+      const manager = new CacheManager({ ...this.#options, ...named(own), upgrade: upgrades(upgrade) });
       if (this.#observes) {
         const seen: CacheEvent[] = [];
         this.#seen.set(name, seen);
@@ -421,6 +431,15 @@ function milliseconds(duration: string): number {
   const [, count, unit] = /^(\d+)(ms|s)$/.exec(duration) ?? [];
   if (count === undefined) throw new Error(`${duration} is no number of ms or s`);
   return Number(count) * (unit === 's' ? 1_000 : 1);
+}
+
+/** A function for each version that has one: it adds 100 to a number. */
+function upgrades(versions: unknown): Options['upgrade'] {
+  const addHundred = (old: unknown): number => {
+    assert.equal(typeof old, 'number');
+    return (old as number) + 100;
+  };
+  return Array.isArray(versions) ? Object.fromEntries(versions.map((version) => [version, addHundred])) : undefined;
 }
 
 /** Options under Node's names. */

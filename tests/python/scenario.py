@@ -50,6 +50,7 @@ class Scenario:
             **(place.options if place else {}),
             **scenario.get("options", {}),
         }
+        self._options_of: dict[str, dict[str, Any]] = scenario.get("managers", {})
         self._observes = scenario.get("observes", False)
         self._place = place
         self._managers: dict[str, Any] = {}
@@ -228,7 +229,10 @@ class Scenario:
 
     def _manager(self, name: str) -> Any:
         if name not in self._managers:
-            manager = self._managers[name] = self._driver.manager(self._url, self._options)
+            own = dict(self._options_of.get(name, {}))
+            if "upgrade" in own:
+                own["upgrade"] = {version: lambda old: old + 100 for version in own["upgrade"]}
+            manager = self._managers[name] = self._driver.manager(self._url, {**self._options, **own})
             if self._observes:
                 seen = self._events[name] = []
                 for event in tidegate._tidegate.EVENT_TYPES:

@@ -15,6 +15,7 @@ from ._logging import log_faults, log_observer
 from ._scope import Leading
 from ._tidegate import Absent, Cache, Failed, Hit, Lease, Shared
 from ._types import MISSING
+from ._upgrade import Upgrades
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -52,6 +53,7 @@ class ManagerBase(Checks):
         "_options",
         "_root",
         "_terms",
+        "_upgrades",
         "_url",
         "_views",
     )
@@ -62,7 +64,8 @@ class ManagerBase(Checks):
         if not isinstance(url, str):
             raise ConfigError(f"url={url!r} is not a text; a right example: {_RIGHT_URL}")
         self._url = url
-        self._options = options
+        self._upgrades = Upgrades(options.get("upgrade"))
+        self._options = {**options, "upgrade": self._upgrades.versions} if "upgrade" in options else options
         self._root: Self | None = None
         """The manager that a view is of."""
         self._views: WeakSet[Self] = WeakSet()
@@ -138,6 +141,7 @@ class ManagerBase(Checks):
         self._url, self._options = root._url, root._options
         self._encode, self._decode, self._decoders = root._encode, root._decode, root._decoders
         self._observers = root._observers
+        self._upgrades = root._upgrades
         self._disabled_blocks = root._disabled_blocks
         self._use(root._native)
 

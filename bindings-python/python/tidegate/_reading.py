@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import _tidegate
@@ -92,7 +93,8 @@ class Reader(ManagerBase):
         try:
             context = self._context(fallback, key, decode, terms, lease)
             with self._leading([key]) as block:
-                value = fallback() if context is None else fallback(context)
+                run = fallback if context is None else partial(fallback, context)
+                value = self._upgrades.over(self._native, key, lease, run)()
                 if is_awaitable(value):
                     running = Running(self._running_loop(), value, [lease], block)
         except Exception as error:
@@ -168,7 +170,7 @@ class Reader(ManagerBase):
         running, found = None, None
         try:
             with self._leading(part.keys) as block:
-                found = fetch_missing(part.keys)
+                found = self._upgrades.over_many(self._native, part.leases, fetch_missing)(part.keys)
                 if is_awaitable(found):
                     running = Running(self._running_loop(), found, list(part.leases.values()), block)
         except Exception as error:

@@ -33,7 +33,7 @@ pub(super) struct Fetch<'a> {
 
 /// Where a read stands once nobody has to be waited for.
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, for as long as it takes to match it")]
-enum Turn<T, E> {
+pub(super) enum Turn<T, E> {
     Over(Result<T, GetError<E>>),
     /// It is this caller's turn to compute.
     Lead(Lease, Call),
@@ -139,7 +139,9 @@ impl Fetch<'_> {
             arrival = refresh().await?;
         }
         let shared = match arrival {
-            Arrival::Lease(lease, place) => return Ok(Turn::Lead(lease, place)),
+            Arrival::Lease(lease, place) => {
+                return Ok(self.take_over(lease, place).await);
+            }
             Arrival::Served(hit, place) => match decode(&hit.payload) {
                 Ok(value) => return Ok(Turn::Served(value, place)),
                 Err(_) => None,

@@ -6,7 +6,6 @@ use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
 use super::journal::Owed;
 use super::observe::EventKind;
 use super::outcome::{Keeps, Older, Outcome, Token};
-use super::server_clock::ServerClock;
 use super::ticket::Ticket;
 use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS, TAG_KEPT_MS, Terms};
 use crate::ports::{Address, Command, Inbox, StoreError, StoreErrorKind};
@@ -33,8 +32,6 @@ pub(super) const TIMER_CLOSE: u64 = 2;
 /// And from here on the probe of each node. Flights have larger numbers.
 pub(super) const TIMER_PROBES: u64 = 1 << 16;
 const TIMER_PROBES_LAST: u64 = TIMER_PROBES + u16::MAX as u64;
-/// Reads ask for the server's time this often, since GET does not carry it.
-const CLOCK_PAUSE_US: u64 = 10_000_000;
 
 /// Whether callers come for the first time.
 #[derive(Clone, Copy, Debug)]
@@ -401,28 +398,6 @@ impl Engine {
     /// RELEASE and PASS: nobody waits for the answer. With the store away the lease runs out by itself.
     pub(super) fn give_back(&self, command: Command) {
         self.submit(command, TARGET_NONE, 0);
-    }
-
-    /// Of the node that `key` is on.
-    pub(super) fn ask_time_sometimes(&self, key: &Key) {
-        let now_us = self.clock.now_us();
-        let is_due = self.nodes.with(self.store.primary(key).node, |node| {
-            let asked_us = node.clock_asked_us.load(Ordering::Relaxed);
-            let is_known = node.clock.at(now_us).is_some();
-            let pause_us = if is_known { CLOCK_PAUSE_US } else { self.config.command_timeout_ms * 1_000 };
-            let is_due = asked_us == 0 || now_us.saturating_sub(asked_us) > pause_us;
-            is_due
-                && node.clock_asked_us.compare_exchange(asked_us, now_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        });
-        if is_due {
-            self.submit(Command::Time { key: key.clone() }, TARGET_NONE, 0);
-        }
-        self.ask_versions_sometimes(now_us);
-    }
-
-    /// The clock of the node that `key` is on: server time by `read`, in microseconds; none while it is not known.
-    pub(super) fn server_us(&self, key: &Key, read: impl Fn(&ServerClock, u64) -> Option<u64>) -> Option<u64> {
-        self.nodes.with(self.store.primary(key).node, |node| read(&node.clock, self.clock.now_us()))
     }
 
     /// Something is due.

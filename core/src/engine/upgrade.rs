@@ -34,7 +34,7 @@ impl Engine {
             && !self.is_in_doubt(&key, asked)
         {
             match self.judge(&Circumstances { key: &key, since_ms, words: None, ..*about }, &bytes) {
-                Judged::Counts(entry) if self.is_fresh(&key, &entry) => {
+                Judged::Counts(entry) if self.is_fresh(&key, about.key, &entry) => {
                     return Ok(Some(self.taken_over(version, *entry)));
                 }
                 Judged::Counts(_) | Judged::Dead { .. } => {}
@@ -74,11 +74,14 @@ impl Engine {
             slot.unjudged = Some(unjudged);
             slot.sequence
         };
+        self.ask_time_sometimes(&key);
         self.submit(Command::Get { key }, id, sequence);
     }
 
-    fn is_fresh(&self, key: &Key, entry: &Entry) -> bool {
-        let now_ms = self.server_us(key, ServerClock::at).map(|us| us / 1_000);
+    /// By the clock of its node; where that has not been asked for yet, by that of the new key's, which has just answered.
+    fn is_fresh(&self, key: &Key, asked: &Key, entry: &Entry) -> bool {
+        let now_us = self.server_us(key, ServerClock::at).or_else(|| self.server_us(asked, ServerClock::at));
+        let now_ms = now_us.map(|us| us / 1_000);
         let freshness =
             |now_ms| judge(entry.created_ms, entry.fresh_until_ms, entry.stale_until_ms, now_ms) == Freshness::Fresh;
         now_ms.is_some_and(freshness)

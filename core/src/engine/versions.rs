@@ -2,7 +2,7 @@
 //! has just come to others stores nothing until everybody knows of it.
 //!
 //! A manager says that its entries may stand, and hears who else's may, with one command (BEAT), sent with its first use of
-//! the store, every two seconds while it uses it, and before an invalidation that would otherwise go by a list older than
+//! the store, every second while it uses it, and before an invalidation that would otherwise go by a list older than
 //! [`LISTED_US`]. Nobody confirms an invalidation by a list older than [`CONFIRMED_US`]; a version that comes to others
 //! counts from [`QUARANTINE_MS`] on, so that what began before, which such an invalidation may have missed, is never
 //! stored. A version stays listed for as long as its entries may live: whoever rolls back finds them right.
@@ -16,13 +16,13 @@ use crate::protocol::lease::Grant;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
 
 /// For so long after it was asked for a list says whom an invalidation has to reach.
-const LISTED_US: u64 = 10_000_000;
+const LISTED_US: u64 = 4_000_000;
 /// And for so long what went by it may be confirmed.
-pub(super) const CONFIRMED_US: u64 = 12_000_000;
+pub(super) const CONFIRMED_US: u64 = 5_000_000;
 /// From when on a version counts that comes to others: longer than that, by any clock.
-const QUARANTINE_MS: u64 = 14_000;
+const QUARANTINE_MS: u64 = 6_000;
 /// A process that uses the store asks this often.
-const PAUSE_US: u64 = 2_000_000;
+const PAUSE_US: u64 = 1_000_000;
 /// An entry may be stored for so long after the latest list.
 const SPARE_MS: u64 = 600_000;
 

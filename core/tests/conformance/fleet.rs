@@ -36,6 +36,16 @@ impl Scene {
         for (name, value) in &self.options {
             builder = builder.option(name, option(value));
         }
+        for (option_name, value) in self.options_of.get(name).and_then(Value::as_table).into_iter().flatten() {
+            builder = match value.as_array() {
+                Some(versions) if option_name == "upgrade" => versions.iter().fold(builder, |builder, version| {
+                    builder.upgrade(version.as_integer().expect("a version") as u32, |old| {
+                        Ok((old.as_u64().ok_or("no number")? + 100).into())
+                    })
+                }),
+                _ => builder.option(option_name, option(value)),
+            };
+        }
         let manager = builder.build().await.expect("the scenario's options are right");
         manager.listen(self.observes);
         self.managers.borrow_mut().insert(name.to_owned(), manager.clone());

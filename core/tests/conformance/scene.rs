@@ -24,6 +24,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Scene {
     pub(super) url: String,
     pub(super) options: Table,
+    /// Of single managers, by name.
+    pub(super) options_of: Table,
     pub(super) observes: bool,
     pub(super) managers: RefCell<HashMap<String, Manager>>,
     gates: RefCell<HashMap<String, Arc<Gate>>>,
@@ -38,9 +40,11 @@ pub(super) struct Scene {
 impl Scene {
     pub(super) fn new(scenario: &Table, on: &str) -> Self {
         let (url, server) = store_of(on);
+        let table = |name: &str| scenario.get(name).and_then(Value::as_table).cloned().unwrap_or_default();
         Self {
             url,
-            options: scenario.get("options").and_then(Value::as_table).cloned().unwrap_or_default(),
+            options: table("options"),
+            options_of: table("managers"),
             observes: scenario.get("observes").and_then(Value::as_bool) == Some(true),
             managers: RefCell::default(),
             gates: RefCell::default(),
