@@ -3,8 +3,10 @@ import { Observers } from './events.js';
 import { Flow } from './flow.js';
 import { HitEvents } from './hits.js';
 import { shown } from './key.js';
+import type { Terms } from './native.js';
 import { checkObject, type Options, type Stats } from './options.js';
 import { Port } from './port.js';
+import { Tallies, Tally } from './tally.js';
 
 /** What a manager and its views have in common. */
 export class House {
@@ -13,6 +15,7 @@ export class House {
   readonly flow: Flow;
   readonly observers: Observers;
   readonly #hits: HitEvents;
+  readonly #tallies: Tallies;
 
   constructor(options: Options) {
     checkObject(options, "{ url: 'redis://localhost:6379/0', service: 'billing' }");
@@ -30,6 +33,7 @@ export class House {
     this.observers = new Observers(metricsEmitter);
     this.port = new Port(url, rest, () => this.deliver());
     this.flow = new Flow(this.port);
+    this.#tallies = new Tallies(this.port.native);
     this.#hits = new HitEvents(this.port.native.service, () => this.deliver());
     this.listen();
   }
@@ -44,10 +48,18 @@ export class House {
     this.observers.deliver(this.port.native, this.#hits.take());
   }
 
-  stats(): Stats {
+  /** What the calls of a view share with those of its manager, or of its tenant. */
+  flowOf(terms: Terms | null): Flow {
+    if (terms === null || terms.scope === '') return this.flow;
+    return new Flow(this.port, this.flow.behind, new Tally(terms, this.#tallies));
+  }
+
+  /** Of a tenant's view the tenant's. */
+  stats(terms: Terms | null): Stats {
     const { index, native } = this.port;
-    if (index !== undefined) native.countL1Hits(index.takeHits());
-    const stats: Stats = JSON.parse(native.stats());
+    if (index !== undefined) native.countL1Hits(index.takeHits(), null);
+    this.#tallies.tell();
+    const stats: Stats = JSON.parse(native.stats(terms));
     stats.events_dropped += this.#hits.dropped;
     return index === undefined ? stats : Object.assign(stats, index.size);
   }
