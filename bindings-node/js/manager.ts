@@ -247,12 +247,10 @@ export class CacheManager {
   }
 
   /**
-   * The view of one tenant: its calls mean the tenant's own keys, tags and namespaces, and `stats` is its own.
-   *
-   * The name comes from data: any text that is not empty (100 bytes at most once it is escaped as a part of a key is), or
-   * a whole number. No name and no key reaches what is another tenant's, or the manager's own. Connections, observers and
-   * the tier in the process are the manager's. `options` are what its calls go by that say nothing of their own, and
-   * `maxFallbacks`. A namespace's view gives that namespace of the tenant's; `ConfigError` for a tenant of a tenant.
+   * The view of one tenant: its calls mean the tenant's own keys, tags and namespaces, and `stats` is its own. The name
+   * comes from data: any text that is not empty, of 100 bytes at most once it is escaped as a part of a key is, or a whole
+   * number. `options`: what its calls go by that say nothing of their own, and `maxFallbacks`. A namespace's view gives
+   * that namespace of the tenant's; `ConfigError` for a tenant of a tenant.
    *
    * ```ts
    * const acme = cache.tenant('acme', { ttl: '1h' });

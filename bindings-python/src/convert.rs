@@ -244,7 +244,8 @@ pub(crate) fn option(value: &Bound<'_, PyAny>) -> PyResult<OptionValue> {
         return Ok(OptionValue::Float(value.extract()?));
     }
     if let Ok(value) = value.cast::<PyString>() {
-        return Ok(OptionValue::Text(value.extract()?));
+        let text = value.to_str().map(str::to_owned);
+        return Ok(text.map_or_else(|_| OptionValue::Other("text with a lone surrogate".into()), OptionValue::Text));
     }
     if value.is_instance_of::<PyDelta>() {
         let seconds: f64 = value.call_method0("total_seconds")?.extract()?;

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
 from . import _tidegate
-from ._checks import Checks
 from ._context import Context, takes_context
 from ._disabled import Disabled, is_disabled
 from ._errors import ConfigError, EncodeError
@@ -15,10 +14,10 @@ from ._logging import log_faults, log_observer
 from ._scope import Leading
 from ._tidegate import Absent, Cache, Failed, Hit, Lease, Shared
 from ._types import MISSING
+from ._views import Views
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from uuid import UUID
 
     from typing_extensions import Self, Unpack
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from ._entry import Entry
     from ._events import CacheEvent
     from ._tidegate import Terms
-    from ._types import Options, TenantOptions
+    from ._types import Options
 
 Observer = Callable[["CacheEvent"], object]
 
@@ -36,7 +35,7 @@ _RIGHT_URL = '"redis://localhost:6379/0"'
 _left_behind: list[Cache] = []
 
 
-class ManagerBase(Checks):
+class ManagerBase(Views):
     """Not for use by itself."""
 
     __slots__ = (
@@ -112,54 +111,9 @@ class ManagerBase(Checks):
 
     # --- views -----------------------------------------------------------------------------------------------------
 
-    def namespace(self, name: str) -> Self:
-        """A view of this manager whose entries share one tag, so that `clear` removes them all at once.
-
-        The keys are the same, and so are the connections, observers and figures. Views nest.
-
-        >>> from tidegate.sync import CacheManager
-        >>> catalog = CacheManager().namespace("catalog")
-        >>> catalog.get("product:7", lambda: "lamp")
-        'lamp'
-        >>> catalog.clear(), catalog.exists("product:7")
-        (True, False)
-        """
-        _tidegate.check_name("namespace", name)
-        outer = self._namespaces
-        whole = f"{outer[-1]}:{name}" if outer else name
-        return self._view((*outer, whole), self._native.namespace(self._terms, whole))
-
-    def tenant(self, name: str | int | UUID, **options: Unpack[TenantOptions]) -> Self:
-        """The view of one tenant: its calls mean the tenant's own keys, tags and namespaces, and `stats` is its own.
-
-        The name comes from data: any text that is not empty, 100 bytes at most once it is escaped as a part of a key is.
-        No name and no key reaches what is another tenant's, or the manager's own. Connections, observers and L1 are the
-        manager's. `options` are what its calls go by that say nothing of their own, and `max_fallbacks`: how many of its
-        fallbacks run at once while the store is away. A namespace's view gives that namespace of the tenant's;
-        `ConfigError` for a tenant of a tenant.
-
-        >>> from tidegate.sync import CacheManager
-        >>> cache = CacheManager()
-        >>> acme = cache.tenant("acme", ttl="1h")
-        >>> acme.set("user:profile:42", "Ada")
-        True
-        >>> cache.exists("user:profile:42"), cache.tenant("other").exists("user:profile:42")
-        (False, False)
-        """
-        given = {option: value for option, value in options.items() if option != "ttl" or value is not None}
-        terms = self._native.tenant(self._terms, name, list(self._namespaces), given)
-        return self._view(self._namespaces, terms)
-
-    def _view(self, namespaces: tuple[str, ...], terms: Terms) -> Self:
-        root = self._root or self
-        view = object.__new__(type(self))
-        # What a class of the user's own has put there.
-        getattr(view, "__dict__", {}).update(getattr(root, "__dict__", {}))
-        view._namespaces, view._terms = namespaces, terms
-        view._scope = terms.scope
-        view._share(root)
-        root._views.add(view)
-        return view
+    def _go_by(self, namespaces: tuple[str, ...], terms: Terms) -> None:
+        """What is a view's own."""
+        self._namespaces, self._terms, self._scope = namespaces, terms, terms.scope
 
     def _share(self, root: Self) -> None:
         """What a view has of its manager's."""
@@ -178,11 +132,6 @@ class ManagerBase(Checks):
         for view in list(self._views):
             view._disabled_blocks = self._disabled_blocks
             view._hold()
-
-    def _namespace(self) -> str:
-        if not self._namespaces:
-            raise ConfigError('clear() is of a namespace; a right example: cache.namespace("catalog").clear()')
-        return self._namespaces[-1]
 
     def __repr__(self) -> str:
         name = f"{type(self).__module__.partition('._')[0]}.{type(self).__qualname__}"
@@ -274,7 +223,7 @@ class ManagerBase(Checks):
         return Leading.is_inside(self._native, (self._scope, key))
 
     def _leading(self, keys: Iterable[str]) -> Leading:
-        """A block around the fallback of these keys. The engine, not the view: those of one tenant have the same keys."""
+        """A block around the fallback of these keys. The engine, not the view: a tenant's views have the same keys."""
         return Leading(self._native, [(self._scope, key) for key in keys])
 
     def _context(

@@ -200,7 +200,9 @@ class CacheManager(Reader):
         False
         """
         port = _threads.port()
-        return self._told(confirmed(answers(port, self._native.invalidate_tag(port, [tag, *more], required, self._terms))))
+        return self._told(
+            confirmed(answers(port, self._native.invalidate_tag(port, [tag, *more], required, self._terms)))
+        )
 
     def clear(self, *, required: bool = False) -> bool:
         """Remove every entry of this namespace, and of those within it; answers as `invalidate` does.
