@@ -58,7 +58,7 @@ export class Batch {
 
   async run(): Promise<Map<string, unknown>> {
     if (this.#keys.length === 0) return new Map();
-    this.#nested = this.#keys.filter((key) => leads(this.#flow.port, key));
+    this.#nested = this.#keys.filter((key) => leads(this.#flow.port, this.#flow.scope, key));
     for (const key of this.#nested) this.#flow.reportNested(key);
     try {
       const begun = this.#keys.filter((key) => !this.#nested.includes(key) && !this.#isHeld(key));

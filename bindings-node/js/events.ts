@@ -27,6 +27,8 @@ interface EventBase<K extends string> {
   tag?: string;
   /** The address of the server that it is about. */
   node?: string;
+  /** The tenant whose `key` or `tag` it is, as `tenant(name)` was given it. */
+  tenant?: string;
 }
 
 type Source = 'memory' | 'redis';

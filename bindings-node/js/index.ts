@@ -36,6 +36,7 @@ export type {
   SetOptions,
   Stats,
   Stored,
+  TenantOptions,
   Tls,
 } from './options.js';
 export { version } from './version.js';

@@ -53,7 +53,7 @@ function escaped(part: KeyPart, at: number): string {
 }
 
 /** A part as native code takes it. */
-function describe(part: unknown): NativePart {
+export function describe(part: unknown): NativePart {
   switch (typeof part) {
     case 'string':
       if (part.isWellFormed()) return { kind: 'text', text: part };

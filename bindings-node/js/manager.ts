@@ -5,7 +5,7 @@ import { ConfigError, translated } from './errors.js';
 import type { EventName, Observer } from './events.js';
 import { encoded, type Flow } from './flow.js';
 import { House } from './house.js';
-import { checkKeyText, shown } from './key.js';
+import { checkKeyText, type KeyPart, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
 import { checkKeys, durationMs } from './native.js';
 import {
@@ -20,6 +20,7 @@ import {
   type SetOptions,
   type Stats,
   type Stored,
+  type TenantOptions,
 } from './options.js';
 import { ABSENT, Detailed, Failed, type Outcome } from './outcome.js';
 import type { Port } from './port.js';
@@ -48,6 +49,7 @@ export class CacheManager {
   // Of the house, for the sake of a hit's speed.
   readonly #port: Port;
   readonly #flow: Flow;
+  readonly #isTenants: boolean;
 
   constructor(options: Options = {}) {
     // A view is made on what its manager is made of.
@@ -60,7 +62,8 @@ export class CacheManager {
       this.#view = new View(this.#house.port.native);
     }
     this.#port = this.#house.port;
-    this.#flow = this.#house.flow;
+    this.#flow = this.#house.flowOf(this.#view.plain.terms);
+    this.#isTenants = this.#flow.scope !== '';
   }
 
   // --- reads ---------------------------------------------------------------------------------------------------------
@@ -76,7 +79,8 @@ export class CacheManager {
   get<T = unknown, D = T | null | undefined>(key: string, options: DefaultOptions<D>): Promise<T | D>;
   async get(key: string, second: Fallback<unknown> | DefaultOptions<unknown>, options?: GetOptions): Promise<unknown> {
     if (options === undefined && typeof second === 'function' && this.#port.index !== undefined && isOutside()) {
-      const held = this.#port.index.get(key, this.#view.plain.tags);
+      const { tags } = this.#view.plain;
+      const held = this.#isTenants ? this.#flow.held(key, tags) : this.#port.index.get(key, tags);
       if (held !== NOT_HELD) return held;
     }
     checkKeyText(key);
@@ -95,7 +99,7 @@ export class CacheManager {
     throwIfAborted(call.signal);
     if (!isOutside()) {
       if (isDisabled(this.#port)) return this.#flow.alone(key, fallback, call);
-      if (leads(this.#port, key)) {
+      if (leads(this.#port, this.#flow.scope, key)) {
         this.#flow.reportNested(key);
         return this.#flow.alone(key, fallback, call);
       }
@@ -242,6 +246,22 @@ export class CacheManager {
     return new CacheManager(new Inside(this.#house, this.#view.within(name)) as object);
   }
 
+  /**
+   * The view of one tenant: its calls mean the tenant's own keys, tags and namespaces, and `stats` is its own. The name
+   * comes from data: any text that is not empty, of 100 bytes at most once it is escaped as a part of a key is, or a whole
+   * number. `options`: what its calls go by that say nothing of their own, and `maxFallbacks`. A namespace's view gives
+   * that namespace of the tenant's; `ConfigError` for a tenant of a tenant.
+   *
+   * ```ts
+   * const acme = cache.tenant('acme', { ttl: '1h' });
+   * await acme.set('user:profile:42', 'Ada');
+   * await cache.exists('user:profile:42'); // false
+   * ```
+   */
+  tenant(name: KeyPart, options: TenantOptions = {}): CacheManager {
+    return new CacheManager(new Inside(this.#house, this.#view.ofTenant(name, options)) as object);
+  }
+
   /** Ends every entry of this namespace and of those within it, here and for everybody. Answers as `invalidate` does. */
   async clear(options?: InvalidateOptions): Promise<boolean> {
     checkOptions(options, INVALIDATE_OPTIONS);
@@ -311,9 +331,12 @@ export class CacheManager {
     return this;
   }
 
-  /** The figures since this manager was made; a view's are its manager's. */
+  /**
+   * The figures since this manager was made, of all its views; in a tenant's view the tenant's, but `l1_entries`,
+   * `l1_bytes`, `events_dropped` and `breaker`, which are the manager's.
+   */
   stats(): Stats {
-    return this.#house.stats();
+    return this.#house.stats(this.#view.plain.terms);
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------

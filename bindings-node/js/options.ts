@@ -141,6 +141,12 @@ export interface GetOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What a tenant's calls go by that say nothing of their own, and its limits. */
+export interface TenantOptions extends Omit<GetOptions, 'signal'> {
+  /** How many of its fallbacks run at once while the store is away, within the manager's; for all its views. */
+  maxFallbacks?: number | undefined;
+}
+
 export interface DefaultOptions<D> {
   /** Given where there is no entry. */
   default: D;

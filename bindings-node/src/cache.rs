@@ -12,7 +12,7 @@ use tidegate::config::{self, Config, Dialect};
 use tidegate::engine::l1::IndexSide;
 use tidegate::engine::{Abandoned, Begun, Engine, Environment, Lease, Made, Outcome, Patience};
 
-use crate::convert;
+use crate::convert::{self, KeyPart};
 use crate::error::{OrThrow, Thrown, broken};
 use crate::l1::{self, L1Plan};
 use crate::record::Told;
@@ -77,10 +77,24 @@ impl Cache {
         self.bell.set_ref(env, on);
     }
 
-    /// What the calls of a view go by; `namespaces` are the view's, the outermost first.
+    /// What the calls of a namespace within a view go by; `name` is the whole one, `outer:inner`.
     #[napi]
-    pub fn view(&self, namespaces: Vec<String>) -> Result<Terms, Thrown> {
-        Ok(Terms { inner: self.engine.view(&namespaces).or_throw()? })
+    pub fn namespace(&self, view: Option<&Terms>, name: String) -> Result<Terms, Thrown> {
+        Ok(Terms { inner: self.engine.namespace(inner(view), &name).or_throw()? })
+    }
+
+    /// What the calls of a tenant's view go by, which is made of `view`, with that one's namespaces.
+    #[napi]
+    pub fn tenant(
+        &self,
+        view: Option<&Terms>,
+        name: KeyPart,
+        namespaces: Vec<String>,
+        options: Object<'_>,
+    ) -> Result<Terms, Thrown> {
+        let options = convert::options(&options).map_err(broken)?;
+        let terms = self.engine.tenant(inner(view), &name.as_part(), &namespaces, &options, Dialect::Node);
+        Ok(Terms { inner: terms.or_throw()? })
     }
 
     /// What one call of a view goes by, by its options.

@@ -44,6 +44,8 @@ struct EventView<'a> {
     tag: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
 }
 
 /// A batch of events as JSON: one crossing for all of them.
@@ -61,6 +63,7 @@ pub(crate) fn events(events: &[Event], service: &str) -> String {
         state: event.state,
         tag: event.tag.as_deref(),
         node: event.node.as_deref(),
+        tenant: event.tenant.as_deref(),
     });
     json(&views.collect::<Vec<_>>())
 }
@@ -180,7 +183,7 @@ pub struct KeyPart {
 }
 
 impl KeyPart {
-    fn as_part(&self) -> Part<'_> {
+    pub(crate) fn as_part(&self) -> Part<'_> {
         match self.kind.as_str() {
             "text" => Part::Text(&self.text),
             "integer" => Part::Integer(&self.text),
@@ -219,6 +222,12 @@ pub fn hard_timeout_message(key: String) -> String {
 #[napi]
 pub fn call_options(is_read: bool) -> Vec<String> {
     Dialect::Node.call_options(crate::terms::kind(is_read))
+}
+
+/// The names of the options that a tenant's view takes.
+#[napi]
+pub fn tenant_options() -> Vec<String> {
+    Dialect::Node.call_options(config::CallKind::Tenant)
 }
 
 /// The errors' names and codes, as `name=code`.

@@ -58,9 +58,29 @@ impl Cache {
         self.engine.l1().is_some()
     }
 
-    /// What the calls of a view go by; its namespaces by name, the outermost first.
-    fn view(&self, py: Python<'_>, namespaces: Vec<String>) -> PyResult<Terms> {
-        Ok(Terms::of(&self.engine.view(&namespaces).or_raise(py)?))
+    /// What the calls of a namespace within a view go by; `name` is the whole one, `outer:inner`.
+    fn namespace(&self, py: Python<'_>, view: GivenTerms<'_, '_>, name: &str) -> PyResult<Terms> {
+        Ok(Terms::of(&self.engine.namespace(terms::of(view), name).or_raise(py)?))
+    }
+
+    /// What the calls of a tenant's view go by, which is made of `view`, with that one's namespaces.
+    fn tenant(
+        &self,
+        view: GivenTerms<'_, '_>,
+        name: &Bound<'_, PyAny>,
+        namespaces: Vec<String>,
+        options: &Bound<'_, PyDict>,
+    ) -> PyResult<Terms> {
+        let py = options.py();
+        let (name, options) = (convert::part_of(name)?, convert::options(options)?);
+        let (view, name) = (terms::of(view), name.as_part());
+        let terms = self.engine.tenant(view, &name, &namespaces, &options, Dialect::Python).or_raise(py)?;
+        Ok(Terms::of(&terms))
+    }
+
+    /// In a forked child: `view` is this engine's from now on.
+    fn adopt(&self, view: &Bound<'_, Terms>) {
+        self.engine.adopt(terms::inner(view));
     }
 
     /// What a call goes by that says something of its own; `view` is what it goes by otherwise.

@@ -68,6 +68,7 @@ mod _tidegate {
         }
         module.add("ERROR_CODES", codes)?;
         module.add("EVENT_TYPES", EventKind::ALL.map(EventKind::name))?;
+        module.add("TENANT_OPTIONS", CallKind::Tenant.options().to_vec())?;
         module.add("NOTHING", crate::convert::nothing(module.py())?)?;
         module.add("READ_OPTIONS", CallKind::Read.options().to_vec())?;
         module.add("WRITE_OPTIONS", CallKind::Write.options().to_vec())?;

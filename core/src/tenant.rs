@@ -1,9 +1,8 @@
 //! What a manager keeps of one tenant, shared by all its views: its key space, its limits and its figures.
 //!
-//! A manager may have ten thousand of them, so the figures are plain counters and a coarse histogram that is made with the
-//! first read that is timed.
+//! A manager may have ten thousand of them, so the figures are plain counters and a coarse histogram: atomics and nothing
+//! else, so that a forked child may go on with them.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::protocol::key::KeySpace;
@@ -22,9 +21,11 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    pub(crate) fn new(number: u64, space: KeySpace) -> Self {
+    pub(crate) fn new(space: KeySpace) -> Self {
+        // In the whole process: a forked child's next one is none of its parent's.
+        static MADE: AtomicU64 = AtomicU64::new(0);
         Self {
-            number,
+            number: MADE.fetch_add(1, Ordering::Relaxed) + 1,
             space,
             max_fallbacks: AtomicUsize::new(usize::MAX),
             tally: Tally::default(),
@@ -94,7 +95,7 @@ const COUNTS: usize = Count::Errors as usize + 1;
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     counts: [AtomicU64; COUNTS],
-    latency: OnceLock<Box<Latency>>,
+    latency: Latency,
 }
 
 impl Tally {
@@ -108,14 +109,19 @@ impl Tally {
 
     /// Takes the time of one read, from its call to its answer.
     pub(crate) fn latency(&self, duration_us: u64) {
-        self.latency.get_or_init(Box::default).add(duration_us);
+        self.latency.add(duration_us);
     }
 
     /// Mean, median and 99th percentile in microseconds; the last two to a quarter of a power of two. Hits in this process are
     /// not timed: each took less than the microsecond it counts for.
     pub(crate) fn latencies_us(&self) -> [f64; 3] {
-        let held = self.get(Count::L1Hits);
-        self.latency.get().map_or([if held > 0 { 1.0 } else { 0.0 }; 3], |latency| latency.summary(held))
+        self.latency.summary(self.get(Count::L1Hits))
+    }
+
+    pub(crate) fn reset(&self) {
+        let Latency { sum_us, buckets } = &self.latency;
+        self.counts.iter().chain([sum_us]).for_each(|count| count.store(0, Ordering::Relaxed));
+        buckets.iter().for_each(|count| count.store(0, Ordering::Relaxed));
     }
 }
 
@@ -144,9 +150,12 @@ impl Latency {
         let mut counts = self.buckets.each_ref().map(|count| u64::from(count.load(Ordering::Relaxed)));
         counts[0] += held;
         let total: u64 = counts.iter().sum();
-        let mean = (self.sum_us.load(Ordering::Relaxed) + held) as f64 / total.max(1) as f64;
+        if total == 0 {
+            return [0.0; 3];
+        }
+        let mean = (self.sum_us.load(Ordering::Relaxed) + held) as f64 / total as f64;
         let at = |share: f64| {
-            let needed = (total as f64 * share).ceil().max(1.0) as u64;
+            let needed = (total as f64 * share).ceil() as u64;
             let mut seen = 0;
             let found = counts.iter().position(|count| {
                 seen += count;
@@ -203,5 +212,7 @@ mod tests {
         let [mean, p50, p99] = tally.latencies_us();
         assert!((mean - 20.98).abs() < 0.001 && p50 <= 1.0, "{mean} {p50}");
         assert!((1_000.0..=1_250.0).contains(&p99), "{p99}");
+        tally.reset();
+        assert_eq!((tally.latencies_us(), tally.get(Count::L1Hits)), ([0.0; 3], 0));
     }
 }

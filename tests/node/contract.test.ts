@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import type { CacheEvents, ErrorCode, GetOptions, Options, SetOptions, Stats } from 'tidegate';
+import type { CacheEvents, ErrorCode, GetOptions, Options, SetOptions, Stats, TenantOptions } from 'tidegate';
 import * as tidegate from 'tidegate';
 
 const native = createRequire(import.meta.url)('../../dist/native/index.cjs');
@@ -46,10 +46,10 @@ const EVENT_FIELDS: Record<keyof CacheEvents['cache.hit'], true> = {
   reason: true,
   message: true,
   version: true,
-  upgrade: true,
   state: true,
   tag: true,
   node: true,
+  tenant: true,
 };
 const FIGURES: Record<keyof Stats, true> = {
   hits: true,
@@ -80,6 +80,7 @@ const OPTIONS: Record<keyof Options, true> = {
   metricsEmitter: true,
   service: true,
   version: true,
+  upgrade: true,
   role: true,
   ttl: true,
   ttlJitter: true,
@@ -118,6 +119,19 @@ const READ_OPTIONS: Record<keyof GetOptions, true> = {
   hardTimeout: true,
   signal: true,
 };
+const TENANT_OPTIONS: Record<keyof TenantOptions, true> = {
+  ttl: true,
+  tags: true,
+  nullTtl: true,
+  staleIfError: true,
+  staleWhileRevalidate: true,
+  errorBackoff: true,
+  earlyRefresh: true,
+  wait: true,
+  softTimeout: true,
+  hardTimeout: true,
+  maxFallbacks: true,
+};
 const WRITE_OPTIONS: Record<keyof SetOptions, true> = {
   ttl: true,
   tags: true,
@@ -129,6 +143,7 @@ test('the options of a call are those of the core, and a signal', async () => {
   const cache = new tidegate.CacheManager();
   assert.deepEqual(Object.keys(READ_OPTIONS), [...native.callOptions(true), 'signal']);
   assert.deepEqual(Object.keys(WRITE_OPTIONS), native.callOptions(false));
+  assert.deepEqual(Object.keys(TENANT_OPTIONS), native.tenantOptions());
   for (const [names, call] of [
     [READ_OPTIONS, (options: object) => cache.get('a:b', () => 1, options)],
     [WRITE_OPTIONS, (options: object) => cache.set('a:b', 1, options)],

@@ -32,9 +32,11 @@ const EVENTS: EventName[] = [
   'cache.error',
   'cache.fallback_error',
 ];
+/** What names a view of a manager. */
+const VIEW = ['tenant', 'tenant_with', 'namespace'];
 /** The kinds of steps, by the word that tells them (the first that stands in a step), and what else a step may say. */
 const WORDS: Readonly<Record<string, readonly string[]>> = {
-  start: ['close', 'manager', 'do', 'key', 'fallback', 'callers', 'with', 'namespace'],
+  start: ['close', 'manager', 'do', 'key', 'fallback', 'callers', 'with', ...VIEW],
   running: ['times', 'sees_stale'],
   finish: [...ENDS, 'says'],
   await: SIGHTS,
@@ -43,15 +45,15 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   pass: [],
   store: [],
   eventually: [],
-  stats: ['manager'],
-  stats_least: ['manager'],
+  stats: ['manager', ...VIEW],
+  stats_least: ['manager', ...VIEW],
   events: ['manager'],
-  held: ['manager', 'namespace'],
+  held: ['manager', ...VIEW],
   push: [],
   close: [],
   raw_lease: ['exclusive_ms'],
   do: [
-    ...['manager', 'namespace', 'key', 'computes', 'computes_null', 'to', 'ttl', 'with', 'says', 'runs', 'sees_stale'],
+    ...['manager', ...VIEW, 'key', 'computes', 'computes_null', 'to', 'ttl', 'with', 'says', 'runs', 'sees_stale'],
     ...['tag', 'tags', 'version', ...SIGHTS],
   ],
 };
@@ -286,14 +288,14 @@ export class Scenario {
   }
 
   #stats(step: Step): void {
-    const stats: Readonly<Record<string, unknown>> = { ...this.#manager(text(step, 'manager')).stats() };
+    const stats: Readonly<Record<string, unknown>> = { ...this.#view(step).stats() };
     for (const [name, figure] of Object.entries(step.stats as Step)) {
       assert.equal(stats[name], figure, `${show(step)}: saw ${show(stats)}`);
     }
   }
 
   #statsLeast(step: Step): void {
-    const stats: Readonly<Record<string, unknown>> = { ...this.#manager(text(step, 'manager')).stats() };
+    const stats: Readonly<Record<string, unknown>> = { ...this.#view(step).stats() };
     for (const [name, least] of Object.entries(step.stats_least as Step)) {
       assert.ok(Number(stats[name]) >= Number(least), `${show(step)}: saw ${show(stats)}`);
     }
@@ -327,7 +329,8 @@ export class Scenario {
 
   /** The manager of a step, or a view of it. */
   #view(step: Step): CacheManager {
-    const manager = this.#manager(text(step, 'manager'));
+    let manager = this.#manager(text(step, 'manager'));
+    if ('tenant' in step) manager = manager.tenant(text(step, 'tenant'), named(step.tenant_with));
     if (!('namespace' in step)) return manager;
     return text(step, 'namespace')
       .split(':')

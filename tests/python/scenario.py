@@ -98,11 +98,11 @@ class Scenario:
                 self._store(state)
             case {"eventually": inner}:
                 self._eventually(inner)
-            case {"stats": figures, "manager": manager}:
-                stats = self._manager(manager).stats()
+            case {"stats": figures}:
+                stats = self._view(step).stats()
                 assert {name: stats[name] for name in figures} == figures, stats
-            case {"stats_least": figures, "manager": manager}:
-                stats = self._manager(manager).stats()
+            case {"stats_least": figures}:
+                stats = self._view(step).stats()
                 assert all(stats[name] >= least for name, least in figures.items()), stats
             case {"events": expected, "manager": manager}:
                 self._observed(manager, expected)
@@ -242,6 +242,8 @@ class Scenario:
     def _view(self, step: dict[str, Any]) -> Any:
         """The manager of a step, or a view of it."""
         manager = self._manager(step["manager"])
+        if "tenant" in step:
+            manager = manager.tenant(step["tenant"], **step.get("tenant_with", {}))
         for name in filter(None, step.get("namespace", "").split(":")):
             manager = manager.namespace(name)
         return manager

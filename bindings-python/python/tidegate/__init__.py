@@ -31,7 +31,7 @@ from ._errors import (
 from ._keys import key
 from ._manager import CacheManager
 from ._tidegate import __version__
-from ._types import L1, Breaker, CallOptions, Duration, Options, Tls
+from ._types import L1, Breaker, CallOptions, Duration, Options, TenantOptions, Tls
 
 if TYPE_CHECKING:
     from ._entry import Entry
@@ -54,6 +54,7 @@ __all__ = [
     "Options",
     "QueueFull",
     "StoreUnavailable",
+    "TenantOptions",
     "TidegateError",
     "Tls",
     "ValueTooLarge",

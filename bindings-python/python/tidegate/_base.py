@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
 from . import _tidegate
-from ._checks import Checks
 from ._context import Context, takes_context
 from ._disabled import Disabled, is_disabled
 from ._errors import ConfigError, EncodeError
@@ -16,6 +15,7 @@ from ._scope import Leading
 from ._tidegate import Absent, Cache, Failed, Hit, Lease, Shared
 from ._types import MISSING
 from ._upgrade import Upgrades
+from ._views import Views
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,7 +36,7 @@ _RIGHT_URL = '"redis://localhost:6379/0"'
 _left_behind: list[Cache] = []
 
 
-class ManagerBase(Checks):
+class ManagerBase(Views):
     """Not for use by itself."""
 
     __slots__ = (
@@ -52,6 +52,7 @@ class ManagerBase(Checks):
         "_observers",
         "_options",
         "_root",
+        "_scope",
         "_terms",
         "_upgrades",
         "_url",
@@ -71,6 +72,8 @@ class ManagerBase(Checks):
         self._views: WeakSet[Self] = WeakSet()
         self._namespaces: tuple[str, ...] = ()
         self._terms: Terms | None = None
+        self._scope = ""
+        """Before a tenant's keys: `@tenant:`."""
         self._disabled_blocks = 0
         self._open()
         self._encode = _codec.encode
@@ -104,35 +107,16 @@ class ManagerBase(Checks):
         self._open()
         for view in list(self._views):
             view._use(self._native)
+            if view._terms is not None:
+                self._native.adopt(view._terms)
         if self._observers:
             self._listen()
 
     # --- views -----------------------------------------------------------------------------------------------------
 
-    def namespace(self, name: str) -> Self:
-        """A view of this manager whose entries share one tag, so that `clear` removes them all at once.
-
-        The keys are the same, and so are the connections, observers and figures. Views nest.
-
-        >>> from tidegate.sync import CacheManager
-        >>> catalog = CacheManager().namespace("catalog")
-        >>> catalog.get("product:7", lambda: "lamp")
-        'lamp'
-        >>> catalog.clear(), catalog.exists("product:7")
-        (True, False)
-        """
-        _tidegate.check_name("namespace", name)
-        root = self._root or self
-        outer = self._namespaces
-        names = (*outer, f"{outer[-1]}:{name}" if outer else name)
-        terms = root._native.view(list(names))
-        view = object.__new__(type(self))
-        # What a class of the user's own has put there.
-        getattr(view, "__dict__", {}).update(getattr(root, "__dict__", {}))
-        view._namespaces, view._terms = names, terms
-        view._share(root)
-        root._views.add(view)
-        return view
+    def _go_by(self, namespaces: tuple[str, ...], terms: Terms) -> None:
+        """What is a view's own."""
+        self._namespaces, self._terms, self._scope = namespaces, terms, terms.scope
 
     def _share(self, root: Self) -> None:
         """What a view has of its manager's."""
@@ -153,14 +137,10 @@ class ManagerBase(Checks):
             view._disabled_blocks = self._disabled_blocks
             view._hold()
 
-    def _namespace(self) -> str:
-        if not self._namespaces:
-            raise ConfigError('clear() is of a namespace; a right example: cache.namespace("catalog").clear()')
-        return self._namespaces[-1]
-
     def __repr__(self) -> str:
         name = f"{type(self).__module__.partition('._')[0]}.{type(self).__qualname__}"
-        view = f".namespace({self._namespaces[-1]!r})" if self._namespaces else ""
+        view = f".tenant({self._terms.tenant!r})" if self._scope and self._terms else ""
+        view += f".namespace({self._namespaces[-1]!r})" if self._namespaces else ""
         return f"{name}({_without_password(self._url)!r}, service={self._native.service!r}){view}"
 
     # --- observers -------------------------------------------------------------------------------------------------
@@ -215,11 +195,14 @@ class ManagerBase(Checks):
     def stats(self) -> dict[str, Any]:
         """The figures since this manager was made: `hits`, `misses`, `hit_rate`, `p99_ms`, `waits`, `breaker`, …
 
+        A tenant's view gives the tenant's; `l1_entries`, `l1_bytes`, `events_dropped` and `breaker` are the manager's
+        everywhere.
+
         >>> from tidegate.sync import CacheManager
         >>> CacheManager().stats()["hits"]
         0
         """
-        return self._native.stats()
+        return self._native.stats(self._terms)
 
     def disabled(self) -> Disabled:
         """A block in which every `get` runs its fallback and nothing is stored; seen by this task or thread only.
@@ -241,11 +224,11 @@ class ManagerBase(Checks):
 
     def _leads(self, key: str) -> bool:
         """Whether this call comes from inside the fallback of the same key."""
-        return Leading.is_inside(self._native, key)
+        return Leading.is_inside(self._native, (self._scope, key))
 
     def _leading(self, keys: Iterable[str]) -> Leading:
-        """A block around the fallback of these keys. The engine, not the view: their keys are the same."""
-        return Leading(self._native, keys)
+        """A block around the fallback of these keys. The engine, not the view: a tenant's views have the same keys."""
+        return Leading(self._native, [(self._scope, key) for key in keys])
 
     def _context(
         self, fallback: Callable[..., Any], key: str, decode: Decode, terms: Terms | None, lease: Lease | None = None

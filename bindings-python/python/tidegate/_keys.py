@@ -54,6 +54,7 @@ def parse_template(text: object) -> Template:
     """
     if not isinstance(text, str):
         raise KeyFormatError(f"template={text!r} is not a text; a right example: {RIGHT_TEMPLATE}")
+    _tidegate.check_name("template", text)
     template = _parse(text)
     texts = [*(place.before for place in template.places), template.after]
     _tidegate.check_template(text, texts, RIGHT_TEMPLATE)

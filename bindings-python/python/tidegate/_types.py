@@ -111,6 +111,13 @@ class CallOptions(WriteOptions, total=False):
     """How long the fallback may run."""
 
 
+class TenantOptions(CallOptions, total=False):
+    """What `tenant` takes: what the calls of the view go by that say nothing of their own, and the tenant's limits."""
+
+    max_fallbacks: int
+    """How many of its fallbacks run at once while the store is away, within the manager's; for all its views."""
+
+
 class Options(TypedDict, total=False):
     """What a manager takes besides its URL. Durations are seconds, a `timedelta` or a text such as `"5m"`."""
 

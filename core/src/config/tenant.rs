@@ -6,7 +6,7 @@ use super::read::whole;
 use super::terms::join_tags;
 use super::{Dialect, OptionValue, Terms};
 use crate::error::Error;
-use crate::protocol::key::KeySpace;
+use crate::protocol::key::{KeySpace, unescaped};
 use crate::tenant::Tenant;
 
 /// The limits that a tenant's options name.
@@ -44,6 +44,16 @@ impl Terms {
         Self { tenant: Some(tenant), ..manager }
     }
 
+    /// `@tenant:` in a tenant's view, else nothing: what its keys have before them within the manager.
+    pub fn scope(&self) -> &str {
+        self.tenant.as_ref().map_or("", |tenant| tenant.space().scope())
+    }
+
+    /// The name of the tenant whose view this is of, as its user wrote it.
+    pub fn tenant_name(&self) -> Option<String> {
+        Some(unescaped(self.scope().strip_prefix('@')?.strip_suffix(':')?))
+    }
+
     /// The same as what a view says: none of its calls has named anything.
     #[must_use]
     pub(crate) fn as_defaults(mut self) -> Self {
@@ -72,7 +82,7 @@ mod tests {
     fn view(options: &[(&str, OptionValue)]) -> Result<Terms, Error> {
         let config = Config::from_options("memory://", &[], Dialect::Node).expect("right");
         let space = KeySpace::new("app", 1).expect("right");
-        let tenant = Arc::new(Tenant::new(1, space.tenant(&Part::Text("acme")).expect("right")));
+        let tenant = Arc::new(Tenant::new(space.tenant(&Part::Text("acme")).expect("right")));
         let options: Vec<_> = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let (_, options) = TenantLimits::read(&options, Dialect::Node)?;
         let terms = Terms::of_tenant(Terms::of_view(&config, &space, &[])?, tenant);

@@ -49,8 +49,7 @@ impl Engine {
             return None;
         }
         let terms = terms.unwrap_or(&self.terms);
-        let scope = terms.tenant.as_ref().map_or("", |tenant| tenant.space().scope());
-        let held = l1.get(scope, key, &terms.tags, self.clock.quick_us())?;
+        let held = l1.get(terms.scope(), key, &terms.tags, self.clock.quick_us())?;
         l1.count_hit();
         self.count(terms, Count::L1Hits);
         if self.observers.is_listening() {

@@ -255,7 +255,7 @@ pub fn build(parts: &[Part<'_>]) -> Result<String, Error> {
             key.push(':');
         }
         push_part(&mut key, part)
-            .map_err(|shown| refused_part(&format!("part {} of the key is {shown}", index + 1), KEY_EXAMPLE))?;
+            .map_err(|shown| refused_part(&format!("part {} of the key is {shown}; a key", index + 1), KEY_EXAMPLE))?;
     }
     check(&key)?;
     Ok(key)
@@ -267,8 +267,9 @@ pub fn build(parts: &[Part<'_>]) -> Result<String, Error> {
 /// As [`build`]; the message names the place.
 pub fn part(place: &str, part: &Part<'_>) -> Result<String, Error> {
     let mut escaped = String::new();
-    push_part(&mut escaped, part)
-        .map_err(|shown| refused_part(&format!("the place {place} of the key's template got {shown}"), KEY_EXAMPLE))?;
+    push_part(&mut escaped, part).map_err(|shown| {
+        refused_part(&format!("the place {place} of the key's template got {shown}; a key"), KEY_EXAMPLE)
+    })?;
     Ok(escaped)
 }
 
@@ -299,7 +300,7 @@ const KEY_EXAMPLE: &str = "key(\"user\", \"profile\", 42)";
 
 fn refused_part(what: &str, example: &str) -> Error {
     Error::key(format!(
-        "{what}; a key takes texts that are not empty, integers, booleans and UUIDs, which every language writes alike; \
+        "{what} takes texts that are not empty, integers, booleans and UUIDs, which every language writes alike; \
          a right example: {example}"
     ))
 }

@@ -34,7 +34,7 @@ impl KeySpace {
         }
         let mut escaped = String::new();
         push_part(&mut escaped, name)
-            .map_err(|shown| refused_part(&format!("the tenant is {shown}"), TENANT_EXAMPLE))?;
+            .map_err(|shown| refused_part(&format!("the tenant is {shown}; its name"), TENANT_EXAMPLE))?;
         if escaped.len() > TENANT_BYTES_MAX {
             return too_long(escaped.len(), &escaped);
         }
