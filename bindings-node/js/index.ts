@@ -38,6 +38,8 @@ export type {
   Stored,
   TenantOptions,
   Tls,
+  WriteThroughOptions,
 } from './options.js';
+export type { Persist } from './write.js';
 export { version } from './version.js';
 export { type Helpers, helpersOf, type MethodDecorator, type WrapOptions, type Wrapped } from './wrap.js';

@@ -21,11 +21,13 @@ import {
   type Stats,
   type Stored,
   type TenantOptions,
+  type WriteThroughOptions,
 } from './options.js';
 import { ABSENT, Detailed, Failed, type Outcome } from './outcome.js';
 import type { Port } from './port.js';
 import { disabled, isDisabled, isOutside, leads } from './scope.js';
 import { type Call, View } from './terms.js';
+import { type Persist, writeThrough } from './write.js';
 import { decorator, type MethodDecorator, type WrapOptions, type Wrapped, wrap } from './wrap.js';
 
 const DEFAULT_OPTIONS = ['default', 'signal'] as const;
@@ -182,6 +184,29 @@ export class CacheManager {
     const payloads = pairs.map(([key, value]) => encoded(key, value));
     const outcomes = this.#port.callMany(keys.length, (first) => this.#port.native.set(first, keys, payloads, terms));
     return confirmed(await outcomes);
+  }
+
+  /**
+   * Has `persist(value)` write to the database, and stores the value, so that no reader is left with the old one.
+   *
+   * What `persist` throws is thrown unchanged, and the cache holds nothing for the key then. True: the store holds the
+   * value. False: the row is written and the cache holds nothing for the key, since another writer or an invalidation came
+   * between, or the store is away (then an invalidation is journalled). Meanwhile readers wait for up to their `wait`, then
+   * compute without storing.
+   *
+   * Before `persist` is called: `EncodeError`, `ValueTooLarge`; with `onStoreDown: 'refuse'` `StoreUnavailable`.
+   *
+   * ```ts
+   * const rows = new Map<number, unknown>();
+   * const save = async (user: { id: number }) => rows.set(user.id, user);
+   * await cache.writeThrough('user:profile:42', { id: 42 }, save, { ttl: '1h' });
+   * ```
+   */
+  async writeThrough<T>(key: string, value: T, persist: Persist<T>, options?: WriteThroughOptions): Promise<boolean> {
+    const call = this.#view.writeThrough(options);
+    checkKeyText(key);
+    throwIfAborted(call.signal);
+    return writeThrough(this.#flow, key, value, persist, call, !isDisabled(this.#port));
   }
 
   /**

@@ -165,6 +165,16 @@ export interface SetOptions {
   staleWhileRevalidate?: Duration | undefined;
 }
 
+export interface WriteThroughOptions extends SetOptions {
+  /**
+   * Where the store does not confirm the beginning: `'persist'` all the same and journal an invalidation (the default), or
+   * `'refuse'` with `StoreUnavailable`.
+   */
+  onStoreDown?: 'persist' | 'refuse' | undefined;
+  /** Cancels this call. `persist` is given it too; until that has ended nobody stores what stood there before. */
+  signal?: AbortSignal | undefined;
+}
+
 export interface InvalidateOptions {
   /** Reject with `StoreUnavailable` where the store does not confirm, instead of giving false (false). */
   required?: boolean | undefined;

@@ -5,6 +5,7 @@ import { ownError } from './errors.js';
 import type { Stamp } from './l1.js';
 import type { Lease, Place } from './lease.js';
 import type { Entry } from './options.js';
+import type { Write } from './write.js';
 
 /** There is no entry, or none that counts. */
 export const ABSENT = Symbol('absent');
@@ -74,6 +75,7 @@ export type Outcome =
   | Shared
   | Failed
   | Lease
+  | Write
   | typeof ABSENT
   | typeof BUSY
   | typeof SETTLED
@@ -96,6 +98,7 @@ export enum Word {
   Confirmed = 13,
   Unconfirmed = 14,
   Over = 15,
+  Write = 16,
 }
 
 /** Added to the word of a record whose text is to be fetched by itself. */
@@ -107,7 +110,7 @@ export const HELD = 0x400;
 export const FLAGS = LARGE | SERVED | HELD;
 
 /** The outcome of a record, for those that say all by themselves. */
-export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Served> {
+export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Served | Write> {
   switch (word) {
     case Word.Text:
     case Word.BigText:

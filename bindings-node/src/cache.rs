@@ -99,10 +99,10 @@ impl Cache {
 
     /// What one call of a view goes by, by its options.
     #[napi]
-    pub fn terms(&self, view: Option<&Terms>, is_read: bool, options: Object<'_>) -> Result<Terms, Thrown> {
+    pub fn terms(&self, view: Option<&Terms>, kind: String, options: Object<'_>) -> Result<Terms, Thrown> {
         let options = convert::options(&options).map_err(broken)?;
         let view = view.map(|terms| &terms.inner);
-        Ok(Terms { inner: self.engine.terms(view, terms::kind(is_read), &options, Dialect::Node).or_throw()? })
+        Ok(Terms { inner: self.engine.terms(view, terms::kind(&kind), &options, Dialect::Node).or_throw()? })
     }
 
     /// A read on behalf of a caller with a fallback. As part of a batch, by its number, a key that somebody else computes is
@@ -140,6 +140,31 @@ impl Cache {
             let payload = payloads.next().expect("one payload for each key");
             self.engine.set(key, payload, inner(terms), &self.desk.queue, id)
         })
+    }
+
+    /// Begins a write of the payload (null is a null): a write under that number, or a failure.
+    #[napi]
+    pub fn begin_write(
+        &self,
+        id: f64,
+        key: String,
+        payload: Option<String>,
+        terms: Option<&Terms>,
+        can_cancel: bool,
+    ) -> bool {
+        let payload = convert::payload(payload);
+        let begun = self.engine.begin_write(&key, payload, inner(terms), &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, begun, can_cancel)
+    }
+
+    /// The `persist` of the write of that number has done its work. With `keeps` false the store is to hold nothing.
+    #[napi]
+    pub fn commit(&self, id: f64, write: f64, keeps: bool) -> bool {
+        let begun = match self.desk.take_write(write as u64) {
+            Some(write) => self.engine.commit(write, keeps, &self.desk.queue, id as u64),
+            None => Begun::Ready(Outcome::Confirmed(false)),
+        };
+        self.desk.keep(id as u64, Ok(begun), false)
     }
 
     #[napi]
@@ -242,13 +267,15 @@ impl Cache {
         }
     }
 
-    /// The caller went away: its place is given up, a lease that it has passes on.
+    /// The caller went away: its place is given up, a lease that it has passes on, a write that it has begun ends as one that
+    /// nobody knows the outcome of.
     #[napi]
     pub fn leave(&self, id: f64) {
         if let Some(ticket) = self.desk.take_ticket(id as u64) {
             self.engine.cancel(&ticket);
         }
         drop(self.desk.take_lease(id as u64));
+        drop(self.desk.take_write(id as u64));
     }
 
     /// The objects that nobody needs any more.

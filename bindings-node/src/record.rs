@@ -40,6 +40,8 @@ pub(crate) enum Word {
     Unconfirmed = 14,
     /// Nothing more comes of what was to be computed behind.
     Over = 15,
+    /// A write has begun: it stays here under its call's number until it is ended.
+    Write = 16,
 }
 
 /// Added to a record's word when its text is to be fetched by itself.
@@ -85,7 +87,7 @@ impl Record {
     }
 }
 
-/// An outcome as a record, a hit `in_detail` where that was asked for. A lease stays here and has no text.
+/// An outcome as a record, a hit `in_detail` where that was asked for. A lease, or a write, stays here and has no text.
 pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
     let (word, body) = match outcome {
         Outcome::Hit(hit) if in_detail => detailed(&hit),
@@ -105,6 +107,7 @@ pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
         Outcome::Settled(_) => (Word::Settled, Body::None),
         Outcome::Confirmed(true) => (Word::Confirmed, Body::None),
         Outcome::Confirmed(false) => (Word::Unconfirmed, Body::None),
+        Outcome::Write(_) => (Word::Write, Body::None),
     };
     Record::of(word, body)
 }

@@ -67,6 +67,8 @@ pub(crate) struct Desk {
     /// The loop is to turn before more is taken; the bell has been rung for that.
     is_turn_over: Cell<bool>,
     leases: RefCell<FxHashMap<u64, outcome::Lease>>,
+    /// Writes that have begun, by the number of the call that began them.
+    writes: RefCell<FxHashMap<u64, outcome::Write>>,
     /// Those of callers who may go away.
     tickets: RefCell<FxHashMap<u64, Arc<Ticket>>>,
     /// Reads that asked for all that is known of an entry.
@@ -84,6 +86,7 @@ impl Desk {
             ready: RefCell::default(),
             is_turn_over: Cell::default(),
             leases: RefCell::default(),
+            writes: RefCell::default(),
             tickets: RefCell::default(),
             in_detail: RefCell::default(),
             large: RefCell::default(),
@@ -138,6 +141,11 @@ impl Desk {
                 drop(before);
                 Record { word: Word::Lease as u32, head: Vec::new(), body: Body::None }
             }
+            Outcome::Write(write) => {
+                let before = self.writes.borrow_mut().insert(id, write);
+                drop(before);
+                Record { word: Word::Write as u32, head: Vec::new(), body: Body::None }
+            }
             other => record::outcome(other, self.in_detail.borrow_mut().remove(&id)),
         };
         if head.len() > HELD_MAX {
@@ -171,6 +179,10 @@ impl Desk {
 
     pub(crate) fn take_lease(&self, id: u64) -> Option<outcome::Lease> {
         self.leases.borrow_mut().remove(&id)
+    }
+
+    pub(crate) fn take_write(&self, id: u64) -> Option<outcome::Write> {
+        self.writes.borrow_mut().remove(&id)
     }
 
     /// A look at a lease that is not settled.

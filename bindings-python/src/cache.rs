@@ -190,6 +190,28 @@ impl Cache {
         })
     }
 
+    /// What a write-through goes by.
+    fn write_through_terms(&self, view: GivenTerms<'_, '_>, options: &Bound<'_, PyDict>) -> PyResult<Terms> {
+        let given = convert::options(options)?;
+        let terms = self.engine.terms(terms::of(view), CallKind::WriteThrough, &given, Dialect::Python);
+        Ok(Terms::of(&terms.or_raise(options.py())?))
+    }
+
+    /// Begins a write of the payload (None is a null): a `Write`, or a failure.
+    fn begin_write(
+        &self,
+        port: &Bound<'_, Port>,
+        key: &Bound<'_, PyAny>,
+        payload: Option<Bound<'_, PyBytes>>,
+        terms: GivenTerms<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let (queue, id) = (port.get().queue(), port.get().next_id());
+        let payload = convert::payload(payload.as_ref());
+        let begun =
+            self.engine.begin_write(key_text(key)?, payload, terms::of(terms), queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
     fn invalidate(
         &self,
         port: &Bound<'_, Port>,

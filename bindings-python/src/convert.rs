@@ -22,6 +22,7 @@ use tidegate::{Error, ErrorKind};
 use crate::error::{self, OrRaise};
 use crate::lease::{Lease, Served};
 use crate::wake::Port;
+use crate::write::Write;
 
 /// A read's entry, with what is known of it. Times in ms since the epoch, by the server's clock.
 #[pyclass(frozen, get_all, module = "tidegate._tidegate")]
@@ -135,6 +136,7 @@ pub(crate) fn outcome(py: Python<'_>, outcome: Outcome, place: &Place<'_, '_>) -
             Py::new(py, Settled { state, version })?.into_any()
         }
         Outcome::Confirmed(confirmed) => PyBool::new(py, confirmed).to_owned().into_any().unbind(),
+        Outcome::Write(write) => Write::take(py, write, port, engine)?.into_any(),
     })
 }
 

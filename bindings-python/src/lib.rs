@@ -6,6 +6,7 @@
 //! | `cache` | the engine's verbs as methods |
 //! | `terms` | what a call goes by |
 //! | `lease` | the order to run the fallback, and a value served ahead of one |
+//! | `write` | the order to run `persist` |
 //! | `held` | what is kept of an entry in L1 |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
 //! | `bell` | what the engine's threads ring, and the end of the interpreter |
@@ -20,6 +21,7 @@ mod held;
 mod lease;
 mod terms;
 mod wake;
+mod write;
 
 // An abi3 module can only be loaded by an interpreter with a GIL, and `Port` counts on it: one thread at a time.
 /// The native half of tidegate.
@@ -50,6 +52,8 @@ mod _tidegate {
     use crate::terms::Terms;
     #[pymodule_export]
     use crate::wake::Port;
+    #[pymodule_export]
+    use crate::write::Write;
 
     /// The interpreter that the module lives in; there is one of each static.
     static HOME: AtomicI64 = AtomicI64::new(-1);

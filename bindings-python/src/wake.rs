@@ -18,6 +18,7 @@ use crate::bell::{Doorbell, Gong, generation, must_leave};
 use crate::convert::{self, Form};
 use crate::held::clear_graves;
 use crate::lease::{Lease, Served};
+use crate::write::Write;
 
 /// The main thread, when parked, looks for signals this often, so that Ctrl-C works.
 const SLICE: Duration = Duration::from_millis(50);
@@ -383,6 +384,8 @@ impl Port {
             lease.get().give_back();
         } else if let Ok(served) = outcome.cast::<Served>() {
             served.get().leave();
+        } else if let Ok(write) = outcome.cast::<Write>() {
+            write.get().abort();
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ mod fetch;
 mod spawn;
 mod tenant;
 mod upgrade;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -47,6 +48,7 @@ pub use spawn::{BoxedTask, Spawner};
 pub use tenant::TenantBuilder;
 pub use upgrade::UpgradeError;
 use upgrade::Upgrades;
+pub use write::{OnStoreDown, WriteError};
 
 /// Why a read with a fallback gave no value.
 #[derive(Debug)]
@@ -304,10 +306,7 @@ impl Manager {
     }
 
     async fn store<T: Serialize>(&self, key: &str, value: &T, terms: &Arc<Terms>) -> Result<bool, Error> {
-        let payload = encode(value).map_err(|error| {
-            let message = format!("the value for {key:?} cannot be written as JSON: {error}");
-            Error::new(crate::ErrorKind::EncodeError, message)
-        })?;
+        let payload = encode_for(key, value)?;
         self.confirm(|queue, id| self.engine.set(key, payload, Some(terms), queue, id)).await
     }
 
@@ -380,6 +379,14 @@ impl Manager {
             }
         }
     }
+}
+
+/// The payload of a value that a caller brings.
+fn encode_for<T: Serialize>(key: &str, value: &T) -> Result<Payload, Error> {
+    encode(value).map_err(|error| {
+        let message = format!("the value for {key:?} cannot be written as JSON: {error}");
+        Error::new(crate::ErrorKind::EncodeError, message)
+    })
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Payload, serde_json::Error> {

@@ -31,7 +31,7 @@ from ._errors import (
 from ._keys import key
 from ._manager import CacheManager
 from ._tidegate import __version__
-from ._types import L1, Breaker, CallOptions, Duration, Options, TenantOptions, Tls
+from ._types import L1, Breaker, CallOptions, Duration, Options, TenantOptions, Tls, WriteOptions, WriteThroughOptions
 
 if TYPE_CHECKING:
     from ._entry import Entry
@@ -58,6 +58,8 @@ __all__ = [
     "TidegateError",
     "Tls",
     "ValueTooLarge",
+    "WriteOptions",
+    "WriteThroughOptions",
     "__version__",
     "key",
 ]

@@ -296,15 +296,15 @@ class ManagerBase(Views):
 
     def _encode_all(self, values: Mapping[str, Any]) -> list[tuple[str, bytes | None]]:
         """The payloads of many values; `EncodeError` for the first that cannot be encoded."""
+        return [(key, self._encode_one(key, value)) for key, value in values.items()]
+
+    def _encode_one(self, key: str, value: Any) -> bytes | None:
         from ._codec import Unencodable
 
-        items = []
-        for key, value in values.items():
-            try:
-                items.append((key, self._encode(value)))
-            except Unencodable as error:
-                raise EncodeError(f"the value of {key!r} is not stored: {error}") from error
-        return items
+        try:
+            return self._encode(value)
+        except Unencodable as error:
+            raise EncodeError(f"the value of {key!r} is not stored: {error}") from error
 
     def _found(self, key: str, outcome: Any, default: Any, decode: Decode) -> Any:
         """What a read without a fallback gives."""

@@ -91,6 +91,13 @@ class WriteOptions(TypedDict, total=False):
     """How long past its ttl the entry is served at once, while the fallback runs behind."""
 
 
+class WriteThroughOptions(WriteOptions, total=False):
+    """What `write_through` takes for one call, instead of what the manager says."""
+
+    on_store_down: Literal["persist", "refuse"]
+    """Where the store does not confirm the beginning: persist and journal an invalidation, or `StoreUnavailable`."""
+
+
 class CallOptions(WriteOptions, total=False):
     """What `get`, `get_many`, `refresh` and `cached` take for one call, instead of what the manager says.
 

@@ -407,6 +407,7 @@ impl Engine {
                 TIMER_JOURNAL => self.replay_now(),
                 TIMER_CLOSE => self.close_now(),
                 probe @ TIMER_PROBES..=TIMER_PROBES_LAST => self.send_probe((probe - TIMER_PROBES) as u16),
+                write if write & TARGET_OPERATION != 0 => self.renew_write(write),
                 flight => self.step_with(flight, |slot| {
                     slot.armed_us = None;
                     // Its fallback has ended in time: what is still asked for its fill is answered soon.

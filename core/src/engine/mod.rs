@@ -15,7 +15,7 @@
 //! | `judge` | whether an entry counts, by its tags, its times and the call's terms |
 //! | `l1` | the tier in the process |
 //! | `renew` | what is computed behind a value that was served, and fallbacks that are spared |
-//! | `peek`, `write` | a read without a fallback; set |
+//! | `peek`, `write`, `write_through` | a read without a fallback; set; write-through |
 //! | `operations` | invalidations of keys and tags, close |
 //! | `upgrade` | entries of an older version, taken over |
 //! | `versions`, `ending` | which versions of the service have entries, and an invalidation's way through them |
@@ -62,6 +62,7 @@ mod upgrade;
 mod versions;
 mod watches;
 mod write;
+mod write_through;
 
 use std::sync::{Arc, Weak};
 
@@ -91,7 +92,7 @@ use watches::Watches;
 
 pub use crate::protocol::flight::Patience;
 pub use observe::{Event, Figure};
-pub use outcome::{Begun, Hit, HostObject, Lease, Made, Older, Outcome, Settlement, Source};
+pub use outcome::{Begun, Hit, HostObject, Lease, Made, Older, Outcome, Settlement, Source, Write};
 
 /// What the engine takes from its surroundings; a simulation brings its own.
 pub struct Environment {

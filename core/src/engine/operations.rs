@@ -14,6 +14,7 @@ use super::sheet::Sheet;
 use super::ticket::{Queue, Ticket};
 use super::versions::Part;
 use super::write::Set;
+use super::write_through::Writing;
 use crate::config::Terms;
 use crate::error::Error;
 use crate::ports::{Address, Command, Reply, StoreError};
@@ -26,7 +27,7 @@ use crate::tenant::Count;
 /// What is out, by the target of its address.
 #[derive(Default)]
 pub(crate) struct Operations {
-    out: Mutex<FxHashMap<u64, (Operation, Sheet)>>,
+    pub(super) out: Mutex<FxHashMap<u64, (Operation, Sheet)>>,
     next: AtomicU64,
 }
 
@@ -44,6 +45,10 @@ pub(super) enum Operation {
     Beat {
         sent_us: u64,
     },
+    BeginWrite(Box<Writing>),
+    /// The host runs its `persist`: nothing is asked.
+    Writing(Box<Writing>),
+    Commit(Box<Writing>),
 }
 
 impl Operations {
@@ -211,6 +216,9 @@ impl Engine {
             }
             Operation::End(ending) => self.end_answered(ending, is_kept),
             Operation::Beat { sent_us } => self.beat_answered(sent_us, reply),
+            Operation::BeginWrite(writing) => self.write_begun(writing, reply, standing),
+            Operation::Writing(_) => unreachable!("nothing is asked while `persist` runs"),
+            Operation::Commit(writing) => self.committed(writing, address.node, reply),
         }
     }
 
@@ -229,12 +237,7 @@ impl Engine {
                     None => (None, Some(Tag::namespace_of(key.local())), "namespace"),
                 },
             };
-            let mut event = self.event(EventKind::Invalidate, subject).of_tenant_of(Some(key));
-            event.tag = tag.map(str::to_owned);
-            event.reason = Some(reason.to_owned());
-            event.state = Some(if is_confirmed { "confirmed" } else { "journalled" });
-            event.duration_us = Some(self.clock.now_us().saturating_sub(ticket.started_us));
-            self.observers.emit(event);
+            self.tell_ended(key, (subject, tag), reason, is_confirmed, ticket.started_us);
         }
         let outcome = if required && !is_confirmed {
             Outcome::Failed(Failure::Own(self.unavailable("the invalidation", key)))
@@ -242,6 +245,25 @@ impl Engine {
             Outcome::Confirmed(is_confirmed)
         };
         self.answer(ticket, outcome);
+    }
+
+    /// What stood at a key, or under a tag, counts no more.
+    pub(super) fn tell_ended(
+        &self,
+        of: &Key,
+        (key, tag): (Option<&Key>, Option<&str>),
+        reason: &str,
+        is_confirmed: bool,
+        started_us: u64,
+    ) {
+        if self.observers.is_listening() {
+            let mut event = self.event(EventKind::Invalidate, key).of_tenant_of(Some(of));
+            event.tag = tag.map(str::to_owned);
+            event.reason = Some(reason.to_owned());
+            event.state = Some(if is_confirmed { "confirmed" } else { "journalled" });
+            event.duration_us = Some(self.clock.now_us().saturating_sub(started_us));
+            self.observers.emit(event);
+        }
     }
 
     /// Ends the engine: no call is taken any more; flights and operations that are out have `timeout_ms` to end, then
@@ -266,13 +288,17 @@ impl Engine {
         self.is_closed.load(Ordering::Relaxed)
     }
 
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
     fn is_drained(&self) -> bool {
         self.busy.load(Ordering::Acquire) == 0 && self.flights.is_empty() && self.operations.is_empty()
     }
 
     /// Lets go of the store once nothing is out any more.
     pub(super) fn close_if_drained(&self) {
-        if self.is_closed() && (self.is_over.load(Ordering::Acquire) || self.is_drained()) {
+        if self.is_closed() && (self.is_over() || self.is_drained()) {
             self.close_now();
         }
     }
@@ -287,6 +313,7 @@ impl Engine {
             for id in self.flights.ids() {
                 self.step(id, Event::Close);
             }
+            self.leave_writes();
             self.store.close();
         }
         for ticket in closing {

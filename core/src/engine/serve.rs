@@ -111,13 +111,13 @@ impl Engine {
         let duration_us = self.read_ended(leader);
         if let Settlement::Stored { version } = settlement {
             self.spared.forget(key);
-            self.stored(key, leader, version, duration_us);
+            self.stored(key, &leader.terms, version, duration_us);
         }
         self.answer(leader, Outcome::Settled(settlement));
     }
 
-    pub(super) fn stored(&self, key: &Key, caller: &Ticket, version: u64, duration_us: u64) {
-        self.count(&caller.terms, Count::Sets);
+    pub(super) fn stored(&self, key: &Key, terms: &Terms, version: u64, duration_us: u64) {
+        self.count(terms, Count::Sets);
         if self.observers.is_listening() {
             let mut event = self.event(EventKind::Set, Some(key));
             event.source = Some(self.source);

@@ -49,12 +49,7 @@ impl Engine {
     ) -> Result<Begun, Error> {
         let terms = terms.unwrap_or(&self.terms);
         let key = self.open_key(key, terms)?;
-        if payload.len() > self.config.max_value_bytes {
-            return Err(Error::new(ErrorKind::ValueTooLarge, self.too_large(&key, payload.len())));
-        }
-        let is_short_lived = payload.bytes.is_none() && !terms.is_ttl_named;
-        let life = terms.life(None, is_short_lived, self.config.ttl_jitter, self.throw());
-        self.longest_life_ms.fetch_max(life.kept_ms, Ordering::Relaxed);
+        let life = self.life_of_set(&key, &payload, terms)?;
         let ticket = self.ticket(queue, id, terms);
         self.flights.detach(&key);
         self.drop_held(&key);
@@ -104,6 +99,17 @@ impl Engine {
         }
     }
 
+    /// How long a value lives that its caller brings, if it may be stored at all.
+    pub(super) fn life_of_set(&self, key: &Key, payload: &Payload, terms: &Terms) -> Result<Life, Error> {
+        if payload.len() > self.config.max_value_bytes {
+            return Err(Error::new(ErrorKind::ValueTooLarge, self.too_large(key, payload.len())));
+        }
+        let is_short_lived = payload.bytes.is_none() && !terms.is_ttl_named;
+        let life = terms.life(None, is_short_lived, self.config.ttl_jitter, self.throw());
+        self.longest_life_ms.fetch_max(life.kept_ms, Ordering::Relaxed);
+        Ok(life)
+    }
+
     pub(super) fn send_set(&self, set: Set, standing: &[Standing]) {
         let Set { key, ticket, payload, life } = set;
         // A SET that timed out may still sit in a buffer: it must not run after its caller was told that it had not.
@@ -141,7 +147,7 @@ impl Engine {
         self.drop_held(key);
         if let Some(version) = stored {
             self.spared.forget(key);
-            self.stored(key, ticket, version, self.clock.now_us().saturating_sub(ticket.started_us));
+            self.stored(key, &ticket.terms, version, self.clock.now_us().saturating_sub(ticket.started_us));
         }
         self.answer(ticket, Outcome::Confirmed(stored.is_some()));
     }

@@ -9,6 +9,7 @@ mod tags;
 mod tracking;
 mod versions;
 mod wakes;
+mod writers;
 
 use std::sync::Arc;
 

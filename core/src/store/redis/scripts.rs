@@ -44,6 +44,9 @@ scripts! {
     OpenTag: "lua/tag_prelude.lua" "lua/open_tag.lua",
     InvalidateTag: "lua/tag_prelude.lua" "lua/invalidate_tag.lua",
     Beat: "lua/beat.lua",
+    BeginWrite: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/begin_write.lua",
+    RenewWrite: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/renew_write.lua",
+    Commit: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/commit.lua",
 }
 
 impl ScriptName {
@@ -136,6 +139,19 @@ impl Request {
             Command::Set { key, not_after_ms, entry } => {
                 let (life, draft) = (entry.life, entry.bytes.clone());
                 (ScriptName::Set, key, vec![text(not_after_ms), draft, ms(life.fresh_ms), ms(life.kept_ms)])
+            }
+            Command::BeginWrite { key, nonce, exclusive_ms, validity_ms } => {
+                (ScriptName::BeginWrite, key, vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms)])
+            }
+            Command::RenewWrite { key, nonce, exclusive_ms, validity_ms } => {
+                (ScriptName::RenewWrite, key, vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms)])
+            }
+            Command::Commit { key, generation, nonce, settle_ms, entry } => {
+                let mut arguments = vec![text(generation), text(nonce), ms(*settle_ms)];
+                if let Some(entry) = entry {
+                    arguments.extend([entry.bytes.clone(), ms(entry.life.fresh_ms), ms(entry.life.kept_ms)]);
+                }
+                (ScriptName::Commit, key, arguments)
             }
         };
         arguments.push(text(&key.wake()));
