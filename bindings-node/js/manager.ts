@@ -27,8 +27,8 @@ import { ABSENT, Detailed, Failed, type Outcome } from './outcome.js';
 import type { Port } from './port.js';
 import { disabled, isDisabled, isOutside, leads } from './scope.js';
 import { type Call, View } from './terms.js';
-import { type Persist, writeThrough } from './write.js';
 import { decorator, type MethodDecorator, type WrapOptions, type Wrapped, wrap } from './wrap.js';
+import { type Persist, writeThrough } from './write.js';
 
 const DEFAULT_OPTIONS = ['default', 'signal'] as const;
 const INVALIDATE_OPTIONS = ['required'] as const;
