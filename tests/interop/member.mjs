@@ -52,6 +52,11 @@ class Member {
     this.cache = cache;
   }
 
+  /** From here on it is that tenant's. */
+  async tenant({ name }) {
+    this.cache = this.cache.tenant(name);
+  }
+
   async get({ key, ttl, ...how }) {
     if (Object.keys(how).length === 0) {
       const value = await this.cache.get(key, { default: ABSENT });
@@ -74,8 +79,8 @@ class Member {
     this.running.get(fallback).shift().reject(new Boom(error));
   }
 
-  set({ key, value, ttl }) {
-    return this.cache.set(key, value, given({ ttl }));
+  set({ key, value, ttl, tags }) {
+    return this.cache.set(key, value, given({ ttl, tags }));
   }
 
   async get_entry({ key }) {
@@ -91,6 +96,10 @@ class Member {
 
   invalidate({ key, ...options }) {
     return this.cache.invalidate(key, options);
+  }
+
+  invalidate_tag({ tag }) {
+    return this.cache.invalidateTag(tag);
   }
 
   expire({ key, ...options }) {

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from tests.interop.wire import from_wire, to_wire
@@ -58,6 +59,10 @@ class Member:
         await self.cache.close(timeout="1s")
         self.cache = cache
 
+    async def tenant(self, name: Any) -> None:
+        """From here on it is that tenant's."""
+        self.cache = self.cache.tenant(name)
+
     async def get(self, key: str, ttl: str | None = None, **how: Any) -> dict[str, Any]:
         if not how:
             value = await self.cache.get(key, default=ABSENT)
@@ -75,8 +80,8 @@ class Member:
     async def fail(self, fallback: str, error: str) -> None:
         self.running[fallback].pop(0).set_exception(Boom(error))
 
-    async def set(self, key: str, value: Any, ttl: str | None = None) -> bool:
-        return await self.cache.set(key, value, ttl=ttl)
+    async def set(self, key: str, value: Any, ttl: str | None = None, tags: Sequence[str] = ()) -> bool:
+        return await self.cache.set(key, value, ttl=ttl, tags=list(tags))
 
     async def get_entry(self, key: str) -> dict[str, Any] | None:
         entry = await self.cache.get_entry(key)
@@ -87,6 +92,9 @@ class Member:
 
     async def invalidate(self, key: str, required: bool = False) -> bool:
         return await self.cache.invalidate(key, required=required)
+
+    async def invalidate_tag(self, tag: str) -> bool:
+        return await self.cache.invalidate_tag(tag)
 
     async def expire(self, key: str, required: bool = False) -> bool:
         return await self.cache.expire(key, required=required)

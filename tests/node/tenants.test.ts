@@ -194,6 +194,7 @@ async function attack(cache: CacheManager, hasL1: boolean): Promise<void> {
     }
     await check(`as ${inspect(name)}`);
     if (name === undefined) continue;
+    assert.equal(await cache.namespace(NAMESPACE).get(KEY, () => name, { tags: [TAG] }), OWN, name);
     const { hits } = attacker.stats();
     await victim.get(KEY, { default: null });
     assert.equal(attacker.stats().hits, hits, name);

@@ -193,6 +193,7 @@ async def _attack(cache: Any, l1: str | None) -> None:
                 assert not stolen or is_his, f"tenant({name!r}).{method}({text!r}) gave {seen!r}"
         await check(f"as {name!r}")
         if name is not None:
+            assert await done(cache.namespace(NAMESPACE).get(KEY, lambda: name, tags=[TAG])) == OWN, name  # noqa: B023
             counted = attacker.stats()
             await done(victim.get(KEY, default=None))
             assert attacker.stats()["hits"] == counted["hits"], name
