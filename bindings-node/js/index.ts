@@ -39,6 +39,6 @@ export type {
   Tls,
   WriteThroughOptions,
 } from './options.js';
-export type { Persist } from './write.js';
 export { version } from './version.js';
 export { type Helpers, helpersOf, type MethodDecorator, type WrapOptions, type Wrapped } from './wrap.js';
+export type { Persist } from './write.js';

@@ -26,8 +26,8 @@ import { ABSENT, Detailed, Failed, type Outcome } from './outcome.js';
 import type { Port } from './port.js';
 import { disabled, isDisabled, isOutside, leads } from './scope.js';
 import { type Call, View } from './terms.js';
-import { type Persist, writeThrough } from './write.js';
 import { decorator, type MethodDecorator, type WrapOptions, type Wrapped, wrap } from './wrap.js';
+import { type Persist, writeThrough } from './write.js';
 
 const DEFAULT_OPTIONS = ['default', 'signal'] as const;
 const INVALIDATE_OPTIONS = ['required'] as const;
@@ -185,11 +185,9 @@ export class CacheManager {
   /**
    * Has `persist(value)` write to the database, and stores the value, so that no reader is left with the old one.
    *
-   * What `persist` throws is thrown unchanged, and the cache holds nothing for the key then. True: the store holds the
-   * value. False: the row is written and the cache holds nothing for the key, since another writer or an invalidation came
-   * between, or the store is away (then an invalidation is journalled). Meanwhile readers wait for up to their `wait`, then
-   * compute without storing.
-   *
+   * True: the store holds the value. False: the row is written and the cache holds nothing for the key, since another
+   * writer or an invalidation came between, or the store is away (then an invalidation is journalled). Nor does it where
+   * `persist` throws, which is thrown unchanged. Meanwhile readers wait for up to their `wait`, then compute without storing.
    * Before `persist` is called: `EncodeError`, `ValueTooLarge`; with `onStoreDown: 'refuse'` `StoreUnavailable`.
    *
    * ```ts

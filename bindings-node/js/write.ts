@@ -4,7 +4,7 @@ import { onAbort } from './abort.js';
 import { ConfigError } from './errors.js';
 import { encoded, type Flow, isThenable } from './flow.js';
 import { shown } from './key.js';
-import { type Outcome, Failed } from './outcome.js';
+import { Failed, type Outcome } from './outcome.js';
 import type { Port } from './port.js';
 import { leading } from './scope.js';
 import type { Call } from './terms.js';

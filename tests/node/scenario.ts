@@ -4,6 +4,7 @@ import { setImmediate as nextTurn, setTimeout as pass } from 'node:timers/promis
 import { type CacheEvent, CacheManager, type Context, type EventName, TidegateError } from 'tidegate';
 import { Boom, Call, type End, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
 import type { Place } from './support/place.js';
+import { milliseconds, named, number, text } from './support/step.js';
 
 export interface ScenarioFile {
   proves: string;
@@ -424,31 +425,4 @@ function made<T>(all: Map<string, T>, name: string, make: () => T): T {
   const one = all.get(name) ?? make();
   all.set(name, one);
   return one;
-}
-
-function text(step: Step, name: string): string {
-  const value = step[name];
-  if (typeof value !== 'string') throw new Error(`${show(step)}: ${name} is no text`);
-  return value;
-}
-
-function number(step: Step, name: string, otherwise?: number): number {
-  const value = step[name] ?? otherwise;
-  if (typeof value !== 'number') throw new Error(`${show(step)}: ${name} is no number`);
-  return value;
-}
-
-function milliseconds(duration: string): number {
-  const [, count, unit] = /^(\d+)(ms|s)$/.exec(duration) ?? [];
-  if (count === undefined) throw new Error(`${duration} is no number of ms or s`);
-  return Number(count) * (unit === 's' ? 1_000 : 1);
-}
-
-/** Options under Node's names. */
-function named(options: unknown): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(options ?? {}).map(([name, value]) => [camelCase(name), value]));
-}
-
-function camelCase(name: string): string {
-  return name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
 }
