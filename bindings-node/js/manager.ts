@@ -189,11 +189,9 @@ export class CacheManager {
   /**
    * Has `persist(value)` write to the database, and stores the value, so that no reader is left with the old one.
    *
-   * What `persist` throws is thrown unchanged, and the cache holds nothing for the key then. True: the store holds the
-   * value. False: the row is written and the cache holds nothing for the key, since another writer or an invalidation came
-   * between, or the store is away (then an invalidation is journalled). Meanwhile readers wait for up to their `wait`, then
-   * compute without storing.
-   *
+   * True: the store holds the value. False: the row is written and the cache holds nothing for the key, since another
+   * writer or an invalidation came between, or the store is away (then an invalidation is journalled). Nor does it where
+   * `persist` throws, which is thrown unchanged. Meanwhile readers wait for up to their `wait`, then compute without storing.
    * Before `persist` is called: `EncodeError`, `ValueTooLarge`; with `onStoreDown: 'refuse'` `StoreUnavailable`.
    *
    * ```ts

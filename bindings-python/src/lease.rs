@@ -16,6 +16,7 @@ use crate::convert::{self, Form, Hit};
 use crate::error::OrRaise;
 use crate::terms::Terms;
 use crate::wake::Port;
+use crate::write::Write;
 
 /// The order to run the fallback. Settle it once; dropped unsettled, it gives itself back.
 #[pyclass(frozen, module = "tidegate._tidegate")]
@@ -143,7 +144,7 @@ impl Lease {
     }
 
     /// The caller went away: the lease passes on. Does nothing when it has been settled.
-    pub(crate) fn give_back(&self) {
+    fn give_back(&self) {
         drop(self.settle());
     }
 
@@ -208,6 +209,17 @@ impl Drop for Lease {
     }
 }
 
+/// An outcome whose caller has gone: what it had to settle is given back.
+pub(crate) fn let_go(outcome: &Bound<'_, PyAny>) {
+    if let Ok(lease) = outcome.cast::<Lease>() {
+        lease.get().give_back();
+    } else if let Ok(served) = outcome.cast::<Served>() {
+        served.get().leave();
+    } else if let Ok(write) = outcome.cast::<Write>() {
+        write.get().abort();
+    }
+}
+
 /// A value for a caller now, though it is not fresh, or due to be computed anew.
 #[pyclass(frozen, module = "tidegate._tidegate")]
 pub(crate) struct Served {
@@ -249,7 +261,7 @@ impl Served {
     }
 
     /// Nobody will compute behind. Does nothing after `more`.
-    pub(crate) fn leave(&self) {
+    fn leave(&self) {
         if let Some((port, id)) = &self.place
             && !self.is_left.swap(true, Ordering::Relaxed)
             && self.generation == generation()

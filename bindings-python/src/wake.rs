@@ -17,8 +17,7 @@ use tidegate::ports::Wake;
 use crate::bell::{Doorbell, Gong, generation, must_leave};
 use crate::convert::{self, Form};
 use crate::held::clear_graves;
-use crate::lease::{Lease, Served};
-use crate::write::Write;
+use crate::lease;
 
 /// The main thread, when parked, looks for signals this often, so that Ctrl-C works.
 const SLICE: Duration = Duration::from_millis(50);
@@ -379,14 +378,7 @@ impl Port {
         if future.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
             return Ok(());
         }
-        let outcome = future.call_method0(intern!(py, "result"))?;
-        if let Ok(lease) = outcome.cast::<Lease>() {
-            lease.get().give_back();
-        } else if let Ok(served) = outcome.cast::<Served>() {
-            served.get().leave();
-        } else if let Ok(write) = outcome.cast::<Write>() {
-            write.get().abort();
-        }
+        lease::let_go(&future.call_method0(intern!(py, "result"))?);
         Ok(())
     }
 

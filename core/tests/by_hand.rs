@@ -1,109 +1,24 @@
 //! The engine on a store that is answered by hand, one command at a time: for orders of events that no clock and no
 //! server brings about when asked. Each test is a fault that a review found.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+#[path = "support/hand.rs"]
+mod hand;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hand::*;
 use tidegate::Manager;
 use tidegate::config::{CallKind, Config, Dialect, OptionValue, Terms};
-use tidegate::engine::ticket::{Completion, Queue};
-use tidegate::engine::{Begun, Engine, Environment, Figure, Lease, Made, Outcome, Patience};
-use tidegate::ports::{
-    Address, Command, Inbox, LiveVersion, Notice, Primary, Reply, Store, StoreError, StoreErrorKind, Verdict, Wake,
-};
+use tidegate::engine::ticket::Queue;
+use tidegate::engine::{Begun, Engine, Figure, Lease, Made, Outcome, Patience};
+use tidegate::ports::{Command, Notice, StoreErrorKind, Verdict};
 use tidegate::protocol::envelope::{Draft, Payload};
 use tidegate::protocol::freshness::Life;
-use tidegate::protocol::key::Key;
 use tidegate::protocol::lease::{Grant, Nonce};
 use tidegate::protocol::tag::{Tag, TagNonce};
-
-/// The server's time.
-const NOW_US: u64 = 1_700_000_000_000_000;
-const KEY: &str = "user:profile:1";
-
-#[derive(Default)]
-struct Hand {
-    inbox: OnceLock<Weak<dyn Inbox>>,
-    out: Mutex<Vec<(Command, Address)>>,
-    /// Another number is another server.
-    incarnation: AtomicU32,
-}
-
-/// The key of the second of two nodes.
-const ELSEWHERE: &str = "user:profile:elsewhere";
-
-impl Store for Hand {
-    fn name(&self) -> &'static str {
-        "redis"
-    }
-    fn attach(&self, inbox: Weak<dyn Inbox>) {
-        assert!(self.inbox.set(inbox).is_ok());
-    }
-    fn primary(&self, key: &Key) -> Primary {
-        let node = u16::from(key.relative() == ELSEWHERE);
-        Primary { node, incarnation: self.incarnation.load(Ordering::Relaxed) }
-    }
-    fn submit(&self, command: Command, address: Address) {
-        if let Command::Beat { version, .. } = command {
-            let live = vec![LiveVersion { version, until_ms: NOW_US / 1_000 + 3_600_000, since_ms: 0 }];
-            let reply = Reply { server_us: Some(NOW_US), verdict: Verdict::Versions(live) };
-            return self.inbox().deliver(address, Ok(reply));
-        }
-        self.out.lock().expect("no test panics here").push((command, address));
-    }
-    fn watch(&self, _: &Key) {}
-    fn unwatch(&self, _: &Key) {}
-    fn track(&self, _: Vec<String>) {}
-    fn close(&self) {}
-}
-
-impl Hand {
-    fn inbox(&self) -> Arc<dyn Inbox> {
-        self.inbox.get().and_then(Weak::upgrade).expect("an engine is attached")
-    }
-
-    /// Answers what is out, a PING always.
-    fn answer(&self, mut by: impl FnMut(&Command) -> Result<Verdict, StoreErrorKind>) {
-        let out = std::mem::take(&mut *self.out.lock().expect("no test panics here"));
-        for (command, address) in out {
-            let verdict = if is_for_the_time(&command) { Ok(Verdict::Ok) } else { by(&command) };
-            let answer = verdict
-                .map(|verdict| Reply { server_us: Some(NOW_US), verdict })
-                .map_err(|kind| StoreError::new(kind, "by hand"));
-            self.inbox().deliver(address, answer);
-        }
-    }
-}
-
-fn is_for_the_time(command: &Command) -> bool {
-    matches!(command, Command::Ping | Command::Time { .. })
-}
-
-struct Do<F: Fn() + Send + Sync>(F);
-
-impl<F: Fn() + Send + Sync> Wake for Do<F> {
-    fn wake(&self) {
-        (self.0)();
-    }
-}
-
-fn silent() -> Arc<Queue> {
-    Queue::new(Box::new(Do(|| {})))
-}
-
-fn ready(queue: &Queue) -> Vec<(u64, Outcome)> {
-    let mut ready = Vec::new();
-    queue.drain(&mut ready);
-    ready.into_iter().map(|Completion { id, outcome }| (id, outcome)).collect()
-}
-
-fn engine(config: Config) -> (Arc<Hand>, Arc<Engine>) {
-    let store = Arc::new(Hand::default());
-    let engine = Engine::with_store(Arc::clone(&store) as Arc<dyn Store>, config, Environment::default());
-    (store, engine.expect("right"))
-}
 
 fn tagged(engine: &Engine, names: &[&str]) -> Arc<Terms> {
     let tags = OptionValue::List(names.iter().map(|name| OptionValue::Text((*name).to_owned())).collect());
@@ -234,11 +149,6 @@ fn a_tag_named_late_must_be_older_than_the_fallback_by_the_clock_of_one_and_the_
         store.inbox().notice(Notice::Connected(0));
     };
     assert!(matches!(sent_after_a_late_tag(3_600_000_000, fails_over), Some(Command::Release { .. })));
-}
-
-/// What is out, of one kind.
-fn out(store: &Hand, is_wanted: impl Fn(&Command) -> bool) -> usize {
-    store.out.lock().expect("no test panics here").iter().filter(|(command, _)| is_wanted(command)).count()
 }
 
 #[test]

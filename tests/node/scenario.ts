@@ -4,6 +4,7 @@ import { setImmediate as nextTurn, setTimeout as pass } from 'node:timers/promis
 import { type CacheEvent, CacheManager, type Context, type EventName, TidegateError } from 'tidegate';
 import { Boom, Call, type End, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
 import type { Place } from './support/place.js';
+import { milliseconds, named, number, text } from './support/step.js';
 
 export interface ScenarioFile {
   proves: string;
@@ -439,24 +440,6 @@ function made<T>(all: Map<string, T>, name: string, make: () => T): T {
   return one;
 }
 
-function text(step: Step, name: string): string {
-  const value = step[name];
-  if (typeof value !== 'string') throw new Error(`${show(step)}: ${name} is no text`);
-  return value;
-}
-
-function number(step: Step, name: string, otherwise?: number): number {
-  const value = step[name] ?? otherwise;
-  if (typeof value !== 'number') throw new Error(`${show(step)}: ${name} is no number`);
-  return value;
-}
-
-function milliseconds(duration: string): number {
-  const [, count, unit] = /^(\d+)(ms|s)$/.exec(duration) ?? [];
-  if (count === undefined) throw new Error(`${duration} is no number of ms or s`);
-  return Number(count) * (unit === 's' ? 1_000 : 1);
-}
-
 /** A function for each version that has one: it adds 100 to a number. */
 function upgrades(versions: unknown): Options['upgrade'] {
   const addHundred = (old: unknown): number => {
@@ -464,13 +447,4 @@ function upgrades(versions: unknown): Options['upgrade'] {
     return (old as number) + 100;
   };
   return Array.isArray(versions) ? Object.fromEntries(versions.map((version) => [version, addHundred])) : undefined;
-}
-
-/** Options under Node's names. */
-function named(options: unknown): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(options ?? {}).map(([name, value]) => [camelCase(name), value]));
-}
-
-function camelCase(name: string): string {
-  return name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -6,6 +6,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `world` | time, the network, the server |
+//! | `happening` | what may happen at a time |
 //! | `pushes` | the push connections |
 //! | `failovers` | primaries that die, and replicas that lack their last writes |
 //! | `process` | one simulated process: its engine and its store's outbox |
@@ -25,6 +26,7 @@
 
 mod failovers;
 mod features;
+mod happening;
 mod oracle;
 mod process;
 mod pushes;
