@@ -45,9 +45,10 @@ class Member {
   cache = new CacheManager();
   running = new Map();
 
-  async open({ url, options }) {
+  async open({ url, options: { upgrade = [], ...options } }) {
     const named = Object.entries(options).map(([name, value]) => [camelCase(name), value]);
-    const cache = new CacheManager({ url, ...Object.fromEntries(named) });
+    const steps = Object.fromEntries(upgrade.map((version) => [version, (old) => old + 100]));
+    const cache = new CacheManager({ url, ...Object.fromEntries(named), upgrade: steps });
     await this.cache.close({ timeout: '1s' });
     this.cache = cache;
   }

@@ -55,7 +55,8 @@ class Member:
         self.running: defaultdict[str, list[asyncio.Future[Any]]] = defaultdict(list)
 
     async def open(self, url: str, options: dict[str, Any]) -> None:
-        cache = CacheManager(url, **options)
+        upgrade = {version: lambda old: old + 100 for version in options.pop("upgrade", [])}
+        cache = CacheManager(url, **options, upgrade=upgrade)
         await self.cache.close(timeout="1s")
         self.cache = cache
 

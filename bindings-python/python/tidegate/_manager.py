@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
     from ._decorators import AsyncDecorator
     from ._entry import Entry
-    from ._types import AnyFallback, AsyncFallback, CallOptions, Duration, Options, PlainFallback, WriteOptions, WriteThroughOptions
+    from ._types import (
+        AnyFallback,
+        AsyncFallback,
+        CallOptions,
+        Duration,
+        Options,
+        PlainFallback,
+        WriteOptions,
+        WriteThroughOptions,
+    )
 
     P = ParamSpec("P")
 
