@@ -1,4 +1,4 @@
-"""Entries of an older version, taken over by functions: what these are given, may be, and what becomes of their faults."""
+"""Entries of an older version, taken over: what the functions are given, may be, and what becomes of their faults."""
 
 from __future__ import annotations
 

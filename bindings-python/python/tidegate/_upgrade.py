@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._codec import decode_any
 from ._errors import ConfigError
 from ._tasks import is_awaitable
 from ._types import MISSING
@@ -76,6 +75,8 @@ class Upgrades:
         self, native: Cache, key: str, lease: Lease, version: int, payload: bytes | None, run: Callable[[], Any]
     ) -> Any:
         try:
+            from ._codec import decode_any
+
             # A null is a null in every version.
             value, at = None, version
             if payload is not None:
