@@ -177,7 +177,7 @@ class CacheManager(Reader):
         """Have `persist(value)` write to the database, and store the value, so that no reader is left with the old one.
 
         `persist` is a plain function; what it raises is raised unchanged, and the cache holds nothing for the key then.
-        True: the store holds the value. False: the row is written and the cache holds nothing for the key, another
+        True: the store holds the value. False: the row is written and the cache holds nothing for the key: another
         writer or an invalidation came between, or the store is away (then an invalidation is journalled). Meanwhile
         readers wait for up to their `wait`, then compute without storing.
 
