@@ -158,7 +158,9 @@ function tell(event: CacheEvent, observer: () => unknown): void {
 }
 
 function warn(fault: CacheEvents['cache.error']): void {
-  const key = fault.key === undefined ? '' : ` [${fault.key}]`;
+  // A stranger may have chosen the tenant's name; keys are escaped.
+  const tenant = fault.tenant === undefined ? '' : ` of tenant ${JSON.stringify(fault.tenant)}`;
+  const key = fault.key === undefined ? '' : ` [${fault.key}${tenant}]`;
   process.emitWarning(`${fault.reason}${key}: ${fault.message}`, { type: 'TidegateWarning', code: 'TIDEGATE_FAULT' });
 }
 

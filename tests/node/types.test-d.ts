@@ -52,6 +52,12 @@ is<Promise<User | null>>()(cache.get<User, null>('a:b', { default: null }));
 is<Promise<User | 'nobody'>>()(cache.get<User, 'nobody'>('a:b', { default: 'nobody' }));
 is<Promise<Entry<User> | null>>()(cache.getEntry<User>('a:b'));
 is<Promise<boolean>>()(cache.exists('a:b'));
+is<CacheManager>()(cache.tenant('acme', { ttl: '1h', maxFallbacks: 8 }));
+is<Promise<User>>()(cache.tenant(42n).get('a:b', () => user));
+// @ts-expect-error a name is a part of a key
+cache.tenant(null);
+// @ts-expect-error a signal is a call's
+cache.tenant('acme', { signal: AbortSignal.timeout(5) });
 is<Promise<User>>()(cache.refresh('a:b', async () => user, { ttl: '1h' }));
 is<Promise<User>>()(cache.disabled(() => cache.get('a:b', () => user)));
 is<number>()(cache.disabled(() => 5));

@@ -313,6 +313,14 @@ async def test_a_nested_read_of_another_tenants_same_key_is_no_read_of_its_own(m
     assert [(event.reason, event.key, event.tenant) for event in errors] == [("nested", nested, "acme")]
 
 
+async def test_a_fault_in_the_log_names_the_tenant_on_one_line(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    cache = make()
+    odd = cache.tenant("a\nb")
+    assert await odd.get(KEY, lambda: object()) is not None
+    assert await eventually(lambda: asyncio.sleep(0, bool(caplog.messages)))
+    assert caplog.messages[0].startswith("encode [user:profile:1 of tenant 'a\\nb']: ")
+
+
 async def test_two_views_of_one_tenant_share_flight_figures_and_limits(make: Make) -> None:
     cache = make()
     fetch = Counter(1, held=True)

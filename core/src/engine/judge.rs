@@ -51,7 +51,9 @@ impl Engine {
         let terms = terms.unwrap_or(&self.terms);
         let held = l1.get(terms.scope(), key, &terms.tags, self.clock.quick_us())?;
         l1.count_hit();
-        self.count(terms, Count::L1Hits);
+        if let Some(tenant) = &terms.tenant {
+            tenant.tally().add(Count::L1Hits, 1);
+        }
         if self.observers.is_listening() {
             let key = terms.space(&self.space).key(key).ok();
             let mut event = self.event(super::EventKind::Hit, key.as_ref());

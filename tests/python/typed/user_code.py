@@ -96,6 +96,11 @@ async def options(same: CallOptions) -> None:
     assert_type(await cache.set_many({"a:b": 1}, stale_if_error=timedelta(hours=1)), bool)
     assert_type(await cache.invalidate_tag("a", "b", required=True), bool)
     assert_type(await cache.namespace("shop").clear(), bool)
+    assert_type(cache.tenant("acme", ttl="1h", max_fallbacks=8), CacheManager)
+    assert_type(await cache.tenant(42).get("a:b", fetch), User)
+    assert_type(blocking.tenant("acme").namespace("shop").clear(), bool)
+    cache.tenant(None)  # type: ignore[arg-type]
+    cache.tenant("acme", service="x")  # type: ignore[call-arg]
     assert_type(blocking.get("a:b", fetch_plain, tags=["a"], soft_timeout="1s"), User)
     assert_type(blocking.set("a:b", 1, tags=["a"]), bool)
     assert_type(blocking.invalidate_tag("a"), bool)
@@ -112,6 +117,7 @@ async def fetch_many(keys: list[str]) -> dict[str, User]:
 def observe(event: CacheEvent) -> None:
     assert_type(event.key, str | None)
     assert_type(event.tag, str | None)
+    assert_type(event.tenant, str | None)
 
 
 async def decorated() -> None:

@@ -28,7 +28,7 @@ use crate::protocol::answer::Hit;
 use crate::protocol::envelope::Payload;
 use crate::protocol::freshness::early_gap_ms;
 use crate::protocol::held::{Held, Seen, Words};
-use crate::protocol::key::{KEY_BYTES_MAX, KeySpace, TENANT_BYTES_MAX};
+use crate::protocol::key::{KEY_BYTES_MAX, KeySpace};
 use crate::protocol::tag::Tag;
 use crate::sync::{Mutex, lock};
 pub use words::{ALL_AT, KEY_WORDS, KEYS_AT, TABLE_BYTES, TAG_WORDS, TAGS_AT, TRUSTED_AT, WordTable};
@@ -132,23 +132,22 @@ impl L1 {
     /// `now_us`. `scope` is a tenant's `@tenant:`.
     pub(super) fn get(&self, scope: &str, key: &str, tags: &[Tag], now_us: u64) -> Option<Held> {
         let index = self.index.as_ref()?;
-        let held = if scope.is_empty() {
-            // What begins as a tenant's key does is no key of the manager's own.
-            index.get(key.as_bytes()).filter(|_| !key.starts_with('@'))?
+        let whole;
+        let key = if scope.is_empty() {
+            key
         } else {
-            // Longer keys are shortened, and not held.
-            let mut room = [0; TENANT_BYTES_MAX + 2 + KEY_BYTES_MAX];
-            let whole = room.get_mut(..scope.len() + key.len())?;
-            whole[..scope.len()].copy_from_slice(scope.as_bytes());
-            whole[scope.len()..].copy_from_slice(key.as_bytes());
-            index.get(&*whole)?
+            whole = joined(scope, key)?;
+            &whole
         };
+        let held = index.get(key.as_bytes())?;
         let counts = held.all == self.words.all()
             && now_us < held.expires_us
             && self.words.is_trusted(now_us)
             && self.words.tags_stand(held.tag_words())
             && tags.iter().all(|tag| held.tags().iter().any(|name| **name == *tag.name()));
-        counts.then_some(held)
+        // What begins as a tenant's key does is no key of the manager's own.
+        let is_tenants = key.as_bytes().first() == Some(&b'@');
+        (counts && is_tenants != scope.is_empty()).then_some(held)
     }
 
     /// The words of a key and of tags as they stand now: before the read is sent. Keys go by their name within the manager
@@ -259,6 +258,14 @@ impl L1 {
     pub(super) fn count_hit(&self) {
         self.hits.add(1);
     }
+}
+
+/// A tenant's key within the manager; none for one that is too long to be held. By itself: a hit of the manager's own is to
+/// be no longer for it.
+#[cold]
+#[inline(never)]
+fn joined(scope: &str, key: &str) -> Option<String> {
+    (key.len() <= KEY_BYTES_MAX).then(|| [scope, key].concat())
 }
 
 /// What is left of an entry's life when it is taken in.
