@@ -84,6 +84,10 @@ class Member {
     return this.cache.set(key, value, given({ ttl, tags }));
   }
 
+  write_through({ key, value, persist }) {
+    return this.cache.writeThrough(key, value, new Fallback(this.running, { fallback: persist }).run);
+  }
+
   async get_entry({ key }) {
     const entry = await this.cache.getEntry(key);
     if (entry === null) return null;

@@ -84,6 +84,10 @@ class Member:
     async def set(self, key: str, value: Any, ttl: str | None = None, tags: Sequence[str] = ()) -> bool:
         return await self.cache.set(key, value, ttl=ttl, tags=list(tags))
 
+    async def write_through(self, key: str, value: Any, persist: str) -> bool:
+        held = Fallback(self, {"fallback": persist})
+        return await self.cache.write_through(key, value, lambda _: held())
+
     async def get_entry(self, key: str) -> dict[str, Any] | None:
         entry = await self.cache.get_entry(key)
         return None if entry is None else dataclasses.asdict(entry)

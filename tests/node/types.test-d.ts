@@ -154,6 +154,14 @@ is<Promise<boolean>>()(cache.expire(['a:b', key('a', 1)]));
 is<Promise<boolean>>()(cache.close({ timeout: '5s' }));
 is<Promise<void>>()(cache[Symbol.asyncDispose]());
 is<Promise<boolean>>()(cache.set('a:b', user, { tags: ['user:42'], staleIfError: '1h', staleWhileRevalidate: 5 }));
+is<Promise<boolean>>()(cache.writeThrough('a:b', user, async (row) => row.id, { ttl: '5m', onStoreDown: 'refuse' }));
+is<Promise<boolean>>()(
+  cache.writeThrough('a:b', 1, (_row, { signal }) => is<AbortSignal>()(signal), { tags: ['user:42'] }),
+);
+// @ts-expect-error: persist is given the value
+cache.writeThrough('a:b', 1, (row: string) => row);
+// @ts-expect-error: there are two ways
+cache.writeThrough('a:b', 1, () => {}, { onStoreDown: 'maybe' });
 // @ts-expect-error: nobody waits for a set
 cache.set('a:b', user, { softTimeout: 5 });
 is<Promise<boolean>>()(cache.invalidateTag('user:42'));

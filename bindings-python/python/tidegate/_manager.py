@@ -244,6 +244,10 @@ class CacheManager(Reader):
                 ended = persist(value)
                 if is_awaitable(ended):
                     await cast("Awaitable[object]", ended)
+        except Exception:
+            # Nobody knows what became of the row: when the caller hears of it, nothing that stood there is left.
+            await answer(port, write.commit(False))
+            raise
         except BaseException:
             write.abort()
             raise

@@ -150,7 +150,8 @@ impl Engine {
         self.send_begin(writing);
     }
 
-    /// `persist` has done its work: stores the entry, if `keeps` and nothing came between. [`Outcome::Confirmed`]: true when
+    /// `persist` has ended. Where it did its work (`keeps`) this stores the entry, if nothing came between; else the cache is
+    /// to hold nothing. [`Outcome::Confirmed`]: true when
     /// the store holds it; false when the cache holds nothing for the key instead, or an invalidation is journalled.
     pub fn commit(&self, mut write: Write, keeps: bool, queue: &Arc<Queue>, id: u64) -> Begun {
         let _busy = self.busy();
@@ -165,7 +166,7 @@ impl Engine {
         Self::leave_call(ticket)
     }
 
-    /// Nobody knows what became of the row: `persist` failed, or its caller is gone.
+    /// The caller is gone: nobody knows what became of the row, and nobody waits for the end.
     pub(super) fn abort_write(&self, number: u64) {
         let _busy = self.busy();
         if let Some(writing) = self.written_down(number) {

@@ -99,16 +99,18 @@ impl World {
     }
 
     pub(crate) fn end_persist(&mut self, at: usize, call: u64) {
-        if self.chance.u32(0..6) == 0 {
-            return self.abort(at, call);
-        }
+        let is_well = match self.chance.u32(0..12) {
+            0 => return self.abort(at, call),
+            1 | 2 => false,
+            _ => true,
+        };
         let Some(Persisting { row, write, version }) = self.processes[at].persisting.remove(&call) else { return };
         let version = version.expect("the row was changed before");
         self.processes[at]
             .writes
             .insert(call, Writing { rows: vec![(row, version)], is_soft: false, is_through: true });
         let (engine, queue) = (Arc::clone(&self.processes[at].engine), Arc::clone(&self.processes[at].queue));
-        if let Begun::Ready(outcome) = engine.commit(write, true, &queue, call) {
+        if let Begun::Ready(outcome) = engine.commit(write, is_well, &queue, call) {
             self.outcome(at, call, outcome);
         }
     }
@@ -122,7 +124,7 @@ impl World {
         }
     }
 
-    /// A `persist` fails, or is cancelled, whatever the database has made of it: who reads here after that is not given
+    /// A `persist` is cancelled, whatever the database has made of it: who reads here after that is not given
     /// what stood there before.
     fn abort(&mut self, at: usize, call: u64) {
         let process = &mut self.processes[at];

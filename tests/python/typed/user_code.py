@@ -93,6 +93,11 @@ async def options(same: CallOptions) -> None:
     assert_type(await cache.refresh("a:b", fetch_with, tags=("a",), error_backoff=0, wait="1s"), User)
     assert_type(await cache.get_many(["a:b"], fetch_many, tags={"a"}, type=User), dict[str, User])
     assert_type(await cache.set("a:b", 1, ttl=5, tags=["a"], stale_while_revalidate="5m"), bool)
+    assert_type(await cache.write_through("a:b", User(id=1), save, ttl=5, on_store_down="refuse"), bool)
+    assert_type(await cache.write_through("a:b", User(id=1), save_plain, tags=["a"]), bool)
+    assert_type(blocking.write_through("a:b", User(id=1), save_plain, on_store_down="persist"), bool)
+    await cache.write_through("a:b", 1, save)  # type: ignore[arg-type]
+    await cache.write_through("a:b", User(id=1), save, on_store_down="maybe")  # type: ignore[arg-type]
     assert_type(await cache.set_many({"a:b": 1}, stale_if_error=timedelta(hours=1)), bool)
     assert_type(await cache.invalidate_tag("a", "b", required=True), bool)
     assert_type(await cache.namespace("shop").clear(), bool)
@@ -108,6 +113,13 @@ async def options(same: CallOptions) -> None:
     await cache.get("a:b", fetch, tags="a")  # type: ignore[call-overload]
     await cache.get("a:b", fetch, tll=5)  # type: ignore[call-overload]
     await cache.set("a:b", 1, soft_timeout=5)  # type: ignore[call-arg]
+
+
+async def save(user: User) -> None: ...
+
+
+def save_plain(user: User) -> int:
+    return 1
 
 
 async def fetch_many(keys: list[str]) -> dict[str, User]:

@@ -177,9 +177,9 @@ class CacheManager(Reader):
         """Have `persist(value)` write to the database, and store the value, so that no reader is left with the old one.
 
         `persist` is a plain function; what it raises is raised unchanged, and the cache holds nothing for the key then.
-        True: the store holds the value. False: the row is written and the cache holds nothing for the key: another
-        writer or an invalidation came between, or the store is away (then an invalidation is journalled). Meanwhile
-        readers wait for up to their `wait`, then compute without storing.
+        True: the store holds the value. False: the row is written and the cache holds nothing for the key, since
+        another writer or an invalidation came between, or the store is away (then an invalidation is journalled).
+        Meanwhile readers wait for up to their `wait`, then compute without storing.
 
         Before `persist` is called: `EncodeError`, `ValueTooLarge`; with `on_store_down="refuse"` (`"persist"`)
         `StoreUnavailable`. The other options are those of `set`.
@@ -198,6 +198,10 @@ class CacheManager(Reader):
         try:
             with self._leading([key]):
                 refuse_awaitable(persist(value), "persist")
+        except Exception:
+            # Nobody knows what became of the row: when the caller hears of it, nothing that stood there is left.
+            write.commit(False)
+            raise
         except BaseException:
             write.abort()
             raise
