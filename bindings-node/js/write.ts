@@ -53,7 +53,7 @@ export async function writeThrough<T>(
   const run = async (): Promise<boolean> => {
     try {
       signal?.throwIfAborted();
-      const { value: ended, end } = leading(port, [key], () => persist(value, context), false);
+      const { value: ended, end } = leading(port, flow.scope, [key], () => persist(value, context), false);
       try {
         if (isThenable(ended)) await ended;
       } finally {
