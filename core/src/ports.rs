@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 
 use crate::protocol::envelope::Draft;
+use crate::protocol::event::{EventAsk, EventReply};
 use crate::protocol::key::Key;
 use crate::protocol::lease::{Grant, Nonce};
 use crate::protocol::tag::{Tag, TagNonce};
@@ -48,6 +49,8 @@ pub enum Command {
     Time { key: Key },
     /// Whether the node that the [`Address`] names answers; the time of its server.
     Ping,
+    /// Of domain events: see [`EventAsk`].
+    Event { stream: Key, ask: EventAsk },
 }
 
 impl Command {
@@ -67,6 +70,7 @@ impl Command {
             | Self::Time { key } => Some(key),
             Self::ReadTag { tag } | Self::OpenTag { tag, .. } | Self::InvalidateTag { tag, .. } => Some(tag.key()),
             Self::Ping => None,
+            Self::Event { stream, .. } => Some(stream),
         }
     }
 }
@@ -111,6 +115,8 @@ pub enum Verdict {
     Late,
     /// SET: a writer stands between database and cache; the entry was removed, nothing was stored.
     NotStored,
+    /// Of domain events.
+    Event(EventReply),
 }
 
 /// Why a command got no verdict.

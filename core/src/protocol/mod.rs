@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod envelope;
+pub mod event;
 pub mod flight;
 pub mod freshness;
 pub mod held;

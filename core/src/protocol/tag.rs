@@ -94,14 +94,15 @@ pub fn not_a_name(what: &str, shown: &str, why: &str) -> Error {
     Error::key(format!("{what}={shown} {why}; a right example: \"user:42\""))
 }
 
-fn check_name(what: &str, name: &str) -> Result<(), Error> {
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), Error> {
     if name.len() > TAG_BYTES_MAX {
         return Err(Error::key(format!(
             "{what} {name:?} has {} bytes; a {what} has {TAG_BYTES_MAX} at most",
             name.len()
         )));
     }
-    check_segments(name).map_err(|fault| Error::key(format!("{what} {name:?} {fault}; a right example: \"user:42\"")))
+    let example = if what == "event" { "user.updated" } else { "user:42" };
+    check_segments(name).map_err(|fault| Error::key(format!("{what} {name:?} {fault}; a right example: {example:?}")))
 }
 
 /// What a tag holds: the eight bytes of the client that wrote it, then the server's microseconds at which it did,

@@ -292,5 +292,6 @@ fn real_kind(verdict: &RealVerdict) -> &'static str {
         RealVerdict::Lost => "LOST",
         RealVerdict::Late => "LATE",
         RealVerdict::NotStored => "NOT_STORED",
+        RealVerdict::Event(_) => unreachable!("the model has no events of a domain"),
     }
 }

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+use super::events::Streams;
 use crate::ports::{Command, Reply, Verdict};
 use crate::protocol::envelope::{self, Draft};
 use crate::protocol::freshness::{FUTURE_SLACK_MS, Freshness, judge};
@@ -19,6 +20,7 @@ const SWEEP_AFTER_MIN: usize = 1_024;
 pub struct Table {
     rows: FxHashMap<Key, Row>,
     tags: FxHashMap<Tag, TagRow>,
+    streams: Streams,
     writes_since_sweep: usize,
 }
 
@@ -101,6 +103,10 @@ impl Table {
                 self.tags.insert(tag.clone(), TagRow::new(nonce, now_ms, *kept_ms));
                 Answer { changes: true, ..plain(Some(now_us), Verdict::Nonce(Some(nonce))) }
             }
+            Command::Event { stream, ask } => {
+                let (reply, wakes) = self.streams.apply(stream, ask, now_us);
+                Answer { reply, wakes, changes: false }
+            }
             _ => {
                 let key = command.key().expect("only PING has none");
                 self.sweep_sometimes(now_ms);
@@ -145,6 +151,7 @@ impl Table {
     pub fn clear(&mut self) {
         self.rows.clear();
         self.tags.clear();
+        self.streams.clear();
     }
 
     /// How many keys hold an entry or a lease, the expired but not yet swept included.
@@ -262,6 +269,7 @@ impl Row {
             | Command::OpenTag { .. }
             | Command::InvalidateTag { .. }
             | Command::Ping
+            | Command::Event { .. }
             | Command::Time { .. } => unreachable!("answered by the table"),
         }
     }
