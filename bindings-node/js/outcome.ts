@@ -65,6 +65,25 @@ export class Failed {
   constructor(readonly error: unknown) {}
 }
 
+/** One item of a stream, as the native half tells it. */
+export interface Item {
+  /** `ms-sequence`. */
+  readonly id: string;
+  readonly key: string | null;
+  readonly topic: string | null;
+  readonly attempt: number;
+  readonly publishedAt: number;
+  readonly payload: Exclude<Hit, Holdable>;
+}
+
+/** Items of a stream for a sink or a handler. Settled once, by the number of the call that they came to. */
+export class ItemBatch {
+  constructor(
+    readonly given: number,
+    readonly items: readonly Item[],
+  ) {}
+}
+
 /** A boolean says whether the store confirmed. */
 export type Outcome =
   | Hit
@@ -74,6 +93,7 @@ export type Outcome =
   | Shared
   | Failed
   | Lease
+  | ItemBatch
   | typeof ABSENT
   | typeof BUSY
   | typeof SETTLED
@@ -96,6 +116,7 @@ export enum Word {
   Confirmed = 13,
   Unconfirmed = 14,
   Over = 15,
+  Batch = 16,
 }
 
 /** Added to the word of a record whose text is to be fetched by itself. */
@@ -135,6 +156,12 @@ export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Se
     default:
       throw new Error(`the native module gave a record of an unknown kind: ${word}`);
   }
+}
+
+/** The items of a batch's record. */
+export function itemsOf(text: string): Item[] {
+  const views: (Omit<Item, 'payload'> & { word: Word; text: string })[] = JSON.parse(text);
+  return views.map(({ word, text, ...item }) => ({ ...item, payload: hitOf(word, text) }));
 }
 
 /** The hit of a record, or of what the native half tells by itself. */

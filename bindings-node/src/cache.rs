@@ -10,7 +10,8 @@ use napi::{Env, JsString};
 use napi_derive::napi;
 use tidegate::config::{self, Config, Dialect};
 use tidegate::engine::l1::IndexSide;
-use tidegate::engine::{Abandoned, Begun, Engine, Environment, Lease, Made, Outcome, Patience};
+use tidegate::engine::{Abandoned, Begun, Engine, Environment, FeedId, Lease, Made, Outcome, Patience, Settled};
+use tidegate::protocol::stream::StreamId;
 
 use crate::convert;
 use crate::error::{OrThrow, Thrown, broken};
@@ -206,19 +207,49 @@ impl Cache {
         }
     }
 
-    /// The caller went away: its place is given up, a lease that it has passes on.
+    /// The caller went away: its place is given up, a lease that it has passes on, a batch counts as failed.
     #[napi]
     pub fn leave(&self, id: f64) {
         if let Some(ticket) = self.desk.take_ticket(id as u64) {
             self.engine.cancel(&ticket);
         }
         drop(self.desk.take_lease(id as u64));
+        drop(self.desk.take_batch(id as u64));
     }
 
     /// The objects that nobody needs any more.
     #[napi]
     pub fn take_let_go(&self) -> Vec<u32> {
         self.desk.take_let_go()
+    }
+
+    /// The next batch of a feed, or the word that none will come any more.
+    #[napi]
+    pub fn feed_next(&self, id: f64, feed: f64) -> bool {
+        let begun = self.engine.feed_next(FeedId(feed as u64), &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, Ok(begun), false)
+    }
+
+    /// Says what became of the batch that the call of number `given` got: `failed` are the ids that are to be handed out
+    /// again, none is all of them.
+    #[napi]
+    pub fn settle_batch(&self, id: f64, given: f64, failed: Option<Vec<String>>) -> bool {
+        let settled = failed.map_or(Settled::Failed, |ids| {
+            let ids: Vec<_> = ids.iter().filter_map(|id| StreamId::read(id.as_bytes())).collect();
+            if ids.is_empty() { Settled::Done } else { Settled::AllBut(ids) }
+        });
+        let begun = match self.desk.take_batch(given as u64) {
+            Some(batch) => self.engine.settle_batch(batch, settled, &self.desk.queue, id as u64),
+            None => Begun::Ready(Outcome::Confirmed(false)),
+        };
+        self.desk.keep(id as u64, Ok(begun), false)
+    }
+
+    /// Ends a feed, within that time; whether all that was under way ended.
+    #[napi]
+    pub fn feed_close(&self, id: f64, feed: f64, timeout_ms: f64) -> bool {
+        let begun = self.engine.feed_close(FeedId(feed as u64), timeout_ms as u64, &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, Ok(begun), false)
     }
 
     #[napi]

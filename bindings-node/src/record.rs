@@ -6,7 +6,7 @@ use bytes::Bytes;
 use napi_derive::napi;
 use serde::Serialize;
 use tidegate::engine::outcome::{Failure, Held};
-use tidegate::engine::{Hit, HostObject, Outcome};
+use tidegate::engine::{Hit, HostObject, Item, Outcome};
 use tidegate::protocol::envelope::{Codec, Payload};
 use tidegate::{Error, ErrorKind};
 
@@ -40,6 +40,8 @@ pub(crate) enum Word {
     Unconfirmed = 14,
     /// Nothing more comes of what was to be computed behind.
     Over = 15,
+    /// Items of a stream, as JSON; the batch stays here until it is settled.
+    Batch = 16,
 }
 
 /// Added to a record's word when its text is to be fetched by itself.
@@ -105,6 +107,7 @@ pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
         Outcome::Settled(_) => (Word::Settled, Body::None),
         Outcome::Confirmed(true) => (Word::Confirmed, Body::None),
         Outcome::Confirmed(false) => (Word::Unconfirmed, Body::None),
+        Outcome::Batch(batch) => return self::batch(&batch.items),
     };
     Record::of(word, body)
 }
@@ -205,6 +208,39 @@ fn detailed(hit: &Hit) -> (Word, Body) {
     record.push(b'\n');
     record.extend_from_slice(payload.as_bytes());
     (Word::Detailed, Body::Bytes(record.into()))
+}
+
+/// One item of a batch. Times in ms since the epoch, by the server's clock.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemView<'a> {
+    id: String,
+    key: Option<&'a str>,
+    topic: Option<&'a str>,
+    attempt: u32,
+    published_at: u64,
+    /// What the payload is to JavaScript, and its text.
+    word: u32,
+    text: String,
+}
+
+pub(crate) fn batch(items: &[Item]) -> Record {
+    let views: Vec<_> = items
+        .iter()
+        .map(|item| {
+            let Told { word, text } = Told::of(item.payload.clone());
+            ItemView {
+                id: item.id.to_string(),
+                key: item.key.as_deref(),
+                topic: item.topic.as_deref(),
+                attempt: item.attempt,
+                published_at: item.published_ms,
+                word,
+                text,
+            }
+        })
+        .collect();
+    Record::of(Word::Batch, Body::Text(json(&views)))
 }
 
 fn failed(error: &Error) -> (Word, Body) {

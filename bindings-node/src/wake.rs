@@ -14,7 +14,7 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, JsString, Status, sys};
 use rustc_hash::{FxHashMap, FxHashSet};
 use tidegate::engine::ticket::{Completion, Queue, Ticket};
-use tidegate::engine::{Begun, HostObject, Outcome, outcome};
+use tidegate::engine::{Batch, Begun, HostObject, Outcome, outcome};
 use tidegate::ports::Wake;
 
 use crate::record::{self, Body, HELD, LARGE, LetGo, Record, Word};
@@ -67,6 +67,8 @@ pub(crate) struct Desk {
     /// The loop is to turn before more is taken; the bell has been rung for that.
     is_turn_over: Cell<bool>,
     leases: RefCell<FxHashMap<u64, outcome::Lease>>,
+    /// By the number of the call that they were given to.
+    batches: RefCell<FxHashMap<u64, Batch>>,
     /// Those of callers who may go away.
     tickets: RefCell<FxHashMap<u64, Arc<Ticket>>>,
     /// Reads that asked for all that is known of an entry.
@@ -84,6 +86,7 @@ impl Desk {
             ready: RefCell::default(),
             is_turn_over: Cell::default(),
             leases: RefCell::default(),
+            batches: RefCell::default(),
             tickets: RefCell::default(),
             in_detail: RefCell::default(),
             large: RefCell::default(),
@@ -133,6 +136,13 @@ impl Desk {
 
     fn write(&self, mailbox: &mut [u8], at: usize, id: u64, outcome: Outcome) -> usize {
         let Record { mut word, mut head, mut body } = match outcome {
+            Outcome::Batch(mut batch) => {
+                // What stays is the right to settle them.
+                let record = record::batch(&std::mem::take(&mut batch.items));
+                let before = self.batches.borrow_mut().insert(id, batch);
+                drop(before);
+                record
+            }
             Outcome::Lease(lease) => {
                 let before = self.leases.borrow_mut().insert(id, lease);
                 drop(before);
@@ -171,6 +181,10 @@ impl Desk {
 
     pub(crate) fn take_lease(&self, id: u64) -> Option<outcome::Lease> {
         self.leases.borrow_mut().remove(&id)
+    }
+
+    pub(crate) fn take_batch(&self, id: u64) -> Option<Batch> {
+        self.batches.borrow_mut().remove(&id)
     }
 
     /// A look at a lease that is not settled.

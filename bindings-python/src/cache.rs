@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use tidegate::config::{self, CallKind, Config, Dialect};
-use tidegate::engine::{Begun, Engine, Figure, Patience};
+use tidegate::engine::{Begun, Engine, FeedId, Figure, Patience};
 
 use crate::convert::{self, Form, key_text, name_text};
 use crate::error::OrRaise;
@@ -207,6 +207,20 @@ impl Cache {
     fn clear(&self, port: &Bound<'_, Port>, namespace: &str, required: bool) -> PyResult<Py<PyAny>> {
         let (queue, id) = (port.get().queue(), port.get().next_id());
         let begun = self.engine.clear(namespace, required, queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// The next `Batch` of a feed; `Over` when none will come any more.
+    fn feed_next(&self, port: &Bound<'_, Port>, feed: u64) -> PyResult<Py<PyAny>> {
+        let id = port.get().next_id();
+        let begun = self.engine.feed_next(FeedId(feed), port.get().queue(), id);
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// Ends a feed, within that time; whether all that was under way ended.
+    fn feed_close(&self, port: &Bound<'_, Port>, feed: u64, timeout_ms: u64) -> PyResult<Py<PyAny>> {
+        let id = port.get().next_id();
+        let begun = self.engine.feed_close(FeedId(feed), timeout_ms, port.get().queue(), id);
         Port::finish(port, &self.engine, begun, id, Form::Plain)
     }
 

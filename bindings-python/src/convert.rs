@@ -18,6 +18,7 @@ use tidegate::protocol::envelope::{Codec, Payload};
 use tidegate::protocol::tag;
 use tidegate::{Error, ErrorKind};
 
+use crate::batch::Batch;
 use crate::error::{self, OrRaise};
 use crate::lease::{Lease, Served};
 use crate::wake::Port;
@@ -134,6 +135,7 @@ pub(crate) fn outcome(py: Python<'_>, outcome: Outcome, place: &Place<'_, '_>) -
             Py::new(py, Settled { state, version })?.into_any()
         }
         Outcome::Confirmed(confirmed) => PyBool::new(py, confirmed).to_owned().into_any().unbind(),
+        Outcome::Batch(batch) => Batch::new(py, batch, engine)?.into_any(),
     })
 }
 
@@ -151,16 +153,20 @@ pub(crate) fn nothing(py: Python<'_>) -> PyResult<Py<PyAny>> {
     Ok(nothing.clone_ref(py))
 }
 
-fn payload_bytes(py: Python<'_>, payload: &Payload) -> Option<Py<PyBytes>> {
+pub(crate) fn payload_bytes(py: Python<'_>, payload: &Payload) -> Option<Py<PyBytes>> {
     payload.bytes.as_ref().map(|bytes| PyBytes::new(py, bytes).unbind())
 }
 
-pub(crate) fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
-    let codec = match hit.payload.codec {
+pub(crate) fn codec_name(codec: Codec) -> &'static str {
+    match codec {
         Codec::Raw => "raw",
         Codec::Json => "json",
         Codec::Msgpack => "msgpack",
-    };
+    }
+}
+
+pub(crate) fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
+    let codec = codec_name(hit.payload.codec);
     let payload = payload_bytes(py, &hit.payload);
     let source = hit.source.name();
     match hit.details {

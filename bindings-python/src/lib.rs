@@ -6,12 +6,14 @@
 //! | `cache` | the engine's verbs as methods |
 //! | `terms` | what a call goes by |
 //! | `lease` | the order to run the fallback, and a value served ahead of one |
+//! | `batch` | items of a stream, for a sink or a handler |
 //! | `held` | what is kept of an entry in L1 |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
 //! | `bell` | what the engine's threads ring, and the end of the interpreter |
 //! | `convert` | values, in both directions |
 //! | `error` | the engine's errors as Python's exceptions |
 
+mod batch;
 mod bell;
 mod cache;
 mod convert;
@@ -35,6 +37,8 @@ mod _tidegate {
     use tidegate::config::CallKind;
     use tidegate::engine::observe::EventKind;
 
+    #[pymodule_export]
+    use crate::batch::{Batch, Item};
     #[pymodule_export]
     use crate::bell::{after_fork, prepare_exit};
     #[pymodule_export]

@@ -2,6 +2,7 @@
 //! gone, since the store may answer in the same call and a dropped lease steps again.
 
 use super::Engine;
+use super::feed::is_feed;
 use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
 use super::journal::Owed;
 use super::observe::{EventKind, Figures};
@@ -416,6 +417,7 @@ impl Engine {
                 TIMER_JOURNAL => self.replay_now(),
                 TIMER_CLOSE => self.close_now(),
                 probe @ TIMER_PROBES..=TIMER_PROBES_LAST => self.send_probe((probe - TIMER_PROBES) as u16),
+                feed if is_feed(feed) => self.feed_on_time(feed),
                 flight => self.step_with(flight, |slot| {
                     slot.armed_us = None;
                     // Its fallback has ended in time: what is still asked for its fill is answered soon.

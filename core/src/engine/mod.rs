@@ -22,15 +22,18 @@
 //! | `recent`, `failover` | what is owed again once another primary answers |
 //! | `places` | how many fallbacks run while it is away |
 //! | `watches` | which flights wait for a push |
+//! | `feed`, `batch` | what works by itself and is handed to a host in batches |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
 //! | `timers`, `server_clock` | deadlines, and the server's time |
 
 mod answers;
+pub mod batch;
 pub mod breaker;
 mod counter;
 mod drive;
 mod failover;
+pub mod feed;
 mod flights;
 mod journal;
 mod judge;
@@ -67,6 +70,7 @@ use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
 use crate::protocol::tag::Tag;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use feed::Feeds;
 use flights::Flights;
 use journal::Journal;
 use l1::{IndexSide, L1};
@@ -80,6 +84,8 @@ use timers::{Alarm, Keeper, Timers};
 use watches::Watches;
 
 pub use crate::protocol::flight::Patience;
+pub use batch::{Batch, Item, Settled};
+pub use feed::FeedId;
 pub use observe::{Event, Figure};
 pub use outcome::{Begun, Hit, HostObject, Lease, Made, Outcome, Settlement, Source};
 
@@ -134,6 +140,7 @@ pub struct Engine {
     flights: Flights,
     watches: Watches,
     operations: Operations,
+    feeds: Feeds,
     timers: Timers,
     nodes: Nodes,
     /// Counts the losses of command connections: another server, with another clock, may answer behind one.
@@ -200,6 +207,7 @@ impl Engine {
             flights: Flights::new(),
             watches: Watches::default(),
             operations: Operations::default(),
+            feeds: Feeds::default(),
             timers: Timers::default(),
             nodes: Nodes::new(config.breaker, config.journal),
             connection: AtomicU64::new(0),

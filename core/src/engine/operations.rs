@@ -235,6 +235,9 @@ impl Engine {
             lock(&self.closing).push(Arc::clone(&ticket));
             if is_first {
                 self.rearm(TIMER_CLOSE, None, Some(self.clock.now_us() + timeout_ms * 1_000));
+                for feed in self.feeds.all() {
+                    feed.close(self, timeout_ms, None);
+                }
                 self.replay();
             }
         }
@@ -247,7 +250,10 @@ impl Engine {
     }
 
     fn is_drained(&self) -> bool {
-        self.busy.load(Ordering::Acquire) == 0 && self.flights.is_empty() && self.operations.is_empty()
+        self.busy.load(Ordering::Acquire) == 0
+            && self.flights.is_empty()
+            && self.operations.is_empty()
+            && self.feeds.is_empty()
     }
 
     /// Lets go of the store once nothing is out any more.
@@ -266,6 +272,9 @@ impl Engine {
         if !self.is_over.swap(true, Ordering::AcqRel) {
             for id in self.flights.ids() {
                 self.step(id, Event::Close);
+            }
+            for feed in self.feeds.all() {
+                feed.close(self, 0, None);
             }
             self.store.close();
         }

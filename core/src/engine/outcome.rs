@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use super::Engine;
+use super::batch::Batch;
 use super::ticket::Ticket;
 use crate::config::Terms;
 pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement, Source, Staleness, Token};
@@ -79,6 +80,8 @@ pub enum Outcome {
     Settled(Settlement),
     /// An operation's answer: true when the store confirmed it, false when it was journalled instead.
     Confirmed(bool),
+    /// Deal with these, and say what became of them: [`Engine::settle_batch`].
+    Batch(Batch),
 }
 
 impl Outcome {
@@ -86,6 +89,7 @@ impl Outcome {
     pub(crate) fn payload_bytes(&self) -> usize {
         match self {
             Self::Hit(hit) | Self::Served(hit) => hit.payload.len(),
+            Self::Batch(batch) => batch.items.iter().map(|item| item.payload.len()).sum(),
             _ => 0,
         }
     }
