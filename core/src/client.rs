@@ -18,6 +18,7 @@
 mod call;
 mod calls;
 mod context;
+mod events;
 mod fetch;
 mod spawn;
 
@@ -37,6 +38,7 @@ use crate::protocol::envelope::Payload;
 pub use call::CallBuilder;
 use calls::{Arrival, Calls};
 pub use context::Context;
+pub use events::{DomainEvent, Invalidates, OnEvent, Subscription};
 use fetch::{Fetch, Verb};
 pub use spawn::{BoxedTask, Spawner};
 

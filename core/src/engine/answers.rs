@@ -64,6 +64,7 @@ impl Inbox for Engine {
                 self.with_l1(super::L1::shut);
                 let message = "the push connection is lost; meanwhile waiters poll, and L1 is empty";
                 self.report(None, "push_lost", message);
+                self.event_pushes_lost();
             }
             Notice::Tracking => self.with_l1(super::L1::open),
             Notice::AllChanged => self.with_l1(super::L1::drop_all),

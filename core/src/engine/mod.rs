@@ -23,6 +23,7 @@
 //! | `places` | how many fallbacks run while it is away |
 //! | `watches` | which flights wait for a push |
 //! | `feed`, `batch` | what works by itself and is handed to a host in batches |
+//! | `events`, `publish` | domain events: subscriptions, and what they read |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
 //! | `timers`, `server_clock` | deadlines, and the server's time |
@@ -32,6 +33,7 @@ pub mod batch;
 pub mod breaker;
 mod counter;
 mod drive;
+pub mod events;
 mod failover;
 pub mod feed;
 mod flights;
@@ -46,6 +48,7 @@ mod operations;
 pub mod outcome;
 mod peek;
 mod places;
+pub mod publish;
 mod read;
 mod recent;
 mod recover;
@@ -70,6 +73,7 @@ use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
 use crate::protocol::tag::Tag;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use events::EventFeeds;
 use feed::Feeds;
 use flights::Flights;
 use journal::Journal;
@@ -141,6 +145,7 @@ pub struct Engine {
     watches: Watches,
     operations: Operations,
     feeds: Feeds,
+    events: EventFeeds,
     timers: Timers,
     nodes: Nodes,
     /// Counts the losses of command connections: another server, with another clock, may answer behind one.
@@ -208,6 +213,7 @@ impl Engine {
             watches: Watches::default(),
             operations: Operations::default(),
             feeds: Feeds::default(),
+            events: EventFeeds::new(me.clone()),
             timers: Timers::default(),
             nodes: Nodes::new(config.breaker, config.journal),
             connection: AtomicU64::new(0),

@@ -9,6 +9,7 @@ use super::journal::{Owed, Sent};
 use super::observe::{EventKind, Figures};
 use super::outcome::{Begun, Failure, Outcome};
 use super::peek::Peek;
+use super::publish::Publication;
 use super::sheet::Sheet;
 use super::ticket::{Queue, Ticket};
 use super::write::Set;
@@ -45,6 +46,8 @@ pub(super) enum Operation {
     },
     /// An invalidation from the journal.
     Replay(Sent),
+    /// An event on its way to its stream.
+    Publish(Publication),
 }
 
 impl Operations {
@@ -109,7 +112,7 @@ impl Engine {
         Ok(self.end(self.open_key(key)?, Owed::Expire, required, queue, id))
     }
 
-    fn end(&self, key: Key, owed: Owed, required: bool, queue: &Arc<Queue>, id: u64) -> Begun {
+    pub(super) fn end(&self, key: Key, owed: Owed, required: bool, queue: &Arc<Queue>, id: u64) -> Begun {
         let ticket = self.ticket(queue, id, &self.terms);
         // Before it is sent and again on the answer (I8): between the two a flight may read what was there before.
         self.forget_here(&key, owed);
@@ -189,6 +192,10 @@ impl Engine {
             Operation::Replay(sent) => {
                 let is_kept = is_kept(&sent.key);
                 self.replayed(sent, is_kept);
+            }
+            Operation::Publish(publication) => {
+                let is_kept = is_kept(publication.stream());
+                self.published(publication, reply.expect("a publication is one command"), is_kept);
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::config::Terms;
 pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement, Source, Staleness, Token};
 pub use crate::protocol::held::Held;
 use crate::protocol::key::Key;
+use crate::protocol::stream::StreamId;
 use crate::protocol::tag::Tag;
 
 /// The order to run the fallback. Settle it once: [`Engine::fill`] or [`Engine::abandon`]; dropping it unsettled is a
@@ -82,6 +83,8 @@ pub enum Outcome {
     Confirmed(bool),
     /// Deal with these, and say what became of them: [`Engine::settle_batch`].
     Batch(Batch),
+    /// An event's id in its stream.
+    Published(StreamId),
 }
 
 impl Outcome {

@@ -10,4 +10,5 @@ pub mod key;
 pub mod lease;
 mod numbers;
 pub mod stream;
+pub mod subscription;
 pub mod tag;

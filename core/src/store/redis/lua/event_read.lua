@@ -30,8 +30,16 @@ local function give(id, entry, attempt)
   end
 end
 
+-- Who polls in vain, or has its hands full, is alive all the same. Redis 7.0 notes it only of one who is answered, if
+-- with nothing.
+local function beat()
+  local beaten = redis.pcall('XREADGROUP', 'GROUP', group, me, 'COUNT', 1, 'STREAMS', S, '18446744073709551615-0')
+  return beaten and beaten.err and beaten
+end
+
 local function read()
-  return redis.pcall('XREADGROUP', 'GROUP', group, me, 'COUNT', count, 'STREAMS', S, '>')
+  local fresh = count > 0 and redis.pcall('XREADGROUP', 'GROUP', group, me, 'COUNT', count, 'STREAMS', S, '>')
+  return fresh or beat()
 end
 
 local fresh = read()
@@ -56,10 +64,7 @@ if known > last then
   miss(0)
 end
 local read_count = 0
-if not fresh then
-  -- Who polls in vain is alive all the same. Redis 7.0 notes it only of one who is answered, if with nothing.
-  redis.call('XREADGROUP', 'GROUP', group, me, 'COUNT', 1, 'STREAMS', S, '18446744073709551615-0')
-else
+if fresh then
   for _, pair in ipairs(fresh[1][2]) do
     read_count = read_count + 1
     local number = tonumber(field(pair[2], 'n'))
