@@ -454,7 +454,7 @@ impl Feed for EventFeed {
     fn close(&self, engine: &Engine, timeout_ms: u64, ticket: Option<Arc<Ticket>>) {
         lock(&self.state).closing.extend(ticket);
         if timeout_ms > 0 {
-            self.step(engine, Happening::Close);
+            self.step(engine, Happening::Close(engine.clock.now_us() + timeout_ms.saturating_mul(1_000)));
         } else {
             self.step(engine, Happening::TimeOut);
         }

@@ -68,8 +68,8 @@ pub enum Happening {
     Invalidated(Piece, bool),
     /// The store's answer to [`Action::Count`], [`Action::Acknowledge`] or [`Action::SetAside`]: is it so?
     Noted(Piece, Noted),
-    /// No more is to begin.
-    Close,
+    /// No more is to begin, and what has begun has until then to end.
+    Close(u64),
     /// And what has not ended by now is for others.
     TimeOut,
 }
@@ -185,6 +185,8 @@ enum Life {
 pub struct Subscription {
     rules: Rules,
     life: Life,
+    /// When what has not ended is left to others.
+    closes_at_us: Option<u64>,
     held: BTreeMap<Piece, Held>,
     /// The host waits for an item.
     is_asked: bool,
@@ -206,6 +208,7 @@ impl Subscription {
         Self {
             rules,
             life: Life::Open,
+            closes_at_us: None,
             held: BTreeMap::new(),
             is_asked: false,
             is_reading: None,
@@ -228,7 +231,7 @@ impl Subscription {
     pub fn deadline_us(&self) -> Option<u64> {
         let reads = (self.life == Life::Open && self.is_reading.is_none()).then_some(self.polls_at_us);
         let pieces = self.held.values().filter_map(|held| held.phase.due_us()).min();
-        if self.is_over() { None } else { reads.into_iter().chain(pieces).min() }
+        if self.is_over() { None } else { reads.into_iter().chain(pieces).chain(self.closes_at_us).min() }
     }
 
     pub fn step(&mut self, happening: Happening, now_us: u64) -> Vec<Action> {
@@ -256,15 +259,12 @@ impl Subscription {
             Happening::Failed(piece, error) => self.failed(piece, error, now_us, &mut actions),
             Happening::Invalidated(piece, is_confirmed) => self.invalidated(piece, is_confirmed, now_us, &mut actions),
             Happening::Noted(piece, noted) => self.noted(piece, noted, now_us),
-            Happening::Close => {
+            Happening::Close(until_us) => {
                 self.life = Life::Closing;
+                self.closes_at_us = Some(self.closes_at_us.map_or(until_us, |at_us| at_us.min(until_us)));
                 self.held.retain(|_, held| held.phase.has_begun());
             }
-            Happening::TimeOut => {
-                let has_ended = self.held.is_empty();
-                self.held.clear();
-                self.end(has_ended, &mut actions);
-            }
+            Happening::TimeOut => self.time_out(&mut actions),
         }
         match self.life {
             Life::Open => {
@@ -284,6 +284,12 @@ impl Subscription {
         actions
     }
 
+    fn time_out(&mut self, actions: &mut Vec<Action>) {
+        let has_ended = self.held.is_empty();
+        self.held.clear();
+        self.end(has_ended, actions);
+    }
+
     fn end(&mut self, has_ended: bool, actions: &mut Vec<Action>) {
         self.life = Life::Over;
         if std::mem::take(&mut self.is_asked) {
@@ -293,6 +299,9 @@ impl Subscription {
     }
 
     fn on_time(&mut self, now_us: u64, actions: &mut Vec<Action>) {
+        if self.closes_at_us.is_some_and(|at_us| at_us <= now_us) {
+            return self.time_out(actions);
+        }
         for (piece, held) in &mut self.held {
             if held.phase.due_us().is_none_or(|at_us| at_us > now_us) {
                 continue;

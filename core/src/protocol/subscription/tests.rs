@@ -182,7 +182,7 @@ fn with_its_hands_full_it_reads_nothing_and_says_that_it_is_alive() {
 #[test]
 fn a_close_lets_what_has_begun_end_and_leaves_the_rest_to_others() {
     let (mut machine, _) = with(RULES, vec![event(1, 1), event(2, 1)]);
-    assert!(machine.step(Happening::Close, 0).is_empty());
+    assert!(machine.step(Happening::Close(SECOND), 0).is_empty());
     assert_eq!(machine.step(Happening::Asked, 0), [Action::Over]);
     machine.step(Happening::Handled(piece(1)), 0);
     machine.step(Happening::Invalidated(piece(1), true), 0);
@@ -192,15 +192,16 @@ fn a_close_lets_what_has_begun_end_and_leaves_the_rest_to_others() {
     assert_eq!(machine.step(Happening::Asked, 0), [Action::Over]);
 
     let (mut machine, _) = with(RULES, vec![event(1, 1)]);
-    machine.step(Happening::Close, 0);
-    assert_eq!(machine.step(Happening::TimeOut, 0), [Action::Leave(false)]);
+    machine.step(Happening::Close(SECOND), 0);
+    assert_eq!(machine.deadline_us(), Some(SECOND));
+    assert_eq!(machine.step(Happening::Time, SECOND), [Action::Leave(false)]);
 }
 
 #[test]
 fn a_close_waits_for_a_read_whose_events_are_others_then() {
     let (mut machine, _) = with(RULES, Vec::new());
     machine.step(Happening::Woken, 0);
-    assert!(machine.step(Happening::Close, 0).iter().all(|action| *action == Action::Over));
+    assert!(machine.step(Happening::Close(SECOND), 0).iter().all(|action| *action == Action::Over));
     assert_eq!(machine.step(read(vec![event(1, 1)]), 0), [Action::Leave(true)]);
 }
 
