@@ -135,6 +135,7 @@ pub(crate) fn outcome(py: Python<'_>, outcome: Outcome, place: &Place<'_, '_>) -
             Py::new(py, Settled { state, version })?.into_any()
         }
         Outcome::Confirmed(confirmed) => PyBool::new(py, confirmed).to_owned().into_any().unbind(),
+        Outcome::Published(id) => PyString::new(py, &id.to_string()).into_any().unbind(),
         Outcome::Batch(batch) => Batch::new(py, batch, engine)?.into_any(),
     })
 }
@@ -350,6 +351,12 @@ pub(crate) fn name_text<'a>(what: &str, name: &'a Bound<'_, PyAny>) -> PyResult<
         Err(_) => format!("is a {}, not a text", name.get_type().name()?),
     };
     Err(error::to_py(name.py(), &tag::not_a_name(what, &name.repr()?.to_string(), &why)))
+}
+
+/// Checks the name of a `tag` or an `event`.
+#[pyfunction]
+pub(crate) fn check_label(what: &str, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    tag::check_name(what, name_text(what, name)?).or_raise(name.py())
 }
 
 /// Checks that a name is a text, for `namespace(name)`.

@@ -44,24 +44,6 @@ async fn cached(manager: &Manager, key: &str, value: u64) {
     assert!(manager.set(key, &value, None).await.expect("set"), "the store confirms");
 }
 
-/// Events are read from the first read on: it is awaited by an event of the test's own.
-async fn begun(manager: &Manager, name: &str, handled: &Arc<Mutex<Vec<DomainEvent<Data>>>>) {
-    until("the subscription reads", async || {
-        manager.publish_event(name, &Data::Null).await.expect("published");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        !handled.lock().expect("no panic").is_empty()
-    })
-    .await;
-    let mut before = usize::MAX;
-    until("all of them came", async || {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let count = handled.lock().expect("no panic").len();
-        std::mem::replace(&mut before, count) == count
-    })
-    .await;
-    handled.lock().expect("no panic").clear();
-}
-
 /// A handler that remembers what it was given and names the user and the team in it.
 fn remembering(on: OnEvent) -> (tidegate::client::Subscription, Arc<Mutex<Vec<DomainEvent<Data>>>>) {
     let handled = Arc::new(Mutex::new(Vec::new()));
@@ -83,7 +65,7 @@ fn an_event_of_one_service_invalidates_keys_and_tags_of_another() {
     everywhere(async |url| {
         let (crm, billing) = (manager(&url, "crm").await, manager(&url, "billing").await);
         let (subscription, handled) = remembering(billing.on_event("user.updated"));
-        begun(&crm, "user.updated", &handled).await;
+        assert!(subscription.started().await);
         cached(&billing, "user:profile:1", 1).await;
         billing.call().tags(["team:7"]).set("user:profile:2", &2).await.expect("set");
         let id = crm.publish_event("user.updated", &serde_json::json!({"id": 1, "team": 7})).await.expect("published");
@@ -110,11 +92,11 @@ fn an_event_of_one_service_invalidates_keys_and_tags_of_another() {
 fn each_event_is_handled_by_one_process_of_a_service_and_by_every_service() {
     everywhere(async |url| {
         let all = [manager(&url, "crm").await, manager(&url, "crm").await, manager(&url, "billing").await];
-        let (_a, first) = remembering(all[0].on_event("user.updated"));
-        begun(&all[0], "user.updated", &first).await;
+        let (first_at_work, first) = remembering(all[0].on_event("user.updated"));
+        assert!(first_at_work.started().await);
         let (_b, second) = remembering(all[1].on_event("user.updated"));
-        let (_c, other) = remembering(all[2].on_event("user.updated"));
-        begun(&all[0], "user.updated", &other).await;
+        let (other_at_work, other) = remembering(all[2].on_event("user.updated"));
+        assert!(other_at_work.started().await);
         let count = |of: &Arc<Mutex<Vec<DomainEvent<Data>>>>| {
             of.lock().expect("no panic").iter().filter(|event| event.data.get("id").is_some()).count()
         };
@@ -149,13 +131,8 @@ fn a_handler_that_fails_is_tried_again_and_one_that_always_fails_is_set_aside() 
                 }
             }
         };
-        let _subscription = billing.on_event("user.updated").max_attempts(3).handle(handler).expect("right");
-        until("it reads", async || {
-            billing.publish_event("user.updated", &0).await.expect("published");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            !attempts.lock().expect("no panic").is_empty()
-        })
-        .await;
+        let subscription = billing.on_event("user.updated").max_attempts(3).handle(handler).expect("right");
+        assert!(subscription.started().await);
         cached(&billing, "user:profile:1", 1).await;
         for data in [1, 2, 3] {
             billing.publish_event("user.updated", &data).await.expect("published");
@@ -183,8 +160,8 @@ fn a_handler_that_fails_is_tried_again_and_one_that_always_fails_is_set_aside() 
 fn what_was_trimmed_unread_is_told_and_what_the_handler_of_the_gap_names_is_invalidated() {
     everywhere(async |url| {
         let (crm, billing) = (manager(&url, "crm").await, manager(&url, "billing").await);
-        let (subscription, handled) = remembering(billing.on_event("user.updated"));
-        begun(&crm, "user.updated", &handled).await;
+        let (subscription, _) = remembering(billing.on_event("user.updated"));
+        assert!(subscription.started().await);
         assert!(subscription.close(LONG).await);
         let how = Publishing { max_len: 10, ..Publishing::default() };
         for id in 0..500 {
@@ -228,13 +205,7 @@ fn a_close_ends_the_handler_that_runs_and_leaves_the_rest_to_others() {
                 }
             })
             .expect("right");
-        cached(&b, "user:profile:1", 1).await;
-        until("it reads", async || {
-            b.publish_event("user.updated", &0).await.expect("published");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            !b.exists("user:profile:1").await.unwrap()
-        })
-        .await;
+        assert!(subscription.started().await);
         cached(&b, "user:profile:1", 1).await;
         for data in 1..=3 {
             b.publish_event("user.updated", &data).await.expect("published");
@@ -310,7 +281,7 @@ fn with_the_store_away_nothing_is_acknowledged_and_all_is_handled_when_it_is_bac
         let gate = Arc::new(tokio::sync::Semaphore::new(0));
         let (held, attempts) = (Arc::clone(&gate), Arc::new(AtomicU64::new(0)));
         let count = Arc::clone(&attempts);
-        let _subscription = billing
+        let subscription = billing
             .on_event("user.updated")
             .handle(move |event: DomainEvent<u64>| {
                 let held = Arc::clone(&held);
@@ -324,13 +295,7 @@ fn with_the_store_away_nothing_is_acknowledged_and_all_is_handled_when_it_is_bac
                 }
             })
             .expect("right");
-        cached(&billing, "user:profile:1", 1).await;
-        until("it reads", async || {
-            crm.publish_event("user.updated", &0).await.expect("published");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            !billing.exists("user:profile:1").await.unwrap()
-        })
-        .await;
+        assert!(subscription.started().await);
         crm.publish_event("user.updated", &1).await.expect("published");
         crm.publish_event("user.updated", &2).await.expect("published");
         until("its handler runs", async || attempts.load(Ordering::Relaxed) == 1).await;

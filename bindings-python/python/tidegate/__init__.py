@@ -28,7 +28,7 @@ from ._errors import (
     TidegateError,
     ValueTooLarge,
 )
-from ._keys import key
+from ._keys import Tag, key, tag
 from ._manager import CacheManager
 from ._tidegate import __version__
 from ._types import L1, Breaker, CallOptions, Duration, Options, Tls
@@ -36,6 +36,7 @@ from ._types import L1, Breaker, CallOptions, Duration, Options, Tls
 if TYPE_CHECKING:
     from ._entry import Entry
     from ._events import CacheEvent
+    from ._subscription import EventDetails, Subscription
 
 __all__ = [
     "L1",
@@ -49,16 +50,20 @@ __all__ = [
     "Duration",
     "EncodeError",
     "Entry",
+    "EventDetails",
     "HardTimeout",
     "KeyFormatError",
     "Options",
     "QueueFull",
     "StoreUnavailable",
+    "Subscription",
+    "Tag",
     "TidegateError",
     "Tls",
     "ValueTooLarge",
     "__version__",
     "key",
+    "tag",
 ]
 
 
@@ -72,4 +77,8 @@ def __getattr__(name: str) -> object:
         from ._entry import Entry
 
         return Entry
+    if name in ("EventDetails", "Subscription"):
+        from . import _subscription
+
+        return getattr(_subscription, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -233,6 +233,14 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// Waits until the service's group is there: whatever is published from then on is for it. False when the
+    /// subscription ended before that.
+    pub async fn started(&self) -> bool {
+        let starting =
+            self.manager.call_verb(|queue, id| Ok(self.manager.engine.subscription_started(self.feed, queue, id)));
+        matches!(starting.await, Ok(Arrival::Outcome(Outcome::Confirmed(true))))
+    }
+
     /// Ends it: the event that is being handled ends first, for up to that long; then others are given it. True when
     /// all had ended.
     pub async fn close(&self, timeout: Duration) -> bool {

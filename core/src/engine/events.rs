@@ -99,6 +99,9 @@ struct State {
     sequence: u32,
     armed_us: Option<u64>,
     closing: Vec<Arc<Ticket>>,
+    /// It has been answered once: the service's group is there.
+    has_started: bool,
+    starting: Vec<Arc<Ticket>>,
 }
 
 #[derive(Default)]
@@ -161,6 +164,31 @@ impl Engine {
         Self::leave_call(ticket)
     }
 
+    /// Waits for the first answer of a subscription's stream: [`Outcome::Confirmed`]. Whatever is published from then on is
+    /// for its service. False when it ended before that.
+    pub fn subscription_started(&self, id: FeedId, queue: &Arc<Queue>, call: u64) -> Begun {
+        let ticket = self.ticket(queue, call, &self.terms);
+        let feed = self.events.all().into_iter().find(|feed| feed.id == id);
+        let has_started = feed.is_none_or(|feed| {
+            let mut state = lock(&feed.state);
+            if !state.has_started {
+                state.starting.push(Arc::clone(&ticket));
+            }
+            state.has_started
+        });
+        if has_started {
+            self.answer(&ticket, Outcome::Confirmed(lock(&self.events.by_stream).values().any(|feed| feed.id == id)));
+        }
+        Self::leave_call(ticket)
+    }
+
+    /// Ends a subscription whose host is gone: what it held is for others.
+    pub fn feed_end(&self, id: FeedId) {
+        if let Some(feed) = self.events.all().into_iter().find(|feed| feed.id == id) {
+            feed.step(self, Happening::TimeOut);
+        }
+    }
+
     pub(super) fn event_pushes_lost(&self) {
         for feed in self.events.all() {
             feed.step(self, Happening::PushLost);
@@ -202,6 +230,8 @@ impl EventFeed {
             sequence: 0,
             armed_us: None,
             closing: Vec::new(),
+            has_started: false,
+            starting: Vec::new(),
         };
         Self { id, stream, rules, consumer, state: Mutex::new(state) }
     }
@@ -402,6 +432,17 @@ impl EventFeed {
         self.step(engine, Happening::Invalidated(piece, is_confirmed));
     }
 
+    fn started(&self, engine: &Engine, is_there: bool) {
+        let starting = {
+            let mut state = lock(&self.state);
+            state.has_started |= is_there;
+            std::mem::take(&mut state.starting)
+        };
+        for ticket in starting {
+            engine.answer(&ticket, Outcome::Confirmed(is_there));
+        }
+    }
+
     fn missed(&self, engine: &Engine, missed: u64) {
         if let Some(l1) = &engine.l1 {
             l1.drop_all();
@@ -424,6 +465,7 @@ impl EventFeed {
         engine.watches.remove(&self.stream, self.id.target());
         engine.watches.tell(&self.stream, &*engine.store);
         lock(&engine.events.by_stream).remove(&self.stream);
+        self.started(engine, false);
         for ticket in std::mem::take(&mut lock(&self.state).closing) {
             engine.answer(&ticket, Outcome::Confirmed(has_ended));
         }
@@ -484,6 +526,9 @@ impl Feed for EventFeed {
                 Happening::Noted(piece, noted)
             }
         };
+        if matches!(happening, Happening::Read(Some(_))) {
+            self.started(engine, true);
+        }
         self.step(engine, happening);
     }
 

@@ -91,18 +91,26 @@ impl KeySpace {
 
 /// The error for what is given as a `tag` or a `namespace` and is none: `shown` as its user sees it, and why.
 pub fn not_a_name(what: &str, shown: &str, why: &str) -> Error {
-    Error::key(format!("{what}={shown} {why}; a right example: \"user:42\""))
+    Error::key(format!("{what}={shown} {why}; a right example: {:?}", example_of(what)))
 }
 
-pub(super) fn check_name(what: &str, name: &str) -> Result<(), Error> {
+fn example_of(what: &str) -> &'static str {
+    if what == "event" { "user.updated" } else { "user:42" }
+}
+
+/// Checks the name of a `tag`, a `namespace` or an `event`.
+///
+/// # Errors
+/// `KeyFormatError` that shows the name, the place and a right example.
+pub fn check_name(what: &str, name: &str) -> Result<(), Error> {
     if name.len() > TAG_BYTES_MAX {
         return Err(Error::key(format!(
             "{what} {name:?} has {} bytes; a {what} has {TAG_BYTES_MAX} at most",
             name.len()
         )));
     }
-    let example = if what == "event" { "user.updated" } else { "user:42" };
-    check_segments(name).map_err(|fault| Error::key(format!("{what} {name:?} {fault}; a right example: {example:?}")))
+    let right = |fault| Error::key(format!("{what} {name:?} {fault}; a right example: {:?}", example_of(what)));
+    check_segments(name).map_err(right)
 }
 
 /// What a tag holds: the eight bytes of the client that wrote it, then the server's microseconds at which it did,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .._context import Context
     from .._tidegate import Terms
     from .._types import AnyFallback
+    from ._subscription import Subscription
     from ._workers import Workers
 
 T = TypeVar("T")
@@ -32,10 +33,11 @@ T = TypeVar("T")
 class Reader(ManagerBase):
     """Not for use by itself."""
 
-    __slots__ = ("_courier", "_workers")
+    __slots__ = ("_courier", "_subscriptions", "_workers")
 
     _courier: Port | None
     _workers: Workers
+    _subscriptions: list[Subscription]
 
     def _get(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
         """`get` with everything checked."""
@@ -116,7 +118,7 @@ class Reader(ManagerBase):
         try:
             with self._leading([key]):
                 value = fallback() if context is None else fallback(context)
-                _refuse_awaitable(value)
+                refuse_awaitable(value)
         except Exception as error:  # noqa: BLE001 - raised by `_ended`
             return Result(error=error)
         return Result(value)
@@ -176,7 +178,7 @@ class Reader(ManagerBase):
         """Runs the fallback for this caller only; nothing is stored."""
         context = self._context(fallback, key, decode, terms)
         value = fallback() if context is None else fallback(context)
-        _refuse_awaitable(value)
+        refuse_awaitable(value)
         return self._same(value, decode)
 
     def _nested(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
@@ -216,7 +218,7 @@ class Reader(ManagerBase):
         try:
             with self._leading(part.keys):
                 found = fetch_missing(part.keys)
-                _refuse_awaitable(found)
+                refuse_awaitable(found)
         except Exception as error:  # noqa: BLE001 - raised by `_fetched`
             return Result(error=error)
         return Result(found)
@@ -326,10 +328,12 @@ class Reader(ManagerBase):
         """In a forked child: the courier is not here."""
         self._courier = None
         self._workers.renew()
+        for subscription in self._subscriptions:
+            subscription._renew()
         super()._renew()
 
     def _share(self, root: Self) -> None:
-        self._courier, self._workers = None, root._workers
+        self._courier, self._workers, self._subscriptions = None, root._workers, root._subscriptions
         super()._share(root)
 
 
@@ -363,7 +367,7 @@ def _settled(port: Port, outcomes: list[Any]) -> None:
             outcome = outcome.more()
 
 
-def _refuse_awaitable(value: Any) -> None:
+def refuse_awaitable(value: Any) -> None:
     if hasattr(value.__class__, "__await__"):
         if hasattr(value, "close"):
             value.close()
