@@ -73,6 +73,10 @@ export interface Item {
   readonly topic: string | null;
   readonly attempt: number;
   readonly publishedAt: number;
+  /** Of an event: whose manager published it. */
+  readonly service: string | null;
+  /** It is no event, but its payload tells how many are gone. */
+  readonly isGap: boolean;
   readonly payload: Exclude<Hit, Holdable>;
 }
 
@@ -117,6 +121,7 @@ export enum Word {
   Unconfirmed = 14,
   Over = 15,
   Batch = 16,
+  Published = 20,
 }
 
 /** Added to the word of a record whose text is to be fetched by itself. */
@@ -153,6 +158,8 @@ export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Se
       return false;
     case Word.Over:
       return OVER;
+    case Word.Published:
+      return text;
     default:
       throw new Error(`the native module gave a record of an unknown kind: ${word}`);
   }

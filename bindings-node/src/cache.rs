@@ -9,9 +9,12 @@ use napi::bindgen_prelude::{ArrayBuffer, Buffer, Function, Object};
 use napi::{Env, JsString};
 use napi_derive::napi;
 use tidegate::config::{self, Config, Dialect};
+use tidegate::engine::events::Handled;
 use tidegate::engine::l1::IndexSide;
+use tidegate::engine::publish::Publishing;
 use tidegate::engine::{Abandoned, Begun, Engine, Environment, FeedId, Lease, Made, Outcome, Patience, Settled};
 use tidegate::protocol::stream::StreamId;
+use tidegate::protocol::subscription::Rules;
 
 use crate::convert;
 use crate::error::{OrThrow, Thrown, broken};
@@ -221,6 +224,60 @@ impl Cache {
     #[napi]
     pub fn take_let_go(&self) -> Vec<u32> {
         self.desk.take_let_go()
+    }
+
+    /// Publishes an event (null is a null): the text of its id, once the store has it.
+    #[napi]
+    pub fn publish_event(
+        &self,
+        id: f64,
+        name: String,
+        payload: Option<String>,
+        max_len: f64,
+        operation: Option<String>,
+    ) -> bool {
+        let how = Publishing { max_len: max_len as u64, operation: operation.as_deref() };
+        let begun = self.engine.publish(&name, convert::payload(payload), how, &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, begun, false)
+    }
+
+    /// Begins to read the events of this name: the number of a feed.
+    #[napi]
+    pub fn subscribe(
+        &self,
+        name: String,
+        max_attempts: f64,
+        dead_ms: f64,
+        has_gap_handler: bool,
+    ) -> Result<f64, Thrown> {
+        let rules = Rules { max_attempts: max_attempts as u64, dead_ms: dead_ms as u64, has_gap_handler };
+        Ok(self.engine.subscribe(&name, rules).or_throw()?.0 as f64)
+    }
+
+    /// Waits until the service's group is there: true; false when the feed ended before that.
+    #[napi]
+    pub fn subscription_started(&self, id: f64, feed: f64) -> bool {
+        let begun = self.engine.subscription_started(FeedId(feed as u64), &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, Ok(begun), false)
+    }
+
+    /// Says what a handler made of the event that the call of number `given` got: what it names is invalidated, or it failed
+    /// with these words.
+    #[napi]
+    pub fn settle_event(
+        &self,
+        id: f64,
+        given: f64,
+        keys: Vec<String>,
+        tags: Vec<String>,
+        error: Option<String>,
+    ) -> bool {
+        let handled = error.map_or(Handled::Done { keys, tags }, Handled::Failed);
+        let begun = match self.desk.take_batch(given as u64) {
+            Some(batch) => self.engine.settle_event(batch, handled, &self.desk.queue, id as u64),
+            None => Begun::Ready(Outcome::Confirmed(false)),
+        };
+        self.desk.keep(id as u64, Ok(begun), false)
     }
 
     /// The next batch of a feed, or the word that none will come any more.

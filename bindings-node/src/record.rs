@@ -42,6 +42,8 @@ pub(crate) enum Word {
     Over = 15,
     /// Items of a stream, as JSON; the batch stays here until it is settled.
     Batch = 16,
+    /// An event's id.
+    Published = 20,
 }
 
 /// Added to a record's word when its text is to be fetched by itself.
@@ -107,6 +109,7 @@ pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
         Outcome::Settled(_) => (Word::Settled, Body::None),
         Outcome::Confirmed(true) => (Word::Confirmed, Body::None),
         Outcome::Confirmed(false) => (Word::Unconfirmed, Body::None),
+        Outcome::Published(id) => (Word::Published, Body::Text(id.to_string())),
         Outcome::Batch(batch) => return self::batch(&batch.items),
     };
     Record::of(word, body)
@@ -219,6 +222,8 @@ struct ItemView<'a> {
     topic: Option<&'a str>,
     attempt: u32,
     published_at: u64,
+    service: Option<&'a str>,
+    is_gap: bool,
     /// What the payload is to JavaScript, and its text.
     word: u32,
     text: String,
@@ -235,6 +240,8 @@ pub(crate) fn batch(items: &[Item]) -> Record {
                 topic: item.topic.as_deref(),
                 attempt: item.attempt,
                 published_at: item.published_ms,
+                service: item.service.as_deref(),
+                is_gap: item.is_gap(),
                 word,
                 text,
             }

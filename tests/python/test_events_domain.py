@@ -61,7 +61,7 @@ def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
     return True
 
 
-# --- asyncio -----------------------------------------------------------------------------------------------------------
+# --- asyncio ----------------------------------------------------------------------------------------------------------
 
 
 async def test_an_event_invalidates_the_keys_and_tags_that_its_handler_names(make: Make) -> None:
@@ -143,14 +143,13 @@ async def test_a_handler_that_raises_is_tried_again_and_then_set_aside_while_oth
     seen: list[Any] = []
     told = faults(cache)
 
-    async def handle(data: str, details: EventDetails) -> None:
+    async def handle(data: str, details: EventDetails) -> Any:
         seen.append((data, details.attempt))
         if data == "poison":
             raise ValueError("no")
         if data == "late" and details.attempt == 1:
             raise asyncio.CancelledError
-        if data == "wrong":
-            return 7  # type: ignore[return-value]
+        return 7 if data == "wrong" else None
 
     cache.on_event(NAME, handle, max_attempts=3)
     for data in ("poison", "late", "wrong", "good"):
@@ -284,9 +283,9 @@ async def test_mistakes_are_told_in_words(cache: CacheManager) -> None:
     with pytest.raises(ConfigError, match="redeliver_after"):
         subscribe(NAME, print, redeliver_after=0)
     for name in ("", "user updated", "user::x", 7, "~x"):
-        with pytest.raises(KeyFormatError, match='a right example: "user.updated"'):
+        with pytest.raises(KeyFormatError, match=r'a right example: "user\.updated"'):
             subscribe(name, print)
-        with pytest.raises(KeyFormatError, match='a right example: "user.updated"'):
+        with pytest.raises(KeyFormatError, match=r'a right example: "user\.updated"'):
             await publish(name, 1)
     with pytest.raises(EncodeError, match=r"event 'user.updated' is not published: \$\['x'\] is a object"):
         await publish(NAME, {"x": object()})
@@ -360,7 +359,7 @@ def _scripts_run(server: RedisServer) -> int:
     return int(stats["cmdstat_evalsha"]["calls"])
 
 
-# --- threads -----------------------------------------------------------------------------------------------------------
+# --- threads ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_thread_handles_events_and_ends_with_its_manager(make_blocking: MakeBlocking) -> None:
@@ -427,7 +426,7 @@ def test_blocking_mistakes_are_told_in_words(blocking: tidegate.sync.CacheManage
     assert subscription.close()
 
 
-# --- processes ---------------------------------------------------------------------------------------------------------
+# --- processes --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("flavour", ["asyncio", "threads"])
