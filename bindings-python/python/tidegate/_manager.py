@@ -351,10 +351,11 @@ class CacheManager(Reader):
         try:
             loop = self._running_loop()
         except RuntimeError:
-            self._subscriptions.append(subscription)
-            return subscription
-        port = self._port()
-        subscription._begin(port, loop)
+            # In the first of our loops, if there is one.
+            for loop, port in list(self._ports.items())[:1]:
+                loop.call_soon_threadsafe(subscription._begin, port, loop)
+        else:
+            subscription._begin(self._port(), loop)
         self._subscriptions.append(subscription)
         return subscription
 

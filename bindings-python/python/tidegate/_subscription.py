@@ -190,6 +190,7 @@ class Subscription:
         False when the subscription ended before that.
         """
         port = self._manager._port()
+        self._begin(port, asyncio.get_running_loop())
         if self._feed is None:
             return False
         return await answer(port, self._manager._native.subscription_started(port, self._feed)) is True
