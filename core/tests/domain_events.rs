@@ -20,7 +20,8 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// Each behaviour on both, with the URL of a place that is empty.
 fn everywhere(behaviour: impl AsyncFn(String)) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     static PLACES: AtomicU64 = AtomicU64::new(0);
     let place = PLACES.fetch_add(1, Ordering::Relaxed);
     runtime.block_on(behaviour(format!("memory://domain-events-{place}")));
@@ -148,8 +149,7 @@ fn a_handler_that_fails_is_tried_again_and_one_that_always_fails_is_set_aside() 
         assert_eq!(count("event_handler"), 1 + 3 + 3);
         let of = |data| attempts.lock().expect("no panic").iter().filter(|(of, _)| *of == data).count();
         assert_eq!((of(1), of(2), of(3)), (2, 3, 3));
-        let texts: Vec<_> =
-            faults.lock().expect("no panic").iter().filter_map(|event| event.message.clone()).collect();
+        let texts: Vec<_> = faults.lock().expect("no panic").iter().filter_map(|event| event.message.clone()).collect();
         assert!(texts.iter().any(|text| text.contains("attempt 1 of 3: not yet")), "{texts:?}");
         assert!(texts.iter().any(|text| text.contains("\"flat\"")), "{texts:?}");
         assert!(billing.close().await);
@@ -274,7 +274,8 @@ fn mistakes_are_told_in_words() {
 
 #[test]
 fn with_the_store_away_nothing_is_acknowledged_and_all_is_handled_when_it_is_back() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let server = RedisServer::start_tcp();
     runtime.block_on(async {
         let (crm, billing) = (manager(&server.url(), "crm").await, manager(&server.url(), "billing").await);

@@ -145,6 +145,7 @@ fn shape(verdict: &Verdict) -> (&'static str, u64, Option<Vec<u8>>) {
         Verdict::Lost => ("LOST", 0, None),
         Verdict::Late => ("LATE", 0, None),
         Verdict::NotStored => ("NOT_STORED", 0, None),
+        Verdict::Event(_) => unreachable!("`event_fuzz.rs` asks about events"),
     }
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
 from . import _tidegate
-from ._checks import Checks, positive
+from ._checks import Checks
 from ._context import Context, takes_context
 from ._disabled import Disabled, is_disabled
 from ._errors import ConfigError, EncodeError
@@ -360,41 +360,11 @@ class ManagerBase(Checks):
         else:
             self._native.report(key, "decode", f"the entry of {key!r} is in a codec that Python does not read")
 
-    def _event_payload(self, name: object, data: Any, max_len: object, operation_id: object) -> bytes | None:
-        """The payload of an event; refuses what cannot be published."""
-        from ._codec import Unencodable
-
-        _tidegate.check_label("event", name)
-        positive("max_len", max_len, "100_000")
-        if operation_id is not None and not isinstance(operation_id, str):
-            raise ConfigError(f"operation_id={operation_id!r} is not a text; a right example: operation_id=str(row.id)")
-        try:
-            return self._encode(data)
-        except Unencodable as error:
-            raise EncodeError(f"the data of event {name!r} is not published: {error}") from error
-
     def _decoder(self, kind: Any) -> Decode:
         try:
             return self._decoders[kind]
         except TypeError:  # not hashable: made anew each time
             return self._decoders.__missing__(kind)
-
-
-def event_id(outcome: Any) -> str:
-    """What a publication gives."""
-    if outcome.__class__ is Failed:
-        raise_failed(outcome)
-    return str(outcome)
-
-
-def check_single(name: str, subscriptions: Iterable[Any]) -> None:
-    """A right name of events, which has no handler yet."""
-    _tidegate.check_label("event", name)
-    if any(subscription.name == name for subscription in subscriptions):
-        raise ConfigError(
-            f"event {name!r} has a handler already; a service has one for each event: close its subscription first, "
-            "or do both in one handler"
-        )
 
 
 def readable(hit: Hit) -> Any:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from . import _tidegate
-from ._base import check_single, confirmed, event_id
+from ._base import confirmed
 from ._batch import Batch
 from ._reading import Reader
 from ._tasks import answer, answers, is_awaitable
@@ -307,7 +307,9 @@ class CacheManager(Reader):
         >>> asyncio.run(CacheManager().publish_event("user.updated", {"id": 42})).count("-")
         1
         """
-        payload = self._event_payload(name, data, max_len, operation_id)
+        from ._publishing import event_id, event_payload
+
+        payload = event_payload(name, data, max_len, operation_id)
         port = self._port()
         outcome = await answer(port, self._native.publish_event(port, name, payload, max_len, operation_id))
         return event_id(outcome)
@@ -343,6 +345,7 @@ class CacheManager(Reader):
         ...         await handled.wait()
         >>> asyncio.run(main())
         """
+        from ._publishing import check_single
         from ._subscription import Subscription, Work
 
         work = Work(self, name, handler, on_gap, max_attempts, redeliver_after, type)

@@ -242,7 +242,9 @@ impl World {
             Outcome::Shared(_) | Outcome::Settled(_) => {
                 assert!(self.processes[at].calls.remove(&id).is_some(), "seed {seed}: answered once");
             }
-            Outcome::Absent | Outcome::Busy | Outcome::Batch(_) | Outcome::Published(_) => panic!("seed {seed}: nobody asked for {outcome:?}"),
+            Outcome::Absent | Outcome::Busy | Outcome::Batch(_) | Outcome::Published(_) => {
+                panic!("seed {seed}: nobody asked for {outcome:?}")
+            }
         }
     }
 

@@ -105,12 +105,8 @@ fn a_repeated_publication_is_one_event_and_another_one_is_another() {
             let first = publish(caller, "1");
             assert_eq!(publish(caller, "1"), first);
             assert!(publish(caller, "2") > first);
-            let short = EventAsk::Publish {
-                operation: "short".into(),
-                kept_ms: 1,
-                message: message("3"),
-                max_len: MANY,
-            };
+            let short =
+                EventAsk::Publish { operation: "short".into(), kept_ms: 1, message: message("3"), max_len: MANY };
             tell(caller, short.clone());
             sleep_ms(30);
             tell(caller, short);

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from .. import _tidegate
-from .._base import check_single, confirmed, event_id
+from .._base import confirmed
 from .._batch import Batch
 from .._tidegate import NOTHING, Port
 from .._types import MISSING
@@ -268,7 +268,9 @@ class CacheManager(Reader):
         >>> CacheManager().publish_event("user.updated", {"id": 42}).count("-")
         1
         """
-        payload = self._event_payload(name, data, max_len, operation_id)
+        from .._publishing import event_id, event_payload
+
+        payload = event_payload(name, data, max_len, operation_id)
         outcome = self._native.publish_event(_threads.port(), name, payload, max_len, operation_id)
         return event_id(self._told(outcome))
 
@@ -302,6 +304,7 @@ class CacheManager(Reader):
         ...     handled.wait(10), subscription.close()
         (True, True)
         """
+        from .._publishing import check_single
         from .._subscription import Work
         from ._subscription import Subscription
 

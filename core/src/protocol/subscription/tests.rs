@@ -1,6 +1,7 @@
 use super::*;
 use crate::protocol::envelope::Payload;
-use crate::protocol::event::Message;
+use crate::protocol::event::{Delivered, Message};
+use crate::protocol::stream::StreamId;
 
 const RULES: Rules = Rules { max_attempts: 3, dead_ms: 30_000, has_gap_handler: true };
 const SECOND: u64 = 1_000_000;
@@ -108,9 +109,7 @@ fn an_event_that_fails_for_the_last_time_is_set_aside_and_so_is_one_that_kills_i
 #[test]
 fn what_was_missed_is_told_first_and_until_it_has_been_dealt_with() {
     let (mut machine, _) = with(RULES, Vec::new());
-    let missing = |events| {
-        Happening::Read(Some(Events { last: 10, missed: Some(7), has_more: false, events }))
-    };
+    let missing = |events| Happening::Read(Some(Events { last: 10, missed: Some(7), has_more: false, events }));
     machine.step(Happening::Woken, 0);
     let actions = machine.step(missing(vec![event(1, 1)]), 0);
     assert_eq!((actions[0].clone(), given(&actions)), (Action::Missed(7), vec![(Piece::Gap, 1)]));

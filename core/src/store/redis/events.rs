@@ -39,9 +39,7 @@ pub(super) fn request(stream: &Key, ask: &EventAsk) -> Request {
             arguments.push(text(&DEAD_LETTERS_MAX));
             (ScriptName::EventSetAside, service, arguments)
         }
-        EventAsk::Leave { service, consumer } => {
-            (ScriptName::EventLeave, service, vec![text(service), text(consumer)])
-        }
+        EventAsk::Leave { service, consumer } => (ScriptName::EventLeave, service, vec![text(service), text(consumer)]),
         EventAsk::GapDone { service, missed } => (ScriptName::EventGapDone, service, vec![text(service), text(missed)]),
         EventAsk::DeadLetters { service, behind, count } => {
             (ScriptName::EventDeadLetters, service, vec![text(behind), text(count)])
