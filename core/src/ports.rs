@@ -10,6 +10,8 @@ use bytes::Bytes;
 use crate::protocol::envelope::Draft;
 use crate::protocol::key::Key;
 use crate::protocol::lease::{Grant, Nonce};
+use crate::protocol::queue::{Durability, QueueAct, QueueReply};
+use crate::protocol::stream::StreamId;
 use crate::protocol::tag::{Tag, TagNonce};
 
 /// One command of the lease protocol (`docs/protocol.md`). Every command but SET may be delivered twice, each may be
@@ -48,6 +50,13 @@ pub enum Command {
     Time { key: Key },
     /// Whether the node that the [`Address`] names answers; the time of its server.
     Ping,
+    /// What write-behind asks of a partition's stream (`docs/write-behind.md`).
+    Queue { queue: Key, act: QueueAct },
+    /// A sink has committed the write of this id: every right to fill goes, and the entry, unless it is of this write or a
+    /// later one.
+    SettleValue { key: Key, id: StreamId },
+    /// What the server that `key` is on does with its data when memory is short, and when it ends.
+    Durability { key: Key },
 }
 
 impl Command {
@@ -64,7 +73,10 @@ impl Command {
             | Self::Expire { key }
             | Self::Refresh { key, .. }
             | Self::Set { key, .. }
-            | Self::Time { key } => Some(key),
+            | Self::Time { key }
+            | Self::Queue { queue: key, .. }
+            | Self::SettleValue { key, .. }
+            | Self::Durability { key } => Some(key),
             Self::ReadTag { tag } | Self::OpenTag { tag, .. } | Self::InvalidateTag { tag, .. } => Some(tag.key()),
             Self::Ping => None,
         }
@@ -90,13 +102,18 @@ pub enum Verdict {
     /// ACQUIRE, REFRESH: the right to fill; the entry that stands there, if any.
     Lease(Grant, Option<Bytes>),
     /// ACQUIRE: somebody else computes; `left_ms` of the exclusive time remain.
-    Wait { left_ms: u64, value: Option<Bytes> },
+    Wait {
+        left_ms: u64,
+        value: Option<Bytes>,
+    },
     /// ACQUIRE, REFRESH: compute, store nothing.
     Solo(Option<Bytes>),
     /// ACQUIRE: an entry of a future format stands there. Compute, store nothing, leave it alone.
     Foreign,
     /// FILL, SET: stored under this version.
-    Stored { version: u64 },
+    Stored {
+        version: u64,
+    },
     /// FILL: an invalidation came between (I1).
     Revoked,
     /// FILL: a later grant has been filled already.
@@ -105,12 +122,15 @@ pub enum Verdict {
     Nonce(Option<TagNonce>),
     /// RENEW, RELEASE, PASS, INVALIDATE, EXPIRE, PING: done.
     Ok,
-    /// RENEW, RELEASE, PASS: the grant is no longer the latest one.
+    /// RENEW, RELEASE, PASS: the grant is no longer the latest one. Of a queue: another owns it.
     Lost,
-    /// SET: the command ran after `not_after_ms`, nothing was stored.
+    /// SET, PUT: the command ran after `not_after_ms`, nothing was stored.
     Late,
     /// SET: a writer stands between database and cache; the entry was removed, nothing was stored.
     NotStored,
+    /// What a partition's stream answers.
+    Queue(QueueReply),
+    Durability(Durability),
 }
 
 /// Why a command got no verdict.

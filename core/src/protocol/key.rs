@@ -98,6 +98,8 @@ pub struct KeySpace {
     prefix: Arc<str>,
     /// What tags begin with: `service:~tag:`.
     tag_prefix: Arc<str>,
+    /// What queues begin with: `service:~queue:`.
+    queue_prefix: Arc<str>,
 }
 
 impl KeySpace {
@@ -110,7 +112,11 @@ impl KeySpace {
         if version == 0 {
             return Err(Error::config("version=0 is not a key space; versions count from 1"));
         }
-        Ok(Self { prefix: format!("{service}:v{version}:").into(), tag_prefix: format!("{service}:~tag:").into() })
+        Ok(Self {
+            prefix: format!("{service}:v{version}:").into(),
+            tag_prefix: format!("{service}:~tag:").into(),
+            queue_prefix: format!("{service}:~queue:").into(),
+        })
     }
 
     /// What every value key begins with.
@@ -123,26 +129,43 @@ impl KeySpace {
         &self.tag_prefix
     }
 
+    /// What every queue begins with.
+    pub fn queue_prefix(&self) -> &str {
+        &self.queue_prefix
+    }
+
     /// The value key of a user's relative key.
     ///
     /// # Errors
     /// `KeyFormatError` that shows the key, the place and a right example.
     pub fn key(&self, relative: &str) -> Result<Key, Error> {
-        check(relative)?;
-        let mut full = String::with_capacity(self.prefix.len() + relative.len().min(KEY_BYTES_MAX));
-        full.push_str(&self.prefix);
-        full.push_str(relative);
-        let hash = hash128(full.as_bytes());
-        if relative.len() > KEY_BYTES_MAX {
-            full.truncate(self.prefix.len());
-            full.push_str(&shorten(relative));
-        }
-        let relative_at = u32::try_from(self.prefix.len()).expect("a service's name is a short segment");
-        Ok(Key { full: full.into(), relative_at, hash })
+        Key::of_prefix(&self.prefix, relative)
     }
 }
 
-fn hash128(bytes: &[u8]) -> [u8; 16] {
+impl Key {
+    /// The value key of a user's relative key behind what a key space, whichever it was, puts before it.
+    pub(super) fn of_prefix(prefix: &str, relative: &str) -> Result<Self, Error> {
+        check(relative)?;
+        let mut full = String::with_capacity(prefix.len() + relative.len().min(KEY_BYTES_MAX));
+        full.push_str(prefix);
+        full.push_str(relative);
+        let hash = hash128(full.as_bytes());
+        if relative.len() > KEY_BYTES_MAX {
+            full.truncate(prefix.len());
+            full.push_str(&shorten(relative));
+        }
+        let relative_at = u32::try_from(prefix.len()).expect("a service's name is a short segment");
+        Ok(Self { full: full.into(), relative_at, hash })
+    }
+
+    /// What stands before the relative key.
+    pub fn prefix(&self) -> &str {
+        &self.full[..self.relative_at as usize]
+    }
+}
+
+pub(super) fn hash128(bytes: &[u8]) -> [u8; 16] {
     let mut first = [0; 16];
     first.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
     first

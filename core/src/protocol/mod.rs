@@ -8,5 +8,6 @@ pub mod held;
 pub mod key;
 pub mod lease;
 mod numbers;
+pub mod queue;
 pub mod stream;
 pub mod tag;

@@ -94,7 +94,7 @@ pub fn not_a_name(what: &str, shown: &str, why: &str) -> Error {
     Error::key(format!("{what}={shown} {why}; a right example: \"user:42\""))
 }
 
-fn check_name(what: &str, name: &str) -> Result<(), Error> {
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), Error> {
     if name.len() > TAG_BYTES_MAX {
         return Err(Error::key(format!(
             "{what} {name:?} has {} bytes; a {what} has {TAG_BYTES_MAX} at most",

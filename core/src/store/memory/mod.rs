@@ -3,6 +3,7 @@
 //! [`table`] decides; this file locks, delivers, wakes and tells of changes. Several managers may share one [`MemoryHub`], as several
 //! processes share one Redis.
 
+mod queues;
 pub mod table;
 
 use std::collections::BTreeMap;
@@ -154,12 +155,13 @@ impl Store for MemoryStore {
         {
             self.hub.tell_changed(key);
         }
+        if let Some(value) = &answer.value {
+            self.hub.tell_changed(value);
+        }
         if let Some(inbox) = self.inbox() {
             inbox.deliver(address, Ok(answer.reply));
         }
-        if answer.wakes
-            && let Some(key) = command.key()
-        {
+        for key in command.key().filter(|_| answer.wakes).into_iter().chain(&answer.value) {
             for inbox in self.hub.watchers(key) {
                 inbox.notice(Notice::Woken(key.clone()));
             }

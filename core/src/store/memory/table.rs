@@ -4,11 +4,13 @@
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+use super::queues::Queues;
 use crate::ports::{Command, Reply, Verdict};
 use crate::protocol::envelope::{self, Draft};
 use crate::protocol::freshness::{FUTURE_SLACK_MS, Freshness, judge};
 use crate::protocol::key::Key;
 use crate::protocol::lease::{Grant, Nonce};
+use crate::protocol::queue::{Durability, QueueAct, QueueReply};
 use crate::protocol::tag::{Tag, TagNonce};
 
 /// Writes between two sweeps of what has expired, at the least.
@@ -19,6 +21,7 @@ const SWEEP_AFTER_MIN: usize = 1_024;
 pub struct Table {
     rows: FxHashMap<Key, Row>,
     tags: FxHashMap<Tag, TagRow>,
+    queues: Queues,
     writes_since_sweep: usize,
 }
 
@@ -67,13 +70,20 @@ pub struct Answer {
     pub reply: Reply,
     pub wakes: bool,
     pub changes: bool,
+    /// A value that was set along with it: its waits end too, and it is another one now.
+    pub value: Option<Key>,
 }
 
 impl Table {
     /// Runs one command at `now_us` of the server's clock.
     pub fn apply(&mut self, command: &Command, now_us: u64) -> Answer {
         let now_ms = now_us / 1_000;
-        let plain = |server_us, verdict| Answer { reply: Reply { server_us, verdict }, wakes: false, changes: false };
+        let plain = |server_us, verdict| Answer {
+            reply: Reply { server_us, verdict },
+            wakes: false,
+            changes: false,
+            value: None,
+        };
         match command {
             Command::Ping | Command::Time { .. } => plain(Some(now_us), Verdict::Ok),
             Command::Get { key } => {
@@ -101,6 +111,26 @@ impl Table {
                 self.tags.insert(tag.clone(), TagRow::new(nonce, now_ms, *kept_ms));
                 Answer { changes: true, ..plain(Some(now_us), Verdict::Nonce(Some(nonce))) }
             }
+            Command::Durability { .. } => {
+                plain(Some(now_us), Verdict::Durability(Durability { evicts: None, is_logged: false }))
+            }
+            Command::Queue { queue, act } => {
+                let (mut verdict, wakes, new) = self.queues.apply(queue, act, now_ms);
+                let mut value = None;
+                if let (Some(id), QueueAct::Put { value: Some((key, entry)), .. }) = (new, act) {
+                    self.sweep_sometimes(now_ms);
+                    let row = self.rows.entry(key.clone()).or_default();
+                    row.forget_expired(now_ms);
+                    row.revoke(now_ms);
+                    if let (Verdict::Stored { version: stored }, Verdict::Queue(QueueReply::Appended { version, .. })) =
+                        (row.store(&entry.clone().of_write(id), now_us), &mut verdict)
+                    {
+                        *version = stored;
+                    }
+                    value = Some(key.clone());
+                }
+                Answer { wakes, value, ..plain(Some(now_us), verdict) }
+            }
             _ => {
                 let key = command.key().expect("only PING has none");
                 self.sweep_sometimes(now_ms);
@@ -113,7 +143,7 @@ impl Table {
                 if row.is_empty() {
                     self.rows.remove(key);
                 }
-                Answer { reply: Reply { server_us: Some(now_us), verdict }, wakes, changes }
+                Answer { reply: Reply { server_us: Some(now_us), verdict }, wakes, changes, value: None }
             }
         }
     }
@@ -145,6 +175,7 @@ impl Table {
     pub fn clear(&mut self) {
         self.rows.clear();
         self.tags.clear();
+        self.queues.clear();
     }
 
     /// How many keys hold an entry or a lease, the expired but not yet swept included.
@@ -257,7 +288,14 @@ impl Row {
                 self.revoke(now_ms);
                 (self.store(entry, now_us), true)
             }
+            Command::SettleValue { id, .. } => {
+                self.revoke(now_ms);
+                self.value.take_if(|value| envelope::written_id(&value.bytes).is_none_or(|written| written < *id));
+                (Verdict::Ok, true)
+            }
             Command::Get { .. }
+            | Command::Queue { .. }
+            | Command::Durability { .. }
             | Command::ReadTag { .. }
             | Command::OpenTag { .. }
             | Command::InvalidateTag { .. }

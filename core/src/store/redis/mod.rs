@@ -21,6 +21,7 @@ mod node;
 mod pending;
 mod posts;
 mod push;
+mod queue_scripts;
 mod reads;
 mod reply;
 mod resp;

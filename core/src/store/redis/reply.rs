@@ -4,6 +4,7 @@ use bytes::Bytes;
 use redis_protocol::resp3::types::BytesFrame as Frame;
 
 use super::errors::refused;
+use super::queue_scripts::{durability, queue_verdict};
 use super::scripts::Request;
 use crate::ports::{Reply, StoreError, StoreErrorKind, Verdict};
 use crate::protocol::lease::Grant;
@@ -21,6 +22,7 @@ pub(super) fn read(request: &Request, frame: Frame) -> Result<Reply, StoreError>
             Ok(Reply { server_us: None, verdict: Verdict::Nonce(nonce) })
         }
         Request::Time => time(frame),
+        Request::Info => durability(frame).map(|kept| Reply { server_us: None, verdict: Verdict::Durability(kept) }),
         Request::Script(..) => verdict(frame),
     }
 }
@@ -39,11 +41,11 @@ pub(super) fn error_text(frame: &Frame) -> Option<&str> {
     }
 }
 
-fn nonsense() -> StoreError {
+pub(super) fn nonsense() -> StoreError {
     StoreError::new(StoreErrorKind::Protocol, "the server's answer made no sense")
 }
 
-fn value(frame: Frame) -> Result<Option<Bytes>, StoreError> {
+pub(super) fn value(frame: Frame) -> Result<Option<Bytes>, StoreError> {
     match frame {
         Frame::BlobString { data, .. } | Frame::SimpleString { data, .. } => Ok(Some(data)),
         Frame::Null => Ok(None),
@@ -51,14 +53,14 @@ fn value(frame: Frame) -> Result<Option<Bytes>, StoreError> {
     }
 }
 
-fn array(frame: Frame) -> Result<Vec<Frame>, StoreError> {
+pub(super) fn array(frame: Frame) -> Result<Vec<Frame>, StoreError> {
     match frame {
         Frame::Array { data, .. } => Ok(data),
         _ => Err(nonsense()),
     }
 }
 
-fn number(frame: Frame) -> Result<u64, StoreError> {
+pub(super) fn number(frame: Frame) -> Result<u64, StoreError> {
     let parsed = match frame {
         Frame::Number { data, .. } => u64::try_from(data).ok(),
         Frame::BlobString { data, .. } => std::str::from_utf8(&data).ok().and_then(|digits| digits.parse().ok()),
@@ -101,7 +103,7 @@ fn verdict(frame: Frame) -> Result<Reply, StoreError> {
         b"LOST" => Verdict::Lost,
         b"LATE" => Verdict::Late,
         b"NOT_STORED" => Verdict::NotStored,
-        _ => return Err(nonsense()),
+        other => queue_verdict(other, next)?.ok_or_else(nonsense)?,
     };
     Ok(Reply { server_us, verdict })
 }

@@ -1,5 +1,5 @@
-//! How a command becomes a request: GET, TIME, or one of the scripts of `lua/` with its keys and arguments. Scripts of
-//! values have three keys and a wake channel, scripts of tags have the tag alone.
+//! How a command becomes a request: GET, TIME, INFO, or one of the scripts of `lua/` with its keys and arguments. Scripts of
+//! values have three keys and a wake channel, scripts of tags have the tag alone; those of queues are in `queue_scripts`.
 //!
 //! A script is sent by its hash; a server that does not know it (restarted, flushed) is sent the text once.
 
@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
+use super::queue_scripts::queue_script;
 use crate::ports::Command;
 use crate::protocol::key::Key;
 use crate::protocol::lease::Nonce;
@@ -23,11 +24,11 @@ pub(super) struct Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident: $prelude:literal $file:literal),* $(,)?) => {
+    ($($name:ident: $($file:literal)+),* $(,)?) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum ScriptName { $($name),* }
 
-        const SOURCES: &[&str] = &[$(concat!(include_str!($prelude), include_str!($file))),*];
+        const SOURCES: &[&str] = &[$(concat!($(include_str!($file)),+)),*];
     };
 }
 
@@ -43,6 +44,19 @@ scripts! {
     Set: "lua/prelude.lua" "lua/set.lua",
     OpenTag: "lua/tag_prelude.lua" "lua/open_tag.lua",
     InvalidateTag: "lua/tag_prelude.lua" "lua/invalidate_tag.lua",
+    Put: "lua/prelude.lua" "lua/append.lua" "lua/put.lua",
+    PutAlone: "lua/queue_prelude.lua" "lua/append.lua" "lua/put_alone.lua",
+    Own: "lua/queue_prelude.lua" "lua/own.lua",
+    Read: "lua/queue_prelude.lua" "lua/read.lua",
+    Again: "lua/queue_prelude.lua" "lua/again.lua",
+    SettleWrites: "lua/queue_prelude.lua" "lua/settle_writes.lua",
+    SetAside: "lua/queue_prelude.lua" "lua/set_aside.lua",
+    GiveUp: "lua/queue_prelude.lua" "lua/give_up.lua",
+    State: "lua/queue_prelude.lua" "lua/state.lua",
+    Dead: "lua/queue_prelude.lua" "lua/dead.lua",
+    Revive: "lua/queue_prelude.lua" "lua/revive.lua",
+    DropDead: "lua/queue_prelude.lua" "lua/drop_dead.lua",
+    SettleValue: "lua/prelude.lua" "lua/settle_value.lua",
 }
 
 impl ScriptName {
@@ -65,6 +79,8 @@ pub(super) enum Request {
     Get(Bytes),
     ReadTag(Bytes),
     Time,
+    /// What INFO says of memory and of persistence.
+    Info,
     /// The script, and what follows its hash: the number of keys, the keys, the arguments.
     Script(ScriptName, Vec<Bytes>),
 }
@@ -83,7 +99,7 @@ impl Request {
     pub(super) fn read_key(&self) -> Option<Bytes> {
         match self {
             Self::Get(key) | Self::ReadTag(key) => Some(key.clone()),
-            Self::Time | Self::Script(..) => None,
+            Self::Time | Self::Info | Self::Script(..) => None,
         }
     }
 
@@ -91,6 +107,8 @@ impl Request {
         let (name, key, mut arguments) = match command {
             Command::Get { key } => return Self::Get(text(key.full())),
             Command::Ping | Command::Time { .. } => return Self::Time,
+            Command::Durability { .. } => return Self::Info,
+            Command::Queue { queue, act } => return queue_script(queue, act),
             Command::ReadTag { tag } => return Self::ReadTag(text(tag.full())),
             Command::OpenTag { tag, nonce, kept_ms } => {
                 return Self::Script(ScriptName::OpenTag, with_tag(tag, *nonce, *kept_ms));
@@ -127,6 +145,7 @@ impl Request {
                 let (life, draft) = (entry.life, entry.bytes.clone());
                 (ScriptName::Set, key, vec![text(not_after_ms), draft, ms(life.fresh_ms), ms(life.kept_ms)])
             }
+            Command::SettleValue { key, id } => (ScriptName::SettleValue, key, vec![text(&id.ms), text(&id.sequence)]),
         };
         arguments.push(text(&key.wake()));
         Self::Script(name, with_keys(key, arguments))
@@ -144,11 +163,11 @@ fn with_tag(tag: &Tag, nonce: Nonce, kept_ms: u64) -> Vec<Bytes> {
     vec![Bytes::from_static(b"1"), text(tag.full()), Bytes::copy_from_slice(&nonce.0), ms(kept_ms.max(1))]
 }
 
-fn text(value: &(impl ToString + ?Sized)) -> Bytes {
+pub(super) fn text(value: &(impl ToString + ?Sized)) -> Bytes {
     Bytes::from(value.to_string())
 }
 
-fn ms(value: u64) -> Bytes {
+pub(super) fn ms(value: u64) -> Bytes {
     text(&value.min(MS_MAX))
 }
 
