@@ -20,6 +20,7 @@ mod calls;
 mod context;
 mod fetch;
 mod spawn;
+mod write;
 
 use std::fmt;
 use std::future::Future;
@@ -39,6 +40,7 @@ use calls::{Arrival, Calls};
 pub use context::Context;
 use fetch::{Fetch, Verb};
 pub use spawn::{BoxedTask, Spawner};
+pub use write::{OnStoreDown, WriteError};
 
 /// Why a read with a fallback gave no value.
 #[derive(Debug)]
@@ -329,10 +331,7 @@ impl Manager {
     }
 
     async fn store<T: Serialize>(&self, key: &str, value: &T, terms: &Arc<Terms>) -> Result<bool, Error> {
-        let payload = encode(value).map_err(|error| {
-            let message = format!("the value for {key:?} cannot be written as JSON: {error}");
-            Error::new(crate::ErrorKind::EncodeError, message)
-        })?;
+        let payload = encode_for(key, value)?;
         self.confirm(|queue, id| self.engine.set(key, payload, Some(terms), queue, id)).await
     }
 
@@ -405,6 +404,14 @@ impl Manager {
             }
         }
     }
+}
+
+/// The payload of a value that a caller brings.
+fn encode_for<T: Serialize>(key: &str, value: &T) -> Result<Payload, Error> {
+    encode(value).map_err(|error| {
+        let message = format!("the value for {key:?} cannot be written as JSON: {error}");
+        Error::new(crate::ErrorKind::EncodeError, message)
+    })
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Payload, serde_json::Error> {

@@ -46,6 +46,13 @@ pub enum Command {
     OpenTag { tag: Tag, nonce: Nonce, kept_ms: u64 },
     /// A new nonce, whatever stands there: no entry that carries the tag counts any more.
     InvalidateTag { tag: Tag, nonce: Nonce, kept_ms: u64 },
+    /// A writer is about to change the row: the entry goes, with every right to fill it, and for as long as its mark lasts
+    /// (`validity_ms`, renewed) nobody else stores anything. Two writers at once may neither store.
+    BeginWrite { key: Key, nonce: Nonce, exclusive_ms: u64, validity_ms: u64 },
+    /// Prolong the mark of a writer under way.
+    RenewWrite { key: Key, nonce: Nonce, exclusive_ms: u64, validity_ms: u64 },
+    /// The writer has ended. Its entry is stored if nothing came between; else, or without one, this is an invalidation.
+    Commit { key: Key, generation: Box<str>, nonce: Nonce, settle_ms: u64, entry: Option<Draft> },
     /// Nothing but the time, of the server that `key` is on.
     Time { key: Key },
     /// Whether the node that the [`Address`] names answers; the time of its server.
@@ -73,6 +80,9 @@ impl Command {
             | Self::Expire { key }
             | Self::Refresh { key, .. }
             | Self::Set { key, .. }
+            | Self::BeginWrite { key, .. }
+            | Self::RenewWrite { key, .. }
+            | Self::Commit { key, .. }
             | Self::Time { key }
             | Self::Queue { queue: key, .. }
             | Self::SettleValue { key, .. }
@@ -99,7 +109,7 @@ pub enum Verdict {
     Value(Option<Bytes>),
     /// ACQUIRE: the entry is fresh and newer than `seen`.
     Hit(Bytes),
-    /// ACQUIRE, REFRESH: the right to fill; the entry that stands there, if any.
+    /// ACQUIRE, REFRESH: the right to fill; the entry that stands there, if any. BEGIN_WRITE: the generation to commit under.
     Lease(Grant, Option<Bytes>),
     /// ACQUIRE: somebody else computes; `left_ms` of the exclusive time remain.
     Wait {
@@ -110,7 +120,7 @@ pub enum Verdict {
     Solo(Option<Bytes>),
     /// ACQUIRE: an entry of a future format stands there. Compute, store nothing, leave it alone.
     Foreign,
-    /// FILL, SET: stored under this version.
+    /// FILL, SET, COMMIT: stored under this version.
     Stored {
         version: u64,
     },
@@ -120,13 +130,14 @@ pub enum Verdict {
     Superseded,
     /// The nonce of a tag that now stands; none only for a plain read.
     Nonce(Option<TagNonce>),
-    /// RENEW, RELEASE, PASS, INVALIDATE, EXPIRE, PING: done.
+    /// RENEW, RELEASE, PASS, INVALIDATE, EXPIRE, RENEW_WRITE, PING: done.
     Ok,
-    /// RENEW, RELEASE, PASS: the grant is no longer the latest one. Of a queue: another owns it.
+    /// RENEW, RELEASE, PASS: the grant is no longer the latest one. RENEW_WRITE: the mark is gone. Of a queue: another owns it.
     Lost,
     /// SET, PUT: the command ran after `not_after_ms`, nothing was stored.
     Late,
-    /// SET: a writer stands between database and cache; the entry was removed, nothing was stored.
+    /// SET: a writer stands between database and cache; the entry was removed, nothing was stored. COMMIT: the same, for
+    /// another writer or an invalidation came between, or there was no entry.
     NotStored,
     /// What a partition's stream answers.
     Queue(QueueReply),

@@ -49,6 +49,9 @@ fn keys_of_a_wrong_type_are_no_error_and_go_away() {
         (expire(&key), "Ok"),
         (refresh(&key, nonce(1)), "Lease"),
         (set(&key, "1"), "Stored"),
+        (begin_write(&key, nonce(1)), "Lease"),
+        (renew_write(&key, nonce(1), 1), "Lost"),
+        (commit(&key, "x", nonce(1), Some("1")), "NotStored"),
     ] {
         spoil();
         let told = format!("{command:?}");
@@ -183,17 +186,37 @@ fn beside_a_writer_nothing_is_stored_and_its_mark_stays() {
         server.command("FLUSHALL");
         let key = key("user:profile:1");
         let now_ms = caller.now_us() / 1_000;
+        let begun = caller.begun(begin_write(&key, nonce(1)));
+        let mark = lease_field(&server, &key, "w");
+        assert!(mark.starts_with("0101010101010101:") && mark.ends_with(';'), "{mark}");
+        // No command puts these here.
         put(&server, &key, &entry_at(&key, 5, 1, 1, now_ms + 60_000));
         server.command(&format!("HSET {} f x", key.fields()));
-        server.command(&format!("HSET {} g 0000000000000000.1 n 1 u 0 f 0 h w w 0101010101010101", key.lease()));
         assert!(matches!(caller.ask(acquire(&key, nonce(1))), Verdict::Solo(Some(_))));
         assert_eq!(caller.ask(end(&key)), expected, "{:?}", end(&key));
         assert_eq!(server.command(&format!("EXISTS {} {}", key.full(), key.fields())), "0");
-        assert_eq!(lease_field(&server, &key, "w"), "0101010101010101");
-        assert_eq!(lease_field(&server, &key, "g"), "0000000000000000.1");
+        assert_eq!(lease_field(&server, &key, "w"), mark);
+        assert_eq!(lease_field(&server, &key, "g"), *begun);
         assert_eq!(lease_field(&server, &key, "c"), "1");
         assert!(matches!(caller.ask(acquire(&key, nonce(1))), Verdict::Solo(None)));
     }
+}
+
+#[test]
+fn a_writers_lease_lives_as_long_as_its_mark() {
+    let server = RedisServer::start();
+    let caller = Caller::new(server.patient_store());
+    let key = key("user:profile:1");
+    let left_ms = || server.command(&format!("PTTL {}", key.lease())).parse::<i64>().expect("a number");
+    caller.begun(begin_write_for(&key, nonce(1), 10_000));
+    assert!((8_000..=10_000).contains(&left_ms()), "{}", left_ms());
+    server.command(&format!("PEXPIRE {} 5000", key.lease()));
+    caller.ask(renew_write(&key, nonce(1), 10_000));
+    assert!((8_000..=10_000).contains(&left_ms()), "{}", left_ms());
+    // An invalidation's settle time is the longer one.
+    caller.ask(Command::Invalidate { key: key.clone(), settle_ms: 60_000 });
+    caller.ask(renew_write(&key, nonce(1), 10_000));
+    assert!((55_000..=60_000).contains(&left_ms()), "{}", left_ms());
 }
 
 #[test]
@@ -201,7 +224,7 @@ fn invalidate_and_set_remove_the_fields_too() {
     let server = RedisServer::start();
     let caller = Caller::new(server.patient_store());
     let key = key("user:profile:1");
-    for end in [invalidate(&key), set(&key, "1")] {
+    for end in [invalidate(&key), set(&key, "1"), begin_write(&key, nonce(1)), commit(&key, "", nonce(1), None)] {
         server.command(&format!("HSET {} name x", key.fields()));
         caller.ask(end);
         assert_eq!(server.command(&format!("EXISTS {}", key.fields())), "0");
@@ -258,6 +281,13 @@ fn with_full_memory_only_what_must_grow_is_refused() {
     assert!(matches!(caller.ask(acquire(&key, nonce(1))), Verdict::Solo(Some(_))));
     assert_eq!(caller.ask(invalidate(&key)), Verdict::Ok);
     assert!(matches!(caller.ask(refresh(&key, nonce(1))), Verdict::Lease(..)));
+    // Writers pass: what they store is no more than what they took away.
+    let begun = caller.begun(begin_write(&key, nonce(1)));
+    assert_eq!(caller.ask(renew_write(&key, nonce(1), MARK_MS)), Verdict::Ok);
+    assert!(matches!(caller.ask(commit(&key, &begun, nonce(1), Some("4"))), Verdict::Stored { .. }));
+    caller.begun(begin_write(&key, nonce(2)));
+    assert_eq!(caller.ask(invalidate(&key)), Verdict::Ok);
+    assert_eq!(caller.ask(commit(&key, "", nonce(2), None)), Verdict::NotStored);
     // Tags pass, those that are new too.
     for (made, name) in [(1, "new"), (2, "new"), (3, "other")] {
         let made = caller.tag_nonce(invalidate_tag(&tag(name), nonce(made)));

@@ -21,11 +21,22 @@ fn every_random_sequence_gets_the_same_verdicts_on_memory_and_on_redis() {
     for seed in 0..seeds {
         server.command("FLUSHALL");
         let memory = Caller::new(MemoryStore::new(MemoryHub::new()));
-        let mut fuzz = Fuzz { random: fastrand::Rng::with_seed(seed), grants: Vec::new(), versions: [(0, 0); 2] };
+        let mut fuzz = Fuzz {
+            random: fastrand::Rng::with_seed(seed),
+            grants: Vec::new(),
+            versions: [(0, 0); 2],
+            writes: Vec::new(),
+            begins: None,
+        };
         for step in 0..300 {
             let (on_memory, on_redis, at) = fuzz.next();
             let told = format!("seed {seed}, step {step}: {on_memory:?}");
-            let is_brief = matches!(on_memory, Command::InvalidateTag { kept_ms: 0, .. });
+            let is_brief = matches!(
+                on_memory,
+                Command::InvalidateTag { kept_ms: 0, .. }
+                    | Command::BeginWrite { validity_ms: 0, .. }
+                    | Command::RenewWrite { validity_ms: 0, .. }
+            );
             let (left, right) = (memory.ask(on_memory), redis.ask(on_redis));
             if is_brief {
                 sleep_ms(2);
@@ -46,6 +57,10 @@ struct Fuzz {
     grants: Vec<(usize, Grant, Grant)>,
     /// The last version stored at each key.
     versions: [(u64, u64); 2],
+    /// Of memory and of Redis: what writers began under, with their key and nonce.
+    writes: Vec<(usize, Nonce, Box<str>, Box<str>)>,
+    /// Of the BEGIN_WRITE that is being answered.
+    begins: Option<Nonce>,
 }
 
 impl Fuzz {
@@ -56,7 +71,8 @@ impl Fuzz {
         let ms = [0, 30_000][self.random.usize(0..2)];
         let entry = self.entry(&key);
         let both = |command: Command| (command.clone(), command, at);
-        match self.random.u32(0..16) {
+        match self.random.u32(0..20) {
+            16..=19 => self.on_writers(at, nonce),
             13..=15 => both(self.on_tag(nonce)),
             0..=2 => {
                 let (left, right) = if self.random.bool() { self.versions[at] } else { (0, 0) };
@@ -84,6 +100,41 @@ impl Fuzz {
                     (ask(left), ask(right), at)
                 }
             },
+        }
+    }
+
+    /// Writers that begin, some twice, and end: some twice, some late, some without an entry. A mark lasts for a moment that
+    /// is over before anybody asks again, or for ever.
+    fn on_writers(&mut self, at: usize, nonce: Nonce) -> (Command, Command, usize) {
+        let exclusive_ms = [0, 30_000][self.random.usize(0..2)];
+        let validity_ms = if self.random.u8(0..4) == 0 { 0 } else { 60_000 };
+        let key = key(["user:a", "user:b"][at]);
+        let late = self.random.usize(0..4).min(self.random.usize(0..4));
+        let write = self.writes.len().checked_sub(1 + late).map(|index| self.writes[index].clone());
+        match (self.random.u8(0..8), write) {
+            (0..=2, _) | (_, None) => {
+                self.begins = Some(nonce);
+                let command = Command::BeginWrite { key, nonce, exclusive_ms, validity_ms };
+                (command.clone(), command, at)
+            }
+            (3, Some((at, nonce, ..))) => {
+                let key = support::key(["user:a", "user:b"][at]);
+                let command = Command::RenewWrite { key, nonce, exclusive_ms, validity_ms };
+                (command.clone(), command, at)
+            }
+            (_, Some((at, nonce, left, right))) => {
+                let key = support::key(["user:a", "user:b"][at]);
+                let entry = (self.random.u8(0..3) > 0).then(|| self.entry(&key));
+                let settle_ms = if self.random.u8(0..6) == 0 { 30_000 } else { 0 };
+                let end = |generation| Command::Commit {
+                    key: key.clone(),
+                    generation,
+                    nonce,
+                    settle_ms,
+                    entry: entry.clone(),
+                };
+                (end(left), end(right), at)
+            }
         }
     }
 
@@ -116,6 +167,10 @@ impl Fuzz {
 
     fn learn(&mut self, at: usize, left: &Verdict, right: &Verdict) {
         match (left, right) {
+            (Verdict::Lease(left, _), Verdict::Lease(right, _)) if self.begins.is_some() => {
+                let nonce = self.begins.take().expect("looked at");
+                self.writes.push((at, nonce, left.generation.clone(), right.generation.clone()));
+            }
             (Verdict::Lease(left, _), Verdict::Lease(right, _)) => self.grants.push((at, left.clone(), right.clone())),
             (Verdict::Stored { version: left }, Verdict::Stored { version: right }) => {
                 self.versions[at] = (*left, *right);
@@ -145,6 +200,7 @@ fn shape(verdict: &Verdict) -> (&'static str, u64, Option<Vec<u8>>) {
         Verdict::Lost => ("LOST", 0, None),
         Verdict::Late => ("LATE", 0, None),
         Verdict::NotStored => ("NOT_STORED", 0, None),
+        Verdict::Queue(_) | Verdict::Durability(_) => ("QUEUE", 0, None),
     }
 }
 

@@ -14,8 +14,8 @@ use crate::error::Error;
 /// Collects what one call says of its own; what it does not say, the manager says.
 #[derive(Clone, Debug)]
 pub struct CallBuilder<'a> {
-    manager: &'a Manager,
-    options: Vec<(String, OptionValue)>,
+    pub(super) manager: &'a Manager,
+    pub(super) options: Vec<(String, OptionValue)>,
 }
 
 impl<'a> CallBuilder<'a> {

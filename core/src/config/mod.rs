@@ -180,6 +180,10 @@ impl Default for Config {
 
 /// How long a lease's record lives without renewal.
 pub(crate) const LEASE_VALIDITY_MS: u64 = 60_000;
+/// How long a writer's mark lasts without renewal: as long nothing is stored beside one that died.
+pub(crate) const WRITE_VALIDITY_MS: u64 = 10_000;
+/// How often it is renewed, at the least.
+pub(crate) const WRITE_RENEW_MS: u64 = 3_000;
 /// For how long after a result that cannot be stored nobody queues for the key.
 pub(crate) const PASS_SOLO_MS: u64 = 5_000;
 /// The net under the pushes: the first and the longest pause between two questions of a waiting process.

@@ -38,6 +38,15 @@ pub(super) fn boolean(name: &str, value: &OptionValue) -> Result<bool, Error> {
     }
 }
 
+/// One of two words, by its place.
+pub(super) fn one_of(name: &str, value: &OptionValue, words: [&str; 2]) -> Result<usize, Error> {
+    let given = if let OptionValue::Text(text) = value { text.as_str() } else { "" };
+    words.iter().position(|word| *word == given).ok_or_else(|| {
+        let accepted = format!("{:?} or {:?}", words[0], words[1]);
+        refused(name, value, &accepted, &format!("{name}={:?}", words[0]))
+    })
+}
+
 pub(super) fn whole(name: &str, value: &OptionValue, least: u64, most: u64) -> Result<u64, Error> {
     match value {
         OptionValue::Int(number) if (least..=most).contains(&u64::try_from(*number).unwrap_or(0)) => {

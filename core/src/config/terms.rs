@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::read::{beta, optional, texts};
+use super::read::{beta, one_of, optional, texts};
 use super::{Config, Dialect, OptionValue, POLL_FIRST_MS, POLL_LONGEST_MS, duration_ms, positive_ms, unknown_option};
 use crate::error::Error;
 use crate::protocol::flight::Rules;
@@ -18,6 +18,8 @@ pub enum CallKind {
     Read,
     /// `set`, `set_many`.
     Write,
+    /// `write_through`.
+    WriteThrough,
 }
 
 const READ_OPTIONS: [&str; 10] = [
@@ -33,6 +35,7 @@ const READ_OPTIONS: [&str; 10] = [
     "hard_timeout",
 ];
 const WRITE_OPTIONS: [&str; 4] = ["ttl", "tags", "stale_if_error", "stale_while_revalidate"];
+const WRITE_THROUGH_OPTIONS: [&str; 5] = ["ttl", "tags", "stale_if_error", "stale_while_revalidate", "on_store_down"];
 
 impl CallKind {
     /// The names of its options, in snake case.
@@ -40,6 +43,7 @@ impl CallKind {
         match self {
             Self::Read => &READ_OPTIONS,
             Self::Write => &WRITE_OPTIONS,
+            Self::WriteThrough => &WRITE_THROUGH_OPTIONS,
         }
     }
 }
@@ -57,6 +61,8 @@ pub struct Terms {
     pub(crate) early_refresh: f64,
     /// Whether the caller can run its fallback behind a value that it has been served.
     pub(crate) can_go_on: bool,
+    /// Whether a write whose beginning the store does not confirm is refused before anything is persisted.
+    pub(crate) refuses_unconfirmed: bool,
     /// Those of the view's namespaces first; none twice.
     pub(crate) tags: Vec<Tag>,
 }
@@ -84,6 +90,7 @@ impl Terms {
             error_backoff_ms: config.error_backoff_ms,
             early_refresh: config.early_refresh,
             can_go_on: true,
+            refuses_unconfirmed: false,
             tags: namespaces.iter().map(|name| space.namespace_tag(name)).collect::<Result<_, _>>()?,
         })
     }
@@ -123,6 +130,7 @@ impl Terms {
                 Some("hard_timeout") => {
                     self.rules.hard_timeout_us = positive_ms(name, value, dialect)? * 1_000;
                 }
+                Some("on_store_down") => self.refuses_unconfirmed = one_of(name, value, ["persist", "refuse"])? == 1,
                 _ => return Err(unknown_option(given, &known)),
             }
         }

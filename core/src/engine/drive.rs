@@ -417,6 +417,7 @@ impl Engine {
                 TIMER_JOURNAL => self.replay_now(),
                 TIMER_CLOSE => self.close_now(),
                 probe @ TIMER_PROBES..=TIMER_PROBES_LAST => self.send_probe((probe - TIMER_PROBES) as u16),
+                write if write & TARGET_OPERATION != 0 => self.renew_write(write),
                 feed if is_feed(feed) => self.feed_on_time(feed),
                 flight => self.step_with(flight, |slot| {
                     slot.armed_us = None;

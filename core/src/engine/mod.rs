@@ -15,7 +15,7 @@
 //! | `judge` | whether an entry counts, by its tags, its times and the call's terms |
 //! | `l1` | the tier in the process |
 //! | `renew` | what is computed behind a value that was served, and fallbacks that are spared |
-//! | `peek`, `write` | a read without a fallback; set |
+//! | `peek`, `write`, `write_through` | a read without a fallback; set; write-through |
 //! | `operations` | invalidations of keys and tags, close |
 //! | `nodes` | the primaries of the store, each with its breaker and clock |
 //! | `journal`, `breaker`, `recover` | what is owed to a store that is away, and when it is asked again |
@@ -58,6 +58,7 @@ pub mod ticket;
 pub mod timers;
 mod watches;
 mod write;
+mod write_through;
 
 use std::sync::{Arc, Weak};
 
@@ -87,7 +88,7 @@ pub use crate::protocol::flight::Patience;
 pub use batch::{Batch, Item, Settled};
 pub use feed::FeedId;
 pub use observe::{Event, Figure};
-pub use outcome::{Begun, Hit, HostObject, Lease, Made, Outcome, Settlement, Source};
+pub use outcome::{Begun, Hit, HostObject, Lease, Made, Outcome, Settlement, Source, Write};
 
 /// What the engine takes from its surroundings; a simulation brings its own.
 pub struct Environment {

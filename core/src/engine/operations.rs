@@ -12,6 +12,7 @@ use super::peek::Peek;
 use super::sheet::Sheet;
 use super::ticket::{Queue, Ticket};
 use super::write::Set;
+use super::write_through::Writing;
 use crate::config::Terms;
 use crate::error::Error;
 use crate::ports::{Address, Command, Reply, StoreError};
@@ -23,7 +24,7 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
 /// What is out, by the target of its address.
 #[derive(Default)]
 pub(crate) struct Operations {
-    out: Mutex<FxHashMap<u64, (Operation, Sheet)>>,
+    pub(super) out: Mutex<FxHashMap<u64, (Operation, Sheet)>>,
     next: AtomicU64,
 }
 
@@ -45,6 +46,10 @@ pub(super) enum Operation {
     },
     /// An invalidation from the journal.
     Replay(Sent),
+    BeginWrite(Box<Writing>),
+    /// The host runs its `persist`: nothing is asked.
+    Writing(Box<Writing>),
+    Commit(Box<Writing>),
 }
 
 impl Operations {
@@ -190,6 +195,9 @@ impl Engine {
                 let is_kept = is_kept(&sent.key);
                 self.replayed(sent, is_kept);
             }
+            Operation::BeginWrite(writing) => self.write_begun(writing, address.node, reply, standing),
+            Operation::Writing(_) => unreachable!("nothing is asked while `persist` runs"),
+            Operation::Commit(writing) => self.committed(writing, address.node, reply),
         }
     }
 
@@ -209,12 +217,7 @@ impl Engine {
                 Owed::Tag if Tag::is_public(name) => (None, Some(name), "tag"),
                 Owed::Tag => (None, Some(Tag::namespace_of(name)), "namespace"),
             };
-            let mut event = self.event(EventKind::Invalidate, subject);
-            event.tag = tag.map(str::to_owned);
-            event.reason = Some(reason.to_owned());
-            event.state = Some(if is_confirmed { "confirmed" } else { "journalled" });
-            event.duration_us = Some(self.clock.now_us().saturating_sub(ticket.started_us));
-            self.observers.emit(event);
+            self.tell_ended((subject, tag), reason, is_confirmed, ticket.started_us);
         }
         let outcome = if required && !is_confirmed {
             Outcome::Failed(Failure::Own(self.unavailable("the invalidation", key)))
@@ -222,6 +225,24 @@ impl Engine {
             Outcome::Confirmed(is_confirmed)
         };
         self.answer(ticket, outcome);
+    }
+
+    /// What stood at a key, or under a tag, counts no more.
+    pub(super) fn tell_ended(
+        &self,
+        (key, tag): (Option<&Key>, Option<&str>),
+        reason: &str,
+        is_confirmed: bool,
+        started_us: u64,
+    ) {
+        if self.observers.is_listening() {
+            let mut event = self.event(EventKind::Invalidate, key);
+            event.tag = tag.map(str::to_owned);
+            event.reason = Some(reason.to_owned());
+            event.state = Some(if is_confirmed { "confirmed" } else { "journalled" });
+            event.duration_us = Some(self.clock.now_us().saturating_sub(started_us));
+            self.observers.emit(event);
+        }
     }
 
     /// Ends the engine: no call is taken any more; flights and operations that are out have `timeout_ms` to end, then
@@ -249,6 +270,10 @@ impl Engine {
         self.is_closed.load(Ordering::Relaxed)
     }
 
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
     fn is_drained(&self) -> bool {
         self.busy.load(Ordering::Acquire) == 0
             && self.flights.is_empty()
@@ -258,7 +283,7 @@ impl Engine {
 
     /// Lets go of the store once nothing is out any more.
     pub(super) fn close_if_drained(&self) {
-        if self.is_closed() && (self.is_over.load(Ordering::Acquire) || self.is_drained()) {
+        if self.is_closed() && (self.is_over() || self.is_drained()) {
             self.close_now();
         }
     }
@@ -273,6 +298,7 @@ impl Engine {
             for id in self.flights.ids() {
                 self.step(id, Event::Close);
             }
+            self.leave_writes();
             for feed in self.feeds.all() {
                 feed.close(self, 0, None);
             }

@@ -59,6 +59,29 @@ impl std::fmt::Debug for Lease {
     }
 }
 
+/// The order to run `persist`. End it once, with [`Engine::commit`] if it did its work; dropping it is the end of a write
+/// that nobody knows the outcome of, so no mark outlives a task, a loop or a thread that went away.
+pub struct Write {
+    pub(crate) engine: Weak<Engine>,
+    pub(crate) number: Option<u64>,
+}
+
+impl Drop for Write {
+    fn drop(&mut self) {
+        if let Some(number) = self.number.take()
+            && let Some(engine) = self.engine.upgrade()
+        {
+            engine.abort_write(number);
+        }
+    }
+}
+
+impl std::fmt::Debug for Write {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Write").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
 /// What a ticket is answered with, exactly once.
 #[derive(Debug)]
 pub enum Outcome {
@@ -80,6 +103,8 @@ pub enum Outcome {
     Settled(Settlement),
     /// An operation's answer: true when the store confirmed it, false when it was journalled instead.
     Confirmed(bool),
+    /// A write has begun: run `persist`.
+    Write(Write),
     /// Deal with these, and say what became of them: [`Engine::settle_batch`].
     Batch(Batch),
 }

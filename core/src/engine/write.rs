@@ -47,12 +47,7 @@ impl Engine {
     ) -> Result<Begun, Error> {
         let terms = terms.unwrap_or(&self.terms);
         let key = self.open_key(key)?;
-        if payload.len() > self.config.max_value_bytes {
-            return Err(Error::new(ErrorKind::ValueTooLarge, self.too_large(&key, payload.len())));
-        }
-        let is_short_lived = payload.bytes.is_none() && !terms.is_ttl_named;
-        let life = terms.life(None, is_short_lived, self.config.ttl_jitter, self.throw());
-        self.longest_life_ms.fetch_max(life.kept_ms, Ordering::Relaxed);
+        let life = self.life_of_set(&key, &payload, terms)?;
         let ticket = self.ticket(queue, id, terms);
         self.flights.detach(&key);
         self.drop_held(&key);
@@ -73,6 +68,17 @@ impl Engine {
             self.send_set(set, &[]);
         }
         Ok(Self::leave_call(ticket))
+    }
+
+    /// How long a value lives that its caller brings, if it may be stored at all.
+    pub(super) fn life_of_set(&self, key: &Key, payload: &Payload, terms: &Terms) -> Result<Life, Error> {
+        if payload.len() > self.config.max_value_bytes {
+            return Err(Error::new(ErrorKind::ValueTooLarge, self.too_large(key, payload.len())));
+        }
+        let is_short_lived = payload.bytes.is_none() && !terms.is_ttl_named;
+        let life = terms.life(None, is_short_lived, self.config.ttl_jitter, self.throw());
+        self.longest_life_ms.fetch_max(life.kept_ms, Ordering::Relaxed);
+        Ok(life)
     }
 
     pub(super) fn send_set(&self, set: Set, standing: &[Standing]) {

@@ -292,5 +292,7 @@ fn real_kind(verdict: &RealVerdict) -> &'static str {
         RealVerdict::Lost => "LOST",
         RealVerdict::Late => "LATE",
         RealVerdict::NotStored => "NOT_STORED",
+        RealVerdict::Queue(_) => "QUEUE",
+        RealVerdict::Durability(_) => "DURABILITY",
     }
 }

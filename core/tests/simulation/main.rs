@@ -10,6 +10,7 @@
 //! | `failovers` | primaries that die, and replicas that lack their last writes |
 //! | `process` | one simulated process: its engine and its store's outbox |
 //! | `features` | what the fleet of a seed uses |
+//! | `through` | writers by write-through: any number of one row at once, that fail, are cancelled, or die |
 //! | `workload` | what processes do, and what they make of outcomes |
 //! | `oracle` | what a read must at least show |
 //!
@@ -27,6 +28,7 @@ mod features;
 mod oracle;
 mod process;
 mod pushes;
+mod through;
 mod workload;
 mod world;
 
@@ -48,6 +50,9 @@ struct Met {
     evictions: u64,
     pushes_lost: u64,
     failovers: u64,
+    written: u64,
+    contended: u64,
+    aborted: u64,
 }
 
 impl AddAssign for Met {
@@ -63,6 +68,9 @@ impl AddAssign for Met {
         self.evictions += other.evictions;
         self.pushes_lost += other.pushes_lost;
         self.failovers += other.failovers;
+        self.written += other.written;
+        self.contended += other.contended;
+        self.aborted += other.aborted;
     }
 }
 
@@ -101,6 +109,9 @@ fn thousands_of_seeds_show_no_stale_read_and_leave_nothing_behind() {
         met.evictions,
         met.pushes_lost,
         met.failovers,
+        met.written,
+        met.contended,
+        met.aborted,
     ];
     assert!(rarer.iter().all(|count| count * 20 > seeds), "and everything that it is made of: {met:?}");
 }

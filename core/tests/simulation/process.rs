@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use tidegate::Engine;
 use tidegate::config::{Config, Terms};
-use tidegate::engine::Lease;
 use tidegate::engine::ticket::Queue;
 use tidegate::engine::timers::Alarm;
+use tidegate::engine::{Lease, Write};
 use tidegate::ports::{Address, Clock, Command, Inbox, Primary, Store, Wake};
 use tidegate::protocol::key::Key;
 
@@ -92,6 +92,16 @@ pub(crate) struct Writing {
     pub(crate) rows: Vec<(usize, u64)>,
     /// Whether what stood there may still be served where a fallback fails.
     pub(crate) is_soft: bool,
+    /// By write-through: beside others, and with version 0 until the database has changed the row.
+    pub(crate) is_through: bool,
+}
+
+/// A `persist` that runs.
+pub(crate) struct Persisting {
+    pub(crate) row: usize,
+    pub(crate) write: Write,
+    /// Once the database has changed the row.
+    pub(crate) version: Option<u64>,
 }
 
 /// The push connection of one process.
@@ -118,6 +128,7 @@ pub(crate) struct Process {
     pub(crate) writes: HashMap<u64, Writing>,
     /// Fallbacks under way: their lease, and the database's version when they started.
     pub(crate) running: HashMap<u64, (Lease, u64)>,
+    pub(crate) persisting: HashMap<u64, Persisting>,
     pub(crate) answered: HashSet<(u64, u32, u16, u64)>,
     pub(crate) watched: HashMap<Key, usize>,
     /// Per key: what this process itself invalidated.
@@ -139,6 +150,7 @@ impl Process {
             calls: HashMap::new(),
             writes: HashMap::new(),
             running: HashMap::new(),
+            persisting: HashMap::new(),
             answered: HashSet::new(),
             watched: HashMap::new(),
             floors: vec![Floor::default(); keys],

@@ -26,11 +26,11 @@ impl World {
         engine.terms(None, CallKind::Read, &[("tags".into(), tags)], Dialect::Rust).expect("right")
     }
 
-    fn set_terms(&self, engine: &Arc<Engine>) -> Arc<Terms> {
+    pub(crate) fn set_terms(&self, engine: &Arc<Engine>, kind: CallKind) -> Arc<Terms> {
         let is_used = [("all", self.features.has_tag), (LATE_TAG, self.features.has_late_tag)];
         let tags = is_used.iter().filter(|(_, is_used)| *is_used).map(|(tag, _)| OptionValue::Text((*tag).into()));
         let tags = OptionValue::List(tags.collect());
-        engine.terms(None, CallKind::Write, &[("tags".into(), tags)], Dialect::Rust).expect("right")
+        engine.terms(None, kind, &[("tags".into(), tags)], Dialect::Rust).expect("right")
     }
 
     /// One step of the workload.
@@ -42,11 +42,12 @@ impl World {
         let at = self.chance.usize(0..self.processes.len());
         let key = self.chance.usize(0..self.rows.len());
         match self.chance.u32(0..100) {
-            0..66 => self.read(at, key, false),
-            66..70 => self.read(at, key, true),
-            70..84 => self.write(at, key),
+            0..62 => self.read(at, key, false),
+            62..66 => self.read(at, key, true),
+            72..84 => self.write(at, key),
             84..88 => self.invalidate_tag(at),
             88..91 => self.cancel_one(at),
+            66..72 => self.write_through(at, key),
             91..93 if self.features.evicts => self.evict(),
             91..93 => self.read(at, key, false),
             93..95 if self.features.fails_over => self.plan_failover(),
@@ -95,17 +96,22 @@ impl World {
         if self.is_writing[key] || self.processes[at].stalled_until_us > self.now_us() {
             return;
         }
+        let kind = self.chance.u32(0..10);
+        // Whoever sets a key while another writes it through races with him, as with another who sets it.
+        if kind < 3 && !self.through.may_set(key) {
+            return;
+        }
         let rows = self.change(&[key]);
         let version = rows[0].1;
         self.next_call += 1;
         let id = self.next_call;
-        let kind = self.chance.u32(0..10);
-        self.processes[at].writes.insert(id, Writing { rows, is_soft: kind == 3 });
+        self.through.is_setting[key] = kind < 3;
+        self.processes[at].writes.insert(id, Writing { rows, is_soft: kind == 3, is_through: false });
         let (engine, queue) = (Arc::clone(&self.processes[at].engine), Arc::clone(&self.processes[at].queue));
         let name = key_name(key);
         let begun = match kind {
             0..3 => {
-                let terms = self.set_terms(&engine);
+                let terms = self.set_terms(&engine, CallKind::Write);
                 engine.set(&name, Payload::json(version.to_string()), Some(&terms), &queue, id)
             }
             3 => engine.expire(&name, false, &queue, id),
@@ -129,7 +135,7 @@ impl World {
         self.met.tag_invalidations += 1;
         self.next_call += 1;
         let id = self.next_call;
-        self.processes[at].writes.insert(id, Writing { rows, is_soft: false });
+        self.processes[at].writes.insert(id, Writing { rows, is_soft: false, is_through: false });
         let (engine, queue) = (Arc::clone(&self.processes[at].engine), Arc::clone(&self.processes[at].queue));
         if let Begun::Ready(outcome) = engine.invalidate_tag(tag, false, &queue, id).expect("a right tag") {
             self.outcome(at, id, outcome);
@@ -137,6 +143,9 @@ impl World {
     }
 
     fn cancel_one(&mut self, at: usize) {
+        if self.chance.u32(0..3) == 0 {
+            return self.cancel_persist(at);
+        }
         let mut running: Vec<u64> = self.processes[at].running.keys().copied().collect();
         running.sort_unstable();
         if !running.is_empty() {
@@ -149,7 +158,9 @@ impl World {
     }
 
     fn stall(&mut self, at: usize) {
-        let until_us = self.now_us() + self.chance.u64(10_000..1_000_000);
+        // Rarely for so long that the mark of a writer runs out.
+        let longest_us = if self.chance.u32(0..8) == 0 { 14_000_000 } else { 1_000_000 };
+        let until_us = self.now_us() + self.chance.u64(10_000..longest_us);
         let process = &mut self.processes[at];
         process.stalled_until_us = process.stalled_until_us.max(until_us);
         // What was pushed meanwhile is read when it goes on, perhaps behind its first reads.
@@ -159,16 +170,19 @@ impl World {
     fn crash(&mut self, at: usize) {
         // What a dead writer has sent may still run until its `not_after`; a writer who cannot wait for the answer of
         // another's SET needs write-through.
-        let rows: Vec<Vec<usize>> = self.processes[at]
-            .writes
-            .values()
-            .map(|writing| writing.rows.iter().map(|(row, _)| *row).collect())
-            .collect();
+        let writes = self.processes[at].writes.values();
+        let (through, others): (Vec<_>, Vec<_>) = writes.partition(|writing| writing.is_through);
+        let rows: Vec<Vec<usize>> =
+            others.iter().map(|writing| writing.rows.iter().map(|(row, _)| *row).collect()).collect();
+        let is_ending = |rows: &[(usize, u64)]| rows[0].1 > 0;
+        let ending: Vec<_> = through.iter().filter(|one| is_ending(&one.rows)).map(|one| one.rows[0].0).collect();
+        self.through.forget(ending.into_iter());
         for rows in rows {
             self.at(self.now_us() + COMMAND_TIMEOUT_US, Happening::WriterForgotten { rows });
         }
         let fresh = self.spawn();
         let dead = std::mem::replace(&mut self.processes[at], fresh);
+        self.through.forget(dead.persisting.values().map(|persisting| persisting.row));
         // A killed process sends nothing any more: what its leases say while they are dropped stays in its outbox.
         drop(dead);
     }
@@ -184,7 +198,7 @@ impl World {
         }
     }
 
-    fn outcome(&mut self, at: usize, id: u64, outcome: Outcome) {
+    pub(crate) fn outcome(&mut self, at: usize, id: u64, outcome: Outcome) {
         let seed = self.seed;
         match outcome {
             Outcome::Lease(lease) => {
@@ -222,12 +236,18 @@ impl World {
                 assert!(call.is_served, "seed {seed}: nothing more comes only to those who have a value");
             }
             Outcome::Confirmed(is_confirmed) => {
-                let Some(Writing { rows, is_soft }) = self.processes[at].writes.remove(&id) else { return };
+                let Some(Writing { rows, is_soft, is_through }) = self.processes[at].writes.remove(&id) else { return };
+                if is_through {
+                    self.through.forget(rows.iter().map(|(row, _)| *row));
+                    self.met.written += u64::from(is_confirmed);
+                    self.met.contended += u64::from(!is_confirmed);
+                } else {
+                    rows.iter().for_each(|(row, _)| self.may_write_again(*row));
+                }
                 let now_us = self.now_us();
                 // The word of a primary that is gone counts in this process alone, which will have to give it again.
                 let is_known = is_confirmed && self.is_at_the_primary(at);
                 for (row, version) in rows {
-                    self.is_writing[row] = false;
                     self.processes[at].floors[row].raise(version, is_soft);
                     if is_known {
                         self.floors[row].raise(now_us, version, is_soft);
@@ -242,14 +262,17 @@ impl World {
             Outcome::Shared(_) | Outcome::Settled(_) => {
                 assert!(self.processes[at].calls.remove(&id).is_some(), "seed {seed}: answered once");
             }
-            Outcome::Absent | Outcome::Busy => panic!("seed {seed}: nobody asked for {outcome:?}"),
+            Outcome::Write(write) => self.run_persist(at, id, write),
+            Outcome::Absent | Outcome::Busy | Outcome::Batch(_) => panic!("seed {seed}: nobody asked for {outcome:?}"),
         }
     }
 
     /// Holds a value that a caller was given against the oracle.
     fn check(&mut self, at: usize, call: &Call, hit: &Hit) {
         let text = hit.payload.bytes.as_ref().expect("never null here");
-        let seen: u64 = std::str::from_utf8(text).expect("digits").parse().expect("digits");
+        let text = std::str::from_utf8(text).expect("ASCII");
+        let seen =
+            self.through.version_of(text).unwrap_or_else(|| panic!("seed {}: {text} never stood there", self.seed));
         self.met.hits += 1;
         self.met.stale += u64::from(hit.stale.is_some());
         self.met.without_a_place += u64::from(hit.stale == Some(Staleness::MaxFallbacks));

@@ -16,6 +16,7 @@ use crate::Met;
 use crate::features::Features;
 use crate::oracle::History;
 use crate::process::{NoAlarm, Process, Sent, SimClock, SimStore, config};
+use crate::through::Through;
 
 const COMMAND_TIMEOUT_US: u64 = 100_000;
 const SERVER_EPOCH_US: u64 = 1_700_000_000_000_000;
@@ -75,6 +76,17 @@ pub(crate) enum Happening {
         process: u64,
         call: u64,
     },
+    /// The database changes a row for a writer, who may be dead by then.
+    Persists {
+        process: u64,
+        call: u64,
+        row: usize,
+    },
+    /// Its `persist` ends.
+    Persisted {
+        process: u64,
+        call: u64,
+    },
     /// The SET of a writer that died can no longer run.
     WriterForgotten {
         rows: Vec<usize>,
@@ -108,6 +120,7 @@ pub(crate) struct World {
     pub(crate) floors: Vec<History>,
     /// One writer at a time per key.
     pub(crate) is_writing: Vec<bool>,
+    pub(crate) through: Through,
     pub(crate) steps_left: u32,
     pub(crate) met: Met,
 }
@@ -137,6 +150,7 @@ impl World {
             rows: vec![1; keys],
             floors: vec![History::default(); keys],
             is_writing: vec![false; keys],
+            through: Through::new(keys),
             steps_left: 150,
             met: Met::default(),
             chance,
@@ -196,7 +210,7 @@ impl World {
         }
     }
 
-    fn process(&mut self, number: u64) -> Option<usize> {
+    fn process(&self, number: u64) -> Option<usize> {
         self.processes.iter().position(|process| process.number == number)
     }
 
@@ -251,10 +265,12 @@ impl World {
             | Happening::Connects { process }
             | Happening::Switches { process, .. }
             | Happening::Subscribed { process, .. }
+            | Happening::Persisted { process, .. }
             | Happening::Ends { process, .. } => Some(*process),
             // The server takes what was sent, even from the dead.
             Happening::Arrives { .. }
             | Happening::FailsOver { .. }
+            | Happening::Persists { .. }
             | Happening::WriterForgotten { .. }
             | Happening::Next => None,
         };
@@ -329,7 +345,9 @@ impl World {
                 self.processes[at].engine.notice(Notice::Watching(key));
             }
             Happening::Ends { call, .. } => self.end_fallback(at, call),
-            Happening::WriterForgotten { rows } => rows.into_iter().for_each(|row| self.is_writing[row] = false),
+            Happening::Persists { process, call, row } => self.persist(self.process(process), call, row),
+            Happening::Persisted { call, .. } => self.end_persist(at, call),
+            Happening::WriterForgotten { rows } => rows.into_iter().for_each(|row| self.may_write_again(row)),
             Happening::Next => self.next(),
         }
     }

@@ -9,6 +9,7 @@ mod support;
 mod tags;
 mod tracking;
 mod wakes;
+mod writers;
 
 use std::sync::Arc;
 

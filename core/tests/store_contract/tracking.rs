@@ -36,6 +36,12 @@ fn each_change_of_a_value_or_a_tag_is_told_with_its_full_key() {
             is_told("EXPIRE");
             who.ask(invalidate(&key));
             is_told("INVALIDATE");
+            let begun = who.begun(begin_write(&key, nonce(3)));
+            who.ask(commit(&key, &begun, nonce(3), Some("3")));
+            is_told("COMMIT");
+            who.begun(begin_write(&key, nonce(4)));
+            is_told("BEGIN_WRITE");
+            who.ask(commit(&key, "", nonce(4), None));
         }
         for (who, count) in [(&tracker, 1), (&other, 2)] {
             who.ask(invalidate_tag(&the_tag, nonce(count)));

@@ -12,7 +12,7 @@ fn each_command_that_ends_a_wait_wakes_the_watchers_of_other_processes() {
     everywhere(|world| {
         let (caller, watcher) = (world.caller(), world.caller());
         type End = fn(&Caller, &Key);
-        let ends: [(&str, End); 7] = [
+        let ends: [(&str, End); 9] = [
             ("fill", |caller, key| {
                 let grant = caller.lease(key, nonce(1));
                 caller.ask(fill(key, &grant, "1"));
@@ -29,6 +29,11 @@ fn each_command_that_ends_a_wait_wakes_the_watchers_of_other_processes() {
             ("expire", |caller, key| drop(caller.ask(expire(key)))),
             ("refresh", |caller, key| drop(caller.ask(refresh(key, nonce(1))))),
             ("set", |caller, key| drop(caller.ask(set(key, "1")))),
+            ("commit", |caller, key| {
+                let begun = caller.begun(begin_write(key, nonce(1)));
+                caller.ask(commit(key, &begun, nonce(1), Some("1")));
+            }),
+            ("commit_without_an_entry", |caller, key| drop(caller.ask(commit(key, "", nonce(1), None)))),
         ];
         for (name, end) in ends {
             let key = key(&format!("user:{name}"));
@@ -56,6 +61,8 @@ fn what_ends_no_wait_wakes_nobody_and_a_watch_is_counted() {
         caller.ask(renew(&quiet, &grant, 10_000));
         caller.ask(fill(&quiet, &Grant { generation: "x".into(), number: 1 }, "1"));
         caller.ask(get(&quiet));
+        caller.begun(begin_write(&quiet, nonce(1)));
+        caller.ask(renew_write(&quiet, nonce(1), MARK_MS));
         caller.ask(invalidate(&loud));
         assert!(watcher.saw(&Notice::Woken(loud)), "sent after all of the above");
         assert!(!watcher.inbox.notices().contains(&Notice::Woken(quiet.clone())));

@@ -142,6 +142,14 @@ impl Caller {
         }
     }
 
+    /// The generation that a writer commits under.
+    pub fn begun(&self, command: Command) -> Box<str> {
+        match self.ask(command) {
+            Verdict::Lease(grant, None) => grant.generation,
+            other => panic!("no write begun but {other:?}"),
+        }
+    }
+
     /// The nonce that a command on a tag answers with, if any.
     pub fn tag_nonce(&self, command: Command) -> Option<TagNonce> {
         match self.ask(command) {
@@ -261,6 +269,27 @@ pub fn invalidate(key: &Key) -> Command {
 
 pub fn expire(key: &Key) -> Command {
     Command::Expire { key: key.clone() }
+}
+
+/// How long a writer's mark lasts in tests that do not wait for its end.
+pub const MARK_MS: u64 = 60_000;
+
+pub fn begin_write(key: &Key, nonce: Nonce) -> Command {
+    begin_write_for(key, nonce, MARK_MS)
+}
+
+pub fn begin_write_for(key: &Key, nonce: Nonce, validity_ms: u64) -> Command {
+    Command::BeginWrite { key: key.clone(), nonce, exclusive_ms: 0, validity_ms }
+}
+
+pub fn renew_write(key: &Key, nonce: Nonce, validity_ms: u64) -> Command {
+    Command::RenewWrite { key: key.clone(), nonce, exclusive_ms: 0, validity_ms }
+}
+
+/// The end of a writer: with an entry of this text, or without one.
+pub fn commit(key: &Key, generation: &str, nonce: Nonce, text: Option<&str>) -> Command {
+    let entry = text.map(|text| draft(key, text));
+    Command::Commit { key: key.clone(), generation: generation.into(), nonce, settle_ms: 0, entry }
 }
 
 pub fn sleep_ms(ms: u64) {

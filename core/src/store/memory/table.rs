@@ -16,6 +16,8 @@ use crate::protocol::tag::{Tag, TagNonce};
 /// Writes between two sweeps of what has expired, at the least.
 const SWEEP_AFTER_MIN: usize = 1_024;
 
+mod writers;
+
 /// All keys of one server.
 #[derive(Clone, Default)]
 pub struct Table {
@@ -53,6 +55,10 @@ struct Lease {
     holder: Option<Nonce>,
     filled: u64,
     solo_until_ms: u64,
+    /// The nonces of writers under way, each with the time until which its mark counts.
+    writers: Vec<(Nonce, u64)>,
+    /// Something came between a writer's beginning and its end.
+    is_contended: bool,
     expires_ms: u64,
 }
 
@@ -121,9 +127,10 @@ impl Table {
                     self.sweep_sometimes(now_ms);
                     let row = self.rows.entry(key.clone()).or_default();
                     row.forget_expired(now_ms);
-                    row.revoke(now_ms);
+                    let entry = entry.clone().of_write(id);
+                    let (set, _) = row.apply(&Command::Set { key: key.clone(), not_after_ms: u64::MAX, entry }, now_us);
                     if let (Verdict::Stored { version: stored }, Verdict::Queue(QueueReply::Appended { version, .. })) =
-                        (row.store(&entry.clone().of_write(id), now_us), &mut verdict)
+                        (set, &mut verdict)
                     {
                         *version = stored;
                     }
@@ -220,6 +227,9 @@ impl TagRow {
 impl Row {
     fn apply(&mut self, command: &Command, now_us: u64) -> (Verdict, bool) {
         let now_ms = now_us / 1_000;
+        if let Some(answer) = self.contended(command, now_ms) {
+            return answer;
+        }
         match command {
             Command::Acquire { nonce, exclusive_ms, validity_ms, seen, .. } => {
                 (self.acquire(*nonce, *exclusive_ms, *validity_ms, *seen, now_us), false)
@@ -256,11 +266,8 @@ impl Row {
             },
             Command::Invalidate { settle_ms, .. } => {
                 self.value = None;
-                self.lease = (*settle_ms > 0).then(|| Lease {
-                    solo_until_ms: now_ms + settle_ms,
-                    expires_ms: now_ms + settle_ms,
-                    ..Lease::default()
-                });
+                self.lease = None;
+                self.settle(*settle_ms, now_ms);
                 (Verdict::Ok, true)
             }
             Command::Expire { .. } => {
@@ -287,6 +294,15 @@ impl Row {
                 }
                 self.revoke(now_ms);
                 (self.store(entry, now_us), true)
+            }
+            Command::BeginWrite { nonce, exclusive_ms, validity_ms, .. } => {
+                (self.begin_write(*nonce, *exclusive_ms, *validity_ms, now_us), false)
+            }
+            Command::RenewWrite { nonce, exclusive_ms, validity_ms, .. } => {
+                (self.renew_write(*nonce, *exclusive_ms, *validity_ms, now_ms), false)
+            }
+            Command::Commit { generation, nonce, settle_ms, entry, .. } => {
+                (self.commit(generation, *nonce, *settle_ms, entry.as_ref(), now_us), true)
             }
             Command::SettleValue { id, .. } => {
                 self.revoke(now_ms);
@@ -328,6 +344,11 @@ impl Row {
                 return Verdict::Wait { left_ms, value };
             }
         }
+        if self.has_writers(now_ms) {
+            return Verdict::Solo(value);
+        }
+        // Of writers that died: nobody fills under their generation.
+        self.lease.take_if(|lease| !lease.writers.is_empty());
         self.grant(nonce, exclusive_ms, validity_ms, now_us)
     }
 
@@ -353,14 +374,16 @@ impl Row {
     /// Takes every right to fill away (I1). A settle time that runs stays: nothing that was read from a lagging replica
     /// may be stored.
     fn revoke(&mut self, now_ms: u64) {
-        if !self.is_settling(now_ms) {
-            self.lease = None;
-        }
+        let until_ms =
+            if self.is_settling(now_ms) { self.lease.as_ref().map_or(0, |lease| lease.solo_until_ms) } else { 0 };
+        self.lease = None;
+        self.settle(until_ms.saturating_sub(now_ms), now_ms);
     }
 
-    /// Whether the settle time of an INVALIDATE runs. A solo time beside a generation is a PASS's.
+    /// Whether the settle time of an INVALIDATE runs. A solo time beside a reader's generation is a PASS's.
     fn is_settling(&self, now_ms: u64) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.generation.is_none() && lease.solo_until_ms > now_ms)
+        let is_own = |lease: &Lease| lease.generation.is_none() || !lease.writers.is_empty();
+        self.lease.as_ref().is_some_and(|lease| is_own(lease) && lease.solo_until_ms > now_ms)
     }
 
     /// The value if it is an entry of our format.

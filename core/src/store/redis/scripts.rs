@@ -44,6 +44,9 @@ scripts! {
     Set: "lua/prelude.lua" "lua/set.lua",
     OpenTag: "lua/tag_prelude.lua" "lua/open_tag.lua",
     InvalidateTag: "lua/tag_prelude.lua" "lua/invalidate_tag.lua",
+    BeginWrite: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/begin_write.lua",
+    RenewWrite: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/renew_write.lua",
+    Commit: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/commit.lua",
     Put: "lua/prelude.lua" "lua/append.lua" "lua/put.lua",
     PutAlone: "lua/queue_prelude.lua" "lua/append.lua" "lua/put_alone.lua",
     Own: "lua/queue_prelude.lua" "lua/own.lua",
@@ -144,6 +147,19 @@ impl Request {
             Command::Set { key, not_after_ms, entry } => {
                 let (life, draft) = (entry.life, entry.bytes.clone());
                 (ScriptName::Set, key, vec![text(not_after_ms), draft, ms(life.fresh_ms), ms(life.kept_ms)])
+            }
+            Command::BeginWrite { key, nonce, exclusive_ms, validity_ms } => {
+                (ScriptName::BeginWrite, key, vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms)])
+            }
+            Command::RenewWrite { key, nonce, exclusive_ms, validity_ms } => {
+                (ScriptName::RenewWrite, key, vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms)])
+            }
+            Command::Commit { key, generation, nonce, settle_ms, entry } => {
+                let mut arguments = vec![text(generation), text(nonce), ms(*settle_ms)];
+                if let Some(entry) = entry {
+                    arguments.extend([entry.bytes.clone(), ms(entry.life.fresh_ms), ms(entry.life.kept_ms)]);
+                }
+                (ScriptName::Commit, key, arguments)
             }
             Command::SettleValue { key, id } => (ScriptName::SettleValue, key, vec![text(&id.ms), text(&id.sequence)]),
         };

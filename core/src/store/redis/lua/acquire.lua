@@ -27,8 +27,12 @@ local left_ms = (tonumber(u or 0)) - now
 if left_ms > 0 and left_ms <= validity_ms then
   return {'WAIT', now_us, left_ms, value}
 end
-if w and w ~= '' then
+if marks(w) ~= '' then
   return {'SOLO', now_us, value}
+elseif w then
+  -- Of writers that died: nobody fills under their g.
+  redis.call('UNLINK', L)
+  g = nil
 end
 g, n = grant(g, n, nonce, exclusive_ms, validity_ms)
 return {'LEASE', now_us, g, n, value}

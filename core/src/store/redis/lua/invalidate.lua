@@ -5,10 +5,7 @@ if has_writers() then
   contend()
 else
   redis.call('UNLINK', V, F, L)
-  if settle_ms > 0 then
-    redis.call('HSET', L, 's', now + settle_ms)
-    redis.call('PEXPIRE', L, settle_ms)
-  end
 end
+settle(settle_ms)
 wake()
 return {'OK', now_us}

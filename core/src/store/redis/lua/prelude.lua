@@ -29,10 +29,34 @@ local function lease(...)
   return unpack(fields)
 end
 
--- Whether writers stand between database and cache; then nothing is stored, and none of their marks is removed.
+-- The marks in w of the writers that stand between database and cache, `nonce:until;` each, until by the server's ms.
+-- One past its time is of a writer that died, and counts no more.
+local function marks(w)
+  local function keep(ends)
+    if tonumber(ends) < now then return '' end
+  end
+  return (string.gsub(w or '', '%x+:(%d+);', keep))
+end
+
+-- While there are any nothing is stored, and none of their marks is removed.
 local function has_writers()
-  local w = lease('w')
-  return w and w ~= ''
+  return marks((lease('w'))) ~= ''
+end
+
+-- L lives for so long at the least.
+local function prolong(ms)
+  if redis.call('PTTL', L) < ms then
+    redis.call('PEXPIRE', L, ms)
+  end
+end
+
+-- For so long at the least nothing is stored that was read from anywhere.
+local function settle(ms)
+  if ms > 0 then
+    local s = lease('s')
+    redis.call('HSET', L, 's', math.max(tonumber(s or 0), now + ms))
+    prolong(ms)
+  end
 end
 
 -- What INVALIDATE, EXPIRE, REFRESH and SET do on an L with writers: the entry goes, the writers learn of it.
@@ -41,17 +65,17 @@ local function contend()
   redis.call('HSET', L, 'c', 1)
 end
 
--- Whether an INVALIDATE's settle time runs. An `s` beside a `g` is a PASS's.
-local function is_settling(g, s)
-  return not g and s and tonumber(s) > now
+-- Whether an INVALIDATE's settle time runs. An `s` beside a reader's `g` is a PASS's.
+local function is_settling(g, s, w)
+  return s and tonumber(s) > now and (w or not g)
 end
 
 -- Takes every right to fill away (I1). A settle time that runs stays: nothing that was read from a lagging replica may
 -- be stored. UNLINK comes first, so that a full memory does not refuse what follows.
 local function revoke()
-  local g, s = lease('g', 's')
+  local g, s, w = lease('g', 's', 'w')
   redis.call('UNLINK', L)
-  if is_settling(g, s) then
+  if is_settling(g, s, w) then
     redis.call('HSET', L, 's', s)
     redis.call('PEXPIRE', L, tonumber(s) - now)
   end

@@ -6,8 +6,8 @@ if has_writers() then
   wake()
   return {'SOLO', now_us, false}
 end
-local g, n, h, s = lease('g', 'n', 'h', 's')
-if is_settling(g, s) then
+local g, n, h, s, w = lease('g', 'n', 'h', 's', 'w')
+if is_settling(g, s, w) then
   return {'SOLO', now_us, our_value()}
 end
 if g and h == nonce then
