@@ -15,6 +15,7 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
 //! ```
 
+mod behind;
 mod call;
 mod calls;
 mod context;
@@ -35,6 +36,7 @@ use crate::engine::outcome::{Details, Failure};
 use crate::engine::{Begun, Engine, Event, Figure, Outcome};
 use crate::error::Error;
 use crate::protocol::envelope::Payload;
+pub use behind::{BehindBuilder, WriteBehind, WriteItem};
 pub use call::CallBuilder;
 use calls::{Arrival, Calls};
 pub use context::Context;

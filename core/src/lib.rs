@@ -30,7 +30,7 @@ pub mod protocol;
 pub mod store;
 mod sync;
 
-pub use client::{Context, GetError, Manager, OnStoreDown, WriteError};
+pub use client::{Context, GetError, Manager, OnStoreDown, WriteBehind, WriteError, WriteItem};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 pub use protocol::key;

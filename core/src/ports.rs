@@ -280,6 +280,10 @@ pub trait Store: Send + Sync {
     fn node_name(&self, _node: u16) -> String {
         String::new()
     }
+    /// Whether keys may be on different servers, so that no script can change two of them.
+    fn is_cluster(&self) -> bool {
+        false
+    }
     /// Takes the command and returns at once. The answer arrives at the inbox within `command_timeout`, with an error
     /// if nothing better is known by then; it may arrive before this returns, so the caller holds no lock.
     fn submit(&self, command: Command, address: Address);

@@ -22,6 +22,7 @@
 //! | `recent`, `failover` | what is owed again once another primary answers |
 //! | `places` | how many fallbacks run while it is away |
 //! | `watches` | which flights wait for a push |
+//! | `behind` | write-behind |
 //! | `feed`, `batch` | what works by itself and is handed to a host in batches |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
@@ -29,6 +30,7 @@
 
 mod answers;
 pub mod batch;
+pub mod behind;
 pub mod breaker;
 mod counter;
 mod drive;
@@ -71,6 +73,7 @@ use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
 use crate::protocol::tag::Tag;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use behind::Durabilities;
 use feed::Feeds;
 use flights::Flights;
 use journal::Journal;
@@ -86,6 +89,7 @@ use watches::Watches;
 
 pub use crate::protocol::flight::Patience;
 pub use batch::{Batch, Item, Settled};
+pub use behind::Behind;
 pub use feed::FeedId;
 pub use observe::{Event, Figure};
 pub use outcome::{Begun, Hit, HostObject, Lease, Made, Outcome, Settlement, Source, Write};
@@ -142,6 +146,7 @@ pub struct Engine {
     watches: Watches,
     operations: Operations,
     feeds: Feeds,
+    durabilities: Durabilities,
     timers: Timers,
     nodes: Nodes,
     /// Counts the losses of command connections: another server, with another clock, may answer behind one.
@@ -209,6 +214,7 @@ impl Engine {
             watches: Watches::default(),
             operations: Operations::default(),
             feeds: Feeds::default(),
+            durabilities: Durabilities::default(),
             timers: Timers::default(),
             nodes: Nodes::new(config.breaker, config.journal),
             connection: AtomicU64::new(0),

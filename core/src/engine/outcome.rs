@@ -3,7 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use super::Engine;
-use super::batch::Batch;
+use super::batch::{Batch, StreamId};
+use super::behind::Letter;
 use super::ticket::Ticket;
 use crate::config::Terms;
 pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement, Source, Staleness, Token};
@@ -107,6 +108,12 @@ pub enum Outcome {
     Write(Write),
     /// Deal with these, and say what became of them: [`Engine::settle_batch`].
     Batch(Batch),
+    /// A put: the id of the write.
+    Put(StreamId),
+    /// What was set aside.
+    Letters(Vec<Letter>),
+    /// So many.
+    Count(u64),
 }
 
 impl Outcome {

@@ -165,7 +165,7 @@ impl Key {
     }
 }
 
-pub(super) fn hash128(bytes: &[u8]) -> [u8; 16] {
+pub(crate) fn hash128(bytes: &[u8]) -> [u8; 16] {
     let mut first = [0; 16];
     first.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
     first

@@ -201,6 +201,10 @@ impl Store for RedisStore {
         }
     }
 
+    fn is_cluster(&self) -> bool {
+        matches!(self.shared.endpoint.place, Place::Cluster { .. })
+    }
+
     fn submit(&self, command: Command, address: Address) {
         if let Err(error) = self.post(command, address) {
             self.shared.deliver(address, Err(error));
