@@ -4,11 +4,13 @@ import { Batch, type FetchMissing } from './batch.js';
 import { ConfigError, translated } from './errors.js';
 import type { EventName, Observer } from './events.js';
 import { encoded, type Flow } from './flow.js';
+import { checkFallback, confirmed, isRequired, listOf, withoutPassword } from './given.js';
 import { House } from './house.js';
 import { checkKeyText, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
 import { checkKeys, durationMs } from './native.js';
 import {
+  type BehindOptions,
   type CloseOptions,
   checkOptions,
   type DefaultOptions,
@@ -20,12 +22,15 @@ import {
   type SetOptions,
   type Stats,
   type Stored,
+  type WriteThroughOptions,
 } from './options.js';
 import { ABSENT, Detailed, Failed, type Outcome } from './outcome.js';
 import type { Port } from './port.js';
 import { disabled, isDisabled, isOutside, leads } from './scope.js';
 import { type Call, View } from './terms.js';
 import { decorator, type MethodDecorator, type WrapOptions, type Wrapped, wrap } from './wrap.js';
+import { type Persist, writeThrough } from './write.js';
+import { type Sink, WriteBehind } from './write-behind.js';
 
 const DEFAULT_OPTIONS = ['default', 'signal'] as const;
 const INVALIDATE_OPTIONS = ['required'] as const;
@@ -178,6 +183,48 @@ export class CacheManager {
     const payloads = pairs.map(([key, value]) => encoded(key, value));
     const outcomes = this.#port.callMany(keys.length, (first) => this.#port.native.set(first, keys, payloads, terms));
     return confirmed(await outcomes);
+  }
+
+  /**
+   * Has `persist(value)` write to the database, and stores the value, so that no reader is left with the old one.
+   *
+   * What `persist` throws is thrown unchanged, and the cache holds nothing for the key then. True: the store holds the
+   * value. False: the row is written and the cache holds nothing for the key, since another writer or an invalidation came
+   * between, or the store is away (then an invalidation is journalled). Meanwhile readers wait for up to their `wait`, then
+   * compute without storing.
+   *
+   * Before `persist` is called: `EncodeError`, `ValueTooLarge`; with `onStoreDown: 'refuse'` `StoreUnavailable`.
+   *
+   * ```ts
+   * const rows = new Map<number, unknown>();
+   * const save = async (user: { id: number }) => rows.set(user.id, user);
+   * await cache.writeThrough('user:profile:42', { id: 42 }, save, { ttl: '1h' });
+   * ```
+   */
+  async writeThrough<T>(key: string, value: T, persist: Persist<T>, options?: WriteThroughOptions): Promise<boolean> {
+    const call = this.#view.writeThrough(options);
+    checkKeyText(key);
+    throwIfAborted(call.signal);
+    return writeThrough(this.#flow, key, value, persist, call, !isDisabled(this.#port));
+  }
+
+  /**
+   * A queue: `put` resolves once a write is durable and readable; `sink` is given the writes later, in batches.
+   *
+   * `sink(items)` is called by one process at a time for each partition. Writes of a key reach it in their order, each at
+   * least once: it applies one only where its row is of a smaller `order`. Without a sink (null) this process only puts.
+   *
+   * ```ts
+   * const rows = new Map<string, unknown>();
+   * const behind = cache.writeBehind<number>('counters', (items) => {
+   *   for (const { key, value } of items) rows.set(key, value);
+   * });
+   * await behind.put('page:views:7', 42);
+   * await behind.flush();
+   * ```
+   */
+  writeBehind<T = unknown>(name: string, sink?: Sink<T> | null, options?: BehindOptions): WriteBehind<T> {
+    return new WriteBehind<T>(this.#flow, this.#view, name, sink, options);
   }
 
   /**
@@ -386,41 +433,4 @@ class Inside {
     readonly house: House,
     readonly view: View,
   ) {}
-}
-
-/** Whether the store confirmed them all; throws the first that failed. */
-function confirmed(outcomes: readonly Outcome[]): boolean {
-  for (const outcome of outcomes) {
-    if (outcome instanceof Failed) throw outcome.error;
-  }
-  return outcomes.every((outcome) => outcome === true);
-}
-
-function isRequired(options: InvalidateOptions | undefined): boolean {
-  const required: unknown = options?.required ?? false;
-  if (typeof required === 'boolean') return required;
-  throw new ConfigError(`required=${shown(required)} is neither true nor false; a right example: { required: true }`);
-}
-
-function checkFallback(fallback: unknown, verb: string): void {
-  if (typeof fallback === 'function') return;
-  throw new ConfigError(
-    `fallback=${shown(fallback)} is not callable; a right example: cache.${verb}('user:profile:42', fetch)`,
-  );
-}
-
-/** One name or many, as an array. */
-function listOf(keys: string | Iterable<string>, example: string, what = 'key'): string[] {
-  if (typeof keys !== 'string' && typeof keys?.[Symbol.iterator] !== 'function') {
-    throw new ConfigError(
-      `${what}s=${shown(keys)} is neither a ${what} nor a list of ${what}s; a right example: cache.${example}`,
-    );
-  }
-  const list = typeof keys === 'string' ? [keys] : [...keys];
-  list.forEach(checkKeyText);
-  return list;
-}
-
-function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^/]*@/, '//').replace(/\?.*$/, '');
 }

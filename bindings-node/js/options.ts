@@ -153,9 +153,52 @@ export interface SetOptions {
   staleWhileRevalidate?: Duration | undefined;
 }
 
+export interface WriteThroughOptions extends SetOptions {
+  /**
+   * Where the store does not confirm the beginning: `'persist'` all the same and journal an invalidation (the default), or
+   * `'refuse'` with `StoreUnavailable`.
+   */
+  onStoreDown?: 'persist' | 'refuse' | undefined;
+  /** Cancels this call. `persist` is given it too; until that has ended nobody stores what stood there before. */
+  signal?: AbortSignal | undefined;
+}
+
 export interface InvalidateOptions {
   /** Reject with `StoreUnavailable` where the store does not confirm, instead of giving false (false). */
   required?: boolean | undefined;
+}
+
+/** What a queue of write-behind takes. `partitions` must be the same in every process. */
+export interface BehindOptions {
+  /** How many writes the sink is given at once, at most (100). */
+  batch?: number | undefined;
+  /** How long the first write of a batch waits for more (500 ms). */
+  maxDelay?: Duration | undefined;
+  /** How many writes may be pending; then `put` rejects with `QueueFull`. Each partition takes its share (10,000). */
+  maxPending?: number | undefined;
+  /** A write that failed so often, the last time alone, is set aside (10). */
+  maxAttempts?: number | undefined;
+  /** How many streams the queue has, so that as many processes work on it; a key's writes are all in one (1). */
+  partitions?: number | undefined;
+  /** Of several writes of a key in one batch give the sink only the newest (false). */
+  coalesce?: boolean | undefined;
+}
+
+export interface PutOptions {
+  /** How long the value lives for readers (the manager's `ttl`). */
+  ttl?: Duration | undefined;
+  /** A name for what is put: a second put of it and the key, within five minutes, does nothing. */
+  operation?: string | undefined;
+}
+
+export interface FlushOptions {
+  /** How long to wait (30 s). */
+  timeout?: Duration | undefined;
+}
+
+export interface LettersOptions {
+  /** How many, at most (100). */
+  limit?: number | undefined;
 }
 
 export interface CloseOptions {

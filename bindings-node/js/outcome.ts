@@ -5,6 +5,8 @@ import { ownError } from './errors.js';
 import type { Stamp } from './l1.js';
 import type { Lease, Place } from './lease.js';
 import type { Entry } from './options.js';
+import type { Write } from './write.js';
+import type { DeadLetter } from './write-behind.js';
 
 /** There is no entry, or none that counts. */
 export const ABSENT = Symbol('absent');
@@ -84,15 +86,28 @@ export class ItemBatch {
   ) {}
 }
 
-/** A boolean says whether the store confirmed. */
+/** A write that was set aside, as the native half tells it. */
+export interface Letter extends Omit<DeadLetter, 'value'> {
+  readonly payload: Exclude<Hit, Holdable>;
+}
+
+/** What was set aside. */
+export class Letters {
+  constructor(readonly list: readonly Letter[]) {}
+}
+
+/** A boolean says whether the store confirmed, a number how many; the id of a put is a text as a hit's is. */
 export type Outcome =
   | Hit
   | boolean
+  | number
+  | Letters
   | Served
   | Detailed
   | Shared
   | Failed
   | Lease
+  | Write
   | ItemBatch
   | typeof ABSENT
   | typeof BUSY
@@ -116,7 +131,11 @@ export enum Word {
   Confirmed = 13,
   Unconfirmed = 14,
   Over = 15,
-  Batch = 16,
+  Write = 16,
+  Batch = 17,
+  Put = 18,
+  Letters = 19,
+  Count = 20,
 }
 
 /** Added to the word of a record whose text is to be fetched by itself. */
@@ -128,7 +147,7 @@ export const HELD = 0x400;
 export const FLAGS = LARGE | SERVED | HELD;
 
 /** The outcome of a record, for those that say all by themselves. */
-export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Served> {
+export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Served | Write> {
   switch (word) {
     case Word.Text:
     case Word.BigText:
@@ -153,6 +172,12 @@ export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Se
       return false;
     case Word.Over:
       return OVER;
+    case Word.Put:
+      return text;
+    case Word.Letters:
+      return new Letters(lettersOf(text));
+    case Word.Count:
+      return Number(text);
     default:
       throw new Error(`the native module gave a record of an unknown kind: ${word}`);
   }
@@ -162,6 +187,11 @@ export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Se
 export function itemsOf(text: string): Item[] {
   const views: (Omit<Item, 'payload'> & { word: Word; text: string })[] = JSON.parse(text);
   return views.map(({ word, text, ...item }) => ({ ...item, payload: hitOf(word, text) }));
+}
+
+function lettersOf(text: string): Letter[] {
+  const views: (Omit<Letter, 'payload'> & { word: Word; text: string })[] = JSON.parse(text);
+  return views.map(({ word, text, ...letter }) => ({ ...letter, payload: hitOf(word, text) }));
 }
 
 /** The hit of a record, or of what the native half tells by itself. */

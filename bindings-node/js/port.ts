@@ -28,8 +28,9 @@ import {
   Unreadable,
   Word,
 } from './outcome.js';
+import { Write } from './write.js';
 
-type Slot = ((outcome: Outcome) => void) | Lease | Place | Ending;
+type Slot = ((outcome: Outcome) => void) | Lease | Place | Ending | Write;
 
 const MAILBOX_BYTES = 128 * 1024;
 const HEAD_BYTES = 16;
@@ -83,6 +84,13 @@ export class Port {
     const outcomes = Array.from({ length: count }, () => new Promise<Outcome>((resolve) => this.#open(resolve)));
     if (verb(first)) this.#drain();
     return Promise.all(outcomes);
+  }
+
+  /** Ends the write of this number. */
+  commit(write: number, keeps: boolean): Promise<Outcome> {
+    const answered = this.call((id) => this.native.commit(id, write, keeps));
+    this.#close(write);
+    return answered;
   }
 
   /** `verb` settles the lease of this number; settled when that is answered. */
@@ -247,7 +255,7 @@ export class Port {
     const slot = this.#slots.get(id);
     if (slot === undefined) {
       // Its caller went away while the answer was on its way.
-      if (word === Word.Lease || word === Word.Batch) this.native.leave(id);
+      if (word === Word.Lease || word === Word.Write || word === Word.Batch) this.native.leave(id);
       return;
     }
     if (word === Word.Batch) {
@@ -260,6 +268,12 @@ export class Port {
       this.#slots.set(id, lease);
       if (typeof slot === 'function') slot(lease);
       else if (slot instanceof Place) slot.take(lease);
+      return;
+    }
+    if (word === Word.Write) {
+      const write = new Write(this, id);
+      this.#slots.set(id, write);
+      if (typeof slot === 'function') slot(write);
       return;
     }
     const isHost = word === Word.Shared || word === Word.FailedHost;
@@ -281,6 +295,7 @@ export class Port {
   }
 
   #end(id: number, slot: Slot, outcome: Outcome): void {
+    if (slot instanceof Write) return;
     if (slot instanceof Lease) {
       // It keeps its number until it is settled.
       if (isEnd(outcome)) slot.end(outcome);

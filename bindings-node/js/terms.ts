@@ -3,7 +3,7 @@
 import { translated } from './errors.js';
 import { checkKeyText } from './key.js';
 import type { Cache, Terms } from './native.js';
-import { checkObject, checkOptions, type GetOptions, type SetOptions } from './options.js';
+import { checkObject, checkOptions, type GetOptions, type SetOptions, type WriteThroughOptions } from './options.js';
 
 /** What one call goes by. */
 export interface Call {
@@ -33,6 +33,11 @@ const WRITE_OPTIONS = [
   'staleIfError',
   'staleWhileRevalidate',
 ] as const satisfies readonly (keyof SetOptions)[];
+const WRITE_THROUGH_OPTIONS = [
+  ...WRITE_OPTIONS,
+  'onStoreDown',
+  'signal',
+] as const satisfies readonly (keyof WriteThroughOptions)[];
 
 // Options that are the same in many calls are read once; what is beyond this many is forgotten, to be read again.
 const KEPT_MAX = 256;
@@ -61,18 +66,23 @@ export class View {
 
   /** What a read goes by. */
   read(options: GetOptions | undefined): Call {
-    return options === undefined ? this.plain : this.#call(true, options, READ_OPTIONS);
+    return options === undefined ? this.plain : this.#call('read', options, READ_OPTIONS);
   }
 
   /** What a write goes by. */
   write(options: SetOptions | undefined): Call {
-    return options === undefined ? this.plain : this.#call(false, options, WRITE_OPTIONS);
+    return options === undefined ? this.plain : this.#call('write', options, WRITE_OPTIONS);
   }
 
-  #call(isRead: boolean, options: Given, known: readonly string[]): Call {
+  /** What a write-through goes by. */
+  writeThrough(options: WriteThroughOptions | undefined): Call {
+    return options === undefined ? this.plain : this.#call('write_through', options, WRITE_THROUGH_OPTIONS);
+  }
+
+  #call(kind: Kind, options: Given, known: readonly string[]): Call {
     checkObject(options, `{ ${known[0]}: … }`);
     // Hits in this process come by here: options that have been read before cost no crossing.
-    let name: string | undefined = isRead ? 'read' : 'write';
+    let name: string | undefined = kind;
     let isPlain = true;
     for (const option in options) {
       if (option === 'tags' || option === 'signal') continue;
@@ -82,7 +92,7 @@ export class View {
     }
     let terms = isPlain ? this.plain.terms : name === undefined ? undefined : this.#kept.get(name);
     if (terms === undefined) {
-      terms = this.#read(isRead, options, known);
+      terms = this.#read(kind, options, known);
       if (this.#kept.size >= KEPT_MAX) this.#kept.clear();
       if (name !== undefined) this.#kept.set(name, terms);
     }
@@ -90,21 +100,22 @@ export class View {
     if (signal !== undefined) checkOptions(options, known);
     if (tags === undefined) return { terms, tags: this.plain.tags, signal };
     const named = textsOf(tags);
-    const make = () => translated(() => this.#native.terms(terms, isRead, { tags: named ?? tags }));
+    const make = () => translated(() => this.#native.terms(terms, kind, { tags: named ?? tags }));
     if (named === undefined) return { terms: make(), tags: this.plain.tags, signal };
     // No entry carries a name that is none, so a call that names one finds nothing held and is refused in `terms`.
     return new TaggedCall(make, [...this.plain.tags, ...named], signal);
   }
 
   /** Has the options read that stand in a call's name. */
-  #read(isRead: boolean, options: Given, known: readonly string[]): Terms {
+  #read(kind: Kind, options: Given, known: readonly string[]): Terms {
     checkOptions(options, known);
     const { tags: _, signal: __, ...rest } = options as GetOptions;
-    return translated(() => this.#native.terms(this.plain.terms, isRead, rest));
+    return translated(() => this.#native.terms(this.plain.terms, kind, rest));
   }
 }
 
-type Given = GetOptions | SetOptions;
+type Given = GetOptions | SetOptions | WriteThroughOptions;
+type Kind = 'read' | 'write' | 'write_through';
 
 /** A value as no other is written; undefined for those that are read anew each time. */
 function nameOf(value: unknown): string | undefined {

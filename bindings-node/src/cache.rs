@@ -9,10 +9,12 @@ use napi::bindgen_prelude::{ArrayBuffer, Buffer, Function, Object};
 use napi::{Env, JsString};
 use napi_derive::napi;
 use tidegate::config::{self, Config, Dialect};
+use tidegate::engine::behind::LetterAct;
 use tidegate::engine::l1::IndexSide;
 use tidegate::engine::{Abandoned, Begun, Engine, Environment, FeedId, Lease, Made, Outcome, Patience, Settled};
 use tidegate::protocol::stream::StreamId;
 
+use crate::behind::Behind;
 use crate::convert;
 use crate::error::{OrThrow, Thrown, broken};
 use crate::l1::{self, L1Plan};
@@ -86,10 +88,10 @@ impl Cache {
 
     /// What one call of a view goes by, by its options.
     #[napi]
-    pub fn terms(&self, view: Option<&Terms>, is_read: bool, options: Object<'_>) -> Result<Terms, Thrown> {
+    pub fn terms(&self, view: Option<&Terms>, kind: String, options: Object<'_>) -> Result<Terms, Thrown> {
         let options = convert::options(&options).map_err(broken)?;
         let view = view.map(|terms| &terms.inner);
-        Ok(Terms { inner: self.engine.terms(view, terms::kind(is_read), &options, Dialect::Node).or_throw()? })
+        Ok(Terms { inner: self.engine.terms(view, terms::kind(&kind), &options, Dialect::Node).or_throw()? })
     }
 
     /// A read on behalf of a caller with a fallback. As part of a batch, by its number, a key that somebody else computes is
@@ -127,6 +129,31 @@ impl Cache {
             let payload = payloads.next().expect("one payload for each key");
             self.engine.set(key, payload, inner(terms), &self.desk.queue, id)
         })
+    }
+
+    /// Begins a write of the payload (null is a null): a write under that number, or a failure.
+    #[napi]
+    pub fn begin_write(
+        &self,
+        id: f64,
+        key: String,
+        payload: Option<String>,
+        terms: Option<&Terms>,
+        can_cancel: bool,
+    ) -> bool {
+        let payload = convert::payload(payload);
+        let begun = self.engine.begin_write(&key, payload, inner(terms), &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, begun, can_cancel)
+    }
+
+    /// The `persist` of the write of that number has done its work. With `keeps` false the store is to hold nothing.
+    #[napi]
+    pub fn commit(&self, id: f64, write: f64, keeps: bool) -> bool {
+        let begun = match self.desk.take_write(write as u64) {
+            Some(write) => self.engine.commit(write, keeps, &self.desk.queue, id as u64),
+            None => Begun::Ready(Outcome::Confirmed(false)),
+        };
+        self.desk.keep(id as u64, Ok(begun), false)
     }
 
     #[napi]
@@ -207,13 +234,15 @@ impl Cache {
         }
     }
 
-    /// The caller went away: its place is given up, a lease that it has passes on, a batch counts as failed.
+    /// The caller went away: its place is given up, a lease that it has passes on, a batch counts as failed, a write that it
+    /// has begun ends as one that nobody knows the outcome of.
     #[napi]
     pub fn leave(&self, id: f64) {
         if let Some(ticket) = self.desk.take_ticket(id as u64) {
             self.engine.cancel(&ticket);
         }
         drop(self.desk.take_lease(id as u64));
+        drop(self.desk.take_write(id as u64));
         drop(self.desk.take_batch(id as u64));
     }
 
@@ -250,6 +279,53 @@ impl Cache {
     pub fn feed_close(&self, id: f64, feed: f64, timeout_ms: f64) -> bool {
         let begun = self.engine.feed_close(FeedId(feed as u64), timeout_ms as u64, &self.desk.queue, id as u64);
         self.desk.keep(id as u64, Ok(begun), false)
+    }
+
+    /// A queue of write-behind; with `works` this host has a sink for it.
+    #[napi]
+    pub fn behind(&self, name: String, options: Object<'_>, works: bool) -> Result<Behind, Thrown> {
+        let options = convert::options(&options).map_err(broken)?;
+        Ok(Behind { inner: self.engine.behind(&name, &options, Dialect::Node, works).or_throw()? })
+    }
+
+    /// Puts a write (null is a null): the word with its id.
+    #[napi]
+    pub fn put(
+        &self,
+        id: f64,
+        behind: &Behind,
+        key: String,
+        payload: Option<String>,
+        operation: Option<String>,
+        terms: Option<&Terms>,
+    ) -> bool {
+        let (payload, operation) = (convert::payload(payload), operation.as_deref());
+        let queue = &self.desk.queue;
+        let begun = self.engine.put(&behind.inner, &key, payload, operation, inner(terms), queue, id as u64);
+        self.desk.keep(id as u64, begun, false)
+    }
+
+    /// Waits until what is pending now has been dealt with.
+    #[napi]
+    pub fn flush(&self, id: f64, behind: &Behind, timeout_ms: f64) -> bool {
+        let begun = self.engine.flush(&behind.inner, timeout_ms as u64, &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, begun, false)
+    }
+
+    /// What was set aside, the oldest first.
+    #[napi]
+    pub fn letters(&self, id: f64, behind: &Behind, limit: u32) -> bool {
+        let begun = self.engine.letters(&behind.inner, limit as usize, &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, begun, false)
+    }
+
+    /// Puts what was set aside into its queue again, or drops it; all of it without `which`.
+    #[napi]
+    pub fn act_on_letters(&self, id: f64, behind: &Behind, drops: bool, which: Option<String>) -> bool {
+        let act = if drops { LetterAct::Drop } else { LetterAct::Retry };
+        let queue = &self.desk.queue;
+        let begun = self.engine.act_on_letters(&behind.inner, act, which.as_deref(), queue, id as u64);
+        self.desk.keep(id as u64, begun, false)
     }
 
     #[napi]

@@ -215,10 +215,10 @@ pub fn hard_timeout_message(key: String) -> String {
     tidegate::Error::hard_timeout_of(&key).message().to_owned()
 }
 
-/// The names of the options that a call takes, `ttl` and the like, a read or a write.
+/// The names of the options that a call takes, `ttl` and the like: a `read`, a `write` or a `write_through`.
 #[napi]
-pub fn call_options(is_read: bool) -> Vec<String> {
-    Dialect::Node.call_options(crate::terms::kind(is_read))
+pub fn call_options(kind: String) -> Vec<String> {
+    Dialect::Node.call_options(crate::terms::kind(&kind))
 }
 
 /// The errors' names and codes, as `name=code`.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use napi_derive::napi;
 use serde::Serialize;
+use tidegate::engine::behind::Letter;
 use tidegate::engine::outcome::{Failure, Held};
 use tidegate::engine::{Hit, HostObject, Item, Outcome};
 use tidegate::protocol::envelope::{Codec, Payload};
@@ -40,8 +41,15 @@ pub(crate) enum Word {
     Unconfirmed = 14,
     /// Nothing more comes of what was to be computed behind.
     Over = 15,
+    /// A write has begun: it stays here under its call's number until it is ended.
+    Write = 16,
     /// Items of a stream, as JSON; the batch stays here until it is settled.
-    Batch = 16,
+    Batch = 17,
+    /// A put: the id of the write.
+    Put = 18,
+    /// What was set aside, as JSON.
+    Letters = 19,
+    Count = 20,
 }
 
 /// Added to a record's word when its text is to be fetched by itself.
@@ -87,7 +95,7 @@ impl Record {
     }
 }
 
-/// An outcome as a record, a hit `in_detail` where that was asked for. A lease stays here and has no text.
+/// An outcome as a record, a hit `in_detail` where that was asked for. A lease, or a write, stays here and has no text.
 pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
     let (word, body) = match outcome {
         Outcome::Hit(hit) if in_detail => detailed(&hit),
@@ -107,6 +115,10 @@ pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
         Outcome::Settled(_) => (Word::Settled, Body::None),
         Outcome::Confirmed(true) => (Word::Confirmed, Body::None),
         Outcome::Confirmed(false) => (Word::Unconfirmed, Body::None),
+        Outcome::Write(_) => (Word::Write, Body::None),
+        Outcome::Put(id) => (Word::Put, Body::Text(id.to_string())),
+        Outcome::Letters(letters) => (Word::Letters, self::letters(&letters)),
+        Outcome::Count(count) => (Word::Count, Body::Text(count.to_string())),
         Outcome::Batch(batch) => return self::batch(&batch.items),
     };
     Record::of(word, body)
@@ -241,6 +253,37 @@ pub(crate) fn batch(items: &[Item]) -> Record {
         })
         .collect();
     Record::of(Word::Batch, Body::Text(json(&views)))
+}
+
+/// A write that was set aside.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LetterView<'a> {
+    id: &'a str,
+    write_id: String,
+    key: &'a str,
+    attempts: u32,
+    reason: &'a str,
+    set_aside_at: u64,
+    word: u32,
+    text: String,
+}
+
+fn letters(letters: &[Letter]) -> Body {
+    let views = letters.iter().map(|letter| {
+        let Told { word, text } = Told::of(letter.payload.clone());
+        LetterView {
+            id: &letter.id,
+            write_id: letter.write_id.to_string(),
+            key: &letter.key,
+            attempts: letter.attempts,
+            reason: &letter.reason,
+            set_aside_at: letter.set_aside_ms,
+            word,
+            text,
+        }
+    });
+    Body::Text(json(&views.collect::<Vec<_>>()))
 }
 
 fn failed(error: &Error) -> (Word, Body) {

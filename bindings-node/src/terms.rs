@@ -26,6 +26,10 @@ impl Terms {
     }
 }
 
-pub(crate) fn kind(is_read: bool) -> CallKind {
-    if is_read { CallKind::Read } else { CallKind::Write }
+pub(crate) fn kind(name: &str) -> CallKind {
+    match name {
+        "read" => CallKind::Read,
+        "write_through" => CallKind::WriteThrough,
+        _ => CallKind::Write,
+    }
 }

@@ -67,6 +67,8 @@ pub(crate) struct Desk {
     /// The loop is to turn before more is taken; the bell has been rung for that.
     is_turn_over: Cell<bool>,
     leases: RefCell<FxHashMap<u64, outcome::Lease>>,
+    /// Writes that have begun, by the number of the call that began them.
+    writes: RefCell<FxHashMap<u64, outcome::Write>>,
     /// By the number of the call that they were given to.
     batches: RefCell<FxHashMap<u64, Batch>>,
     /// Those of callers who may go away.
@@ -86,6 +88,7 @@ impl Desk {
             ready: RefCell::default(),
             is_turn_over: Cell::default(),
             leases: RefCell::default(),
+            writes: RefCell::default(),
             batches: RefCell::default(),
             tickets: RefCell::default(),
             in_detail: RefCell::default(),
@@ -148,6 +151,11 @@ impl Desk {
                 drop(before);
                 Record { word: Word::Lease as u32, head: Vec::new(), body: Body::None }
             }
+            Outcome::Write(write) => {
+                let before = self.writes.borrow_mut().insert(id, write);
+                drop(before);
+                Record { word: Word::Write as u32, head: Vec::new(), body: Body::None }
+            }
             other => record::outcome(other, self.in_detail.borrow_mut().remove(&id)),
         };
         if head.len() > HELD_MAX {
@@ -181,6 +189,10 @@ impl Desk {
 
     pub(crate) fn take_lease(&self, id: u64) -> Option<outcome::Lease> {
         self.leases.borrow_mut().remove(&id)
+    }
+
+    pub(crate) fn take_write(&self, id: u64) -> Option<outcome::Write> {
+        self.writes.borrow_mut().remove(&id)
     }
 
     pub(crate) fn take_batch(&self, id: u64) -> Option<Batch> {

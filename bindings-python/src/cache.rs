@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 use tidegate::config::{self, CallKind, Config, Dialect};
 use tidegate::engine::{Begun, Engine, FeedId, Figure, Patience};
 
+use crate::behind::Behind;
 use crate::convert::{self, Form, key_text, name_text};
 use crate::error::OrRaise;
 use crate::held;
@@ -170,6 +171,28 @@ impl Cache {
         })
     }
 
+    /// What a write-through goes by.
+    fn write_through_terms(&self, view: GivenTerms<'_, '_>, options: &Bound<'_, PyDict>) -> PyResult<Terms> {
+        let given = convert::options(options)?;
+        let terms = self.engine.terms(terms::of(view), CallKind::WriteThrough, &given, Dialect::Python);
+        Ok(Terms::of(&terms.or_raise(options.py())?))
+    }
+
+    /// Begins a write of the payload (None is a null): a `Write`, or a failure.
+    fn begin_write(
+        &self,
+        port: &Bound<'_, Port>,
+        key: &Bound<'_, PyAny>,
+        payload: Option<Bound<'_, PyBytes>>,
+        terms: GivenTerms<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let (queue, id) = (port.get().queue(), port.get().next_id());
+        let payload = convert::payload(payload.as_ref());
+        let begun =
+            self.engine.begin_write(key_text(key)?, payload, terms::of(terms), queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
     fn invalidate(
         &self,
         port: &Bound<'_, Port>,
@@ -222,6 +245,11 @@ impl Cache {
         let id = port.get().next_id();
         let begun = self.engine.feed_close(FeedId(feed), timeout_ms, port.get().queue(), id);
         Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// A queue of write-behind; with `works` this host has a sink for it.
+    fn behind(&self, name: &Bound<'_, PyAny>, options: &Bound<'_, PyDict>, works: bool) -> PyResult<Behind> {
+        Behind::open(&self.engine, name, options, works)
     }
 
     fn close(&self, port: &Bound<'_, Port>, timeout_ms: u64) -> PyResult<Py<PyAny>> {

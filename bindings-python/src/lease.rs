@@ -10,11 +10,13 @@ use pyo3::types::PyBytes;
 use tidegate::engine::outcome::{self, Made};
 use tidegate::engine::{Abandoned, Begun, Engine};
 
+use crate::batch::Batch;
 use crate::bell::generation;
 use crate::convert::{self, Form, Hit};
 use crate::error::OrRaise;
 use crate::terms::Terms;
 use crate::wake::Port;
+use crate::write::Write;
 
 /// The order to run the fallback. Settle it once; dropped unsettled, it gives itself back.
 #[pyclass(frozen, module = "tidegate._tidegate")]
@@ -235,5 +237,18 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+/// What a caller was given and will not use.
+pub(crate) fn give_back(outcome: &Bound<'_, PyAny>) {
+    if let Ok(lease) = outcome.cast::<Lease>() {
+        lease.get().give_back();
+    } else if let Ok(served) = outcome.cast::<Served>() {
+        served.get().leave();
+    } else if let Ok(batch) = outcome.cast::<Batch>() {
+        batch.get().give_back();
+    } else if let Ok(write) = outcome.cast::<Write>() {
+        write.get().abort();
     }
 }

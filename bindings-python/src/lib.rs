@@ -6,6 +6,8 @@
 //! | `cache` | the engine's verbs as methods |
 //! | `terms` | what a call goes by |
 //! | `lease` | the order to run the fallback, and a value served ahead of one |
+//! | `write` | the order to run `persist` |
+//! | `behind` | a queue of write-behind |
 //! | `batch` | items of a stream, for a sink or a handler |
 //! | `held` | what is kept of an entry in L1 |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
@@ -14,6 +16,7 @@
 //! | `error` | the engine's errors as Python's exceptions |
 
 mod batch;
+mod behind;
 mod bell;
 mod cache;
 mod convert;
@@ -22,6 +25,7 @@ mod held;
 mod lease;
 mod terms;
 mod wake;
+mod write;
 
 // An abi3 module can only be loaded by an interpreter with a GIL, and `Port` counts on it: one thread at a time.
 /// The native half of tidegate.
@@ -40,6 +44,8 @@ mod _tidegate {
     #[pymodule_export]
     use crate::batch::{Batch, Item};
     #[pymodule_export]
+    use crate::behind::{Behind, Letter};
+    #[pymodule_export]
     use crate::bell::{after_fork, prepare_exit};
     #[pymodule_export]
     use crate::cache::Cache;
@@ -54,6 +60,8 @@ mod _tidegate {
     use crate::terms::Terms;
     #[pymodule_export]
     use crate::wake::Port;
+    #[pymodule_export]
+    use crate::write::Write;
 
     /// The interpreter that the module lives in; there is one of each static.
     static HOME: AtomicI64 = AtomicI64::new(-1);

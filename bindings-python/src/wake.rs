@@ -14,11 +14,10 @@ use tidegate::engine::ticket::{Completion, Queue, Ticket};
 use tidegate::engine::{Begun, Engine, HostObject, Outcome};
 use tidegate::ports::Wake;
 
-use crate::batch::Batch;
 use crate::bell::{Doorbell, Gong, generation, must_leave};
 use crate::convert::{self, Form};
 use crate::held::clear_graves;
-use crate::lease::{Lease, Served};
+use crate::lease::give_back;
 
 /// The main thread, when parked, looks for signals this often, so that Ctrl-C works.
 const SLICE: Duration = Duration::from_millis(50);
@@ -380,13 +379,7 @@ impl Port {
             return Ok(());
         }
         let outcome = future.call_method0(intern!(py, "result"))?;
-        if let Ok(lease) = outcome.cast::<Lease>() {
-            lease.get().give_back();
-        } else if let Ok(served) = outcome.cast::<Served>() {
-            served.get().leave();
-        } else if let Ok(batch) = outcome.cast::<Batch>() {
-            batch.get().give_back();
-        }
+        give_back(&outcome);
         Ok(())
     }
 

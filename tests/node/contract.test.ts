@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import type { CacheEvents, ErrorCode, GetOptions, Options, SetOptions, Stats } from 'tidegate';
+import type { CacheEvents, ErrorCode, GetOptions, Options, SetOptions, WriteThroughOptions, Stats } from 'tidegate';
 import * as tidegate from 'tidegate';
 
 const native = createRequire(import.meta.url)('../../dist/native/index.cjs');
@@ -123,14 +123,21 @@ const WRITE_OPTIONS: Record<keyof SetOptions, true> = {
   staleIfError: true,
   staleWhileRevalidate: true,
 };
+const WRITE_THROUGH_OPTIONS: Record<keyof WriteThroughOptions, true> = {
+  ...WRITE_OPTIONS,
+  onStoreDown: true,
+  signal: true,
+};
 
 test('the options of a call are those of the core, and a signal', async () => {
   const cache = new tidegate.CacheManager();
-  assert.deepEqual(Object.keys(READ_OPTIONS), [...native.callOptions(true), 'signal']);
-  assert.deepEqual(Object.keys(WRITE_OPTIONS), native.callOptions(false));
+  assert.deepEqual(Object.keys(READ_OPTIONS), [...native.callOptions('read'), 'signal']);
+  assert.deepEqual(Object.keys(WRITE_OPTIONS), native.callOptions('write'));
+  assert.deepEqual(Object.keys(WRITE_THROUGH_OPTIONS), [...native.callOptions('write_through'), 'signal']);
   for (const [names, call] of [
     [READ_OPTIONS, (options: object) => cache.get('a:b', () => 1, options)],
     [WRITE_OPTIONS, (options: object) => cache.set('a:b', 1, options)],
+    [WRITE_THROUGH_OPTIONS, (options: object) => cache.writeThrough('a:b', 1, () => {}, options)],
   ] as const) {
     await assert.rejects(call({ zzzzzz: 1 }), (error: Error) => {
       assert.deepEqual(error.message.split('the options are ')[1]?.split(', '), Object.keys(names));

@@ -33,7 +33,7 @@ const EVENTS: EventName[] = [
 ];
 /** The kinds of steps, by the word that tells them (the first that stands in a step), and what else a step may say. */
 const WORDS: Readonly<Record<string, readonly string[]>> = {
-  start: ['close', 'manager', 'do', 'key', 'fallback', 'callers', 'with', 'namespace'],
+  start: ['close', 'manager', 'do', 'key', 'fallback', 'callers', 'with', 'namespace', 'to', 'persist'],
   running: ['times', 'sees_stale'],
   finish: [...ENDS, 'says'],
   await: SIGHTS,
@@ -51,7 +51,7 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   raw_lease: ['exclusive_ms'],
   do: [
     ...['manager', 'namespace', 'key', 'computes', 'computes_null', 'to', 'ttl', 'with', 'says', 'runs', 'sees_stale'],
-    ...['tag', 'tags', 'version', ...SIGHTS],
+    ...['tag', 'tags', 'version', 'to_large', 'to_unstorable', 'fails', ...SIGHTS],
   ],
 };
 
@@ -153,6 +153,10 @@ export class Scenario {
 
   #heldCall(step: Step): Make {
     const [manager, key, options] = [this.#view(step), text(step, 'key'), named(step.with)];
+    if (step.do === 'write_through') {
+      const { persist } = this.#gate(text(step, 'persist'));
+      return (signal) => manager.writeThrough(key, step.to, persist, signal ? { ...options, signal } : options);
+    }
     const { fallback } = this.#gate(text(step, 'fallback'));
     switch (step.do) {
       case 'get':
@@ -205,6 +209,8 @@ export class Scenario {
         return () => manager.refresh(key, fallback, options);
       case 'set':
         return () => manager.set(key, step.to, 'ttl' in step ? { ...options, ttl: text(step, 'ttl') } : options);
+      case 'write_through':
+        return () => manager.writeThrough(key, toOf(step), persisting(step, ran), options);
       case 'invalidate':
         return () => manager.invalidate(key);
       case 'expire':
@@ -362,6 +368,21 @@ function endOf(step: Step): End {
   const says = (step.says ?? {}) as Step;
   if ('error' in step) return { seen: { error: new Boom(text(step, 'error')) }, says };
   return { seen: { value: says.not_modified === true ? undefined : valueIn(step) }, says };
+}
+
+/** What a step writes. */
+function toOf(step: Step): unknown {
+  if ('to_unstorable' in step) return UNSTORABLE.what;
+  return 'to_large' in step ? 'x'.repeat(number(step, 'to_large')) : step.to;
+}
+
+/** A `persist` that ends at once. */
+function persisting(step: Step, ran: unknown[]): (value: unknown) => void {
+  return (value) => {
+    assert.equal(value, toOf(step));
+    ran.push(value);
+    if ('fails' in step) throw new Boom(text(step, 'fails'));
+  };
 }
 
 function staleIn(step: Step): unknown {

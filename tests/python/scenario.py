@@ -151,6 +151,16 @@ class Scenario:
                 return lambda: manager.refresh(key, fallback, **options)
             case "set":
                 return lambda: manager.set(key, step["to"], **options)
+            case "write_through":
+                value = _written(step)
+
+                def persist(given: object) -> None:
+                    assert given is value
+                    ran.append(given)
+                    if "fails" in step:
+                        raise Boom(step["fails"])
+
+                return lambda: manager.write_through(key, value, persist, **options)
             case "invalidate" | "expire" | "exists" | "get_entry" as verb:
                 return lambda: getattr(manager, verb)(key)
             case "invalidate_tag":
@@ -162,6 +172,9 @@ class Scenario:
 
     def _held_call(self, step: dict[str, Any]) -> Callable[[], Any]:
         verb, options = getattr(self._view(step), step["do"]), _options(step)
+        if step["do"] == "write_through":
+            persist = self._driver.held_persist(self._gate(step["persist"]))
+            return lambda: verb(step["key"], step["to"], persist, **options)
         fallback = self._driver.held(self._gate(step["fallback"]))
         return lambda: verb(step["key"], fallback, **options)
 
@@ -261,6 +274,13 @@ def _in_time(holds: Callable[[], bool]) -> bool:
 def _options(step: dict[str, Any]) -> dict[str, Any]:
     ttl = {"ttl": step["ttl"]} if "ttl" in step else {}
     return {**step.get("with", {}), **ttl}
+
+
+def _written(step: dict[str, Any]) -> Any:
+    """What a step writes."""
+    if "to_unstorable" in step:
+        return UNSTORABLE
+    return "x" * step["to_large"] if "to_large" in step else step["to"]
 
 
 def _stale(step: dict[str, Any]) -> Any:

@@ -46,12 +46,12 @@ class Gate:
         self._inside: list[Future[Any]] = []
         self._ends: list[Callable[[Future[Any]], None]] = []
 
-    def enter(self, ctx: Context) -> Future[Any]:
-        """A caller's fallback begins; its end is the future's: what it says, and what it gives."""
+    def enter(self, ctx: Context | None) -> Future[Any]:
+        """A caller's fallback, or `persist`, begins; its end is the future's: what it says, and what it gives."""
         future: Future[Any] = Future()
         with self._changed:
             self._entered += 1
-            self.stale = ctx.stale
+            self.stale = None if ctx is None else ctx.stale
             if self._ends:
                 self._ends.pop(0)(future)
             else:
@@ -91,6 +91,7 @@ class Driver(Protocol):
     def manager(self, url: str, options: Mapping[str, Any]) -> Any: ...
     def start(self, call: Callable[[], Any], callers: int) -> list[Future[Any]]: ...
     def held(self, gate: Gate) -> Callable[[Context], Any]: ...
+    def held_persist(self, gate: Gate) -> Callable[[object], Any]: ...
     def settle(self) -> None: ...
     def end(self) -> None: ...
 
@@ -119,6 +120,12 @@ class AsyncDriver:
             return say(ctx, says, value)
 
         return fallback
+
+    def held_persist(self, gate: Gate) -> Callable[[object], Any]:
+        async def persist(_: object) -> None:
+            await asyncio.wrap_future(gate.enter(None))
+
+        return persist
 
     def settle(self) -> None:
         # Tasks take their first step in the order in which they were made.
@@ -164,6 +171,9 @@ class BlockingDriver:
             return say(ctx, says, value)
 
         return fallback
+
+    def held_persist(self, gate: Gate) -> Callable[[object], Any]:
+        return lambda _: gate.enter(None).result()
 
     def settle(self) -> None:
         time.sleep(THREAD_BEGINS_SECONDS)

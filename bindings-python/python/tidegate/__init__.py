@@ -31,14 +31,16 @@ from ._errors import (
 from ._keys import key
 from ._manager import CacheManager
 from ._tidegate import __version__
-from ._types import L1, Breaker, CallOptions, Duration, Options, Tls
+from ._types import L1, BehindOptions, Breaker, CallOptions, Duration, Options, Tls, WriteOptions, WriteThroughOptions
 
 if TYPE_CHECKING:
     from ._entry import Entry
     from ._events import CacheEvent
+    from ._write_behind import DeadLetter, WriteBehind, WriteItem
 
 __all__ = [
     "L1",
+    "BehindOptions",
     "Breaker",
     "CacheEvent",
     "CacheManager",
@@ -46,6 +48,7 @@ __all__ = [
     "ClosedError",
     "ConfigError",
     "Context",
+    "DeadLetter",
     "Duration",
     "EncodeError",
     "Entry",
@@ -57,6 +60,10 @@ __all__ = [
     "TidegateError",
     "Tls",
     "ValueTooLarge",
+    "WriteBehind",
+    "WriteItem",
+    "WriteOptions",
+    "WriteThroughOptions",
     "__version__",
     "key",
 ]
@@ -72,4 +79,8 @@ def __getattr__(name: str) -> object:
         from ._entry import Entry
 
         return Entry
+    if name in ("DeadLetter", "WriteBehind", "WriteItem"):
+        from . import _write_behind
+
+        return getattr(_write_behind, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -50,6 +50,7 @@ class ManagerBase(Checks):
         "_native",
         "_observers",
         "_options",
+        "_queues",
         "_root",
         "_terms",
         "_url",
@@ -66,6 +67,8 @@ class ManagerBase(Checks):
         self._root: Self | None = None
         """The manager that a view is of."""
         self._views: WeakSet[Self] = WeakSet()
+        self._queues: WeakSet[Any] = WeakSet()
+        """Those of write-behind, of the manager and its views."""
         self._namespaces: tuple[str, ...] = ()
         self._terms: Terms | None = None
         self._disabled_blocks = 0
@@ -101,6 +104,8 @@ class ManagerBase(Checks):
         self._open()
         for view in list(self._views):
             view._use(self._native)
+        for queue in list(self._queues):
+            queue._renew()
         if self._observers:
             self._listen()
 
@@ -134,7 +139,7 @@ class ManagerBase(Checks):
     def _share(self, root: Self) -> None:
         """What a view has of its manager's."""
         self._root = root
-        self._views = root._views
+        self._views, self._queues = root._views, root._queues
         self._url, self._options = root._url, root._options
         self._encode, self._decode, self._decoders = root._encode, root._decode, root._decoders
         self._observers = root._observers
@@ -306,15 +311,15 @@ class ManagerBase(Checks):
 
     def _encode_all(self, values: Mapping[str, Any]) -> list[tuple[str, bytes | None]]:
         """The payloads of many values; `EncodeError` for the first that cannot be encoded."""
+        return [(key, self._encode_one(key, value)) for key, value in values.items()]
+
+    def _encode_one(self, key: str, value: Any) -> bytes | None:
         from ._codec import Unencodable
 
-        items = []
-        for key, value in values.items():
-            try:
-                items.append((key, self._encode(value)))
-            except Unencodable as error:
-                raise EncodeError(f"the value of {key!r} is not stored: {error}") from error
-        return items
+        try:
+            return self._encode(value)
+        except Unencodable as error:
+            raise EncodeError(f"the value of {key!r} is not stored: {error}") from error
 
     def _found(self, key: str, outcome: Any, default: Any, decode: Decode) -> Any:
         """What a read without a fallback gives."""

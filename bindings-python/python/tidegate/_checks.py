@@ -46,6 +46,17 @@ class Checks:
                 raise
         return self._write_terms({name: value for name, value in options.items() if name != "ttl"})
 
+    def _check_write_through(self, persist: object, options: dict[str, Any]) -> Terms | None:
+        """Gives what `write_through` goes by."""
+        given = {name: value for name, value in options.items() if name != "ttl" or value is not None}
+        terms = self._native.write_through_terms(self._terms, given) if given else self._terms
+        if not callable(persist):
+            raise ConfigError(
+                f"persist={persist!r} is not callable; it takes the value and writes it to the database; "
+                'a right example: cache.write_through("user:profile:42", user, save)'
+            )
+        return terms
+
     def _check(self, fallback: object, options: dict[str, Any], *own: str) -> Terms | None:
         """Gives what the call goes by."""
         terms = self._read_terms(options, *own)

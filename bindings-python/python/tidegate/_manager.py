@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from . import _tidegate
-from ._base import confirmed
+from ._base import confirmed, raise_failed
 from ._batch import Batch
 from ._reading import Reader
 from ._tasks import answer, answers, is_awaitable
-from ._tidegate import NOTHING, Port
+from ._tidegate import NOTHING, Failed, Port
 from ._types import MISSING
 
 if TYPE_CHECKING:
@@ -22,12 +22,24 @@ if TYPE_CHECKING:
 
     from ._decorators import AsyncDecorator
     from ._entry import Entry
-    from ._types import AnyFallback, AsyncFallback, CallOptions, Duration, Options, PlainFallback, WriteOptions
+    from ._types import (
+        AnyFallback,
+        AsyncFallback,
+        BehindOptions,
+        CallOptions,
+        Duration,
+        Options,
+        PlainFallback,
+        WriteOptions,
+        WriteThroughOptions,
+    )
+    from ._write_behind import AsyncSink, Sink, WriteBehind
 
     P = ParamSpec("P")
 
 T = TypeVar("T")
 D = TypeVar("D")
+V = TypeVar("V")
 
 
 class CacheManager(Reader):
@@ -198,6 +210,79 @@ class CacheManager(Reader):
         items = self._encode_all(values)
         port = self._port()
         return confirmed(await answers(port, self._native.set(port, items, terms)))
+
+    async def write_through(
+        self, key: str, value: V, persist: Callable[[V], object], **options: Unpack[WriteThroughOptions]
+    ) -> bool:
+        """Have `persist(value)` write to the database, and store the value, so that no reader is left with the old one.
+
+        `persist` is a function, async or plain; what it raises is raised unchanged, and the cache holds nothing for the
+        key then. True: the store holds the value. False: the row is written and the cache holds nothing for the key,
+        since another writer or an invalidation came between, or the store is away (then an invalidation is journalled).
+        Meanwhile readers wait for up to their `wait`, then compute without storing.
+
+        Before `persist` is called: `EncodeError`, `ValueTooLarge`; with `on_store_down="refuse"` (`"persist"`)
+        `StoreUnavailable`. The other options are those of `set`.
+
+        >>> import asyncio
+        >>> rows = {}
+        >>> async def save(user):
+        ...     rows[42] = user
+        >>> async def main():
+        ...     cache = CacheManager()
+        ...     written = await cache.write_through("user:profile:42", {"name": "Ada"}, save, ttl="1h")
+        ...     return written, await cache.get("user:profile:42", default=None)
+        >>> asyncio.run(main()), rows
+        ((True, {'name': 'Ada'}), {42: {'name': 'Ada'}})
+        """
+        terms = self._check_write_through(persist, cast("dict[str, Any]", options))
+        payload = self._encode_one(key, value)
+        port = self._port()
+        write = await answer(port, self._native.begin_write(port, key, payload, terms))
+        if write.__class__ is Failed:
+            raise_failed(write)
+        try:
+            with self._leading([key]):
+                ended = persist(value)
+                if is_awaitable(ended):
+                    await cast("Awaitable[object]", ended)
+        except BaseException:
+            write.abort()
+            raise
+        keeps = not (self._disabled_blocks and self._is_disabled())
+        return confirmed([await answer(port, write.commit(keeps))])
+
+    def write_behind(
+        self,
+        name: str,
+        sink: Sink | AsyncSink | None = None,
+        *,
+        type: Any = None,
+        **options: Unpack[BehindOptions],
+    ) -> WriteBehind:
+        """A queue: `put` answers once a write is durable and readable; `sink` is given the writes later, in batches.
+
+        `sink(items)`, async or plain, is called by one process at a time for each partition; items have `.key`,
+        `.value`, `.id`, `.order` and `.attempt`. It gives None when all is done, or the ids of those that failed; an
+        exception is a failure of all. Writes of a key reach it in their order, each at least once: it applies one only
+        where its row is of a smaller `order`. Without a sink this process only puts. `type` is what the values are
+        decoded to for the sink.
+
+        >>> import asyncio
+        >>> rows = {}
+        >>> def save(items):
+        ...     rows.update((item.key, item.value) for item in items)
+        >>> async def main():
+        ...     async with CacheManager() as cache:
+        ...         behind = cache.write_behind("counters", save)
+        ...         await behind.put("page:views:7", 42)
+        ...         return await cache.get("page:views:7", default=None)
+        >>> asyncio.run(main()), rows
+        (42, {'page:views:7': 42})
+        """
+        from ._write_behind import WriteBehind
+
+        return WriteBehind(self, name, sink, self._decoder(type), options)
 
     async def invalidate(self, key: str, *more: str, required: bool = False) -> bool:
         """Remove entries, here and for everybody; a fill that is under way will not bring them back.

@@ -316,6 +316,8 @@ class Reader(ManagerBase):
             for port in list(self._ports.values()):
                 self._native.set_home(port)
         self._behind.leave(loop)
+        for queue in list(self._queues):
+            queue._left(loop)
 
     def _renew(self) -> None:
         """In a forked child: the loops are the parent's."""

@@ -33,7 +33,7 @@ impl BehindOptions {
     /// # Errors
     /// `ConfigError` that names the option, or the nearest to an unknown one.
     pub fn from_options(options: &[(String, OptionValue)], dialect: Dialect) -> Result<Self, Error> {
-        let known = dialect.behind_options();
+        let known: Vec<_> = BEHIND_OPTIONS.iter().map(|name| dialect.spell(name)).collect();
         let mut read = Self::default();
         for (given, value) in options {
             let name = given.as_str();
@@ -50,13 +50,6 @@ impl BehindOptions {
             }
         }
         Ok(read)
-    }
-}
-
-impl Dialect {
-    /// The options of a queue, as this language spells them.
-    pub fn behind_options(self) -> Vec<String> {
-        BEHIND_OPTIONS.iter().map(|name| self.spell(name).into_owned()).collect()
     }
 }
 

@@ -195,7 +195,7 @@ impl Engine {
                 let is_kept = is_kept(&sent.key);
                 self.replayed(sent, is_kept);
             }
-            Operation::BeginWrite(writing) => self.write_begun(writing, address.node, reply, standing),
+            Operation::BeginWrite(writing) => self.write_begun(writing, reply, standing),
             Operation::Writing(_) => unreachable!("nothing is asked while `persist` runs"),
             Operation::Commit(writing) => self.committed(writing, address.node, reply),
         }

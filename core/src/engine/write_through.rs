@@ -170,14 +170,13 @@ impl Engine {
     pub(super) fn write_begun(
         &self,
         mut writing: Box<Writing>,
-        node: u16,
         reply: Option<Result<Reply, StoreError>>,
         standing: Option<Vec<Standing>>,
     ) {
         let mark = &mut writing.marks[writing.at];
         let key = mark.key.clone();
         if let (Some(Ok(Reply { verdict: Verdict::Lease(grant, _), .. })), Some(standing)) = (reply, standing)
-            && self.is_kept(mark, node)
+            && !self.store.primary(&key).has_replaced(mark.asked.primary)
         {
             mark.generation = Some(grant.generation);
             writing.tags.extend(standing.into_iter().filter_map(|known| Some((known.tag, known.nonce?))));

@@ -7,9 +7,9 @@ use tidegate::client::CallBuilder;
 use tidegate::{Context, Manager};
 use toml::{Table, Value};
 
-use super::fallback::End;
+use super::fallback::{End, Fault, Given};
 use super::scene::Scene;
-use super::step::{Seen, computes, expected, is_set, json, option, sees_stale, text, texts};
+use super::step::{Seen, computes, expected, is_set, json, option, sees_stale, text, texts, written};
 
 /// Begins a call with the options that its step gives it.
 pub(super) fn call<'a>(manager: &'a Manager, step: &Table) -> CallBuilder<'a> {
@@ -44,6 +44,15 @@ impl Scene {
             },
             ("get_entry", None) => return self.get_entry(&manager, key, step).await,
             ("set", None) => call(&manager, step).set(key, &json(&step["to"])).await.into(),
+            ("write_through", None) => {
+                let (fails, ran) = (text(step, "fails"), Arc::clone(&ran));
+                let persist = |given: Given| async move {
+                    assert_eq!(given, written(step));
+                    *ran.lock().expect("no panic") = Some(None);
+                    fails.map_or(Ok(()), |text| Err(Fault::Text(text.to_owned())))
+                };
+                call(&manager, step).write_through(key, written(step), persist).await.into()
+            }
             ("invalidate", None) => manager.invalidate(key).await.into(),
             ("invalidate_tag", None) => manager.invalidate_tag(text(step, "tag").expect("a tag")).await.into(),
             ("clear", None) => manager.clear().await.into(),

@@ -96,17 +96,26 @@ impl Gate {
     }
 
     pub(super) async fn run(&self, context: Context) -> Result<Given, Fault> {
+        self.hold(context.stale()).await.reach(&context)
+    }
+
+    /// The same of a `persist`.
+    pub(super) async fn persist(&self) -> Result<Given, Fault> {
+        self.hold(None).await.gives
+    }
+
+    async fn hold(&self, saw: Option<Json>) -> End {
         {
             let mut state = self.state();
             state.entered += 1;
-            state.saw = context.stale();
+            state.saw = saw;
         }
         self.changed.notify_waiters();
         loop {
             let changed = self.changed.notified();
             let end = self.state().ends.pop_front();
             if let Some(end) = end {
-                return end.reach(&context);
+                return end;
             }
             changed.await;
         }

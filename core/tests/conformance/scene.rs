@@ -15,7 +15,7 @@ use toml::{Table, Value};
 use super::act::call;
 use super::fallback::Gate;
 use super::fleet::{is_event, store_of};
-use super::step::{Seen, duration, end_of, expected, number, sees_stale, text};
+use super::step::{Seen, duration, end_of, expected, number, sees_stale, text, written};
 use super::support::RedisServer;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -119,13 +119,16 @@ impl Scene {
                 continue;
             }
             let (manager, step) = (self.view(step).await, step.clone());
-            let gate = self.gate(text(&step, "fallback").expect("a fallback"));
+            let held = text(&step, "fallback").or_else(|| text(&step, "persist"));
+            let gate = self.gate(held.expect("a fallback or a persist"));
             calls.push(tokio::task::spawn_local(async move {
-                let fallback = |context| async move { gate.run(context).await };
                 let (call, key) = (call(&manager, &step), text(&step, "key").expect("a key"));
                 match text(&step, "do") {
-                    Some("refresh") => call.refresh(key, fallback).await.into(),
-                    _ => call.fetch(key, fallback).await.into(),
+                    Some("write_through") => {
+                        call.write_through(key, written(&step), |_| async move { gate.persist().await }).await.into()
+                    }
+                    Some("refresh") => call.refresh(key, |context| async move { gate.run(context).await }).await.into(),
+                    _ => call.fetch(key, |context| async move { gate.run(context).await }).await.into(),
                 }
             }));
         }

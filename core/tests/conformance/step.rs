@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 use tidegate::config::OptionValue;
-use tidegate::{Context, Error, GetError};
+use tidegate::{Context, Error, GetError, WriteError};
 use toml::{Table, Value};
 
 use super::fallback::{End, Fault, Given};
@@ -51,6 +51,16 @@ impl From<Result<Given, GetError<Fault>>> for Seen {
 impl From<Error> for Seen {
     fn from(error: Error) -> Self {
         Self::Code(error.code().to_owned())
+    }
+}
+
+impl From<Result<bool, WriteError<Fault>>> for Seen {
+    fn from(answer: Result<bool, WriteError<Fault>>) -> Self {
+        match answer {
+            Ok(is_confirmed) => Self::Confirmed(is_confirmed),
+            Err(WriteError::Persist(fault)) => Self::from(Err::<Given, _>(fault)),
+            Err(WriteError::Cache(error)) => error.into(),
+        }
     }
 }
 
@@ -138,6 +148,15 @@ pub(super) fn option(value: &Value) -> OptionValue {
 fn value_of(step: &Table) -> Option<Json> {
     let large = number(step, "large").map(|count| Json::from("x".repeat(count as usize)));
     step.get("value").map(json).or(large).or_else(|| is_set(step, "null").then_some(Json::Null))
+}
+
+/// What a step writes through.
+pub(super) fn written(step: &Table) -> Given {
+    if is_set(step, "to_unstorable") {
+        return Given::Unstorable;
+    }
+    let large = number(step, "to_large").map(|count| Json::from("x".repeat(count as usize)));
+    Given::Json(large.unwrap_or_else(|| json(&step["to"])))
 }
 
 fn given(step: &Table) -> Option<Result<Given, Fault>> {

@@ -63,6 +63,14 @@ export class Gate {
     });
   };
 
+  /** The same for a `persist`, which ends when its signal is aborted. */
+  readonly persist = (_: unknown, { signal }: { readonly signal: AbortSignal }): Promise<unknown> => {
+    const aborted = new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+    return Promise.race([this.fallback({ signal } as Context), aborted]);
+  };
+
   /** Waits until the fallback has been entered so many times. */
   async running(times: number): Promise<boolean> {
     const entered = new Promise<boolean>((resolve) => {

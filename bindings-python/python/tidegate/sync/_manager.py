@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from .. import _tidegate
-from .._base import confirmed
+from .._base import confirmed, raise_failed
 from .._batch import Batch
-from .._tidegate import NOTHING, Port
+from .._tidegate import NOTHING, Failed, Port
 from .._types import MISSING
 from . import _threads
-from ._reading import Reader, answers
+from ._reading import Reader, answers, refuse_awaitable
 from ._workers import Workers
 
 if TYPE_CHECKING:
@@ -21,10 +21,22 @@ if TYPE_CHECKING:
 
     from .._decorators import PlainDecorator
     from .._entry import Entry
-    from .._types import AnyFallback, CallOptions, Duration, Options, PlainFallback, WriteOptions
+    from .._types import (
+        AnyFallback,
+        BehindOptions,
+        CallOptions,
+        Duration,
+        Options,
+        PlainFallback,
+        WriteOptions,
+        WriteThroughOptions,
+    )
+    from .._write_behind import Sink
+    from ._write_behind import WriteBehind
 
 T = TypeVar("T")
 D = TypeVar("D")
+V = TypeVar("V")
 
 
 class CacheManager(Reader):
@@ -170,6 +182,65 @@ class CacheManager(Reader):
         port = _threads.port()
         return self._told(confirmed(answers(port, self._native.set(port, items, terms))))
 
+    def write_through(
+        self, key: str, value: V, persist: Callable[[V], object], **options: Unpack[WriteThroughOptions]
+    ) -> bool:
+        """Have `persist(value)` write to the database, and store the value, so that no reader is left with the old one.
+
+        `persist` is a plain function; what it raises is raised unchanged, and the cache holds nothing for the key then.
+        True: the store holds the value. False: the row is written and the cache holds nothing for the key, since another
+        writer or an invalidation came between, or the store is away (then an invalidation is journalled). Meanwhile
+        readers wait for up to their `wait`, then compute without storing.
+
+        Before `persist` is called: `EncodeError`, `ValueTooLarge`; with `on_store_down="refuse"` (`"persist"`)
+        `StoreUnavailable`. The other options are those of `set`.
+
+        >>> cache, rows = CacheManager(), []
+        >>> cache.write_through("user:profile:42", {"name": "Ada"}, rows.append, ttl="1h"), rows
+        (True, [{'name': 'Ada'}])
+        >>> cache.get("user:profile:42", default=None)
+        {'name': 'Ada'}
+        """
+        terms = self._check_write_through(persist, cast("dict[str, Any]", options))
+        payload = self._encode_one(key, value)
+        write = self._native.begin_write(_threads.port(), key, payload, terms)
+        if write.__class__ is Failed:
+            raise_failed(write)
+        try:
+            with self._leading([key]):
+                refuse_awaitable(persist(value), "persist")
+        except BaseException:
+            write.abort()
+            raise
+        keeps = not (self._disabled_blocks and self._is_disabled())
+        return self._told(confirmed([write.commit(keeps)]))
+
+    def write_behind(
+        self, name: str, sink: Sink | None = None, *, type: Any = None, **options: Unpack[BehindOptions]
+    ) -> WriteBehind:
+        """A queue: `put` answers once a write is durable and readable; `sink` is given the writes later, in batches.
+
+        `sink(items)` is called in a thread of its own, by one process at a time for each partition; items have `.key`,
+        `.value`, `.id`, `.order` and `.attempt`. It gives None when all is done, or the ids of those that failed; an
+        exception is a failure of all. Writes of a key reach it in their order, each at least once: it applies one only
+        where its row is of a smaller `order`. Without a sink this process only puts. `type` is what the values are
+        decoded to for the sink.
+
+        >>> rows = {}
+        >>> def save(items):
+        ...     rows.update((item.key, item.value) for item in items)
+        >>> with CacheManager() as cache:
+        ...     behind = cache.write_behind("counters", save)
+        ...     _ = behind.put("page:views:7", 42)
+        ...     cache.get("page:views:7", default=None)
+        42
+        >>> rows
+        {'page:views:7': 42}
+        """
+        from ._write_behind import WriteBehind
+
+        return WriteBehind(self, name, sink, self._decoder(type), options)
+
     def invalidate(self, key: str, *more: str, required: bool = False) -> bool:
         """Remove entries, here and for everybody; a fill that is under way will not bring them back.
 
@@ -264,6 +335,8 @@ class CacheManager(Reader):
         timeout_ms = _tidegate.duration_ms("timeout", timeout)
         deadline = monotonic() + timeout_ms / 1_000
         outcome = self._native.close(_threads.port(), timeout_ms)
+        for queue in list(self._queues):
+            queue._end(deadline)
         self._workers.end(max(0.0, deadline - monotonic()))
         (self._root or self)._deliver()
         return outcome is True

@@ -116,7 +116,7 @@ class Reader(ManagerBase):
         try:
             with self._leading([key]):
                 value = fallback() if context is None else fallback(context)
-                _refuse_awaitable(value)
+                refuse_awaitable(value)
         except Exception as error:  # noqa: BLE001 - raised by `_ended`
             return Result(error=error)
         return Result(value)
@@ -176,7 +176,7 @@ class Reader(ManagerBase):
         """Runs the fallback for this caller only; nothing is stored."""
         context = self._context(fallback, key, decode, terms)
         value = fallback() if context is None else fallback(context)
-        _refuse_awaitable(value)
+        refuse_awaitable(value)
         return self._same(value, decode)
 
     def _nested(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
@@ -216,7 +216,7 @@ class Reader(ManagerBase):
         try:
             with self._leading(part.keys):
                 found = fetch_missing(part.keys)
-                _refuse_awaitable(found)
+                refuse_awaitable(found)
         except Exception as error:  # noqa: BLE001 - raised by `_fetched`
             return Result(error=error)
         return Result(found)
@@ -363,10 +363,11 @@ def _settled(port: Port, outcomes: list[Any]) -> None:
             outcome = outcome.more()
 
 
-def _refuse_awaitable(value: Any) -> None:
+def refuse_awaitable(value: Any, what: str = "the fallback") -> None:
+    """For what a plain function was to give."""
     if hasattr(value.__class__, "__await__"):
         if hasattr(value, "close"):
             value.close()
         raise ConfigError(
-            "the fallback is async: tidegate.sync takes plain functions; use tidegate.CacheManager with asyncio"
+            f"{what} is async: tidegate.sync takes plain functions; use tidegate.CacheManager with asyncio"
         )

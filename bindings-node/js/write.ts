@@ -1,0 +1,89 @@
+/** Write-through: the row and the entry move together. */
+
+import { onAbort } from './abort.js';
+import { ConfigError } from './errors.js';
+import { encoded, type Flow, isThenable } from './flow.js';
+import { shown } from './key.js';
+import { Failed, type Outcome } from './outcome.js';
+import type { Port } from './port.js';
+import { leading } from './scope.js';
+import type { Call } from './terms.js';
+
+/** Writes a value to the database. What it throws is thrown to its caller unchanged; what it gives does not matter. */
+export type Persist<T> = (value: T, context: { readonly signal: AbortSignal }) => unknown;
+
+/** A write that has begun. It keeps its number, and the process, until it is ended, once. */
+export class Write {
+  readonly #port: Port;
+  readonly #id: number;
+
+  constructor(port: Port, id: number) {
+    this.#port = port;
+    this.#id = id;
+  }
+
+  /** `persist` has done its work: whether the store holds the value. With `keeps` false it is to hold nothing instead. */
+  async commit(keeps: boolean): Promise<boolean> {
+    return (await this.#port.commit(this.#id, keeps)) === true;
+  }
+
+  /** Nobody knows what became of the row. */
+  abort(): void {
+    this.#port.giveBack(this.#id);
+  }
+}
+
+/** Begin, persist, commit. */
+export async function writeThrough<T>(
+  flow: Flow,
+  key: string,
+  value: T,
+  persist: Persist<T>,
+  { terms, signal }: Call,
+  keeps: boolean,
+): Promise<boolean> {
+  if (typeof persist !== 'function') {
+    throw new ConfigError(
+      `persist=${shown(persist)} is not callable; it takes the value and writes it to the database; ` +
+        "a right example: cache.writeThrough('user:profile:42', user, save)",
+    );
+  }
+  const payload = encoded(key, value);
+  const { port } = flow;
+  const verb = (id: number, canCancel: boolean) => port.native.beginWrite(id, key, payload, terms, canCancel);
+  const begun: Outcome = await port.call(verb, signal);
+  if (begun instanceof Failed) throw begun.error;
+  const write = begun as Write;
+  const context = { signal: signal ?? new AbortController().signal };
+  const run = async (): Promise<boolean> => {
+    try {
+      signal?.throwIfAborted();
+      const { value: ended, end } = leading(port, [key], () => persist(value, context), false);
+      try {
+        if (isThenable(ended)) await ended;
+      } finally {
+        end();
+      }
+      signal?.throwIfAborted();
+    } catch (error) {
+      write.abort();
+      throw error;
+    }
+    return write.commit(keeps);
+  };
+  return untilAborted(flow, run(), signal);
+}
+
+/**
+ * Settled with what a write comes to, or rejected when its signal is aborted. `persist` may go on after that: the write is
+ * ended behind its caller, for until `persist` has ended nobody may store what stood there before.
+ */
+async function untilAborted<T>(flow: Flow, whole: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stay = onAbort(signal, () => {
+      flow.behind.add(whole);
+      reject(signal?.reason);
+    });
+    whole.then(resolve, reject).finally(stay);
+  });
+}
