@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import type { CacheEvents, ErrorCode, GetOptions, Options, SetOptions, WriteThroughOptions, Stats } from 'tidegate';
+import type { CacheEvents, ErrorCode, GetOptions, Options, SetOptions, Stats, WriteThroughOptions } from 'tidegate';
 import * as tidegate from 'tidegate';
 
 const native = createRequire(import.meta.url)('../../dist/native/index.cjs');

@@ -4,6 +4,8 @@ import { setImmediate as nextTurn, setTimeout as pass } from 'node:timers/promis
 import { type CacheEvent, CacheManager, type Context, type EventName, TidegateError } from 'tidegate';
 import { Boom, Call, type End, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
 import type { Place } from './support/place.js';
+import { QUEUE_WORDS, Queues } from './support/queues.js';
+import { milliseconds, named, number, text } from './support/step.js';
 
 export interface ScenarioFile {
   proves: string;
@@ -33,6 +35,7 @@ const EVENTS: EventName[] = [
 ];
 /** The kinds of steps, by the word that tells them (the first that stands in a step), and what else a step may say. */
 const WORDS: Readonly<Record<string, readonly string[]>> = {
+  queue: QUEUE_WORDS,
   start: ['close', 'manager', 'do', 'key', 'fallback', 'callers', 'with', 'namespace', 'to', 'persist'],
   running: ['times', 'sees_stale'],
   finish: [...ENDS, 'says'],
@@ -75,6 +78,7 @@ export class Scenario {
   readonly #seen = new Map<string, CacheEvent[]>();
   /** By key: the version at the last `get_entry`. */
   readonly #versions = new Map<string, number>();
+  readonly #queues = new Queues();
 
   constructor(url: string, service: string, { options = {}, observes = false }: ScenarioFile, place?: Place) {
     // A busy machine is no outage.
@@ -96,6 +100,8 @@ export class Scenario {
   async #step(step: Step): Promise<void> {
     const word = wordOf(step);
     switch (word) {
+      case 'queue':
+        return this.#queues.play(step, this.#view(step));
       case 'start':
         return this.#start(step);
       case 'running':
@@ -424,31 +430,4 @@ function made<T>(all: Map<string, T>, name: string, make: () => T): T {
   const one = all.get(name) ?? make();
   all.set(name, one);
   return one;
-}
-
-function text(step: Step, name: string): string {
-  const value = step[name];
-  if (typeof value !== 'string') throw new Error(`${show(step)}: ${name} is no text`);
-  return value;
-}
-
-function number(step: Step, name: string, otherwise?: number): number {
-  const value = step[name] ?? otherwise;
-  if (typeof value !== 'number') throw new Error(`${show(step)}: ${name} is no number`);
-  return value;
-}
-
-function milliseconds(duration: string): number {
-  const [, count, unit] = /^(\d+)(ms|s)$/.exec(duration) ?? [];
-  if (count === undefined) throw new Error(`${duration} is no number of ms or s`);
-  return Number(count) * (unit === 's' ? 1_000 : 1);
-}
-
-/** Options under Node's names. */
-function named(options: unknown): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(options ?? {}).map(([name, value]) => [camelCase(name), value]));
-}
-
-function camelCase(name: string): string {
-  return name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -3,6 +3,7 @@
 mod act;
 mod fallback;
 mod fleet;
+mod queues;
 mod scene;
 mod step;
 #[path = "../support/mod.rs"]

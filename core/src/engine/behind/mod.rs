@@ -3,7 +3,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `put` | one write's way into its queue, with its value |
+//! | `put`, `putting` | one write's way into its queue, with its value |
 //! | `partition` | the work on one partition, where the host has a sink: runs [`crate::protocol::queue::worker`] |
 //! | `flush` | waiting until what is pending is dealt with |
 //! | `letters` | what was set aside |
@@ -14,6 +14,7 @@ mod flush;
 mod letters;
 mod partition;
 mod put;
+mod putting;
 
 use super::Engine;
 use super::feed::FeedId;

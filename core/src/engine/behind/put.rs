@@ -9,17 +9,15 @@ use super::super::feed::{Feed, FeedId};
 use super::super::journal::Owed;
 use super::super::outcome::{Begun, Failure, Outcome};
 use super::super::server_clock::ServerClock;
-use super::super::sheet::{Sheet, Standing};
+use super::super::sheet::Sheet;
 use super::super::ticket::{Queue, Ticket};
-use super::{Behind, unavailable};
+use super::Behind;
+use super::putting::{Putting, Stage, may_pass, name_of};
 use crate::config::{Terms, WRITE_VALIDITY_MS};
 use crate::error::{Error, ErrorKind};
-use crate::ports::{Address, Command, Reply, StoreError, StoreErrorKind, Verdict};
-use crate::protocol::envelope::{Draft, Payload};
-use crate::protocol::freshness::Life;
-use crate::protocol::key::Key;
-use crate::protocol::lease::Nonce;
-use crate::protocol::queue::{OPERATION_BYTES_MAX, QueueAct, QueueReply, Write, partition_of};
+use crate::ports::{Address, Command, Reply, StoreError, Verdict};
+use crate::protocol::envelope::Payload;
+use crate::protocol::queue::{QueueReply, Write, partition_of};
 use crate::protocol::stream::StreamId;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -33,44 +31,6 @@ const PATIENCE: u64 = 5;
 const OWN_KEPT_MS: u64 = 5_000;
 /// What a user calls an operation is remembered for so long.
 const USERS_KEPT_MS: u64 = 300_000;
-
-struct Putting {
-    behind: Arc<Behind>,
-    partition: usize,
-    key: Key,
-    write: Write,
-    life: Life,
-    operation: Box<str>,
-    kept_ms: u64,
-    ticket: Arc<Ticket>,
-    tags: Vec<Standing>,
-    stage: Stage,
-    sequence: u32,
-    sends: u32,
-    not_after_ms: u64,
-    /// In a Cluster, the writer's mark on the value.
-    nonce: Nonce,
-    generation: Option<Box<str>>,
-    /// And whether the value is committed with its end.
-    keeps: bool,
-    id: StreamId,
-    armed_us: Option<u64>,
-}
-
-enum Stage {
-    /// Whether the server keeps a queue.
-    Durability,
-    /// The server's time, and the tags' nonces.
-    Preparing(Sheet),
-    /// In a Cluster.
-    Beginning,
-    Putting,
-    /// Before it is sent again.
-    Pausing,
-    /// In a Cluster: the value, or what stood there.
-    Ending,
-    Over,
-}
 
 /// What is to be done once the lock is gone.
 enum Next {
@@ -157,65 +117,6 @@ impl Engine {
     }
 }
 
-/// An operation is of one key: another key's put of the same name is another one.
-fn name_of(operation: &str, key: &str) -> Result<Box<str>, Error> {
-    if operation.is_empty() || operation.len() > OPERATION_BYTES_MAX {
-        return Err(Error::new(
-            ErrorKind::ConfigError,
-            format!(
-                "operation={operation:?} is not accepted: operation takes a text of 1 to {OPERATION_BYTES_MAX} bytes; a \
-                 right example: operation=\"order-1234\""
-            ),
-        ));
-    }
-    let hash = crate::protocol::key::hash128(format!("{operation}\0{key}").as_bytes());
-    let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("u{digits}").into())
-}
-
-impl Putting {
-    fn stream(&self) -> &Key {
-        &self.behind.partitions[self.partition].stream
-    }
-
-    fn entry(&self, engine: &Engine) -> Draft {
-        let tags: Vec<_> = self.tags.iter().filter_map(|known| Some((known.tag.clone(), known.nonce?))).collect();
-        Draft::behind(&self.key, &self.write.payload, &tags, engine.config.version, self.life)
-    }
-
-    fn put_command(&self, engine: &Engine) -> Command {
-        let value = (!engine.store.is_cluster()).then(|| (self.key.clone(), self.entry(engine)));
-        let partitions = u64::from(self.behind.options.partitions);
-        self.behind.partitions[self.partition].command(QueueAct::Put {
-            operation: self.operation.clone(),
-            kept_ms: self.kept_ms,
-            not_after_ms: self.not_after_ms,
-            most: self.behind.options.max_pending.div_ceil(partitions),
-            write: self.write.clone(),
-            value,
-        })
-    }
-
-    /// What ends the writer's mark on the value, and with it what stands there.
-    fn end_command(&self, engine: &Engine, entry: Option<Draft>) -> Command {
-        let settle_ms = engine.config.settle_ms;
-        match &self.generation {
-            Some(generation) => Command::Commit {
-                key: self.key.clone(),
-                generation: generation.clone(),
-                nonce: self.nonce,
-                settle_ms,
-                entry,
-            },
-            None => Command::Invalidate { key: self.key.clone(), settle_ms },
-        }
-    }
-
-    fn failed(&self, error: Option<&StoreError>) -> Next {
-        Next::Over(Outcome::Failed(unavailable("the put of a write into the queue", &self.behind.name, error)))
-    }
-}
-
 impl PutFeed {
     fn begin(&self, engine: &Engine) {
         let next = {
@@ -240,12 +141,23 @@ impl PutFeed {
 
     /// Everything is known that has to be.
     fn start(&self, engine: &Engine, put: &mut Putting) -> Next {
-        let Some(server_us) = engine.server_us(put.stream(), ServerClock::at_least) else { return put.failed(None) };
+        let Some(server_us) = engine.server_us(put.stream(), ServerClock::at_least) else {
+            return Next::Over(put.failed(None));
+        };
         // One that sits in a buffer must not run after its caller was told that it had not.
         put.not_after_ms = server_us / 1_000 + PATIENCE * engine.config.command_timeout_ms;
         if !engine.store.is_cluster() {
             return Next::Put;
         }
+        if put.kept_ms == USERS_KEPT_MS {
+            put.stage = Stage::Recalling;
+            return Next::Ask(vec![put.put_command(engine, 0)]);
+        }
+        Self::hold_readers(engine, put)
+    }
+
+    /// The writer's mark on the value.
+    fn hold_readers(engine: &Engine, put: &mut Putting) -> Next {
         put.stage = Stage::Beginning;
         Next::Ask(vec![Command::BeginWrite {
             key: put.key.clone(),
@@ -289,7 +201,7 @@ impl PutFeed {
                     let mut put = lock(&self.state);
                     put.stage = Stage::Putting;
                     put.sends += 1;
-                    (put.put_command(engine), put.key.clone())
+                    (put.put_command(engine, put.room()), put.key.clone())
                 };
                 // Here and on the answer, as a SET.
                 engine.forget_here(&key, Owed::Invalidate);
@@ -352,15 +264,15 @@ impl PutFeed {
                         );
                         Next::Over(Outcome::Failed(Failure::Own(Error::new(ErrorKind::QueueFull, message))))
                     }
-                    _ => put.failed(None),
+                    _ => Next::Over(put.failed(None)),
                 }
             }
-            Ok(_) => put.failed(None),
+            Ok(_) => Next::Over(put.failed(None)),
             Err(error) if may_pass(error) && put.sends < SENDS_MAX => {
                 put.stage = Stage::Pausing;
                 Next::Pause(PAUSE_US << put.sends.saturating_sub(1))
             }
-            Err(error) => put.failed(Some(error)),
+            Err(error) => Next::Over(put.failed(Some(error))),
         }
     }
 
@@ -393,17 +305,6 @@ impl PutFeed {
     }
 }
 
-/// Whether the same put may do better in a moment.
-fn may_pass(error: &StoreError) -> bool {
-    match error.kind {
-        StoreErrorKind::Timeout | StoreErrorKind::Disconnected => true,
-        StoreErrorKind::Refused => ["LOADING", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "MOVED", "ASK"]
-            .iter()
-            .any(|word| error.message.starts_with(word)),
-        _ => false,
-    }
-}
-
 impl Feed for PutFeed {
     fn close(&self, engine: &Engine, timeout_ms: u64, _: Option<Arc<Ticket>>) {
         if timeout_ms == 0 {
@@ -428,21 +329,28 @@ impl Feed for PutFeed {
                 Stage::Durability => match learnt.expect("asked, and answered") {
                     Ok(Ok(())) => self.prepare(engine, &mut put),
                     Ok(Err(error)) => Next::Over(Outcome::Failed(Failure::Own(error))),
-                    Err(error) => put.failed(Some(&error)),
+                    Err(error) => Next::Over(put.failed(Some(&error))),
                 },
                 Stage::Preparing(sheet) => {
                     if !sheet.take(address.part, answer) {
                         return;
                     }
                     match std::mem::take(sheet).finish() {
-                        (Some(Err(error)), _) => put.failed(Some(&error)),
-                        (_, None) => put.failed(None),
+                        (Some(Err(error)), _) => Next::Over(put.failed(Some(&error))),
+                        (_, None) => Next::Over(put.failed(None)),
                         (_, Some(standing)) => {
                             put.tags = standing;
                             self.start(engine, &mut put)
                         }
                     }
                 }
+                Stage::Recalling => match answer {
+                    Ok(Reply { verdict: Verdict::Queue(QueueReply::Appended { id, .. }), .. }) => {
+                        Next::Over(Outcome::Put(id))
+                    }
+                    Ok(_) => Self::hold_readers(engine, &mut put),
+                    Err(error) => Next::Over(put.failed(Some(&error))),
+                },
                 Stage::Beginning => {
                     // Without a mark what stands there is invalidated when the write has been put.
                     if let Ok(Reply { verdict: Verdict::Lease(grant, _), .. }) = answer {

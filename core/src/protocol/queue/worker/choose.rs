@@ -36,15 +36,15 @@ impl Worker {
                 continue;
             }
             if chosen.is_empty() {
-                handed_before = pending.queued.attempts;
-                limit = self.size(handed_before);
-            } else if pending.queued.attempts != handed_before {
+                (handed_before, limit) = (pending.queued.attempts, pending.limit);
+            } else if pending.queued.attempts != handed_before || chosen.len() >= pending.limit {
                 waiting.insert(key);
                 continue;
             }
+            limit = limit.min(pending.limit);
             chosen.push(*id);
             ready_us = ready_us.min(self.ready_us(pending));
-            if chosen.len() == limit {
+            if chosen.len() >= limit {
                 ready_us = 0;
                 break;
             }
@@ -68,8 +68,8 @@ impl Worker {
         if is_hurried || pending.queued.attempts > 0 { 0 } else { pending.arrived_us + self.rules.max_delay_us }
     }
 
-    /// How many go together that have been handed out so often.
-    fn size(&self, attempts: u32) -> usize {
+    /// How many may go together of those that others have handed out so often: nobody knows with how many they went then.
+    pub(super) fn size(&self, attempts: u32) -> usize {
         self.rules.batch.checked_shr(attempts).unwrap_or(0).max(1)
     }
 
@@ -121,12 +121,13 @@ impl Worker {
         let (mut done, mut aside, mut again) = (Vec::new(), Vec::new(), Vec::new());
         // A write of a key goes again with the one before it: it must be the last that is applied.
         let mut failed_keys: FxHashSet<&str> = FxHashSet::default();
+        let is_whole = matches!(settled, Sunk::Failed);
         let named = self.named(&settled, &chosen);
         for id in &chosen {
             let Some(pending) = self.items.get(id) else { continue };
             let queued = &pending.queued;
             let is_named = named.contains(id);
-            let is_alone = given == 1 || !matches!(settled, Sunk::Failed);
+            let is_alone = given == 1 || !is_whole;
             if is_named && is_alone && queued.attempts >= self.rules.max_attempts {
                 aside.push(*id);
             } else if is_named || failed_keys.contains(&*queued.write.key) {
@@ -148,6 +149,9 @@ impl Worker {
         for id in &again {
             if let Some(pending) = self.items.get_mut(id) {
                 pending.retry_at_us = moment.now_us + backoff_us(pending.queued.attempts, moment.chance);
+                if is_whole {
+                    pending.limit = (given / 2).max(1);
+                }
             }
         }
         if done.is_empty() && aside.is_empty() {

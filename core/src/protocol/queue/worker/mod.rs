@@ -71,6 +71,8 @@ struct Pending {
     arrived_us: u64,
     /// After a failure.
     retry_at_us: u64,
+    /// How many may go with it, itself included.
+    limit: usize,
     /// Not to be handed out at all.
     aside: Option<Aside>,
 }
@@ -260,7 +262,8 @@ impl Worker {
             let age_us = server_ms.saturating_sub(queued.id.ms).saturating_mul(1_000);
             let aside = self.is_hopeless(&queued);
             let arrived_us = now_us.saturating_sub(age_us);
-            let pending = Pending { arrived_us, retry_at_us: 0, aside, queued };
+            let limit = self.size(queued.attempts);
+            let pending = Pending { arrived_us, retry_at_us: 0, limit, aside, queued };
             self.items.entry(pending.queued.id).or_insert(pending);
         }
     }

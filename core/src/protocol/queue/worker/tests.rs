@@ -268,6 +268,26 @@ fn a_failed_batch_is_tried_again_in_halves_and_the_bad_one_is_set_aside_alone() 
 }
 
 #[test]
+fn what_fails_is_halved_from_what_it_was_however_large_a_batch_may_be() {
+    let mut world = World::new();
+    for key in ["a:1", "poison:1", "a:2"] {
+        world.put(key);
+    }
+    let mut process = working(&mut world, Rules { max_delay_us: 0, ..rules(100) });
+    let mut sizes = Vec::new();
+    for _ in 0..20 {
+        if let Some((_, items)) = &process.batch {
+            sizes.push(items.len());
+            let settled = if keys(items).contains(&"poison:1") { Sunk::Failed } else { Sunk::Done };
+            sink(&mut process, &mut world, settled);
+        }
+        let until_us = world.now_us + 1_000_000;
+        process.run(&mut world, until_us, &mut at_once());
+    }
+    assert_eq!((sizes, world.dead()), (vec![3, 1, 1, 1, 1], vec!["poison:1 sink".to_owned()]));
+}
+
+#[test]
 fn later_writes_of_a_key_wait_for_the_one_that_failed_and_others_go_on() {
     let mut world = World::new();
     let first = world.put("a:1");
@@ -300,7 +320,7 @@ fn what_came_behind_a_failed_write_of_its_key_in_the_same_batch_goes_again_with_
     let until_us = world.now_us + 400_000;
     process.run(&mut world, until_us, &mut at_once());
     let (_, items) = process.batch.as_ref().expect("tried again");
-    assert_eq!(items.len(), 1, "halves of three");
+    assert_eq!(keys(items), ["a:1", "a:1"], "together: the sink has named the one that it failed on");
     assert_eq!(items[0].id, first);
 }
 

@@ -3,8 +3,8 @@
 if not owns(ARGV[1], ARGV[2]) then
   return {'LOST', now_us}
 end
-local kind = redis.call('TYPE', A).ok
-if kind ~= 'hash' and kind ~= 'none' then
+local found = redis.pcall('HGET', A, '')
+if type(found) == 'table' and found.err then
   redis.call('UNLINK', A)
 end
 for at = 3, #ARGV - 1, 2 do
