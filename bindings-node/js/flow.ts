@@ -126,9 +126,10 @@ export class Flow {
     }
   }
 
-  /** A `get` from inside its own fallback: nobody waits for oneself. */
+  /** A `get` from inside its own fallback, or `persist`: nobody waits for oneself. */
   reportNested(key: string): void {
-    this.native.report(key, 'nested', `get(${JSON.stringify(key)}) inside its own fallback: runs it at once, uncached`);
+    const message = `get(${JSON.stringify(key)}) inside its own fallback or persist: runs at once, uncached`;
+    this.native.report(key, 'nested', message);
   }
 
   /**

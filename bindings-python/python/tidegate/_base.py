@@ -250,7 +250,7 @@ class ManagerBase(Checks):
         return Context(self._native, key, decode, terms, lease) if takes_context(fallback) else None
 
     def _report_nested(self, key: str) -> None:
-        self._native.report(key, "nested", f"get({key!r}) inside its own fallback: runs it at once, uncached")
+        self._native.report(key, "nested", f"get({key!r}) inside its own fallback or persist: runs at once, uncached")
 
     def _fill(self, lease: Lease, key: str, value: Any, decode: Decode, context: Context | None) -> tuple[Any, Any]:
         """Hands a fallback's value to the engine: the value as a later hit gives it, and the outcome of the fill."""
