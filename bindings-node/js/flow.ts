@@ -140,9 +140,9 @@ export class Flow {
     }
   }
 
-  /** A `get` from inside its own fallback: nobody waits for oneself. */
+  /** A `get` from inside its own fallback, or `persist`: nobody waits for oneself. */
   reportNested(key: string): void {
-    const message = `get(${JSON.stringify(key)}) inside its own fallback: runs it at once, uncached`;
+    const message = `get(${JSON.stringify(key)}) inside its own fallback or persist: runs at once, uncached`;
     this.#report(key, 'nested', message);
   }
 

@@ -245,7 +245,7 @@ class ManagerBase(Views):
         self._native.report(key, reason, message, self._terms)
 
     def _report_nested(self, key: str) -> None:
-        self._report(key, "nested", f"get({key!r}) inside its own fallback: runs it at once, uncached")
+        self._report(key, "nested", f"get({key!r}) inside its own fallback or persist: runs at once, uncached")
 
     def _fill(self, lease: Lease, key: str, value: Any, decode: Decode, context: Context | None) -> tuple[Any, Any]:
         """Hands a fallback's value to the engine: the value as a later hit gives it, and the outcome of the fill."""

@@ -148,7 +148,7 @@ class QueueBase(Generic[M]):
 
     def _report(self, items: list[WriteItem], error: BaseException) -> None:
         message = f"the sink of the queue {self._name!r} failed on {len(items)} writes: {error!r}"
-        self._manager._native.report(None, "sink", message)
+        self._manager._native.report(None, "sink", message, self._manager._terms)
 
     def _letters(self, outcome: Any) -> Letters:
         if outcome.__class__ is Failed:

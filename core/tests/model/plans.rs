@@ -70,6 +70,7 @@ pub fn through_three() -> Plan {
         readers: vec![READER],
         writers: vec![WriterPlan::new(THROUGH); 3],
         evicts_leases: false,
+        repeats: 0,
         events: vec![Event::Hit, Event::Solo, Event::Committed, Event::NotCommitted],
         ..Plan { name: "through three", ..through() }
     }
@@ -106,7 +107,6 @@ pub fn through_owed() -> Plan {
     Plan {
         readers: vec![READER, ReaderPlan { is_own: true, ..READER }],
         writers: vec![own, after(0, INVALIDATE)],
-        repeats: 2,
         evicts_leases: false,
         invariants: [LEASES, &[Agrees, I8, I12]].concat(),
         events: vec![Event::Hit, Event::Committed, Event::NotCommitted, Event::Replayed, Event::Repeated],
