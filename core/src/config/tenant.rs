@@ -56,7 +56,7 @@ impl Terms {
 
     /// The same as what a view says: none of its calls has named anything.
     #[must_use]
-    pub(crate) fn as_defaults(mut self) -> Self {
+    pub(crate) fn into_defaults(mut self) -> Self {
         self.is_ttl_named = false;
         self
     }
@@ -86,7 +86,7 @@ mod tests {
         let options: Vec<_> = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let (_, options) = TenantLimits::read(&options, Dialect::Node)?;
         let terms = Terms::of_tenant(Terms::of_view(&config, &space, &[])?, tenant);
-        Ok(terms.with(CallKind::Tenant, &options, Dialect::Node, &space)?.as_defaults())
+        Ok(terms.with(CallKind::Tenant, &options, Dialect::Node, &space)?.into_defaults())
     }
 
     #[test]

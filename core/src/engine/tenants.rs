@@ -102,7 +102,7 @@ impl Engine {
         let (limits, options) = TenantLimits::read(options, dialect)?;
         let tenant = self.tenants.of(space);
         let view = Terms::of_tenant(Terms::clone(&self.terms), Arc::clone(&tenant));
-        let mut terms = view.with(CallKind::Tenant, &options, dialect, &self.space)?.as_defaults();
+        let mut terms = view.with(CallKind::Tenant, &options, dialect, &self.space)?.into_defaults();
         for namespace in namespaces {
             terms = terms.in_namespace(namespace, &self.space)?;
         }
