@@ -49,11 +49,14 @@ impl Engine {
             return None;
         }
         let terms = terms.unwrap_or(&self.terms);
-        let held = l1.get(terms.scope(), key, &terms.tags, self.clock.quick_us())?;
+        let now_us = self.clock.quick_us();
+        let held = match &terms.tenant {
+            None => l1.get(key, &terms.tags, now_us)?,
+            Some(tenant) => {
+                l1.get_of(terms.scope(), key, &terms.tags, now_us).inspect(|_| tenant.tally().add(Count::L1Hits, 1))?
+            }
+        };
         l1.count_hit();
-        if let Some(tenant) = &terms.tenant {
-            tenant.tally().add(Count::L1Hits, 1);
-        }
         if self.observers.is_listening() {
             let key = terms.space(&self.space).key(key).ok();
             let mut event = self.event(super::EventKind::Hit, key.as_ref());

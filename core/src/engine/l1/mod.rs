@@ -19,8 +19,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
 
 use super::counter::Counter;
 use crate::config::L1Config;
@@ -105,6 +105,22 @@ impl PartialEq for ByKey {
 
 impl Eq for ByKey {}
 
+/// A tenant's key within the manager. A type of its own, so that a look-up of the manager's own, which is compiled for
+/// bytes, has one place, of which it is a part.
+struct Whole(String);
+
+impl Hash for Whole {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_bytes().hash(state);
+    }
+}
+
+impl Equivalent<ByKey> for Whole {
+    fn equivalent(&self, key: &ByKey) -> bool {
+        self.0.as_bytes() == key.0.key()
+    }
+}
+
 impl L1 {
     pub(super) fn new(config: &L1Config, space: &KeySpace, side: IndexSide) -> Self {
         // The index sets aside what a hundredth of the entries would need and grows from there.
@@ -128,26 +144,29 @@ impl L1 {
         &self.words
     }
 
-    /// What a read of `key` (relative, as its user wrote it, and not checked yet) that names `tags` may be answered with, at
-    /// `now_us`. `scope` is a tenant's `@tenant:`.
-    pub(super) fn get(&self, scope: &str, key: &str, tags: &[Tag], now_us: u64) -> Option<Held> {
-        let index = self.index.as_ref()?;
-        let whole;
-        let key = if scope.is_empty() {
-            key
-        } else {
-            whole = joined(scope, key)?;
-            &whole
-        };
-        let held = index.get(key.as_bytes())?;
-        let counts = held.all == self.words.all()
+    /// What a read of `key` (the manager's own, not checked yet) that names `tags` may be answered with, at `now_us`.
+    pub(super) fn get(&self, key: &str, tags: &[Tag], now_us: u64) -> Option<Held> {
+        let held = self.index.as_ref()?.get(key.as_bytes())?;
+        // What begins as a tenant's key does is none of the manager's own.
+        (self.counts(&held, tags, now_us) && key.as_bytes().first() != Some(&b'@')).then_some(held)
+    }
+
+    /// The same of a tenant's; `scope` is its `@tenant:`.
+    #[inline(never)]
+    pub(super) fn get_of(&self, scope: &str, key: &str, tags: &[Tag], now_us: u64) -> Option<Held> {
+        // Longer keys are shortened, and not held.
+        let whole = (key.len() <= KEY_BYTES_MAX).then(|| Whole([scope, key].concat()))?;
+        let held = self.index.as_ref()?.get(&whole)?;
+        self.counts(&held, tags, now_us).then_some(held)
+    }
+
+    #[inline(always)]
+    fn counts(&self, held: &Held, tags: &[Tag], now_us: u64) -> bool {
+        held.all == self.words.all()
             && now_us < held.expires_us
             && self.words.is_trusted(now_us)
             && self.words.tags_stand(held.tag_words())
-            && tags.iter().all(|tag| held.tags().iter().any(|name| **name == *tag.name()));
-        // What begins as a tenant's key does is no key of the manager's own.
-        let is_tenants = key.as_bytes().first() == Some(&b'@');
-        (counts && is_tenants != scope.is_empty()).then_some(held)
+            && tags.iter().all(|tag| held.tags().iter().any(|name| **name == *tag.name()))
     }
 
     /// The words of a key and of tags as they stand now: before the read is sent. Keys go by their name within the manager
@@ -260,14 +279,6 @@ impl L1 {
     }
 }
 
-/// A tenant's key within the manager; none for one that is too long to be held. By itself: a hit of the manager's own is to
-/// be no longer for it.
-#[cold]
-#[inline(never)]
-fn joined(scope: &str, key: &str) -> Option<String> {
-    (key.len() <= KEY_BYTES_MAX).then(|| [scope, key].concat())
-}
-
 /// What is left of an entry's life when it is taken in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Left {
@@ -307,7 +318,7 @@ mod tests {
         assert_eq!(Arc::strong_count(&object), 2);
         admit(&l1, b"22");
         assert_eq!(Arc::strong_count(&object), 1);
-        let held = l1.get("", "a:b", &[], 1).expect("held");
+        let held = l1.get("a:b", &[], 1).expect("held");
         assert_eq!(held.bytes(), Some(&b"22"[..]));
         assert_eq!(l1.size(), (1, weight(5, &[], 0)));
         l1.drop_key("a:b");
