@@ -1,6 +1,7 @@
 /** What a call is answered with, told apart by its type. */
 
 import { BigText, decode } from './codec.js';
+import type { DeadEvent } from './dead-events.js';
 import { ownError } from './errors.js';
 import type { Stamp } from './l1.js';
 import type { Lease, Place } from './lease.js';
@@ -88,6 +89,16 @@ export class ItemBatch {
   ) {}
 }
 
+/** An event that was set aside, as the native half tells it. */
+export interface DeadRecord extends Omit<DeadEvent, 'data'> {
+  readonly word: Word;
+  readonly text: string;
+}
+
+export class DeadEvents {
+  constructor(readonly records: readonly DeadRecord[]) {}
+}
+
 /** A boolean says whether the store confirmed. */
 export type Outcome =
   | Hit
@@ -98,6 +109,7 @@ export type Outcome =
   | Failed
   | Lease
   | ItemBatch
+  | DeadEvents
   | typeof ABSENT
   | typeof BUSY
   | typeof SETTLED
@@ -122,6 +134,7 @@ export enum Word {
   Over = 15,
   Batch = 16,
   Published = 20,
+  EventLetters = 21,
 }
 
 /** Added to the word of a record whose text is to be fetched by itself. */
@@ -160,6 +173,8 @@ export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Se
       return OVER;
     case Word.Published:
       return text;
+    case Word.EventLetters:
+      return new DeadEvents(JSON.parse(text));
     default:
       throw new Error(`the native module gave a record of an unknown kind: ${word}`);
   }

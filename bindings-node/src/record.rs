@@ -8,6 +8,7 @@ use serde::Serialize;
 use tidegate::engine::outcome::{Failure, Held};
 use tidegate::engine::{Hit, HostObject, Item, Outcome};
 use tidegate::protocol::envelope::{Codec, Payload};
+use tidegate::protocol::event::DeadLetter;
 use tidegate::{Error, ErrorKind};
 
 use crate::convert::json;
@@ -44,6 +45,8 @@ pub(crate) enum Word {
     Batch = 16,
     /// An event's id.
     Published = 20,
+    /// Events that were set aside, as JSON.
+    EventLetters = 21,
 }
 
 /// Added to a record's word when its text is to be fetched by itself.
@@ -110,6 +113,7 @@ pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
         Outcome::Confirmed(true) => (Word::Confirmed, Body::None),
         Outcome::Confirmed(false) => (Word::Unconfirmed, Body::None),
         Outcome::Published(id) => (Word::Published, Body::Text(id.to_string())),
+        Outcome::EventLetters(letters) => (Word::EventLetters, Body::Text(json(&letter_views(letters)))),
         Outcome::Batch(batch) => return self::batch(&batch.items),
     };
     Record::of(word, body)
@@ -227,6 +231,39 @@ struct ItemView<'a> {
     /// What the payload is to JavaScript, and its text.
     word: u32,
     text: String,
+}
+
+/// An event that was set aside.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LetterView {
+    id: String,
+    event_id: String,
+    attempts: u64,
+    error: Box<str>,
+    published_at: u64,
+    set_aside_at: u64,
+    service: Box<str>,
+    word: u32,
+    text: String,
+}
+
+fn letter_views(letters: Vec<DeadLetter>) -> Vec<LetterView> {
+    let view = |DeadLetter { id, event, error }: DeadLetter| {
+        let Told { word, text } = Told::of(event.message.payload);
+        LetterView {
+            id: id.to_string(),
+            event_id: event.id.to_string(),
+            attempts: event.attempt,
+            error,
+            published_at: event.id.ms,
+            set_aside_at: id.ms,
+            service: event.message.service,
+            word,
+            text,
+        }
+    };
+    letters.into_iter().map(view).collect()
 }
 
 pub(crate) fn batch(items: &[Item]) -> Record {

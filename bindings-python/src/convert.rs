@@ -136,6 +136,7 @@ pub(crate) fn outcome(py: Python<'_>, outcome: Outcome, place: &Place<'_, '_>) -
         }
         Outcome::Confirmed(confirmed) => PyBool::new(py, confirmed).to_owned().into_any().unbind(),
         Outcome::Published(id) => PyString::new(py, &id.to_string()).into_any().unbind(),
+        Outcome::EventLetters(letters) => crate::batch::letters(py, &letters)?,
         Outcome::Batch(batch) => Batch::new(py, batch, engine)?.into_any(),
     })
 }

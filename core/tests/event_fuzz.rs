@@ -132,7 +132,8 @@ impl Ask {
             Verdict::Event(EventReply::DeadLetters(letters)) => {
                 let name = |data: String| format!("{} {data}", self.service);
                 place.letters.extend(letters.iter().map(|letter| (name(text(&letter.event)), letter.id)));
-                let seen: Vec<_> = letters.iter().map(|one| (text(&one.event), one.event.attempt, &one.error)).collect();
+                let seen: Vec<_> =
+                    letters.iter().map(|one| (text(&one.event), one.event.attempt, &one.error)).collect();
                 format!("letters {seen:?}")
             }
             Verdict::Event(EventReply::Done) => "done".into(),

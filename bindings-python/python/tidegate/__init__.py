@@ -34,6 +34,7 @@ from ._tidegate import __version__
 from ._types import L1, Breaker, CallOptions, Duration, Options, Tls
 
 if TYPE_CHECKING:
+    from ._dead_events import DeadEvent
     from ._entry import Entry
     from ._events import CacheEvent
     from ._subscription import EventDetails, Subscription
@@ -47,6 +48,7 @@ __all__ = [
     "ClosedError",
     "ConfigError",
     "Context",
+    "DeadEvent",
     "Duration",
     "EncodeError",
     "Entry",
@@ -77,6 +79,10 @@ def __getattr__(name: str) -> object:
         from ._entry import Entry
 
         return Entry
+    if name == "DeadEvent":
+        from ._dead_events import DeadEvent
+
+        return DeadEvent
     if name in ("EventDetails", "Subscription"):
         from . import _subscription
 

@@ -23,7 +23,7 @@
 //! | `places` | how many fallbacks run while it is away |
 //! | `watches` | which flights wait for a push |
 //! | `feed`, `batch` | what works by itself and is handed to a host in batches |
-//! | `events`, `event_feed`, `publish` | domain events: subscriptions, and what they read |
+//! | `events`, `event_feed`, `event_letters`, `publish` | domain events: subscriptions, and what they read |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
 //! | `timers`, `server_clock` | deadlines, and the server's time |
@@ -34,6 +34,7 @@ pub mod breaker;
 mod counter;
 mod drive;
 mod event_feed;
+mod event_letters;
 pub mod events;
 mod failover;
 pub mod feed;

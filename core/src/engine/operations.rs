@@ -5,6 +5,7 @@ use rustc_hash::FxHashMap;
 
 use super::Engine;
 use super::drive::{TARGET_OPERATION, TIMER_CLOSE};
+use super::event_letters::Asked;
 use super::journal::{Owed, Sent};
 use super::observe::{EventKind, Figures};
 use super::outcome::{Begun, Failure, Outcome};
@@ -48,6 +49,7 @@ pub(super) enum Operation {
     Replay(Sent),
     /// An event on its way to its stream.
     Publish(Publication),
+    EventLetters(Asked),
 }
 
 impl Operations {
@@ -192,6 +194,9 @@ impl Engine {
             Operation::Replay(sent) => {
                 let is_kept = is_kept(&sent.key);
                 self.replayed(sent, is_kept);
+            }
+            Operation::EventLetters(asked) => {
+                self.letters_answered(&asked, reply.expect("it is one command"));
             }
             Operation::Publish(publication) => {
                 let is_kept = is_kept(publication.stream());

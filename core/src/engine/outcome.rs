@@ -7,6 +7,7 @@ use super::batch::Batch;
 use super::ticket::Ticket;
 use crate::config::Terms;
 pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement, Source, Staleness, Token};
+use crate::protocol::event::DeadLetter;
 pub use crate::protocol::held::Held;
 use crate::protocol::key::Key;
 use crate::protocol::stream::StreamId;
@@ -85,6 +86,8 @@ pub enum Outcome {
     Batch(Batch),
     /// An event's id in its stream.
     Published(StreamId),
+    /// Events that were set aside.
+    EventLetters(Vec<DeadLetter>),
 }
 
 impl Outcome {

@@ -242,7 +242,7 @@ impl World {
             Outcome::Shared(_) | Outcome::Settled(_) => {
                 assert!(self.processes[at].calls.remove(&id).is_some(), "seed {seed}: answered once");
             }
-            Outcome::Absent | Outcome::Busy | Outcome::Batch(_) | Outcome::Published(_) => {
+            Outcome::Absent | Outcome::Busy | Outcome::Batch(_) | Outcome::Published(_) | Outcome::EventLetters(_) => {
                 panic!("seed {seed}: nobody asked for {outcome:?}")
             }
         }

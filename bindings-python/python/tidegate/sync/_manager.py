@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .._entry import Entry
     from .._subscription import Handler
     from .._types import AnyFallback, CallOptions, Duration, Options, PlainFallback, WriteOptions
+    from ._dead_events import EventDeadLetters
     from ._subscription import Subscription
 
 T = TypeVar("T")
@@ -314,6 +315,12 @@ class CacheManager(Reader):
         subscription._begin()
         self._subscriptions.append(subscription)
         return subscription
+
+    def event_dead_letters(self, name: str) -> EventDeadLetters:
+        """The events of this name that this service has set aside: `list`, `retry`, `drop`."""
+        from ._dead_events import EventDeadLetters
+
+        return EventDeadLetters(self, name)
 
     def _forget(self, subscription: Subscription) -> None:
         if subscription in self._subscriptions:
