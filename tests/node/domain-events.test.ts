@@ -42,7 +42,7 @@ test('a tag is a name of its own type, escaped as a key is', () => {
 });
 
 onBoth('an event invalidates the keys and tags that its handler names', async (stage) => {
-  const [crm, billing] = [stage.make({ service: 'crm' }), stage.cache];
+  const [billing, crm] = [stage.cache, stage.make({ service: 'crm' })];
   await billing.set(KEY, 'old');
   await billing.set('team:page:7', 'old', { tags: ['team:7'] });
   const seen: [unknown, EventDetails][] = [];
@@ -99,7 +99,7 @@ onBoth('a handler that throws is called again and then set aside, while others g
 });
 
 onBoth('what was set aside is looked at, handled again and dropped', async (stage) => {
-  const [crm, billing] = [stage.make({ service: 'crm' }), stage.cache];
+  const [billing, crm] = [stage.cache, stage.make({ service: 'crm' })];
   const seen: unknown[] = [];
   let isMended = false;
   const handler = (data: unknown) => {
@@ -166,7 +166,7 @@ onBoth('a close finishes the event that is handled, and leaves the rest to other
 });
 
 onBoth('what was trimmed is told, and onGap names what is invalidated', async (stage) => {
-  const [crm, billing] = [stage.make({ service: 'crm' }), stage.make({ l1: '1MB' })];
+  const [billing, crm] = [stage.make({ l1: '1MB' }), stage.make({ service: 'crm' })];
   const told = faults(billing);
   const first = billing.onEvent(NAME, () => {});
   await first.started();

@@ -12,6 +12,7 @@ from ._tidegate import Failed
 
 if TYPE_CHECKING:
     from ._base import ManagerBase
+    from ._reading import Reader  # noqa: F401 - in the name of a base, which is a text
 
 _ALL = 10_000
 """Of those that are there no more are kept, about."""

@@ -9,7 +9,7 @@ from .._dead_events import _ALL, DeadEvent, Letters, taken
 from . import _threads
 
 if TYPE_CHECKING:
-    pass
+    from ._reading import Reader  # noqa: F401 - in the name of a base, which is a text
 
 
 class EventDeadLetters(Letters["Reader"]):
