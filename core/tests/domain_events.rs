@@ -71,7 +71,8 @@ fn an_event_of_one_service_invalidates_keys_and_tags_of_another() {
         billing.call().tags(["team:7"]).set("user:profile:2", &2).await.expect("set");
         let id = crm.publish_event("user.updated", &serde_json::json!({"id": 1, "team": 7})).await.expect("published");
         until("both are gone", async || {
-            !billing.exists("user:profile:1").await.unwrap() && !billing.exists("user:profile:2").await.unwrap()
+            !billing.exists("user:profile:1").await.expect("answered")
+                && !billing.exists("user:profile:2").await.expect("answered")
         })
         .await;
         {
@@ -138,7 +139,7 @@ fn a_handler_that_fails_is_tried_again_and_one_that_always_fails_is_set_aside() 
         for data in [1, 2, 3] {
             billing.publish_event("user.updated", &data).await.expect("published");
         }
-        until("the first is handled", async || !billing.exists("user:profile:1").await.unwrap()).await;
+        until("the first is handled", async || !billing.exists("user:profile:1").await.expect("answered")).await;
         let faults: Mutex<Vec<Event>> = Mutex::default();
         let count = |reason: &str| {
             let mut faults = faults.lock().expect("no panic");
@@ -176,7 +177,7 @@ fn what_was_trimmed_unread_is_told_and_what_the_handler_of_the_gap_names_is_inva
             async { Nothing::Ok(vec![Invalidates::tag("all")]) }
         }));
         until("it is told", async || missed.load(Ordering::Relaxed) > 0).await;
-        until("all is gone", async || !billing.exists("user:profile:1").await.unwrap()).await;
+        until("all is gone", async || !billing.exists("user:profile:1").await.expect("answered")).await;
         let rest = 500 - missed.load(Ordering::Relaxed);
         until("the rest is handled", async || handled.lock().expect("no panic").len() as u64 == rest).await;
         let faults = billing.take_events();
@@ -217,7 +218,7 @@ fn a_close_ends_the_handler_that_runs_and_leaves_the_rest_to_others() {
         assert!(!closing.is_finished(), "it waits for the handler");
         go.notify_one();
         let (has_ended, a) = closing.await.expect("no panic");
-        assert!(has_ended && !b.exists("user:profile:1").await.unwrap());
+        assert!(has_ended && !b.exists("user:profile:1").await.expect("answered"));
         let (_subscription, handled) = remembering(b.on_event("user.updated"));
         // At once, and not when the first process is taken for dead.
         until("the rest is here", async || handled.lock().expect("no panic").len() >= 2).await;

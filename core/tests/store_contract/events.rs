@@ -53,7 +53,8 @@ fn read(caller: &Caller, reading: Reading) -> Events {
 }
 
 fn data(events: &Events) -> Vec<String> {
-    let text = |event: &Delivered| String::from_utf8_lossy(event.message.payload.bytes.as_deref().unwrap()).into();
+    let text =
+        |event: &Delivered| String::from_utf8_lossy(event.message.payload.bytes.as_deref().expect("no null")).into();
     events.events.iter().map(text).collect()
 }
 
