@@ -133,8 +133,8 @@ export enum Word {
   Unconfirmed = 14,
   Over = 15,
   Batch = 16,
-  Published = 20,
-  EventLetters = 21,
+  Published = 24,
+  EventLetters = 25,
 }
 
 /** Added to the word of a record whose text is to be fetched by itself. */

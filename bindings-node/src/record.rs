@@ -44,9 +44,9 @@ pub(crate) enum Word {
     /// Items of a stream, as JSON; the batch stays here until it is settled.
     Batch = 16,
     /// An event's id.
-    Published = 20,
+    Published = 24,
     /// Events that were set aside, as JSON.
-    EventLetters = 21,
+    EventLetters = 25,
 }
 
 /// Added to a record's word when its text is to be fetched by itself.
