@@ -211,7 +211,8 @@ function sorted(named: unknown): { keys: string[]; tags: string[] } {
   return found;
 }
 
-function checkName(what: string, name: unknown): void {
+/** Refuses what is no name of a `tag` or an `event`. @internal */
+export function checkName(what: string, name: unknown): void {
   if (typeof name !== 'string') {
     throw new ConfigError(`${what}=${shown(name)} is not a text; a right example: ${RIGHT}`);
   }
@@ -224,7 +225,8 @@ function checkFunction(name: string, given: unknown, example: string): void {
   throw new ConfigError(`${name}=${shown(given)} is not callable; a right example: ${example}`);
 }
 
-function wholeFrom1(name: string, given: unknown, example: string): number {
+/** @internal */
+export function wholeFrom1(name: string, given: unknown, example: string): number {
   if (typeof given === 'number' && Number.isSafeInteger(given) && given > 0) return given;
   throw new ConfigError(`${name}=${shown(given)} is no whole number from 1; a right example: { ${name}: ${example} }`);
 }

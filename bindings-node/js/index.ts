@@ -6,6 +6,7 @@
 
 export type { FetchMissing } from './batch.js';
 export type { Context } from './context.js';
+export type { DeadEvent, EventDeadLetters } from './dead-events.js';
 export {
   type EventDetails,
   type EventHandler,

@@ -1,6 +1,7 @@
 import { inspect, types } from 'node:util';
 import { throwIfAborted } from './abort.js';
 import { Batch, type FetchMissing } from './batch.js';
+import { EventDeadLetters } from './dead-events.js';
 import { type EventHandler, type EventOptions, type PublishOptions, publish, Subscription } from './domain.js';
 import { ConfigError, translated } from './errors.js';
 import type { EventName, Observer } from './events.js';
@@ -322,20 +323,22 @@ export class CacheManager {
 
   // --- events between services ---------------------------------------------------------------------------------------
 
-  /**
-   * Tells every service that handles events of this name; gives the event's id once the store has it, `StoreUnavailable`
-   * where it did not confirm that (it may have it all the same).
-   */
+  /** Tells every service that handles events of this name. Its id, once the store has it; else `StoreUnavailable`. */
   async publishEvent(name: string, data: unknown, options?: PublishOptions): Promise<string> {
     return publish(this.#port, name, data, options);
   }
 
   /**
-   * Calls `handler` with each event of this name, one at a time; the keys and tags that it gives are invalidated. Each
-   * event goes to one process of the service, at least once: a handler that throws is called again.
+   * Calls `handler` with each event of this name, one at a time, and invalidates the keys and tags that it gives. Each goes
+   * to one process of the service, at least once: a handler that throws is called again.
    */
   onEvent<T = unknown>(name: string, handler: EventHandler<T>, options?: EventOptions): Subscription {
     return new Subscription(this.#port, this.#view.plain.terms, name, handler, options);
+  }
+
+  /** The events of this name that this service has set aside. */
+  eventDeadLetters<T = unknown>(name: string): EventDeadLetters<T> {
+    return new EventDeadLetters<T>(this.#port, name);
   }
 
   // --- functions and methods -----------------------------------------------------------------------------------------

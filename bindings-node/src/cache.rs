@@ -306,6 +306,20 @@ impl Cache {
         self.desk.keep(id as u64, begun, false)
     }
 
+    /// The events of this name that were set aside.
+    #[napi]
+    pub fn event_letters(&self, id: f64, name: String, limit: u32) -> bool {
+        let begun = self.engine.event_letters(&name, limit as usize, &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, begun, false)
+    }
+
+    /// Takes one of them away, to be handled again or to be forgotten: whether it was there.
+    #[napi]
+    pub fn take_event_letter(&self, id: f64, name: String, letter: String, again: bool) -> bool {
+        let begun = self.engine.take_event_letter(&name, &letter, again, &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, begun, false)
+    }
+
     /// Begins to read the events of this name: the number of a feed.
     #[napi]
     pub fn subscribe(

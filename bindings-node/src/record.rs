@@ -9,6 +9,7 @@ use tidegate::engine::behind::Letter;
 use tidegate::engine::outcome::{Failure, Held};
 use tidegate::engine::{Hit, HostObject, Item, Outcome};
 use tidegate::protocol::envelope::{Codec, Payload};
+use tidegate::protocol::event::DeadLetter;
 use tidegate::{Error, ErrorKind};
 
 use crate::convert::json;
@@ -51,7 +52,9 @@ pub(crate) enum Word {
     Letters = 19,
     Count = 20,
     /// An event's id.
-    Published = 21,
+    Published = 24,
+    /// Events that were set aside, as JSON.
+    EventLetters = 25,
 }
 
 /// Added to a record's word when its text is to be fetched by itself.
@@ -122,6 +125,7 @@ pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
         Outcome::Put(id) => (Word::Put, Body::Text(id.to_string())),
         Outcome::Letters(letters) => (Word::Letters, self::letters(&letters)),
         Outcome::Count(count) => (Word::Count, Body::Text(count.to_string())),
+        Outcome::EventLetters(letters) => (Word::EventLetters, Body::Text(json(&letter_views(letters)))),
         Outcome::Batch(batch) => return self::batch(&batch.items),
     };
     Record::of(word, body)
@@ -239,6 +243,39 @@ struct ItemView<'a> {
     /// What the payload is to JavaScript, and its text.
     word: u32,
     text: String,
+}
+
+/// An event that was set aside.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LetterView {
+    id: String,
+    event_id: String,
+    attempts: u64,
+    error: Box<str>,
+    published_at: u64,
+    set_aside_at: u64,
+    service: Box<str>,
+    word: u32,
+    text: String,
+}
+
+fn letter_views(letters: Vec<DeadLetter>) -> Vec<LetterView> {
+    let view = |DeadLetter { id, event, error }: DeadLetter| {
+        let Told { word, text } = Told::of(event.message.payload);
+        LetterView {
+            id: id.to_string(),
+            event_id: event.id.to_string(),
+            attempts: event.attempt,
+            error,
+            published_at: event.id.ms,
+            set_aside_at: id.ms,
+            service: event.message.service,
+            word,
+            text,
+        }
+    };
+    letters.into_iter().map(view).collect()
 }
 
 pub(crate) fn batch(items: &[Item]) -> Record {

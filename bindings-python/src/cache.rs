@@ -284,6 +284,27 @@ impl Cache {
         Port::finish(port, &self.engine, begun, id, Form::Plain)
     }
 
+    /// The events of this name that were set aside, each as a tuple.
+    fn event_letters(&self, port: &Bound<'_, Port>, name: &Bound<'_, PyAny>, limit: usize) -> PyResult<Py<PyAny>> {
+        let (queue, id) = (port.get().queue(), port.get().next_id());
+        let begun = self.engine.event_letters(name_text("event", name)?, limit, queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// Takes one of them away, to be handled again or to be forgotten: whether it was there.
+    fn take_event_letter(
+        &self,
+        port: &Bound<'_, Port>,
+        name: &Bound<'_, PyAny>,
+        letter: &str,
+        again: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let (queue, id) = (port.get().queue(), port.get().next_id());
+        let name = name_text("event", name)?;
+        let begun = self.engine.take_event_letter(name, letter, again, queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
     /// Begins to read the events of this name: the number of a feed.
     fn subscribe(
         &self,

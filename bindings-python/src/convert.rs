@@ -145,6 +145,7 @@ pub(crate) fn outcome(py: Python<'_>, outcome: Outcome, place: &Place<'_, '_>) -
             let letters = letters.iter().map(|letter| Letter::new(py, letter)).collect::<PyResult<Vec<_>>>()?;
             letters.into_pyobject(py)?.into_any().unbind()
         }
+        Outcome::EventLetters(letters) => crate::batch::letters(py, &letters)?,
         Outcome::Batch(batch) => Batch::new(py, batch, engine)?.into_any(),
     })
 }

@@ -42,7 +42,7 @@ test('a tag is a name of its own type, escaped as a key is', () => {
 });
 
 onBoth('an event invalidates the keys and tags that its handler names', async (stage) => {
-  const [crm, billing] = [stage.make({ service: 'crm' }), stage.cache];
+  const [billing, crm] = [stage.cache, stage.make({ service: 'crm' })];
   await billing.set(KEY, 'old');
   await billing.set('team:page:7', 'old', { tags: ['team:7'] });
   const seen: [unknown, EventDetails][] = [];
@@ -98,6 +98,41 @@ onBoth('a handler that throws is called again and then set aside, while others g
   assert.match(failures, /the handler gave 7/);
 });
 
+onBoth('what was set aside is looked at, handled again and dropped', async (stage) => {
+  const [billing, crm] = [stage.cache, stage.make({ service: 'crm' })];
+  const seen: unknown[] = [];
+  let isMended = false;
+  const handler = (data: unknown) => {
+    if (!isMended) throw new RangeError('no');
+    seen.push(data);
+  };
+  await billing.onEvent(NAME, handler, { maxAttempts: 1 }).started();
+  const ids = [
+    await crm.publishEvent(NAME, { id: 1 }),
+    await crm.publishEvent(NAME, 2),
+    await crm.publishEvent(NAME, 3),
+  ];
+  const letters = billing.eventDeadLetters(NAME);
+  await eventually(async () => (await letters.list()).length === 3);
+  const [first, second] = await letters.list({ limit: 2 });
+  assert.ok(first && second);
+  const { id: _, setAsideAt, ...known } = first;
+  const publishedAt = Number(ids[0]?.split('-')[0]);
+  assert.deepEqual(known, {
+    ...{ data: { id: 1 }, eventId: ids[0], attempts: 1, error: 'RangeError: no', publishedAt, service: 'crm' },
+  });
+  assert.ok(setAsideAt >= publishedAt);
+  isMended = true;
+  assert.equal(await letters.retry(first.id), 1);
+  assert.equal(await letters.drop(second.id), 1);
+  assert.equal(await letters.drop(second.id), 0);
+  assert.equal(await letters.retry(), 1);
+  await eventually(async () => seen.length === 2);
+  assert.deepEqual([seen, await letters.list()], [[{ id: 1 }, 3], []]);
+  assert.ok((await rejection(letters.list({ limit: 0 }))) instanceof ConfigError);
+  assert.throws(() => billing.eventDeadLetters('no name'), KeyFormatError);
+});
+
 onBoth('a handler has the context of its beginning', async ({ cache }) => {
   const request = new AsyncLocalStorage<string>();
   const seen: unknown[] = [];
@@ -131,7 +166,7 @@ onBoth('a close finishes the event that is handled, and leaves the rest to other
 });
 
 onBoth('what was trimmed is told, and onGap names what is invalidated', async (stage) => {
-  const [crm, billing] = [stage.make({ service: 'crm' }), stage.make({ l1: '1MB' })];
+  const [billing, crm] = [stage.make({ l1: '1MB' }), stage.make({ service: 'crm' })];
   const told = faults(billing);
   const first = billing.onEvent(NAME, () => {});
   await first.started();

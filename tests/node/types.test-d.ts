@@ -13,6 +13,7 @@ import {
   key,
   type Options,
   type TidegateError,
+  tag,
   type Wrapped,
 } from 'tidegate';
 
@@ -340,3 +341,20 @@ is<number>()(cache.stats().stale_served);
 is<'open' | 'half_open' | 'closed'>()(cache.stats().breaker);
 // @ts-expect-error: the names are the same in every language
 cache.stats().hitRate;
+
+// --- events between services
+
+const subscription = cache.onEvent<{ id: number }>(
+  'user.updated',
+  ({ id }, { attempt }) => [key`user:profile:${id + attempt}`, tag`user:${id}`],
+  { onGap: (missed) => (missed > 0 ? tag`users` : null) },
+);
+is<Promise<boolean>>()(subscription.started());
+cache.onEvent('user.removed', () => {});
+cache.onEvent('user.moved', async (data) => is<unknown>()(data));
+is<Promise<string>>()(cache.publishEvent('user.updated', { id: 42 }, { maxLen: 10, operationId: '7' }));
+is<Promise<number>>()(cache.eventDeadLetters('user.updated').retry());
+// @ts-expect-error: a number names nothing
+cache.onEvent('user.updated', () => 7);
+// @ts-expect-error: no such option
+cache.publishEvent('user.updated', 1, { maxLength: 10 });

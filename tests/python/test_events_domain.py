@@ -149,6 +149,47 @@ async def test_a_handler_that_raises_is_tried_again_and_then_set_aside_while_oth
     assert any("the handler gave 7" in text for text in failures)
 
 
+async def test_what_was_set_aside_is_looked_at_handled_again_and_dropped(make: Make) -> None:
+    crm, billing = make(service="crm"), make()
+    told = faults(billing)
+    seen: list[Any] = []
+    mended: list[bool] = []
+
+    def handle(data: Any) -> None:
+        if not mended:
+            raise ValueError("no")
+        seen.append(data)
+
+    assert await billing.on_event(NAME, handle, max_attempts=1).started()
+    other: list[Any] = []
+    assert await crm.on_event(NAME, other.append).started()
+    ids = [await crm.publish_event(NAME, number) for number in range(4)]
+    assert await eventually(lambda: _has(reasons(told, "dead_letter"), 4))
+    assert await eventually(lambda: _has(other, 4))
+    letters = billing.event_dead_letters(NAME)
+
+    async def are_there() -> bool:
+        return len(await letters.list()) == 4
+
+    assert await eventually(are_there)
+    first = (await letters.list(limit=1))[0]
+    assert (first.data, first.event_id, first.attempts, first.service) == (0, ids[0], 1, "crm")
+    assert "ValueError: no" in first.error
+    assert first.set_aside_at >= first.published_at > 0
+    mended.append(True)
+    assert await letters.retry(first.id) == 1
+    assert await letters.retry(first.id) == await letters.drop("no id") == 0
+    assert await eventually(lambda: _has(seen))
+    assert await letters.drop((await letters.list())[0].id) == 1
+    assert await letters.retry() == 2
+    assert await eventually(lambda: _has(seen, 3))
+    assert (sorted(seen), other, await letters.list()) == ([0, 2, 3], [0, 1, 2, 3], [])
+    with pytest.raises(ConfigError, match="limit"):
+        await letters.list(limit=0)
+    with pytest.raises(KeyFormatError):
+        billing.event_dead_letters("no name")
+
+
 async def test_close_finishes_the_event_that_is_handled_and_a_handler_may_close_its_own(make: Make) -> None:
     cache, other = make(), make()
     entered, go = asyncio.Event(), asyncio.Event()

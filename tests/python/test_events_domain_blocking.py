@@ -100,6 +100,10 @@ def test_blocking_mistakes_are_told_in_words(blocking: tidegate.sync.CacheManage
     publish(NAME, 1)
     assert wait_until(lambda: bool(reasons(told, "dead_letter")))
     assert subscription.close()
+    letters = blocking.event_dead_letters(NAME)
+    assert wait_until(lambda: len(letters.list()) == 1)
+    assert letters.list()[0].data == 1
+    assert (letters.retry(), letters.drop(), letters.list()) == (1, 0, [])
 
 
 # --- processes --------------------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ from ._types import (
 )
 
 if TYPE_CHECKING:
+    from ._dead_events import DeadEvent
     from ._entry import Entry
     from ._events import CacheEvent
     from ._subscription import EventDetails, Subscription
@@ -60,6 +61,7 @@ __all__ = [
     "ClosedError",
     "ConfigError",
     "Context",
+    "DeadEvent",
     "DeadLetter",
     "Duration",
     "EncodeError",
@@ -96,6 +98,10 @@ def __getattr__(name: str) -> object:
         from ._entry import Entry
 
         return Entry
+    if name == "DeadEvent":
+        from ._dead_events import DeadEvent
+
+        return DeadEvent
     if name in ("EventDetails", "Subscription"):
         from . import _subscription
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import ParamSpec, Self, Unpack
 
+    from ._dead_events import EventDeadLetters
     from ._decorators import AsyncDecorator
     from ._entry import Entry
     from ._subscription import Handler, Subscription
@@ -450,6 +451,12 @@ class CacheManager(Reader):
             subscription._begin(self._port(), loop)
         self._subscriptions.append(subscription)
         return subscription
+
+    def event_dead_letters(self, name: str) -> EventDeadLetters:
+        """The events of this name that this service has set aside: `list`, `retry`, `drop`."""
+        from ._dead_events import EventDeadLetters
+
+        return EventDeadLetters(self, name)
 
     def _forget(self, subscription: Subscription) -> None:
         if subscription in self._subscriptions:

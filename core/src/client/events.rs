@@ -16,6 +16,7 @@ use crate::engine::events::Handled;
 use crate::engine::publish::Publishing;
 use crate::engine::{FeedId, Outcome};
 use crate::error::{Error, ErrorKind};
+use crate::protocol::event::DeadLetter;
 use crate::protocol::stream::StreamId;
 use crate::protocol::subscription::Rules;
 
@@ -98,6 +99,28 @@ impl Manager {
             Arrival::Outcome(Outcome::Failed(crate::engine::outcome::Failure::Own(error))) => Err(error),
             _ => Err(Error::closed()),
         }
+    }
+
+    /// The events of this name that this service has set aside, the oldest `limit` of them.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`; `KeyFormatError` for the name; `ClosedError`.
+    pub async fn event_dead_letters(&self, name: &str, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        match self.call_verb(|queue, id| self.engine.event_letters(name, limit, queue, id)).await? {
+            Arrival::Outcome(Outcome::EventLetters(letters)) => Ok(letters),
+            Arrival::Outcome(Outcome::Failed(crate::engine::outcome::Failure::Own(error))) => Err(error),
+            _ => Err(Error::closed()),
+        }
+    }
+
+    /// Takes one of them away, to be handled `again` (by this service alone, as a new event) or to be forgotten. False:
+    /// there is none of that id.
+    ///
+    /// # Errors
+    /// As [`Manager::event_dead_letters`].
+    pub async fn take_event_dead_letter(&self, name: &str, letter: StreamId, again: bool) -> Result<bool, Error> {
+        let letter = letter.to_string();
+        self.confirm(|queue, id| self.engine.take_event_letter(name, &letter, again, queue, id)).await
     }
 
     /// Begins the options of a subscription to the events of this name.

@@ -27,7 +27,7 @@
 //! | `watches` | which flights wait for a push |
 //! | `behind` | write-behind |
 //! | `feed`, `batch` | what works by itself and is handed to a host in batches |
-//! | `events`, `event_feed`, `publish` | domain events: subscriptions, and what they read |
+//! | `events`, `event_feed`, `event_letters`, `publish` | domain events: subscriptions, and what they read |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
 //! | `timers`, `server_clock` | deadlines, and the server's time |
@@ -40,6 +40,7 @@ mod counter;
 mod drive;
 mod ending;
 mod event_feed;
+mod event_letters;
 pub mod events;
 mod failover;
 pub mod feed;

@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 use super::Engine;
 use super::drive::{TARGET_OPERATION, TIMER_CLOSE};
 use super::ending::{After, Ending};
+use super::event_letters::Asked;
 use super::journal::Owed;
 use super::observe::EventKind;
 use super::outcome::{Begun, Failure, Outcome};
@@ -52,6 +53,7 @@ pub(super) enum Operation {
     Commit(Box<Writing>),
     /// An event on its way to its stream.
     Publish(Publication),
+    EventLetters(Asked),
 }
 
 impl Operations {
@@ -230,6 +232,9 @@ impl Engine {
             Operation::BeginWrite(writing) => self.write_begun(writing, reply, standing),
             Operation::Writing(_) => unreachable!("nothing is asked while `persist` runs"),
             Operation::Commit(writing) => self.committed(writing, address.node, reply),
+            Operation::EventLetters(asked) => {
+                self.letters_answered(&asked, reply.expect("it is one command"));
+            }
             Operation::Publish(publication) => {
                 let is_kept = is_kept(publication.stream());
                 self.published(publication, reply.expect("a publication is one command"), is_kept);

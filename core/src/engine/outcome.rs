@@ -9,6 +9,7 @@ use super::ticket::Ticket;
 use crate::config::Terms;
 pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement, Source, Staleness, Token};
 use crate::protocol::envelope::{GivenTimes, Payload};
+use crate::protocol::event::DeadLetter;
 pub use crate::protocol::held::Held;
 use crate::protocol::key::Key;
 use crate::protocol::tag::{Tag, TagNonce};
@@ -138,6 +139,8 @@ pub enum Outcome {
     Letters(Vec<Letter>),
     /// So many.
     Count(u64),
+    /// Events that were set aside.
+    EventLetters(Vec<DeadLetter>),
 }
 
 impl Outcome {

@@ -282,6 +282,7 @@ impl World {
             | Outcome::Busy
             | Outcome::Batch(_)
             | Outcome::Published(_)
+            | Outcome::EventLetters(_)
             | Outcome::Put(_)
             | Outcome::Letters(_)
             | Outcome::Count(_) => panic!("seed {seed}: nobody asked for {outcome:?}"),

@@ -7,7 +7,19 @@ from datetime import timedelta
 
 from typing_extensions import assert_type
 
-from tidegate import L1, Breaker, CacheEvent, CacheManager, CallOptions, Context, Entry, key
+from tidegate import (
+    L1,
+    Breaker,
+    CacheEvent,
+    CacheManager,
+    CallOptions,
+    Context,
+    DeadEvent,
+    Entry,
+    EventDetails,
+    key,
+    tag,
+)
 from tidegate.sync import CacheManager as Blocking
 
 
@@ -156,3 +168,21 @@ def plain() -> None:
     assert_type(Repository().get_user_plain.refresh(1), User)
     with blocking as same:
         assert_type(same, Blocking)
+
+
+async def events() -> None:
+    def handle(user: User, details: EventDetails) -> list[str]:
+        return [key("user", "profile", details.id), tag("users")]
+
+    async def handle_async(user: User) -> str | None:
+        return None
+
+    subscription = cache.on_event("user.updated", handle, on_gap=lambda missed: tag("users"), type=User)
+    assert_type(await subscription.started(), bool)
+    assert_type(await subscription.close(), bool)
+    cache.on_event("user.removed", handle_async, max_attempts=3, redeliver_after="1m")
+    assert_type(await cache.publish_event("user.updated", {"id": 42}, max_len=10, operation_id="7"), str)
+    assert_type(blocking.publish_event("user.updated", 42), str)
+    assert_type(await cache.event_dead_letters("user.updated").list(), list[DeadEvent])
+    assert_type(blocking.event_dead_letters("user.updated").retry(), int)
+    cache.on_event("user.moved", 7)  # type: ignore[arg-type]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         WriteThroughOptions,
     )
     from .._write_behind import Sink
+    from ._dead_events import EventDeadLetters
     from ._subscription import Subscription
     from ._write_behind import WriteBehind
 
@@ -391,6 +392,12 @@ class CacheManager(Reader):
         subscription._begin()
         self._subscriptions.append(subscription)
         return subscription
+
+    def event_dead_letters(self, name: str) -> EventDeadLetters:
+        """The events of this name that this service has set aside: `list`, `retry`, `drop`."""
+        from ._dead_events import EventDeadLetters
+
+        return EventDeadLetters(self, name)
 
     def _forget(self, subscription: Subscription) -> None:
         if subscription in self._subscriptions:
