@@ -7,6 +7,16 @@
 export type { FetchMissing } from './batch.js';
 export type { Context } from './context.js';
 export {
+  type EventDetails,
+  type EventHandler,
+  type EventOptions,
+  type Named,
+  type PublishOptions,
+  type Subscription,
+  Tag,
+  tag,
+} from './domain.js';
+export {
   ClosedError,
   ConfigError,
   EncodeError,

@@ -42,11 +42,13 @@ export function key(first?: TemplateStringsArray | KeyPart, ...rest: readonly Ke
   return built;
 }
 
-function isTemplate(value: unknown): value is TemplateStringsArray {
+/** Whether a function was called as the tag of a template. @internal */
+export function isTemplate(value: unknown): value is TemplateStringsArray {
   return Array.isArray(value) && 'raw' in value;
 }
 
-function escaped(part: KeyPart, at: number): string {
+/** A part for its place. @internal */
+export function escaped(part: KeyPart, at: number): string {
   if (typeof part === 'string' && PLAIN.test(part)) return part;
   if (typeof part === 'number' && Number.isSafeInteger(part)) return String(part);
   return translated(() => keyPart(String(at + 1), describe(part)));

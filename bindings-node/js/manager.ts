@@ -1,6 +1,7 @@
 import { inspect, types } from 'node:util';
 import { throwIfAborted } from './abort.js';
 import { Batch, type FetchMissing } from './batch.js';
+import { type EventHandler, type EventOptions, type PublishOptions, publish, Subscription } from './domain.js';
 import { ConfigError, translated } from './errors.js';
 import type { EventName, Observer } from './events.js';
 import { encoded, type Flow } from './flow.js';
@@ -295,6 +296,24 @@ export class CacheManager {
     const required = isRequired(options);
     const { terms } = this.#view.plain;
     return confirmed(await this.#port.callMany(1, (id) => this.#port.native.clear(id, name, required, terms)));
+  }
+
+  // --- events between services ---------------------------------------------------------------------------------------
+
+  /**
+   * Tells every service that handles events of this name; gives the event's id once the store has it, `StoreUnavailable`
+   * where it did not confirm that (it may have it all the same).
+   */
+  async publishEvent(name: string, data: unknown, options?: PublishOptions): Promise<string> {
+    return publish(this.#port, name, data, options);
+  }
+
+  /**
+   * Calls `handler` with each event of this name, one at a time; the keys and tags that it gives are invalidated. Each
+   * event goes to one process of the service, at least once: a handler that throws is called again.
+   */
+  onEvent<T = unknown>(name: string, handler: EventHandler<T>, options?: EventOptions): Subscription {
+    return new Subscription(this.#port, this.#view.plain.terms, name, handler, options);
   }
 
   // --- functions and methods -----------------------------------------------------------------------------------------

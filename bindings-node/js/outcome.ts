@@ -66,6 +66,29 @@ export class Failed {
   constructor(readonly error: unknown) {}
 }
 
+/** One item of a stream, as the native half tells it. */
+export interface Item {
+  /** `ms-sequence`. */
+  readonly id: string;
+  readonly key: string | null;
+  readonly topic: string | null;
+  readonly attempt: number;
+  readonly publishedAt: number;
+  /** Of an event: whose manager published it. */
+  readonly service: string | null;
+  /** It is no event, but its payload tells how many are gone. */
+  readonly isGap: boolean;
+  readonly payload: Exclude<Hit, Holdable>;
+}
+
+/** Items of a stream for a sink or a handler. Settled once, by the number of the call that they came to. */
+export class ItemBatch {
+  constructor(
+    readonly given: number,
+    readonly items: readonly Item[],
+  ) {}
+}
+
 /** A boolean says whether the store confirmed. */
 export type Outcome =
   | Hit
@@ -76,6 +99,7 @@ export type Outcome =
   | Failed
   | Lease
   | Write
+  | ItemBatch
   | typeof ABSENT
   | typeof BUSY
   | typeof SETTLED
@@ -99,6 +123,8 @@ export enum Word {
   Unconfirmed = 14,
   Over = 15,
   Write = 16,
+  Batch = 17,
+  Published = 21,
 }
 
 /** Added to the word of a record whose text is to be fetched by itself. */
@@ -135,9 +161,17 @@ export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Se
       return false;
     case Word.Over:
       return OVER;
+    case Word.Published:
+      return text;
     default:
       throw new Error(`the native module gave a record of an unknown kind: ${word}`);
   }
+}
+
+/** The items of a batch's record. */
+export function itemsOf(text: string): Item[] {
+  const views: (Omit<Item, 'payload'> & { word: Word; text: string })[] = JSON.parse(text);
+  return views.map(({ word, text, ...item }) => ({ ...item, payload: hitOf(word, text) }));
 }
 
 /** The hit of a record, or of what the native half tells by itself. */

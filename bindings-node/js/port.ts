@@ -9,6 +9,7 @@ import { translated } from './errors.js';
 import { Index, type Stamp } from './l1.js';
 import { Ending, Lease, Place } from './lease.js';
 import { Cache } from './native.js';
+import type { Awaitable } from './options.js';
 import {
   Failed,
   FLAGS,
@@ -16,6 +17,8 @@ import {
   type Hit,
   Holdable,
   hitOf,
+  ItemBatch,
+  itemsOf,
   LARGE,
   type Outcome,
   outcomeOf,
@@ -35,6 +38,8 @@ const STAMP_BYTES = 40;
 
 // Ports with calls under way: nobody else may hold them, and their callers wait.
 const busy = new Set<Port>();
+// Ports that wait for work: the same, though the process does not stay for them.
+const working = new Set<Port>();
 
 /** One manager's way to its engine. */
 export class Port {
@@ -45,6 +50,10 @@ export class Port {
   readonly #numbers = new Float64Array(this.#mailbox.buffer, this.#mailbox.byteOffset, MAILBOX_BYTES / 8);
   readonly #words = new Uint32Array(this.#mailbox.buffer, this.#mailbox.byteOffset, MAILBOX_BYTES / 4);
   readonly #slots = new Map<number, Slot>();
+  /** Those of the slots that keep no process alive. */
+  readonly #quiet = new Set<number>();
+  /** How many reasons there are for the process to stay. */
+  #reasons = 0;
   /** Objects on their way through the engine to other callers. */
   readonly #kept = new Map<number, Shared | Failed>();
   readonly #onEvents: () => void;
@@ -148,18 +157,54 @@ export class Port {
     });
   }
 
+  /**
+   * A call that waits for work and keeps no process alive. While one is out the manager lives, though nobody holds it:
+   * somebody has told it to work.
+   */
+  quietly(verb: (id: number) => boolean): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const id = this.#nextCall++;
+      this.#quiet.add(id);
+      working.add(this);
+      this.#slots.set(id, resolve);
+      if (verb(id)) this.#drain();
+    });
+  }
+
+  /** Keeps the process alive for as long as `work` takes: what was handed to the host is to be settled. */
+  async during<T>(work: () => Awaitable<T>): Promise<T> {
+    this.#stay(1);
+    try {
+      return await work();
+    } finally {
+      this.#stay(-1);
+    }
+  }
+
   #open(slot: Slot): number {
     const id = this.#nextCall++;
-    if (this.#slots.size === 0) {
-      busy.add(this);
-      this.native.setRef(true);
-    }
+    this.#stay(1);
     this.#slots.set(id, slot);
     return id;
   }
 
   #close(id: number): void {
-    if (this.#slots.delete(id) && this.#slots.size === 0) {
+    if (!this.#slots.delete(id)) return;
+    if (this.#quiet.delete(id)) {
+      if (this.#quiet.size === 0) working.delete(this);
+    } else {
+      this.#stay(-1);
+    }
+  }
+
+  /** One reason more, or less, for the process to stay. */
+  #stay(change: 1 | -1): void {
+    const before = this.#reasons;
+    this.#reasons += change;
+    if (before === 0) {
+      busy.add(this);
+      this.native.setRef(true);
+    } else if (this.#reasons === 0) {
       this.native.setRef(false);
       busy.delete(this);
     }
@@ -217,7 +262,11 @@ export class Port {
     const slot = this.#slots.get(id);
     if (slot === undefined) {
       // Its caller went away while the answer was on its way.
-      if (word === Word.Lease || word === Word.Write) this.native.leave(id);
+      if (word === Word.Lease || word === Word.Write || word === Word.Batch) this.native.leave(id);
+      return;
+    }
+    if (word === Word.Batch) {
+      this.#end(id, slot, new ItemBatch(id, itemsOf(text)));
       return;
     }
     if (word === Word.Lease) {

@@ -9,8 +9,12 @@ use napi::bindgen_prelude::{ArrayBuffer, Buffer, Function, Object};
 use napi::{Env, JsString};
 use napi_derive::napi;
 use tidegate::config::{self, Config, Dialect};
+use tidegate::engine::events::Handled;
 use tidegate::engine::l1::IndexSide;
-use tidegate::engine::{Abandoned, Begun, Engine, Environment, Lease, Made, Outcome, Patience};
+use tidegate::engine::publish::Publishing;
+use tidegate::engine::{Abandoned, Begun, Engine, Environment, FeedId, Lease, Made, Outcome, Patience, Settled};
+use tidegate::protocol::stream::StreamId;
+use tidegate::protocol::subscription::Rules;
 
 use crate::convert::{self, KeyPart};
 use crate::error::{OrThrow, Thrown, broken};
@@ -268,7 +272,7 @@ impl Cache {
     }
 
     /// The caller went away: its place is given up, a lease that it has passes on, a write that it has begun ends as one that
-    /// nobody knows the outcome of.
+    /// nobody knows the outcome of, a batch counts as failed.
     #[napi]
     pub fn leave(&self, id: f64) {
         if let Some(ticket) = self.desk.take_ticket(id as u64) {
@@ -276,12 +280,97 @@ impl Cache {
         }
         drop(self.desk.take_lease(id as u64));
         drop(self.desk.take_write(id as u64));
+        drop(self.desk.take_batch(id as u64));
     }
 
     /// The objects that nobody needs any more.
     #[napi]
     pub fn take_let_go(&self) -> Vec<u32> {
         self.desk.take_let_go()
+    }
+
+    /// Publishes an event (null is a null): the text of its id, once the store has it.
+    #[napi]
+    pub fn publish_event(
+        &self,
+        id: f64,
+        name: String,
+        payload: Option<String>,
+        max_len: f64,
+        operation: Option<String>,
+    ) -> bool {
+        let how = Publishing { max_len: max_len as u64, operation: operation.as_deref() };
+        let begun = self.engine.publish(&name, convert::payload(payload), how, &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, begun, false)
+    }
+
+    /// Begins to read the events of this name: the number of a feed.
+    #[napi]
+    pub fn subscribe(
+        &self,
+        name: String,
+        max_attempts: f64,
+        dead_ms: f64,
+        has_gap_handler: bool,
+        view: Option<&Terms>,
+    ) -> Result<f64, Thrown> {
+        let rules = Rules { max_attempts: max_attempts as u64, dead_ms: dead_ms as u64, has_gap_handler };
+        Ok(self.engine.subscribe(&name, inner(view), rules).or_throw()?.0 as f64)
+    }
+
+    /// Waits until the service's group is there: true; false when the feed ended before that.
+    #[napi]
+    pub fn subscription_started(&self, id: f64, feed: f64) -> bool {
+        let begun = self.engine.subscription_started(FeedId(feed as u64), &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, Ok(begun), false)
+    }
+
+    /// Says what a handler made of the event that the call of number `given` got: what it names is invalidated, or it failed
+    /// with these words.
+    #[napi]
+    pub fn settle_event(
+        &self,
+        id: f64,
+        given: f64,
+        keys: Vec<String>,
+        tags: Vec<String>,
+        error: Option<String>,
+    ) -> bool {
+        let handled = error.map_or(Handled::Done { keys, tags }, Handled::Failed);
+        let begun = match self.desk.take_batch(given as u64) {
+            Some(batch) => self.engine.settle_event(batch, handled, &self.desk.queue, id as u64),
+            None => Begun::Ready(Outcome::Confirmed(false)),
+        };
+        self.desk.keep(id as u64, Ok(begun), false)
+    }
+
+    /// The next batch of a feed, or the word that none will come any more.
+    #[napi]
+    pub fn feed_next(&self, id: f64, feed: f64) -> bool {
+        let begun = self.engine.feed_next(FeedId(feed as u64), &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, Ok(begun), false)
+    }
+
+    /// Says what became of the batch that the call of number `given` got: `failed` are the ids that are to be handed out
+    /// again, none is all of them.
+    #[napi]
+    pub fn settle_batch(&self, id: f64, given: f64, failed: Option<Vec<String>>) -> bool {
+        let settled = failed.map_or(Settled::Failed, |ids| {
+            let ids: Vec<_> = ids.iter().filter_map(|id| StreamId::read(id.as_bytes())).collect();
+            if ids.is_empty() { Settled::Done } else { Settled::AllBut(ids) }
+        });
+        let begun = match self.desk.take_batch(given as u64) {
+            Some(batch) => self.engine.settle_batch(batch, settled, &self.desk.queue, id as u64),
+            None => Begun::Ready(Outcome::Confirmed(false)),
+        };
+        self.desk.keep(id as u64, Ok(begun), false)
+    }
+
+    /// Ends a feed, within that time; whether all that was under way ended.
+    #[napi]
+    pub fn feed_close(&self, id: f64, feed: f64, timeout_ms: f64) -> bool {
+        let begun = self.engine.feed_close(FeedId(feed as u64), timeout_ms as u64, &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, Ok(begun), false)
     }
 
     #[napi]

@@ -175,6 +175,12 @@ pub fn check_keys(keys: Vec<String>) -> Result<(), Thrown> {
     keys.iter().try_for_each(|key| tidegate::key::check(key)).or_throw()
 }
 
+/// Checks the name of a `tag` or an `event`.
+#[napi]
+pub fn check_label(what: String, name: String) -> Result<(), Thrown> {
+    tidegate::protocol::tag::check_name(&what, &name).or_throw()
+}
+
 /// A part of a key: `text`, `integer`, `bool` or, refused, `other`; and the value as text.
 #[napi(object)]
 pub struct KeyPart {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use napi_derive::napi;
 use serde::Serialize;
 use tidegate::engine::outcome::{Failure, Held};
-use tidegate::engine::{Hit, HostObject, Outcome};
+use tidegate::engine::{Hit, HostObject, Item, Outcome};
 use tidegate::protocol::envelope::{Codec, Payload};
 use tidegate::{Error, ErrorKind};
 
@@ -42,6 +42,10 @@ pub(crate) enum Word {
     Over = 15,
     /// A write has begun: it stays here under its call's number until it is ended.
     Write = 16,
+    /// Items of a stream, as JSON; the batch stays here until it is settled.
+    Batch = 17,
+    /// An event's id.
+    Published = 21,
 }
 
 /// Added to a record's word when its text is to be fetched by itself.
@@ -108,6 +112,8 @@ pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
         Outcome::Confirmed(true) => (Word::Confirmed, Body::None),
         Outcome::Confirmed(false) => (Word::Unconfirmed, Body::None),
         Outcome::Write(_) => (Word::Write, Body::None),
+        Outcome::Published(id) => (Word::Published, Body::Text(id.to_string())),
+        Outcome::Batch(batch) => return self::batch(&batch.items),
     };
     Record::of(word, body)
 }
@@ -208,6 +214,43 @@ fn detailed(hit: &Hit) -> (Word, Body) {
     record.push(b'\n');
     record.extend_from_slice(payload.as_bytes());
     (Word::Detailed, Body::Bytes(record.into()))
+}
+
+/// One item of a batch. Times in ms since the epoch, by the server's clock.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemView<'a> {
+    id: String,
+    key: Option<&'a str>,
+    topic: Option<&'a str>,
+    attempt: u32,
+    published_at: u64,
+    service: Option<&'a str>,
+    is_gap: bool,
+    /// What the payload is to JavaScript, and its text.
+    word: u32,
+    text: String,
+}
+
+pub(crate) fn batch(items: &[Item]) -> Record {
+    let views: Vec<_> = items
+        .iter()
+        .map(|item| {
+            let Told { word, text } = Told::of(item.payload.clone());
+            ItemView {
+                id: item.id.to_string(),
+                key: item.key.as_deref(),
+                topic: item.topic.as_deref(),
+                attempt: item.attempt,
+                published_at: item.published_ms,
+                service: item.service.as_deref(),
+                is_gap: item.is_gap(),
+                word,
+                text,
+            }
+        })
+        .collect();
+    Record::of(Word::Batch, Body::Text(json(&views)))
 }
 
 fn failed(error: &Error) -> (Word, Body) {

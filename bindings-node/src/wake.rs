@@ -14,7 +14,7 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, JsString, Status, sys};
 use rustc_hash::{FxHashMap, FxHashSet};
 use tidegate::engine::ticket::{Completion, Queue, Ticket};
-use tidegate::engine::{Begun, HostObject, Outcome, outcome};
+use tidegate::engine::{Batch, Begun, HostObject, Outcome, outcome};
 use tidegate::ports::Wake;
 
 use crate::record::{self, Body, HELD, LARGE, LetGo, Record, Word};
@@ -69,6 +69,8 @@ pub(crate) struct Desk {
     leases: RefCell<FxHashMap<u64, outcome::Lease>>,
     /// Writes that have begun, by the number of the call that began them.
     writes: RefCell<FxHashMap<u64, outcome::Write>>,
+    /// By the number of the call that they were given to.
+    batches: RefCell<FxHashMap<u64, Batch>>,
     /// Those of callers who may go away.
     tickets: RefCell<FxHashMap<u64, Arc<Ticket>>>,
     /// Reads that asked for all that is known of an entry.
@@ -87,6 +89,7 @@ impl Desk {
             is_turn_over: Cell::default(),
             leases: RefCell::default(),
             writes: RefCell::default(),
+            batches: RefCell::default(),
             tickets: RefCell::default(),
             in_detail: RefCell::default(),
             large: RefCell::default(),
@@ -136,6 +139,13 @@ impl Desk {
 
     fn write(&self, mailbox: &mut [u8], at: usize, id: u64, outcome: Outcome) -> usize {
         let Record { mut word, mut head, mut body } = match outcome {
+            Outcome::Batch(mut batch) => {
+                // What stays is the right to settle them.
+                let record = record::batch(&std::mem::take(&mut batch.items));
+                let before = self.batches.borrow_mut().insert(id, batch);
+                drop(before);
+                record
+            }
             Outcome::Lease(lease) => {
                 let before = self.leases.borrow_mut().insert(id, lease);
                 drop(before);
@@ -183,6 +193,10 @@ impl Desk {
 
     pub(crate) fn take_write(&self, id: u64) -> Option<outcome::Write> {
         self.writes.borrow_mut().remove(&id)
+    }
+
+    pub(crate) fn take_batch(&self, id: u64) -> Option<Batch> {
+        self.batches.borrow_mut().remove(&id)
     }
 
     /// A look at a lease that is not settled.

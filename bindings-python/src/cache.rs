@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use tidegate::config::{self, CallKind, Config, Dialect};
-use tidegate::engine::{Begun, Engine, Figure, Patience};
+use tidegate::engine::publish::Publishing;
+use tidegate::engine::{Begun, Engine, FeedId, Figure, Patience};
+use tidegate::protocol::subscription::Rules;
 
 use crate::convert::{self, Form, key_text, name_text};
 use crate::error::OrRaise;
@@ -263,6 +265,60 @@ impl Cache {
     ) -> PyResult<Py<PyAny>> {
         let (queue, id) = (port.get().queue(), port.get().next_id());
         let begun = self.engine.clear(namespace, terms::of(view), required, queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// Publishes an event (None is a null): the text of its id, once the store has it.
+    fn publish_event(
+        &self,
+        port: &Bound<'_, Port>,
+        name: &Bound<'_, PyAny>,
+        payload: Option<Bound<'_, PyBytes>>,
+        max_len: u64,
+        operation: Option<&str>,
+    ) -> PyResult<Py<PyAny>> {
+        let (queue, id) = (port.get().queue(), port.get().next_id());
+        let (payload, how) = (convert::payload(payload.as_ref()), Publishing { max_len, operation });
+        let begun = self.engine.publish(name_text("event", name)?, payload, how, queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// Begins to read the events of this name: the number of a feed.
+    fn subscribe(
+        &self,
+        name: &Bound<'_, PyAny>,
+        max_attempts: u64,
+        dead_ms: u64,
+        has_gap_handler: bool,
+        view: GivenTerms<'_, '_>,
+    ) -> PyResult<u64> {
+        let rules = Rules { max_attempts, dead_ms, has_gap_handler };
+        Ok(self.engine.subscribe(name_text("event", name)?, terms::of(view), rules).or_raise(name.py())?.0)
+    }
+
+    /// Waits until the service's group is there: True; False when the feed ended before that.
+    fn subscription_started(&self, port: &Bound<'_, Port>, feed: u64) -> PyResult<Py<PyAny>> {
+        let id = port.get().next_id();
+        let begun = self.engine.subscription_started(FeedId(feed), port.get().queue(), id);
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// Ends a feed whose loop is gone.
+    fn feed_end(&self, feed: u64) {
+        self.engine.feed_end(FeedId(feed));
+    }
+
+    /// The next `Batch` of a feed; `Over` when none will come any more.
+    fn feed_next(&self, port: &Bound<'_, Port>, feed: u64) -> PyResult<Py<PyAny>> {
+        let id = port.get().next_id();
+        let begun = self.engine.feed_next(FeedId(feed), port.get().queue(), id);
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// Ends a feed, within that time; whether all that was under way ended.
+    fn feed_close(&self, port: &Bound<'_, Port>, feed: u64, timeout_ms: u64) -> PyResult<Py<PyAny>> {
+        let id = port.get().next_id();
+        let begun = self.engine.feed_close(FeedId(feed), timeout_ms, port.get().queue(), id);
         Port::finish(port, &self.engine, begun, id, Form::Plain)
     }
 

@@ -19,6 +19,7 @@ use tidegate::protocol::envelope::{Codec, Payload};
 use tidegate::protocol::tag;
 use tidegate::{Error, ErrorKind};
 
+use crate::batch::Batch;
 use crate::error::{self, OrRaise};
 use crate::lease::{Lease, Served};
 use crate::wake::Port;
@@ -137,6 +138,8 @@ pub(crate) fn outcome(py: Python<'_>, outcome: Outcome, place: &Place<'_, '_>) -
         }
         Outcome::Confirmed(confirmed) => PyBool::new(py, confirmed).to_owned().into_any().unbind(),
         Outcome::Write(write) => Write::take(py, write, port, engine)?.into_any(),
+        Outcome::Published(id) => PyString::new(py, &id.to_string()).into_any().unbind(),
+        Outcome::Batch(batch) => Batch::new(py, batch, engine)?.into_any(),
     })
 }
 
@@ -154,16 +157,20 @@ pub(crate) fn nothing(py: Python<'_>) -> PyResult<Py<PyAny>> {
     Ok(nothing.clone_ref(py))
 }
 
-fn payload_bytes(py: Python<'_>, payload: &Payload) -> Option<Py<PyBytes>> {
+pub(crate) fn payload_bytes(py: Python<'_>, payload: &Payload) -> Option<Py<PyBytes>> {
     payload.bytes.as_ref().map(|bytes| PyBytes::new(py, bytes).unbind())
 }
 
-pub(crate) fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
-    let codec = match hit.payload.codec {
+pub(crate) fn codec_name(codec: Codec) -> &'static str {
+    match codec {
         Codec::Raw => "raw",
         Codec::Json => "json",
         Codec::Msgpack => "msgpack",
-    };
+    }
+}
+
+pub(crate) fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
+    let codec = codec_name(hit.payload.codec);
     let payload = payload_bytes(py, &hit.payload);
     let source = hit.source.name();
     match hit.details {
@@ -354,6 +361,12 @@ pub(crate) fn name_text<'a>(what: &str, name: &'a Bound<'_, PyAny>) -> PyResult<
         Err(_) => format!("is a {}, not a text", name.get_type().name()?),
     };
     Err(error::to_py(name.py(), &tag::not_a_name(what, &name.repr()?.to_string(), &why)))
+}
+
+/// Checks the name of a `tag` or an `event`.
+#[pyfunction]
+pub(crate) fn check_label(what: &str, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    tag::check_name(what, name_text(what, name)?).or_raise(name.py())
 }
 
 /// Checks that a name is a text, for `namespace(name)`.

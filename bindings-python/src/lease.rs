@@ -217,6 +217,8 @@ pub(crate) fn let_go(outcome: &Bound<'_, PyAny>) {
         served.get().leave();
     } else if let Ok(write) = outcome.cast::<Write>() {
         write.get().abort();
+    } else if let Ok(batch) = outcome.cast::<Batch>() {
+        batch.get().give_back();
     }
 }
 

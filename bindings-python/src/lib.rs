@@ -7,12 +7,14 @@
 //! | `terms` | what a call goes by |
 //! | `lease` | the order to run the fallback, and a value served ahead of one |
 //! | `write` | the order to run `persist` |
+//! | `batch` | items of a stream, for a sink or a handler |
 //! | `held` | what is kept of an entry in L1 |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
 //! | `bell` | what the engine's threads ring, and the end of the interpreter |
 //! | `convert` | values, in both directions |
 //! | `error` | the engine's errors as Python's exceptions |
 
+mod batch;
 mod bell;
 mod cache;
 mod convert;
@@ -38,13 +40,15 @@ mod _tidegate {
     use tidegate::engine::observe::EventKind;
 
     #[pymodule_export]
+    use crate::batch::{Batch, Item};
+    #[pymodule_export]
     use crate::bell::{after_fork, prepare_exit};
     #[pymodule_export]
     use crate::cache::Cache;
     #[pymodule_export]
     use crate::convert::{
-        Absent, Busy, Failed, Hit, Over, Settled, Shared, build_key, check_key, check_name, check_template,
-        duration_ms, hard_timeout, key_part, positive_ms, unknown_option,
+        Absent, Busy, Failed, Hit, Over, Settled, Shared, build_key, check_key, check_label, check_name,
+        check_template, duration_ms, hard_timeout, key_part, positive_ms, unknown_option,
     };
     #[pymodule_export]
     use crate::lease::{Lease, Served};

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 
 use crate::protocol::envelope::Draft;
+use crate::protocol::event::{EventAsk, EventReply};
 use crate::protocol::key::Key;
 use crate::protocol::lease::{Grant, Nonce};
 use crate::protocol::tag::{Tag, TagNonce};
@@ -58,6 +59,8 @@ pub enum Command {
     Time { key: Key },
     /// Whether the node that the [`Address`] names answers; the time of its server.
     Ping,
+    /// Of domain events: see [`EventAsk`].
+    Event { stream: Key, ask: EventAsk },
 }
 
 impl Command {
@@ -81,6 +84,7 @@ impl Command {
             | Self::Time { key } => Some(key),
             Self::ReadTag { tag } | Self::OpenTag { tag, .. } | Self::InvalidateTag { tag, .. } => Some(tag.key()),
             Self::Ping => None,
+            Self::Event { stream, .. } => Some(stream),
         }
     }
 }
@@ -128,6 +132,8 @@ pub enum Verdict {
     NotStored,
     /// BEAT: the versions of the service whose entries may stand, in any order.
     Versions(Vec<LiveVersion>),
+    /// Of domain events.
+    Event(EventReply),
 }
 
 /// A version of a service that may have entries.

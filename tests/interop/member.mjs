@@ -4,7 +4,7 @@
  *     node tests/interop/member.mjs
  */
 import { createInterface } from 'node:readline';
-import { CacheManager, key } from 'tidegate';
+import { CacheManager, key, tag } from 'tidegate';
 
 const ABSENT = Symbol('absent');
 
@@ -44,6 +44,8 @@ class Fallback {
 class Member {
   cache = new CacheManager();
   running = new Map();
+  handled = {};
+  missed = [];
 
   async open({ url, options: { upgrade = [], ...options } }) {
     const named = Object.entries(options).map(([name, value]) => [camelCase(name), value]);
@@ -51,6 +53,8 @@ class Member {
     const cache = new CacheManager({ url, ...Object.fromEntries(named), upgrade: steps });
     await this.cache.close({ timeout: '1s' });
     this.cache = cache;
+    this.handled = {};
+    this.missed = [];
   }
 
   /** From here on it is that tenant's. */
@@ -127,6 +131,54 @@ class Member {
     for (const event of events) this.cache.on(event, observer);
   }
 
+  async on_event({ event, gap, ...options }) {
+    const onGap = (missed) => {
+      this.missed.push(missed);
+      return gap.map((name) => tag(name));
+    };
+    const handler = async ({ id, holds, keys = [], tags = [] }, { attempt }) => {
+      this.handled[id] = [nowUs(), attempt];
+      say({ entered: event });
+      if (holds && attempt === 1) await new Promise((go) => setTimeout(go, 3_600_000));
+      return [...keys, ...tags.map((name) => tag(name))];
+    };
+    const named = Object.entries({ ...options, onGap: gap && onGap }).map(([name, value]) => [camelCase(name), value]);
+    return this.cache.onEvent(event, handler, given(Object.fromEntries(named))).started();
+  }
+
+  publish_event({ event, data, max_len: maxLen }) {
+    return this.cache.publishEvent(event, data, given({ maxLen }));
+  }
+
+  /** Events that name a key each, 50 at a time. */
+  async publish_many({ event, first, count, key, max_len: maxLen }) {
+    for (let start = first; start < first + count; start += 50) {
+      const ids = Array.from({ length: Math.min(50, first + count - start) }, (_, at) => start + at);
+      const publish = (id) => this.cache.publishEvent(event, { id, keys: [`${key}:${id}`] }, given({ maxLen }));
+      await Promise.all(ids.map(publish));
+    }
+  }
+
+  /** When each was published, and when what it names was gone for everybody: microseconds of the machine. */
+  async publish_timed({ event, count, key }) {
+    const times = [];
+    for (let id = 0; id < count; id += 1) {
+      const name = `${key}:${id}`;
+      await this.cache.set(name, id);
+      const published = nowUs();
+      await this.cache.publishEvent(event, { id, keys: [name] });
+      while (await this.cache.exists(name));
+      times.push([published, nowUs()]);
+      await new Promise((go) => setTimeout(go, 2));
+    }
+    return times;
+  }
+
+  /** When each event was handled, at which attempt; what `onGap` was told. */
+  async told() {
+    return { handled: this.handled, missed: this.missed };
+  }
+
   close() {
     return this.cache.close();
   }
@@ -135,6 +187,11 @@ class Member {
 /** The options that a request gives. */
 function given(options) {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+/** The clock that all processes of the machine share. */
+function nowUs() {
+  return Number(process.hrtime.bigint() / 1000n);
 }
 
 function camelCase(name) {

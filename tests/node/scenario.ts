@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as nextTurn, setTimeout as pass } from 'node:timers/promises';
 import { type CacheEvent, CacheManager, type Context, type EventName, TidegateError } from 'tidegate';
 import { Boom, Call, type End, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
+import { Handlers } from './support/handlers.js';
 import type { Place } from './support/place.js';
 import { milliseconds, named, number, text } from './support/step.js';
 
@@ -51,11 +52,15 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   events: ['manager'],
   held: ['manager', ...VIEW],
   push: [],
+  on_event: ['manager', 'max_attempts', 'on_gap'],
+  off_event: ['manager'],
+  handled: ['manager', 'times'],
   close: [],
   raw_lease: ['exclusive_ms'],
   do: [
     ...['manager', ...VIEW, 'key', 'computes', 'computes_null', 'to', 'ttl', 'with', 'says', 'runs', 'sees_stale'],
     ...['tag', 'tags', 'version', 'to_large', 'to_unstorable', 'fails', ...SIGHTS],
+    ...['event', 'data', 'max_len', 'callers'],
   ],
 };
 
@@ -81,6 +86,7 @@ export class Scenario {
   readonly #seen = new Map<string, CacheEvent[]>();
   /** By key: the version at the last `get_entry`. */
   readonly #versions = new Map<string, number>();
+  readonly #handlers = new Handlers();
 
   constructor(
     url: string,
@@ -139,6 +145,15 @@ export class Scenario {
         return this.#held(this.#view(step), text(step, word));
       case 'push':
         return this.#killPush();
+      case 'on_event':
+        return this.#handlers.add(this.#manager(text(step, 'manager')), step);
+      case 'off_event':
+        return this.#handlers.remove(step);
+      case 'handled': {
+        const { count } = this.#handlers.of(step);
+        await inTime(async () => count() >= number(step, 'times'));
+        return assert.equal(count(), step.times, show(step));
+      }
       case 'close':
         await this.#manager(text(step, word)).close();
         return;
@@ -196,7 +211,9 @@ export class Scenario {
 
   async #do(step: Step): Promise<void> {
     const ran: unknown[] = [];
-    const seen = await new Call(this.#callOf(step, ran)).seen();
+    // Of many that are answered alike the last one is looked at.
+    const calls = Array.from({ length: number(step, 'callers', 1) }, () => new Call(this.#callOf(step, ran)).seen());
+    const seen = (await Promise.all(calls)).at(-1) as Seen;
     if (step.do === 'get_entry') return this.#checkEntry(step, seen);
     if (SIGHTS.some((name) => name in step)) check(step, seen);
     else assert.ok(!('error' in seen), `${show(step)}: saw ${show(seen)}`);
@@ -235,6 +252,13 @@ export class Scenario {
         return () => manager.invalidateTag(text(step, 'tag'));
       case 'clear':
         return () => manager.clear();
+      case 'publish_event':
+        return () =>
+          manager.publishEvent(
+            text(step, 'event'),
+            step.data,
+            'max_len' in step ? { maxLen: number(step, 'max_len') } : {},
+          );
       default:
         throw new Error(`${show(step)}: there is no ${step.do}`);
     }

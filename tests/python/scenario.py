@@ -16,6 +16,7 @@ from tests.support.places import Place
 from tidegate import CacheEvent, Context
 
 from .scenario_drivers import PATIENCE_SECONDS, Boom, Driver, Gate, say
+from .scenario_events import Handlers
 
 UNSTORABLE = object()
 ABSENT = object()
@@ -58,6 +59,7 @@ class Scenario:
         self._calls: dict[str, list[Future[Any]]] = {}
         self._events: dict[str, list[CacheEvent]] = {}
         self._versions: dict[str, int] = {}
+        self._handlers = Handlers()
 
     def play(self, steps: list[dict[str, Any]]) -> None:
         try:
@@ -110,6 +112,14 @@ class Scenario:
                 self._held(self._view(step), key)
             case {"push": "kill"}:
                 self._kill_push()
+            case {"on_event": event, "manager": manager}:
+                self._call(self._handlers.add(self._manager(manager), manager, event, step))
+            case {"off_event": event, "manager": manager}:
+                self._call(self._handlers.remove(manager, event))
+            case {"handled": event, "manager": manager, "times": times}:
+                count = functools.partial(self._handlers.count, manager, event)
+                assert _in_time(lambda: count() >= times), f"{step}: {count()}"
+                assert count() == times, f"{step}: {count()}"
             case {"close": manager}:
                 self._call(self._manager(manager).close)
             case {"raw_lease": key, "exclusive_ms": exclusive_ms}:
@@ -124,8 +134,9 @@ class Scenario:
 
     def _do(self, step: dict[str, Any]) -> None:
         ran: list[Any] = []
-        future = self._driver.start(self._call_of(step, ran), 1)[0]
-        seen = _seen(future)
+        # Of many that are answered alike the last one is looked at.
+        futures = self._driver.start(self._call_of(step, ran), step.get("callers", 1))
+        seen = [_seen(future) for future in futures][-1]
         if step["do"] == "get_entry":
             self._check_entry(step, seen)
             return
@@ -168,6 +179,9 @@ class Scenario:
                 return lambda: manager.invalidate_tag(step["tag"])
             case "clear":
                 return lambda: manager.clear()
+            case "publish_event":
+                more = {"max_len": step["max_len"]} if "max_len" in step else {}
+                return lambda: manager.publish_event(step["event"], step["data"], **more)
             case other:
                 raise NotImplementedError(other)
 

@@ -28,7 +28,7 @@ from ._errors import (
     TidegateError,
     ValueTooLarge,
 )
-from ._keys import key
+from ._keys import Tag, key, tag
 from ._manager import CacheManager
 from ._tidegate import __version__
 from ._types import L1, Breaker, CallOptions, Duration, Options, TenantOptions, Tls, WriteOptions, WriteThroughOptions
@@ -36,6 +36,7 @@ from ._types import L1, Breaker, CallOptions, Duration, Options, TenantOptions, 
 if TYPE_CHECKING:
     from ._entry import Entry
     from ._events import CacheEvent
+    from ._subscription import EventDetails, Subscription
 
 __all__ = [
     "L1",
@@ -49,11 +50,14 @@ __all__ = [
     "Duration",
     "EncodeError",
     "Entry",
+    "EventDetails",
     "HardTimeout",
     "KeyFormatError",
     "Options",
     "QueueFull",
     "StoreUnavailable",
+    "Subscription",
+    "Tag",
     "TenantOptions",
     "TidegateError",
     "Tls",
@@ -62,6 +66,7 @@ __all__ = [
     "WriteThroughOptions",
     "__version__",
     "key",
+    "tag",
 ]
 
 
@@ -75,4 +80,8 @@ def __getattr__(name: str) -> object:
         from ._entry import Entry
 
         return Entry
+    if name in ("EventDetails", "Subscription"):
+        from . import _subscription
+
+        return getattr(_subscription, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

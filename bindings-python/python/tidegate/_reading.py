@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._behind import Behind
     from ._codec import Decode
     from ._context import Context
+    from ._subscription import Subscription
     from ._tidegate import Terms
     from ._types import AnyFallback
 
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 class Reader(ManagerBase):
     """Not for use by itself."""
 
-    __slots__ = ("_behind", "_ports", "_running_loop")
+    __slots__ = ("_behind", "_ports", "_running_loop", "_subscriptions")
 
     _behind: Behind
     _ports: dict[asyncio.AbstractEventLoop, Port]
+    _subscriptions: list[Subscription]
     _running_loop: Callable[[], asyncio.AbstractEventLoop]
 
     async def _settle(
@@ -310,6 +312,8 @@ class Reader(ManagerBase):
         loop = self._running_loop()
         port = self._ports[loop] = _loops.port_of(loop)
         self._native.set_home(port)
+        for subscription in list(self._subscriptions):
+            subscription._begin(port, loop)
         return port
 
     def _left(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -318,15 +322,20 @@ class Reader(ManagerBase):
             for port in list(self._ports.values()):
                 self._native.set_home(port)
         self._behind.leave(loop)
+        for subscription in list(self._subscriptions):
+            subscription._left(loop)
 
     def _renew(self) -> None:
         """In a forked child: the loops are the parent's."""
         self._ports.clear()
         self._behind.forget()
+        for subscription in self._subscriptions:
+            subscription._renew()
         super()._renew()
 
     def _share(self, root: Self) -> None:
         self._ports, self._running_loop, self._behind = root._ports, root._running_loop, root._behind
+        self._subscriptions = root._subscriptions
         super()._share(root)
 
     def _listen(self) -> None:

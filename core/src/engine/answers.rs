@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::drive::{SEQUENCE_RENEW, TARGET_NONE, TARGET_OPERATION, TARGET_PROBE, read_tag};
+use super::feed::{Push, is_feed};
 use super::flights::{Asked as KeyAsked, FlightId, Question, SlotKind, Unjudged};
 use super::judge::{Circumstances, Judged};
 use super::observe::EventKind;
@@ -47,6 +48,7 @@ impl Inbox for Engine {
         match address.target {
             TARGET_NONE => {}
             TARGET_PROBE => self.probed(address.node, &answer),
+            feed if is_feed(feed) => self.feed_answered(address, answer),
             operation if operation & TARGET_OPERATION != 0 => {
                 self.operation_answered(operation, address, answer);
             }
@@ -62,6 +64,7 @@ impl Inbox for Engine {
                 self.with_l1(super::L1::shut);
                 let message = "the push connection is lost; meanwhile waiters poll, and L1 is empty";
                 self.report(None, "push_lost", message);
+                self.event_pushes_lost();
             }
             Notice::Tracking => self.with_l1(super::L1::open),
             Notice::AllChanged => self.with_l1(super::L1::drop_all),
@@ -309,7 +312,12 @@ impl Engine {
 
     fn push_came(&self, key: &Key, event: &Event<Arc<Ticket>>) {
         for id in self.watches.of(key) {
-            self.step(id, event.clone());
+            if is_feed(id) {
+                let push = if matches!(event, Event::Woken) { Push::Woken } else { Push::Watching };
+                self.feed_pushed(id, key, push);
+            } else {
+                self.step(id, event.clone());
+            }
         }
     }
 

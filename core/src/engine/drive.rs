@@ -2,6 +2,7 @@
 //! gone, since the store may answer in the same call and a dropped lease steps again.
 
 use super::Engine;
+use super::feed::is_feed;
 use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
 use super::journal::Owed;
 use super::observe::EventKind;
@@ -408,6 +409,7 @@ impl Engine {
                 TIMER_CLOSE => self.close_now(),
                 probe @ TIMER_PROBES..=TIMER_PROBES_LAST => self.send_probe((probe - TIMER_PROBES) as u16),
                 write if write & TARGET_OPERATION != 0 => self.renew_write(write),
+                feed if is_feed(feed) => self.feed_on_time(feed),
                 flight => self.step_with(flight, |slot| {
                     slot.armed_us = None;
                     // Its fallback has ended in time: what is still asked for its fill is answered soon.

@@ -242,8 +242,8 @@ impl Shard {
 
     /// Takes a new flight in; others may join it when `joinable`.
     pub(crate) fn insert(&mut self, number: usize, mut slot: Slot, joinable: bool) -> FlightId {
-        // 31 bits: the top bit of an id tells operations from flights.
-        self.generation = ((self.generation + 1) & 0x7fff_ffff).max(1);
+        // 30 bits: the top two of an id tell operations and feeds from flights.
+        self.generation = ((self.generation + 1) & 0x3fff_ffff).max(1);
         slot.generation = self.generation;
         let generation = slot.generation;
         let key = slot.key.clone();

@@ -25,16 +25,22 @@
 //! | `places` | how many fallbacks run while it is away |
 //! | `tenants` | one tenant of each name, and its figures |
 //! | `watches` | which flights wait for a push |
+//! | `feed`, `batch` | what works by itself and is handed to a host in batches |
+//! | `events`, `event_feed`, `publish` | domain events: subscriptions, and what they read |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
 //! | `timers`, `server_clock` | deadlines, and the server's time |
 
 mod answers;
+pub mod batch;
 pub mod breaker;
 mod counter;
 mod drive;
 mod ending;
+mod event_feed;
+pub mod events;
 mod failover;
+pub mod feed;
 mod flights;
 mod journal;
 mod judge;
@@ -47,6 +53,7 @@ mod operations;
 pub mod outcome;
 mod peek;
 mod places;
+pub mod publish;
 mod read;
 mod recent;
 mod recover;
@@ -76,6 +83,8 @@ use crate::protocol::lease::Nonce;
 use crate::protocol::tag::Tag;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::tenant::Count;
+use events::EventFeeds;
+use feed::Feeds;
 use flights::Flights;
 use journal::Journal;
 use l1::{IndexSide, L1};
@@ -91,6 +100,8 @@ use versions::Versions;
 use watches::Watches;
 
 pub use crate::protocol::flight::Patience;
+pub use batch::{Batch, Item, Settled};
+pub use feed::FeedId;
 pub use observe::{Event, Figure};
 pub use outcome::{Begun, Hit, HostObject, Lease, Made, Older, Outcome, Settlement, Source, Write};
 
@@ -145,6 +156,8 @@ pub struct Engine {
     flights: Flights,
     watches: Watches,
     operations: Operations,
+    feeds: Feeds,
+    events: EventFeeds,
     timers: Timers,
     nodes: Nodes,
     versions: Versions,
@@ -214,6 +227,8 @@ impl Engine {
             flights: Flights::new(),
             watches: Watches::default(),
             operations: Operations::default(),
+            feeds: Feeds::default(),
+            events: EventFeeds::new(me.clone()),
             timers: Timers::default(),
             nodes: Nodes::new(config.breaker, config.journal),
             versions,

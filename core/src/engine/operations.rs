@@ -10,6 +10,7 @@ use super::journal::Owed;
 use super::observe::EventKind;
 use super::outcome::{Begun, Failure, Outcome};
 use super::peek::Peek;
+use super::publish::Publication;
 use super::sheet::Sheet;
 use super::ticket::{Queue, Ticket};
 use super::versions::Part;
@@ -49,6 +50,8 @@ pub(super) enum Operation {
     /// The host runs its `persist`: nothing is asked.
     Writing(Box<Writing>),
     Commit(Box<Writing>),
+    /// An event on its way to its stream.
+    Publish(Publication),
 }
 
 impl Operations {
@@ -146,7 +149,15 @@ impl Engine {
         Ok(self.end(self.open_key(key, view)?, Owed::Expire, view, required, queue, id))
     }
 
-    fn end(&self, key: Key, owed: Owed, view: &Arc<Terms>, required: bool, queue: &Arc<Queue>, id: u64) -> Begun {
+    pub(super) fn end(
+        &self,
+        key: Key,
+        owed: Owed,
+        view: &Arc<Terms>,
+        required: bool,
+        queue: &Arc<Queue>,
+        id: u64,
+    ) -> Begun {
         let ticket = self.ticket(queue, id, view);
         // Before it is sent and again on the answer (I8): between the two a flight may read what was there before.
         self.forget_here(&key, owed);
@@ -219,6 +230,10 @@ impl Engine {
             Operation::BeginWrite(writing) => self.write_begun(writing, reply, standing),
             Operation::Writing(_) => unreachable!("nothing is asked while `persist` runs"),
             Operation::Commit(writing) => self.committed(writing, address.node, reply),
+            Operation::Publish(publication) => {
+                let is_kept = is_kept(publication.stream());
+                self.published(publication, reply.expect("a publication is one command"), is_kept);
+            }
         }
     }
 
@@ -277,6 +292,9 @@ impl Engine {
             lock(&self.closing).push(Arc::clone(&ticket));
             if is_first {
                 self.rearm(TIMER_CLOSE, None, Some(self.clock.now_us() + timeout_ms * 1_000));
+                for feed in self.feeds.all() {
+                    feed.close(self, timeout_ms, None);
+                }
                 self.replay();
             }
         }
@@ -293,7 +311,10 @@ impl Engine {
     }
 
     fn is_drained(&self) -> bool {
-        self.busy.load(Ordering::Acquire) == 0 && self.flights.is_empty() && self.operations.is_empty()
+        self.busy.load(Ordering::Acquire) == 0
+            && self.flights.is_empty()
+            && self.operations.is_empty()
+            && self.feeds.is_empty()
     }
 
     /// Lets go of the store once nothing is out any more.
@@ -314,6 +335,9 @@ impl Engine {
                 self.step(id, Event::Close);
             }
             self.leave_writes();
+            for feed in self.feeds.all() {
+                feed.close(self, 0, None);
+            }
             self.store.close();
         }
         for ticket in closing {

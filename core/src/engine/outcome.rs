@@ -3,12 +3,14 @@
 use std::sync::{Arc, Weak};
 
 use super::Engine;
+use super::batch::Batch;
 use super::ticket::Ticket;
 use crate::config::Terms;
 pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement, Source, Staleness, Token};
 use crate::protocol::envelope::{GivenTimes, Payload};
 pub use crate::protocol::held::Held;
 use crate::protocol::key::Key;
+use crate::protocol::stream::StreamId;
 use crate::protocol::tag::{Tag, TagNonce};
 
 /// The order to run the fallback. Settle it once: [`Engine::fill`] or [`Engine::abandon`]; dropping it unsettled is a
@@ -126,6 +128,10 @@ pub enum Outcome {
     Confirmed(bool),
     /// A write has begun: run `persist`.
     Write(Write),
+    /// Deal with these, and say what became of them: [`Engine::settle_batch`].
+    Batch(Batch),
+    /// An event's id in its stream.
+    Published(StreamId),
 }
 
 impl Outcome {
@@ -133,6 +139,7 @@ impl Outcome {
     pub(crate) fn payload_bytes(&self) -> usize {
         match self {
             Self::Hit(hit) | Self::Served(hit) => hit.payload.len(),
+            Self::Batch(batch) => batch.items.iter().map(|item| item.payload.len()).sum(),
             _ => 0,
         }
     }

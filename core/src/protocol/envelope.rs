@@ -49,7 +49,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    fn from_byte(byte: u8) -> Option<Self> {
+    pub(super) fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             0 => Some(Self::Raw),
             1 => Some(Self::Json),

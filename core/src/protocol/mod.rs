@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod envelope;
+pub mod event;
 pub mod flight;
 pub mod freshness;
 pub mod held;
@@ -9,4 +10,5 @@ pub mod key;
 pub mod lease;
 mod numbers;
 pub mod stream;
+pub mod subscription;
 pub mod tag;

@@ -104,10 +104,18 @@ impl KeySpace {
 
 /// The error for what is given as a `tag` or a `namespace` and is none: `shown` as its user sees it, and why.
 pub fn not_a_name(what: &str, shown: &str, why: &str) -> Error {
-    Error::key(format!("{what}={shown} {why}; a right example: \"user:42\""))
+    Error::key(format!("{what}={shown} {why}; a right example: {:?}", example_of(what)))
 }
 
-fn check_name(what: &str, name: &str, bytes_max: usize) -> Result<(), Error> {
+fn example_of(what: &str) -> &'static str {
+    if what == "event" { "user.updated" } else { "user:42" }
+}
+
+/// Checks the name of a `tag`, a `namespace` or an `event`.
+///
+/// # Errors
+/// `KeyFormatError` that shows the name, the place and a right example.
+pub fn check_name(what: &str, name: &str, bytes_max: usize) -> Result<(), Error> {
     if name.len() > bytes_max {
         let place = if bytes_max < TAG_BYTES_MAX { " of a tenant" } else { "" };
         return Err(Error::key(format!(
@@ -115,7 +123,8 @@ fn check_name(what: &str, name: &str, bytes_max: usize) -> Result<(), Error> {
             name.len()
         )));
     }
-    check_segments(name).map_err(|fault| Error::key(format!("{what} {name:?} {fault}; a right example: \"user:42\"")))
+    let right = |fault| Error::key(format!("{what} {name:?} {fault}; a right example: {:?}", example_of(what)));
+    check_segments(name).map_err(right)
 }
 
 /// What a tag holds: the eight bytes of the client that wrote it, then the server's microseconds at which it did,

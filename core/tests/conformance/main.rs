@@ -3,6 +3,7 @@
 mod act;
 mod fallback;
 mod fleet;
+mod handlers;
 mod scene;
 mod step;
 #[path = "../support/mod.rs"]

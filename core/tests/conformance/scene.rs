@@ -15,6 +15,7 @@ use toml::{Table, Value};
 use super::act::call;
 use super::fallback::Gate;
 use super::fleet::{is_event, store_of};
+use super::handlers::Handlers;
 use super::step::{Seen, duration, end_of, expected, number, sees_stale, text, written};
 use super::support::RedisServer;
 
@@ -34,6 +35,7 @@ pub(super) struct Scene {
     events: RefCell<HashMap<String, Vec<Event>>>,
     /// Of each key, at its last `get_entry`.
     pub(super) versions: RefCell<HashMap<String, u64>>,
+    pub(super) handlers: Handlers,
     pub(super) server: RefCell<Option<RedisServer>>,
 }
 
@@ -51,6 +53,7 @@ impl Scene {
             calls: RefCell::default(),
             events: RefCell::default(),
             versions: RefCell::default(),
+            handlers: Handlers::default(),
             server: RefCell::new(server),
         }
     }
@@ -105,6 +108,12 @@ impl Scene {
             }
         } else if let Some(Value::Array(expected)) = step.get("events") {
             self.events(text(step, "manager").expect("a manager"), expected).await;
+        } else if let Some(event) = text(step, "on_event") {
+            self.handlers.add(&self.manager(text(step, "manager").expect("a manager")).await, event, step).await;
+        } else if let Some(event) = text(step, "off_event") {
+            self.handlers.remove(event, step).await;
+        } else if let Some(event) = text(step, "handled") {
+            self.handlers.handled(event, step).await;
         } else if let Some(name) = text(step, "close") {
             self.manager(name).await.close().await;
         } else if let Some(key) = text(step, "raw_lease") {

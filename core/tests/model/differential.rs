@@ -330,5 +330,6 @@ fn real_kind(verdict: &RealVerdict) -> &'static str {
         RealVerdict::Late => "LATE",
         RealVerdict::NotStored => "NOT_STORED",
         RealVerdict::Versions(_) => "VERSIONS",
+        RealVerdict::Event(_) => unreachable!("the model has no events of a domain"),
     }
 }

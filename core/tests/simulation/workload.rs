@@ -279,6 +279,9 @@ impl World {
             }
             Outcome::Write(write) => self.run_persist(at, id, write),
             Outcome::Absent | Outcome::Busy => panic!("seed {seed}: nobody asked for {outcome:?}"),
+            Outcome::Absent | Outcome::Busy | Outcome::Batch(_) | Outcome::Published(_) => {
+                panic!("seed {seed}: nobody asked for {outcome:?}")
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Each test is run on both through `Store` and `Inbox` alone. The sleeps are the server's time passing.
 
+mod events;
 mod settle;
 #[path = "../support/mod.rs"]
 mod support;

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .._context import Context
     from .._tidegate import Terms
     from .._types import AnyFallback
+    from ._subscription import Subscription
     from ._workers import Workers
 
 T = TypeVar("T")
@@ -32,10 +33,11 @@ T = TypeVar("T")
 class Reader(ManagerBase):
     """Not for use by itself."""
 
-    __slots__ = ("_courier", "_workers")
+    __slots__ = ("_courier", "_subscriptions", "_workers")
 
     _courier: Port | None
     _workers: Workers
+    _subscriptions: list[Subscription]
 
     def _get(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
         """`get` with everything checked."""
@@ -327,10 +329,12 @@ class Reader(ManagerBase):
         """In a forked child: the courier is not here."""
         self._courier = None
         self._workers.renew()
+        for subscription in self._subscriptions:
+            subscription._renew()
         super()._renew()
 
     def _share(self, root: Self) -> None:
-        self._courier, self._workers = None, root._workers
+        self._courier, self._workers, self._subscriptions = None, root._workers, root._subscriptions
         super()._share(root)
 
 

@@ -3,6 +3,7 @@
 //! [`table`] decides; this file locks, delivers, wakes and tells of changes. Several managers may share one [`MemoryHub`], as several
 //! processes share one Redis.
 
+mod events;
 pub mod table;
 
 use std::collections::BTreeMap;

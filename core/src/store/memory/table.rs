@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+use super::events::Streams;
 use crate::ports::{Command, LiveVersion, Reply, Verdict};
 use crate::protocol::envelope::{self, Draft};
 use crate::protocol::freshness::{FUTURE_SLACK_MS, Freshness, judge};
@@ -23,6 +24,7 @@ pub struct Table {
     tags: FxHashMap<Tag, TagRow>,
     /// Of each service, by `service:~versions`.
     versions: FxHashMap<Key, Vec<LiveVersion>>,
+    streams: Streams,
     writes_since_sweep: usize,
 }
 
@@ -113,6 +115,10 @@ impl Table {
                 self.tags.insert(tag.clone(), TagRow::new(nonce, now_ms, *kept_ms));
                 Answer { changes: true, ..plain(Some(now_us), Verdict::Nonce(Some(nonce))) }
             }
+            Command::Event { stream, ask } => {
+                let (reply, wakes) = self.streams.apply(stream, ask, now_us);
+                Answer { reply, wakes, changes: false }
+            }
             _ => {
                 let key = command.key().expect("only PING has none");
                 self.sweep_sometimes(now_ms);
@@ -158,6 +164,7 @@ impl Table {
         self.rows.clear();
         self.tags.clear();
         self.versions.clear();
+        self.streams.clear();
     }
 
     /// How many keys hold an entry or a lease, the expired but not yet swept included.
@@ -307,6 +314,7 @@ impl Row {
             | Command::InvalidateTag { .. }
             | Command::Beat { .. }
             | Command::Ping
+            | Command::Event { .. }
             | Command::Time { .. } => unreachable!("answered by the table"),
         }
     }

@@ -39,11 +39,11 @@ pub(super) fn error_text(frame: &Frame) -> Option<&str> {
     }
 }
 
-fn nonsense() -> StoreError {
+pub(super) fn nonsense() -> StoreError {
     StoreError::new(StoreErrorKind::Protocol, "the server's answer made no sense")
 }
 
-fn value(frame: Frame) -> Result<Option<Bytes>, StoreError> {
+pub(super) fn value(frame: Frame) -> Result<Option<Bytes>, StoreError> {
     match frame {
         Frame::BlobString { data, .. } | Frame::SimpleString { data, .. } => Ok(Some(data)),
         Frame::Null => Ok(None),
@@ -51,14 +51,14 @@ fn value(frame: Frame) -> Result<Option<Bytes>, StoreError> {
     }
 }
 
-fn array(frame: Frame) -> Result<Vec<Frame>, StoreError> {
+pub(super) fn array(frame: Frame) -> Result<Vec<Frame>, StoreError> {
     match frame {
         Frame::Array { data, .. } => Ok(data),
         _ => Err(nonsense()),
     }
 }
 
-fn number(frame: Frame) -> Result<u64, StoreError> {
+pub(super) fn number(frame: Frame) -> Result<u64, StoreError> {
     let parsed = match frame {
         Frame::Number { data, .. } => u64::try_from(data).ok(),
         Frame::BlobString { data, .. } => std::str::from_utf8(&data).ok().and_then(|digits| digits.parse().ok()),
@@ -113,6 +113,9 @@ fn verdict(frame: Frame) -> Result<Reply, StoreError> {
         b"LATE" => Verdict::Late,
         b"NOT_STORED" => Verdict::NotStored,
         b"VERSIONS" => Verdict::Versions(versions(parts)?),
+        b"PUBLISHED" | b"EVENTS" | b"DONE" | b"GONE" | b"DEAD_LETTERS" => {
+            Verdict::Event(super::events::reply(&name, parts)?)
+        }
         _ => return Err(nonsense()),
     };
     Ok(Reply { server_us, verdict })

@@ -47,6 +47,15 @@ scripts! {
     BeginWrite: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/begin_write.lua",
     RenewWrite: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/renew_write.lua",
     Commit: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/commit.lua",
+    EventPublish: "lua/event_prelude.lua" "lua/event_publish.lua",
+    EventRead: "lua/event_prelude.lua" "lua/event_read.lua",
+    EventRetry: "lua/event_prelude.lua" "lua/event_retry.lua",
+    EventAck: "lua/event_prelude.lua" "lua/event_ack.lua",
+    EventSetAside: "lua/event_prelude.lua" "lua/event_set_aside.lua",
+    EventLeave: "lua/event_prelude.lua" "lua/event_leave.lua",
+    EventGapDone: "lua/event_prelude.lua" "lua/event_gap_done.lua",
+    EventDeadLetters: "lua/event_prelude.lua" "lua/event_dead_letters.lua",
+    EventTakeDeadLetter: "lua/event_prelude.lua" "lua/event_take_dead_letter.lua",
 }
 
 impl ScriptName {
@@ -74,9 +83,10 @@ pub(super) enum Request {
 }
 
 impl Request {
-    /// Whether it may be sent again when its answer is lost. A second SET would overwrite what came in between.
+    /// Whether it may be sent again when its answer is lost. A second SET would overwrite what came in between; a second
+    /// read of events would hide that the first has been given some.
     pub(super) fn may_repeat(&self) -> bool {
-        !matches!(self, Self::Script(ScriptName::Set, _))
+        !matches!(self, Self::Script(ScriptName::Set | ScriptName::EventRead, _))
     }
 
     pub(super) fn is_read(&self) -> bool {
@@ -107,6 +117,7 @@ impl Request {
                 let times = [ms(*kept_ms), ms(*quarantine_ms)];
                 return Self::Script(ScriptName::Beat, arguments.into_iter().chain(times).collect());
             }
+            Command::Event { stream, ask } => return super::events::request(stream, ask),
             Command::Acquire { key, nonce, exclusive_ms, validity_ms, seen } => {
                 let arguments = vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms), text(seen)];
                 (ScriptName::Acquire, key, arguments)
@@ -170,11 +181,11 @@ fn with_tag(tag: &Tag, nonce: Nonce, kept_ms: u64) -> Vec<Bytes> {
     vec![Bytes::from_static(b"1"), text(tag.full()), Bytes::copy_from_slice(&nonce.0), ms(kept_ms.max(1))]
 }
 
-fn text(value: &(impl ToString + ?Sized)) -> Bytes {
+pub(super) fn text(value: &(impl ToString + ?Sized)) -> Bytes {
     Bytes::from(value.to_string())
 }
 
-fn ms(value: u64) -> Bytes {
+pub(super) fn ms(value: u64) -> Bytes {
     text(&value.min(MS_MAX))
 }
 
