@@ -1,9 +1,11 @@
 /** The accounts of `strong.py`, in Node.js: the same rows, the same entries. */
 
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import Database from 'libsql';
 import { CacheManager, key } from 'tidegate';
 import { serve } from './serve.mjs';
+
+const WAY_MS = 5;
 
 class Conflict extends Error {}
 
@@ -33,8 +35,10 @@ class Bank {
     for (;;) {
       const before = this.row(number);
       const after = { balance: before.balance + amount, version: before.version + 1 };
-      const save = ({ balance, version }) => {
-        if (this.update.run(balance, version, number, version - 1).changes === 0) throw new Conflict();
+      const save = async ({ balance, version }) => {
+        const { changes } = this.update.run(balance, version, number, version - 1);
+        await sleep(Math.random() * WAY_MS); // of a database on the network
+        if (changes === 0) throw new Conflict();
       };
       try {
         await this.cache.writeThrough(key`bank:account:${number}`, after, save);

@@ -23,8 +23,8 @@ SAYS = {
     "strong": """
         Python: # deposits, # reads, 0 of them stale
         Node.js: # deposits, # reads, 0 of them stale
-        at the end: cache and database agree on 20 accounts (the longest read # s)
-        a writer killed in the middle: cache and database agree on 20 accounts (the longest read # s)
+        at the end: cache and database agree on 5 accounts (the longest read # s)
+        a writer killed in the middle: cache and database agree on 5 accounts (the longest read # s)
         one writer alone: # ms a write, of which the row # ms
     """,
     "ingestion": """

@@ -1,10 +1,10 @@
-"""A PostgreSQL cluster of one's own, for tests and examples.
+"""A PostgreSQL server of one's own, for tests and examples.
 
     with PostgresServer() as server:
         with psycopg.connect(server.dsn) as connection: ...
 
-It has a new folder and a free port of 127.0.0.1, runs as an unprivileged user (PostgreSQL refuses root), and is gone,
-with its folder, when the block is left. No service of the system is touched.
+It has a new cluster in a folder of its own, a free port of 127.0.0.1, runs as an unprivileged user (PostgreSQL refuses
+root), and is gone, with its folder, when the block is left. No service of the system is touched.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -19,80 +20,107 @@ from types import TracebackType
 from typing import Any
 
 from tests.support.redis_server import free_port
+from tests.support.until import until
 
 NOBODY = "nobody"
-# A lost file is a lost test, no more.
-SETTINGS = "-c fsync=off -c full_page_writes=off -c unix_socket_directories="
-START_SECONDS = "30"
-
-
-def _program(name: str) -> str:
-    """Debian keeps them beside each other by version, and only some on PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
-    program = str(found[-1]) if found else shutil.which(name)
-    if program is None:
-        raise FileNotFoundError(f"there is no {name}; `make build` installs PostgreSQL")
-    return program
+# Nothing is to survive the machine: these tests kill clients, not the server.
+SETTINGS = ("-F", "-c", "full_page_writes=off", "-c", "unix_socket_directories=")
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
 
 
 class PostgresServer:
-    """One cluster; a context manager."""
+    """One server; a context manager."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="tidegate-postgres-"))
+        self._home = tempfile.TemporaryDirectory(prefix="tidegate-postgres-", ignore_cleanup_errors=True)
+        self._folder = Path(self._home.name)
+        self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
-        # As root the programs are run as somebody else.
-        self._user: dict[str, Any] = {"user": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
 
     @property
     def dsn(self) -> str:
         """For psycopg, and for `pg` in Node.js."""
         return f"postgresql://tidegate@127.0.0.1:{self._port}/postgres"
 
-    def _run(self, *command: str) -> None:
-        log = self._folder / "log"
-        with log.open("ab") as file:
-            ran = subprocess.run(
-                command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False, **self._user
-            )
-        if ran.returncode:
-            raise RuntimeError(f"{command[0]} failed:\n{log.read_text(errors='replace')[-2000:]}")
-
-    def _start(self) -> None:
-        if self._user:
-            nobody = pwd.getpwnam(NOBODY)
-            self._user["group"] = nobody.pw_gid
-            os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
-        data = str(self._folder / "data")
-        access = ["--username", "tidegate", "--auth", "trust"]
-        self._run(_program("initdb"), "--pgdata", data, *access, "--encoding", "UTF8", "--locale", "C", "--no-sync")
-        # Another program may take a free port before the server does.
-        for attempt in range(5):
-            self._port = free_port()
-            try:
-                options = f"-h 127.0.0.1 -p {self._port} {SETTINGS}"
-                self._run(
-                    _program("pg_ctl"), "start", "--wait", "-t", START_SECONDS, "--pgdata", data, "--options", options
-                )
-                return
-            except RuntimeError:
-                if attempt == 4:
-                    raise
-
     def __enter__(self) -> PostgresServer:
         try:
-            self._start()
+            user = self._unprivileged()
+            owner = ("--username", "tidegate", "--auth", "trust")
+            made = self._begin(
+                "initdb", "--pgdata", self._data, *owner, "--encoding", "UTF8", "--locale", "C", "--no-sync", user=user
+            )
+            if made.wait(START_SECONDS):
+                raise RuntimeError(f"initdb failed:\n{self._log}")
+            # Another program may take a free port before the server does.
+            while not self._starts(user):
+                if not self._is_port_taken():
+                    raise RuntimeError(f"postgres did not start:\n{self._log}")
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._end()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+
+    @property
+    def _data(self) -> str:
+        return str(self._folder / "data")
+
+    @property
+    def _log(self) -> str:
+        return (self._folder / "log").read_text(errors="replace")[-2000:]
+
+    def _unprivileged(self) -> dict[str, Any]:
+        """Who runs the programs: as root somebody else, who is given the folder."""
+        if os.getuid() != 0:
+            return {}
+        nobody = pwd.getpwnam(NOBODY)
+        os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
+        return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+    def _begin(self, program: str, *arguments: str, user: dict[str, Any]) -> subprocess.Popen[bytes]:
+        with (self._folder / "log").open("wb") as log:
+            command = (_found(program), *arguments)
+            return subprocess.Popen(command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **user)
+
+    def _starts(self, user: dict[str, Any]) -> bool:
+        self._port = free_port()
+        place = ("-D", self._data, "-h", "127.0.0.1", "-p", str(self._port))
+        process = self._process = self._begin("postgres", *place, *SETTINGS, user=user)
+        until(lambda: self._is_ready() or process.poll() is not None, START_SECONDS, "postgres is not ready")
+        return process.poll() is None
+
+    def _is_ready(self) -> bool:
+        """The last line of its file says so; that is what pg_ctl goes by."""
         try:
-            self._run(
-                _program("pg_ctl"), "stop", "--wait", "--mode", "immediate", "--pgdata", str(self._folder / "data")
-            )
-        finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            return (Path(self._data) / "postmaster.pid").read_text().split()[-1:] == ["ready"]
+        except FileNotFoundError:
+            return False
+
+    def _is_port_taken(self) -> bool:
+        return "Address already in use" in self._log
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGQUIT)  # at once, whatever its clients do
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._home.cleanup()
+
+
+def _found(program: str) -> str:
+    """Debian keeps them beside each other, by version; few are on PATH."""
+    versions = Path("/usr/lib/postgresql").glob(f"*/bin/{program}")
+    newest = max(versions, key=lambda path: int(path.parts[-3]), default=None)
+    found = str(newest) if newest else shutil.which(program)
+    if found is None:
+        raise FileNotFoundError(f"there is no {program}; `make build` installs PostgreSQL")
+    return found
