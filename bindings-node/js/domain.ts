@@ -141,7 +141,7 @@ export class Subscription {
     this.#onGap = onGap;
     this.#feed = translated(() => port.native.subscribe(name, attempts, silence, onGap !== undefined, view));
     // In the context of its beginning, but inside of no fallback that may run here.
-    void leading(port, [], () => this.#run(), true);
+    void leading(port, '', [], () => this.#run(), true);
   }
 
   async #run(): Promise<void> {

@@ -33,16 +33,20 @@ export { type KeyPart, key } from './key.js';
 export { CacheManager } from './manager.js';
 export type {
   Awaitable,
+  BehindOptions,
   Breaker,
   CloseOptions,
   DefaultOptions,
   Duration,
   Entry,
   Fallback,
+  FlushOptions,
   GetOptions,
   InvalidateOptions,
   L1Options,
+  LettersOptions,
   Options,
+  PutOptions,
   SetOptions,
   Stats,
   Stored,
@@ -53,3 +57,4 @@ export type {
 export { version } from './version.js';
 export { type Helpers, helpersOf, type MethodDecorator, type WrapOptions, type Wrapped } from './wrap.js';
 export type { Persist } from './write.js';
+export type { DeadLetter, DeadLetters, Sink, WriteBehind, WriteItem } from './write-behind.js';

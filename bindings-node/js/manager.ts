@@ -5,11 +5,13 @@ import { type EventHandler, type EventOptions, type PublishOptions, publish, Sub
 import { ConfigError, translated } from './errors.js';
 import type { EventName, Observer } from './events.js';
 import { encoded, type Flow } from './flow.js';
+import { checkFallback, confirmed, isRequired, listOf, withoutPassword } from './given.js';
 import { House } from './house.js';
 import { checkKeyText, type KeyPart, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
 import { checkKeys, durationMs } from './native.js';
 import {
+  type BehindOptions,
   type CloseOptions,
   checkOptions,
   type DefaultOptions,
@@ -30,6 +32,7 @@ import { disabled, isDisabled, isOutside, leads } from './scope.js';
 import { type Call, View } from './terms.js';
 import { decorator, type MethodDecorator, type WrapOptions, type Wrapped, wrap } from './wrap.js';
 import { type Persist, writeThrough } from './write.js';
+import { type Sink, WriteBehind } from './write-behind.js';
 
 const DEFAULT_OPTIONS = ['default', 'signal'] as const;
 const INVALIDATE_OPTIONS = ['required'] as const;
@@ -206,6 +209,25 @@ export class CacheManager {
     checkKeyText(key);
     throwIfAborted(call.signal);
     return writeThrough(this.#flow, key, value, persist, call, !isDisabled(this.#port));
+  }
+
+  /**
+   * A queue: `put` resolves once a write is durable and readable; `sink` is given the writes later, in batches.
+   *
+   * `sink(items)` is called by one process at a time for each partition. Writes of a key reach it in their order, each at
+   * least once: it applies one only where its row is of a smaller `order`. Without a sink (null) this process only puts.
+   *
+   * ```ts
+   * const rows = new Map<string, unknown>();
+   * const behind = cache.writeBehind<number>('counters', (items) => {
+   *   for (const { key, value } of items) rows.set(key, value);
+   * });
+   * await behind.put('page:views:7', 42);
+   * await behind.flush();
+   * ```
+   */
+  writeBehind<T = unknown>(name: string, sink?: Sink<T> | null, options?: BehindOptions): WriteBehind<T> {
+    return new WriteBehind<T>(this.#flow, this.#view, name, sink, options);
   }
 
   /**
@@ -452,41 +474,4 @@ class Inside {
     readonly house: House,
     readonly view: View,
   ) {}
-}
-
-/** Whether the store confirmed them all; throws the first that failed. */
-function confirmed(outcomes: readonly Outcome[]): boolean {
-  for (const outcome of outcomes) {
-    if (outcome instanceof Failed) throw outcome.error;
-  }
-  return outcomes.every((outcome) => outcome === true);
-}
-
-function isRequired(options: InvalidateOptions | undefined): boolean {
-  const required: unknown = options?.required ?? false;
-  if (typeof required === 'boolean') return required;
-  throw new ConfigError(`required=${shown(required)} is neither true nor false; a right example: { required: true }`);
-}
-
-function checkFallback(fallback: unknown, verb: string): void {
-  if (typeof fallback === 'function') return;
-  throw new ConfigError(
-    `fallback=${shown(fallback)} is not callable; a right example: cache.${verb}('user:profile:42', fetch)`,
-  );
-}
-
-/** One name or many, as an array. */
-function listOf(keys: string | Iterable<string>, example: string, what = 'key'): string[] {
-  if (typeof keys !== 'string' && typeof keys?.[Symbol.iterator] !== 'function') {
-    throw new ConfigError(
-      `${what}s=${shown(keys)} is neither a ${what} nor a list of ${what}s; a right example: cache.${example}`,
-    );
-  }
-  const list = typeof keys === 'string' ? [keys] : [...keys];
-  list.forEach(checkKeyText);
-  return list;
-}
-
-function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^/]*@/, '//').replace(/\?.*$/, '');
 }

@@ -180,6 +180,39 @@ export interface InvalidateOptions {
   required?: boolean | undefined;
 }
 
+/** What a queue of write-behind takes. `partitions` must be the same in every process. */
+export interface BehindOptions {
+  /** How many writes the sink is given at once, at most (100). */
+  batch?: number | undefined;
+  /** How long the first write of a batch waits for more (500 ms). */
+  maxDelay?: Duration | undefined;
+  /** How many writes may be pending; then `put` rejects with `QueueFull`. Each partition takes its share (10,000). */
+  maxPending?: number | undefined;
+  /** A write that failed so often, the last time alone, is set aside (10). */
+  maxAttempts?: number | undefined;
+  /** How many streams the queue has, so that as many processes work on it; a key's writes are all in one (1). */
+  partitions?: number | undefined;
+  /** Of several writes of a key in one batch give the sink only the newest (false). */
+  coalesce?: boolean | undefined;
+}
+
+export interface PutOptions {
+  /** How long the value lives for readers (the manager's `ttl`). */
+  ttl?: Duration | undefined;
+  /** A name for what is put: a second put of it and the key, within five minutes, does nothing. */
+  operation?: string | undefined;
+}
+
+export interface FlushOptions {
+  /** How long to wait (30 s). */
+  timeout?: Duration | undefined;
+}
+
+export interface LettersOptions {
+  /** How many, at most (100). */
+  limit?: number | undefined;
+}
+
 export interface CloseOptions {
   /** How long to wait for what is under way (30 s). */
   timeout?: Duration | undefined;

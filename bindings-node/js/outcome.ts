@@ -6,6 +6,7 @@ import type { Stamp } from './l1.js';
 import type { Lease, Place } from './lease.js';
 import type { Entry } from './options.js';
 import type { Write } from './write.js';
+import type { DeadLetter } from './write-behind.js';
 
 /** There is no entry, or none that counts. */
 export const ABSENT = Symbol('absent');
@@ -89,10 +90,22 @@ export class ItemBatch {
   ) {}
 }
 
-/** A boolean says whether the store confirmed. */
+/** A write that was set aside, as the native half tells it. */
+export interface Letter extends Omit<DeadLetter, 'value'> {
+  readonly payload: Exclude<Hit, Holdable>;
+}
+
+/** What was set aside. */
+export class Letters {
+  constructor(readonly list: readonly Letter[]) {}
+}
+
+/** A boolean says whether the store confirmed, a number how many; the id of a put is a text as a hit's is. */
 export type Outcome =
   | Hit
   | boolean
+  | number
+  | Letters
   | Served
   | Detailed
   | Shared
@@ -124,6 +137,9 @@ export enum Word {
   Over = 15,
   Write = 16,
   Batch = 17,
+  Put = 18,
+  Letters = 19,
+  Count = 20,
   Published = 21,
 }
 
@@ -162,7 +178,12 @@ export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Se
     case Word.Over:
       return OVER;
     case Word.Published:
+    case Word.Put:
       return text;
+    case Word.Letters:
+      return new Letters(lettersOf(text));
+    case Word.Count:
+      return Number(text);
     default:
       throw new Error(`the native module gave a record of an unknown kind: ${word}`);
   }
@@ -172,6 +193,11 @@ export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Se
 export function itemsOf(text: string): Item[] {
   const views: (Omit<Item, 'payload'> & { word: Word; text: string })[] = JSON.parse(text);
   return views.map(({ word, text, ...item }) => ({ ...item, payload: hitOf(word, text) }));
+}
+
+function lettersOf(text: string): Letter[] {
+  const views: (Omit<Letter, 'payload'> & { word: Word; text: string })[] = JSON.parse(text);
+  return views.map(({ word, text, ...letter }) => ({ ...letter, payload: hitOf(word, text) }));
 }
 
 /** The hit of a record, or of what the native half tells by itself. */

@@ -68,6 +68,11 @@ export function leading<T>(
   }
 }
 
+/** Runs a block, and what it starts, inside of no fallback and no block. */
+export function outside<T>(run: () => T): T {
+  return marks.run(undefined, run);
+}
+
 /** Runs a block, and what it starts, without the cache. */
 export function disabled<T>(manager: object, run: () => T): T {
   return marks.run({ manager, scope: '', key: null, outer: marks.getStore(), isOver: false }, run);

@@ -9,6 +9,7 @@ use napi::bindgen_prelude::{ArrayBuffer, Buffer, Function, Object};
 use napi::{Env, JsString};
 use napi_derive::napi;
 use tidegate::config::{self, Config, Dialect};
+use tidegate::engine::behind::LetterAct;
 use tidegate::engine::events::Handled;
 use tidegate::engine::l1::IndexSide;
 use tidegate::engine::publish::Publishing;
@@ -16,6 +17,7 @@ use tidegate::engine::{Abandoned, Begun, Engine, Environment, FeedId, Lease, Mad
 use tidegate::protocol::stream::StreamId;
 use tidegate::protocol::subscription::Rules;
 
+use crate::behind::Behind;
 use crate::convert::{self, KeyPart};
 use crate::error::{OrThrow, Thrown, broken};
 use crate::l1::{self, L1Plan};
@@ -271,8 +273,8 @@ impl Cache {
         }
     }
 
-    /// The caller went away: its place is given up, a lease that it has passes on, a write that it has begun ends as one that
-    /// nobody knows the outcome of, a batch counts as failed.
+    /// The caller went away: its place is given up, a lease that it has passes on, a batch counts as failed, a write that it
+    /// has begun ends as one that nobody knows the outcome of.
     #[napi]
     pub fn leave(&self, id: f64) {
         if let Some(ticket) = self.desk.take_ticket(id as u64) {
@@ -371,6 +373,59 @@ impl Cache {
     pub fn feed_close(&self, id: f64, feed: f64, timeout_ms: f64) -> bool {
         let begun = self.engine.feed_close(FeedId(feed as u64), timeout_ms as u64, &self.desk.queue, id as u64);
         self.desk.keep(id as u64, Ok(begun), false)
+    }
+
+    /// A queue of write-behind; with `works` this host has a sink for it.
+    #[napi]
+    pub fn behind(
+        &self,
+        name: String,
+        view: Option<&Terms>,
+        options: Object<'_>,
+        works: bool,
+    ) -> Result<Behind, Thrown> {
+        let options = convert::options(&options).map_err(broken)?;
+        Ok(Behind { inner: self.engine.behind(&name, inner(view), &options, Dialect::Node, works).or_throw()? })
+    }
+
+    /// Puts a write (null is a null): the word with its id.
+    #[napi]
+    pub fn put(
+        &self,
+        id: f64,
+        behind: &Behind,
+        key: String,
+        payload: Option<String>,
+        operation: Option<String>,
+        terms: Option<&Terms>,
+    ) -> bool {
+        let (payload, operation) = (convert::payload(payload), operation.as_deref());
+        let queue = &self.desk.queue;
+        let begun = self.engine.put(&behind.inner, &key, payload, operation, inner(terms), queue, id as u64);
+        self.desk.keep(id as u64, begun, false)
+    }
+
+    /// Waits until what is pending now has been dealt with.
+    #[napi]
+    pub fn flush(&self, id: f64, behind: &Behind, timeout_ms: f64) -> bool {
+        let begun = self.engine.flush(&behind.inner, timeout_ms as u64, &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, begun, false)
+    }
+
+    /// What was set aside, the oldest first.
+    #[napi]
+    pub fn letters(&self, id: f64, behind: &Behind, limit: u32) -> bool {
+        let begun = self.engine.letters(&behind.inner, limit as usize, &self.desk.queue, id as u64);
+        self.desk.keep(id as u64, begun, false)
+    }
+
+    /// Puts what was set aside into its queue again, or drops it; all of it without `which`.
+    #[napi]
+    pub fn act_on_letters(&self, id: f64, behind: &Behind, drops: bool, which: Option<String>) -> bool {
+        let act = if drops { LetterAct::Drop } else { LetterAct::Retry };
+        let queue = &self.desk.queue;
+        let begun = self.engine.act_on_letters(&behind.inner, act, which.as_deref(), queue, id as u64);
+        self.desk.keep(id as u64, begun, false)
     }
 
     #[napi]

@@ -4,6 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `cache` | the engine's verbs as methods |
+//! | `behind` | a queue of write-behind |
 //! | `wake` | how an outcome reaches its caller: a mailbox, emptied by one callback of the loop per batch |
 //! | `record` | outcomes as records of the mailbox |
 //! | `terms` | what calls go by |
@@ -11,7 +12,8 @@
 //! | `convert` | values, in both directions |
 //! | `error` | the engine's errors as what JavaScript throws |
 
-pub mod cache;
+mod behind;
+mod cache;
 pub mod convert;
 mod error;
 pub mod l1;

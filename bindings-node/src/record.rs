@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use napi_derive::napi;
 use serde::Serialize;
+use tidegate::engine::behind::Letter;
 use tidegate::engine::outcome::{Failure, Held};
 use tidegate::engine::{Hit, HostObject, Item, Outcome};
 use tidegate::protocol::envelope::{Codec, Payload};
@@ -44,6 +45,11 @@ pub(crate) enum Word {
     Write = 16,
     /// Items of a stream, as JSON; the batch stays here until it is settled.
     Batch = 17,
+    /// A put: the id of the write.
+    Put = 18,
+    /// What was set aside, as JSON.
+    Letters = 19,
+    Count = 20,
     /// An event's id.
     Published = 21,
 }
@@ -113,6 +119,9 @@ pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
         Outcome::Confirmed(false) => (Word::Unconfirmed, Body::None),
         Outcome::Write(_) => (Word::Write, Body::None),
         Outcome::Published(id) => (Word::Published, Body::Text(id.to_string())),
+        Outcome::Put(id) => (Word::Put, Body::Text(id.to_string())),
+        Outcome::Letters(letters) => (Word::Letters, self::letters(&letters)),
+        Outcome::Count(count) => (Word::Count, Body::Text(count.to_string())),
         Outcome::Batch(batch) => return self::batch(&batch.items),
     };
     Record::of(word, body)
@@ -251,6 +260,37 @@ pub(crate) fn batch(items: &[Item]) -> Record {
         })
         .collect();
     Record::of(Word::Batch, Body::Text(json(&views)))
+}
+
+/// A write that was set aside.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LetterView<'a> {
+    id: &'a str,
+    write_id: String,
+    key: &'a str,
+    attempts: u32,
+    reason: &'a str,
+    set_aside_at: u64,
+    word: u32,
+    text: String,
+}
+
+fn letters(letters: &[Letter]) -> Body {
+    let views = letters.iter().map(|letter| {
+        let Told { word, text } = Told::of(letter.payload.clone());
+        LetterView {
+            id: &letter.id,
+            write_id: letter.write_id.to_string(),
+            key: &letter.key,
+            attempts: letter.attempts,
+            reason: &letter.reason,
+            set_aside_at: letter.set_aside_ms,
+            word,
+            text,
+        }
+    });
+    Body::Text(json(&views.collect::<Vec<_>>()))
 }
 
 fn failed(error: &Error) -> (Word, Body) {

@@ -54,11 +54,6 @@ impl Batch {
         }
         Some(batch)
     }
-
-    /// Whoever was given it went away.
-    pub(crate) fn give_back(&self) {
-        drop(self.take());
-    }
 }
 
 impl Item {
@@ -83,6 +78,11 @@ impl Item {
 
 #[pymethods]
 impl Batch {
+    /// Whoever was given it went away: it counts as failed. Does nothing when it has been settled.
+    pub(crate) fn give_back(&self) {
+        drop(self.take());
+    }
+
     /// Says what became of it: `failed` has the ids that are to be handed out again, True is all of them. False is the
     /// answer when it was settled before.
     fn settle(&self, port: &Bound<'_, Port>, failed: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {

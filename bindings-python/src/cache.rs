@@ -11,6 +11,7 @@ use tidegate::engine::publish::Publishing;
 use tidegate::engine::{Begun, Engine, FeedId, Figure, Patience};
 use tidegate::protocol::subscription::Rules;
 
+use crate::behind::Behind;
 use crate::convert::{self, Form, key_text, name_text};
 use crate::error::OrRaise;
 use crate::held;
@@ -320,6 +321,17 @@ impl Cache {
         let id = port.get().next_id();
         let begun = self.engine.feed_close(FeedId(feed), timeout_ms, port.get().queue(), id);
         Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// A queue of write-behind; with `works` this host has a sink for it.
+    fn behind(
+        &self,
+        name: &Bound<'_, PyAny>,
+        view: GivenTerms<'_, '_>,
+        options: &Bound<'_, PyDict>,
+        works: bool,
+    ) -> PyResult<Behind> {
+        Behind::open(&self.engine, name, terms::of(view), options, works)
     }
 
     fn close(&self, port: &Bound<'_, Port>, timeout_ms: u64) -> PyResult<Py<PyAny>> {

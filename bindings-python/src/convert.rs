@@ -20,6 +20,7 @@ use tidegate::protocol::tag;
 use tidegate::{Error, ErrorKind};
 
 use crate::batch::Batch;
+use crate::behind::Letter;
 use crate::error::{self, OrRaise};
 use crate::lease::{Lease, Served};
 use crate::wake::Port;
@@ -138,7 +139,12 @@ pub(crate) fn outcome(py: Python<'_>, outcome: Outcome, place: &Place<'_, '_>) -
         }
         Outcome::Confirmed(confirmed) => PyBool::new(py, confirmed).to_owned().into_any().unbind(),
         Outcome::Write(write) => Write::take(py, write, port, engine)?.into_any(),
-        Outcome::Published(id) => PyString::new(py, &id.to_string()).into_any().unbind(),
+        Outcome::Published(id) | Outcome::Put(id) => PyString::new(py, &id.to_string()).into_any().unbind(),
+        Outcome::Count(count) => count.into_pyobject(py)?.into_any().unbind(),
+        Outcome::Letters(letters) => {
+            let letters = letters.iter().map(|letter| Letter::new(py, letter)).collect::<PyResult<Vec<_>>>()?;
+            letters.into_pyobject(py)?.into_any().unbind()
+        }
         Outcome::Batch(batch) => Batch::new(py, batch, engine)?.into_any(),
     })
 }

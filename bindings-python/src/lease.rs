@@ -11,6 +11,7 @@ use tidegate::engine::outcome::{self, Made};
 use tidegate::engine::{Abandoned, Begun, Engine};
 use tidegate::protocol::envelope::Codec;
 
+use crate::batch::Batch;
 use crate::bell::generation;
 use crate::convert::{self, Form, Hit};
 use crate::error::OrRaise;
@@ -276,5 +277,18 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+/// What a caller was given and will not use.
+pub(crate) fn give_back(outcome: &Bound<'_, PyAny>) {
+    if let Ok(lease) = outcome.cast::<Lease>() {
+        lease.get().give_back();
+    } else if let Ok(served) = outcome.cast::<Served>() {
+        served.get().leave();
+    } else if let Ok(batch) = outcome.cast::<Batch>() {
+        batch.get().give_back();
+    } else if let Ok(write) = outcome.cast::<Write>() {
+        write.get().abort();
     }
 }

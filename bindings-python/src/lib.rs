@@ -7,6 +7,7 @@
 //! | `terms` | what a call goes by |
 //! | `lease` | the order to run the fallback, and a value served ahead of one |
 //! | `write` | the order to run `persist` |
+//! | `behind` | a queue of write-behind |
 //! | `batch` | items of a stream, for a sink or a handler |
 //! | `held` | what is kept of an entry in L1 |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
@@ -15,6 +16,7 @@
 //! | `error` | the engine's errors as Python's exceptions |
 
 mod batch;
+mod behind;
 mod bell;
 mod cache;
 mod convert;
@@ -41,6 +43,8 @@ mod _tidegate {
 
     #[pymodule_export]
     use crate::batch::{Batch, Item};
+    #[pymodule_export]
+    use crate::behind::{Behind, Letter};
     #[pymodule_export]
     use crate::bell::{after_fork, prepare_exit};
     #[pymodule_export]

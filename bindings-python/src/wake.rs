@@ -14,7 +14,6 @@ use tidegate::engine::ticket::{Completion, Queue, Ticket};
 use tidegate::engine::{Begun, Engine, HostObject, Outcome};
 use tidegate::ports::Wake;
 
-use crate::batch::Batch;
 use crate::bell::{Doorbell, Gong, generation, must_leave};
 use crate::convert::{self, Form};
 use crate::held::clear_graves;

@@ -15,6 +15,7 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
 //! ```
 
+mod behind;
 mod builder;
 mod call;
 mod calls;
@@ -40,6 +41,7 @@ use crate::engine::outcome::{Details, Failure};
 use crate::engine::{Begun, Engine, Event, Figure, Outcome};
 use crate::error::Error;
 use crate::protocol::envelope::Payload;
+pub use behind::{BehindBuilder, WriteBehind, WriteItem};
 pub use builder::ManagerBuilder;
 pub use call::CallBuilder;
 use calls::{Arrival, Calls};

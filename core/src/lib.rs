@@ -32,7 +32,7 @@ pub mod store;
 mod sync;
 pub mod tenant;
 
-pub use client::{Context, GetError, Manager, OnStoreDown, WriteError};
+pub use client::{Context, GetError, Manager, OnStoreDown, WriteBehind, WriteError, WriteItem};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 pub use protocol::key;

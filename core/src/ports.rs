@@ -11,6 +11,8 @@ use crate::protocol::envelope::Draft;
 use crate::protocol::event::{EventAsk, EventReply};
 use crate::protocol::key::Key;
 use crate::protocol::lease::{Grant, Nonce};
+use crate::protocol::queue::{Durability, QueueAct, QueueReply};
+use crate::protocol::stream::StreamId;
 use crate::protocol::tag::{Tag, TagNonce};
 
 /// One command of the lease protocol (`docs/protocol.md`). Every command but SET may be delivered twice, each may be
@@ -61,6 +63,13 @@ pub enum Command {
     Ping,
     /// Of domain events: see [`EventAsk`].
     Event { stream: Key, ask: EventAsk },
+    /// What write-behind asks of a partition's stream (`docs/write-behind.md`).
+    Queue { queue: Key, act: QueueAct },
+    /// A sink has committed the write of this id: every right to fill goes, and the entry, unless it is of this write or a
+    /// later one.
+    SettleValue { key: Key, id: StreamId },
+    /// What the server that `key` is on does with its data when memory is short, and when it ends.
+    Durability { key: Key },
 }
 
 impl Command {
@@ -81,7 +90,10 @@ impl Command {
             | Self::RenewWrite { key, .. }
             | Self::Commit { key, .. }
             | Self::Beat { key, .. }
-            | Self::Time { key } => Some(key),
+            | Self::Time { key }
+            | Self::Queue { queue: key, .. }
+            | Self::SettleValue { key, .. }
+            | Self::Durability { key } => Some(key),
             Self::ReadTag { tag } | Self::OpenTag { tag, .. } | Self::InvalidateTag { tag, .. } => Some(tag.key()),
             Self::Ping => None,
             Self::Event { stream, .. } => Some(stream),
@@ -108,13 +120,18 @@ pub enum Verdict {
     /// ACQUIRE, REFRESH: the right to fill; the entry that stands there, if any. BEGIN_WRITE: the generation to commit under.
     Lease(Grant, Option<Bytes>),
     /// ACQUIRE: somebody else computes; `left_ms` of the exclusive time remain.
-    Wait { left_ms: u64, value: Option<Bytes> },
+    Wait {
+        left_ms: u64,
+        value: Option<Bytes>,
+    },
     /// ACQUIRE, REFRESH: compute, store nothing.
     Solo(Option<Bytes>),
     /// ACQUIRE: an entry of a future format stands there. Compute, store nothing, leave it alone.
     Foreign,
     /// FILL, SET, COMMIT: stored under this version.
-    Stored { version: u64 },
+    Stored {
+        version: u64,
+    },
     /// FILL: an invalidation came between (I1).
     Revoked,
     /// FILL: a later grant has been filled already.
@@ -123,9 +140,9 @@ pub enum Verdict {
     Nonce(Option<TagNonce>),
     /// RENEW, RELEASE, PASS, INVALIDATE, EXPIRE, RENEW_WRITE, PING: done.
     Ok,
-    /// RENEW, RELEASE, PASS: the grant is no longer the latest one. RENEW_WRITE: the mark is gone.
+    /// RENEW, RELEASE, PASS: the grant is no longer the latest one. RENEW_WRITE: the mark is gone. Of a queue: another owns it.
     Lost,
-    /// SET: the command ran after `not_after_ms`, nothing was stored.
+    /// SET, PUT: the command ran after `not_after_ms`, nothing was stored.
     Late,
     /// SET: a writer stands between database and cache; the entry was removed, nothing was stored. COMMIT: the same, for
     /// another writer or an invalidation came between, or there was no entry.
@@ -134,6 +151,9 @@ pub enum Verdict {
     Versions(Vec<LiveVersion>),
     /// Of domain events.
     Event(EventReply),
+    /// What a partition's stream answers.
+    Queue(QueueReply),
+    Durability(Durability),
 }
 
 /// A version of a service that may have entries.
@@ -281,6 +301,10 @@ pub trait Store: Send + Sync {
     /// What people call a node: its address, without secrets. Empty where there is but one place.
     fn node_name(&self, _node: u16) -> String {
         String::new()
+    }
+    /// Whether keys may be on different servers, so that no script can change two of them.
+    fn is_cluster(&self) -> bool {
+        false
     }
     /// Takes the command and returns at once. The answer arrives at the inbox within `command_timeout`, with an error
     /// if nothing better is known by then; it may arrive before this returns, so the caller holds no lock.

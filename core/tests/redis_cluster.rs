@@ -149,3 +149,44 @@ fn two_managers_meet_in_every_slot() {
         assert!(one.close().await && other.close().await);
     });
 }
+
+#[test]
+fn what_is_written_behind_is_put_and_read_wherever_its_value_lies() {
+    let cluster = Cluster::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        let patient = tidegate::config::OptionValue::Text("5s".to_owned());
+        let builder = Manager::builder(&cluster.url()).service("billing").option("command_timeout", patient);
+        let manager = builder.build().await.expect("right");
+        let given = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let kept = std::sync::Arc::clone(&given);
+        let queue = manager.write_behind("counters").max_delay(Duration::from_secs(60));
+        let queue = queue.sink(move |items: Vec<tidegate::WriteItem<u32>>| {
+            kept.lock().expect("whole").extend(items);
+            async { Ok::<_, String>(Vec::new()) }
+        });
+        let queue = queue.expect("right");
+        let keys = [Cluster::key_of(0), Cluster::key_of(1)];
+        for value in 0..20 {
+            for key in &keys {
+                let id = queue.put(key.relative(), &value).await.expect("put");
+                assert_eq!(manager.get::<u32>(key.relative()).await.expect("right"), Some(value));
+                let bytes = cluster.caller(PATIENCE).ask(get(key));
+                let Verdict::Value(Some(bytes)) = bytes else { panic!("{bytes:?}") };
+                assert_eq!(tidegate::protocol::envelope::written_id(&bytes), Some(id));
+            }
+        }
+        assert!(queue.flush(PATIENCE).await.expect("open"));
+        for key in &keys {
+            let values: Vec<_> = given
+                .lock()
+                .expect("whole")
+                .iter()
+                .filter(|item| item.key == key.relative())
+                .map(|item| item.value)
+                .collect();
+            assert_eq!(values, (0..20).collect::<Vec<_>>());
+            assert_eq!(manager.get::<u32>(key.relative()).await.expect("right"), Some(19), "what was committed stays");
+        }
+    });
+}

@@ -89,6 +89,28 @@ fn keys_and_tags_of_tenants_are_as_the_vectors_say() {
 }
 
 #[test]
+fn queues_and_their_partitions_are_as_the_vectors_say() {
+    use tidegate::protocol::queue::partition_of;
+    let vectors = load("keys");
+    let cases = vectors["partitions"].as_array().expect("a list");
+    assert!(cases.len() >= 28);
+    for case in cases {
+        let count = u32::try_from(case["partitions"].as_u64().expect("a number")).expect("small");
+        for version in [1, 2] {
+            let key = KeySpace::new("billing", version).expect("right").key(text(case, "relative")).expect("right");
+            assert_eq!(u64::from(partition_of(&key, count)), case["partition"], "{case}");
+        }
+    }
+    let case = &vectors["queue"];
+    let queue = KeySpace::new("billing", 1).expect("right").queue(text(case, "name"), 3).expect("right");
+    assert_eq!((queue.full(), queue.owner()), (text(case, "stream"), text(case, "owner").to_owned()));
+    assert_eq!(
+        (queue.attempts(), queue.dead(), queue.operation("x")),
+        (text(case, "attempts").to_owned(), text(case, "dead").to_owned(), text(case, "operation").to_owned())
+    );
+}
+
+#[test]
 fn what_the_vectors_refuse_is_refused() {
     let vectors = load("keys");
     let refused = vectors["refused"].as_array().expect("a list");
@@ -120,12 +142,14 @@ fn entries_are_read_as_the_vectors_say() {
         assert_eq!(entry.created_ms, seen["created_ms"], "{name}");
         assert_eq!(entry.fresh_until_ms, seen["fresh_until_ms"], "{name}");
         assert_eq!(entry.stale_until_ms, seen["stale_until_ms"], "{name}");
-        assert_eq!((entry.cost_ms, entry.schema), (12, seen["schema"].as_u64().expect("a number") as u32), "{name}");
+        let number = |name: &str| seen[name].as_u64().expect("a number") as u32;
+        assert_eq!((entry.cost_ms, entry.schema), (number("cost_ms"), number("schema")), "{name}");
         let codec = [Codec::Raw, Codec::Json, Codec::Msgpack][seen["codec"].as_u64().expect("a number") as usize];
         assert_eq!((entry.payload.codec, entry.payload.big_integers), (codec, seen["big_integers"] == true), "{name}");
         assert_eq!(entry.payload.bytes.as_deref().map(hex).as_deref(), seen["payload"].as_str(), "{name}");
         let tags: Vec<_> = entry.tags.iter().map(|tag| Value::from(&*tag.name)).collect();
         assert_eq!(Value::from(tags), seen["tags"], "{name}");
+        assert_eq!(entry.written.map(|id| id.to_string()).as_deref(), seen["written"].as_str(), "{name}");
     }
 }
 
@@ -133,23 +157,25 @@ fn entries_are_read_as_the_vectors_say() {
 fn entries_are_written_as_the_vectors_say() {
     use tidegate::protocol::envelope::{Draft, Payload};
     use tidegate::protocol::freshness::Life;
+    use tidegate::protocol::stream::StreamId;
     use tidegate::protocol::tag::TagNonce;
     let space = KeySpace::new("billing", 1).expect("right");
     let key = space.key("user:profile:42").expect("right");
     let life = Life { fresh_ms: 300_000, kept_ms: 600_000 };
     let vectors = load("entries");
-    let mut written = 0;
+    let mut count = 0;
     for case in vectors.as_array().expect("a list") {
         let seen = &case["entry"];
         let plain = ["a JSON object", "an empty JSON payload", "a cached null", "raw bytes", "integers beyond 2^53"];
         let is_tagged = text(case, "name") == "two tags";
-        if !is_tagged && !plain.contains(&text(case, "name")) {
+        let written = seen["written"].as_str();
+        if !is_tagged && written.is_none() && !plain.contains(&text(case, "name")) {
             continue;
         }
         // The nonces of `make.py`: 0 to 15, and back.
         let mut nonce: [u8; 16] = std::array::from_fn(|at| u8::try_from(at).expect("small"));
         let mut tags = Vec::new();
-        for name in seen["tags"].as_array().expect("a list").iter().filter(|_| is_tagged) {
+        for name in seen["tags"].as_array().expect("a list").iter().filter(|_| is_tagged || written.is_some()) {
             tags.push((space.tag(name.as_str().expect("a text")).expect("right"), TagNonce(nonce)));
             nonce.reverse();
         }
@@ -158,9 +184,13 @@ fn entries_are_written_as_the_vectors_say() {
             codec: if seen["codec"] == 0 { Codec::Raw } else { Codec::Json },
             big_integers: seen["big_integers"] == true,
         };
-        let stamped = Draft::new(&key, &payload, &tags, 1, life, 12).stamped(1_790_000_000_123_456, 1_790_000_000_123);
+        let draft = match written.and_then(|id| StreamId::read(id.as_bytes())) {
+            Some(id) => Draft::behind(&key, &payload, &tags, 1, life).of_write(id),
+            None => Draft::new(&key, &payload, &tags, 1, life, 12),
+        };
+        let stamped = draft.stamped(1_790_000_000_123_456, 1_790_000_000_123);
         assert_eq!(hex(&stamped), text(case, "bytes"), "{}", case["name"]);
-        written += 1;
+        count += 1;
     }
-    assert_eq!(written, 6);
+    assert_eq!(count, 9);
 }

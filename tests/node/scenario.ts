@@ -5,6 +5,7 @@ import { type CacheEvent, CacheManager, type Context, type EventName, TidegateEr
 import { Boom, Call, type End, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
 import { Handlers } from './support/handlers.js';
 import type { Place } from './support/place.js';
+import { QUEUE_WORDS, Queues } from './support/queues.js';
 import { milliseconds, named, number, text } from './support/step.js';
 
 export interface ScenarioFile {
@@ -38,6 +39,7 @@ const EVENTS: EventName[] = [
 const VIEW = ['tenant', 'tenant_with', 'namespace'];
 /** The kinds of steps, by the word that tells them (the first that stands in a step), and what else a step may say. */
 const WORDS: Readonly<Record<string, readonly string[]>> = {
+  queue: QUEUE_WORDS,
   start: ['close', 'manager', 'do', 'key', 'fallback', 'callers', 'with', 'to', 'persist', ...VIEW],
   running: ['times', 'sees_stale'],
   finish: [...ENDS, 'says'],
@@ -87,6 +89,7 @@ export class Scenario {
   /** By key: the version at the last `get_entry`. */
   readonly #versions = new Map<string, number>();
   readonly #handlers = new Handlers();
+  readonly #queues = new Queues();
 
   constructor(
     url: string,
@@ -114,6 +117,8 @@ export class Scenario {
   async #step(step: Step): Promise<void> {
     const word = wordOf(step);
     switch (word) {
+      case 'queue':
+        return this.#queues.play(step, this.#view(step));
       case 'start':
         return this.#start(step);
       case 'running':

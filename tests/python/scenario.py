@@ -17,6 +17,7 @@ from tidegate import CacheEvent, Context
 
 from .scenario_drivers import PATIENCE_SECONDS, Boom, Driver, Gate, say
 from .scenario_events import Handlers
+from .scenario_queues import Queues
 
 UNSTORABLE = object()
 ABSENT = object()
@@ -60,6 +61,7 @@ class Scenario:
         self._events: dict[str, list[CacheEvent]] = {}
         self._versions: dict[str, int] = {}
         self._handlers = Handlers()
+        self._queues = Queues(driver)
 
     def play(self, steps: list[dict[str, Any]]) -> None:
         try:
@@ -74,6 +76,8 @@ class Scenario:
 
     def _step(self, step: dict[str, Any]) -> None:
         match step:
+            case {"queue": _}:
+                self._queues.play(step, functools.partial(self._view, step))
             case {"start": name, "close": manager}:
                 self._calls[name] = self._driver.start(self._manager(manager).close, 1)
             case {"start": name}:

@@ -65,6 +65,11 @@ def shorten(relative: str) -> str:
     return f"{head}#{hash128(relative).hex()}"
 
 
+def partition(relative: str, count: int) -> int:
+    first: int = struct.unpack("<Q", hash128(shorten(relative))[:8])[0]
+    return first % count
+
+
 def keys() -> dict[str, object]:
     parts: list[list[dict[str, Any]]] = [
         [{"text": "user"}, {"text": "profile"}, {"int": "42"}],
@@ -107,10 +112,20 @@ def keys() -> dict[str, object]:
     refused = ["", "user", ":", "user:", ":user", "user::1", "user:a b", "user:{1}", "user:*", "user:a?", "user:[a]"]
     refused += ["user:a\\b", "@acme:user", "user:~tag", "user:#1", "user:100%", "user:%2f", "user:%G0", "user:%2"]
     refused += ["user:\x00", "user:\x7f", "user:\x85", "user:\u00a0", "user:\u2028", "user:\t"]
+    partitions = [
+        {"relative": relative, "partitions": count, "partition": partition(relative, count)}
+        for relative in relatives
+        for count in (1, 2, 7, 64)
+    ]
+    queue = "billing:~queue:counters:3"
+    queues = {"name": "counters", "partition": 3, "stream": queue, "owner": f"{{{queue}}}:owner"}
+    queues |= {"attempts": f"{{{queue}}}:attempts", "dead": f"{{{queue}}}:dead", "operation": f"{{{queue}}}:op:x"}
     return {
         "build": [{"parts": p, "key": build(p)} for p in parts],
         "value_keys": values,
         "refused": refused,
+        "partitions": partitions,
+        "queue": queues,
         "tenants": tenants(),
         "tenants_refused": [{"text": text} for text in ("", "x" * 101, ":" * 34, "日" * 34)],
     }
@@ -228,6 +243,8 @@ def entries() -> list[dict[str, object]]:
     flipped = bytearray(whole)
     flipped[-3] ^= 1
     nonce = bytes(range(16))
+    stream = struct.pack("<QQ", 1_790_000_000_123, 7)
+    behind: dict[str, object] = {"written": "1790000000123-7", "cost_ms": 0}
     return [
         good("a JSON object", whole, text),
         good("an empty JSON payload", envelope(b""), b""),
@@ -242,8 +259,15 @@ def entries() -> list[dict[str, object]]:
             text,
             tags=["user:42", "länder"],
         ),
-        good("written behind", envelope(text, stream_id=b"1790000000123-00"), text),
-        good("tagged and written behind", envelope(text, tags=[("t", nonce)], stream_id=nonce), text, tags=["t"]),
+        good("written behind", envelope(text, stream_id=stream, cost_ms=0), text, **behind),
+        good(
+            "tagged and written behind",
+            envelope(text, tags=[("user:42", nonce)], stream_id=stream, cost_ms=0),
+            text,
+            tags=["user:42"],
+            **behind,
+        ),
+        good("a null written behind", envelope(None, stream_id=stream, cost_ms=0), None, **behind),
         bad("nothing", b"", "not_an_entry"),
         bad(
             "a text of somebody else's",

@@ -31,15 +31,28 @@ from ._errors import (
 from ._keys import Tag, key, tag
 from ._manager import CacheManager
 from ._tidegate import __version__
-from ._types import L1, Breaker, CallOptions, Duration, Options, TenantOptions, Tls, WriteOptions, WriteThroughOptions
+from ._types import (
+    L1,
+    BehindOptions,
+    Breaker,
+    CallOptions,
+    Duration,
+    Options,
+    TenantOptions,
+    Tls,
+    WriteOptions,
+    WriteThroughOptions,
+)
 
 if TYPE_CHECKING:
     from ._entry import Entry
     from ._events import CacheEvent
     from ._subscription import EventDetails, Subscription
+    from ._write_behind import DeadLetter, WriteBehind, WriteItem
 
 __all__ = [
     "L1",
+    "BehindOptions",
     "Breaker",
     "CacheEvent",
     "CacheManager",
@@ -47,6 +60,7 @@ __all__ = [
     "ClosedError",
     "ConfigError",
     "Context",
+    "DeadLetter",
     "Duration",
     "EncodeError",
     "Entry",
@@ -62,6 +76,8 @@ __all__ = [
     "TidegateError",
     "Tls",
     "ValueTooLarge",
+    "WriteBehind",
+    "WriteItem",
     "WriteOptions",
     "WriteThroughOptions",
     "__version__",
@@ -84,4 +100,8 @@ def __getattr__(name: str) -> object:
         from . import _subscription
 
         return getattr(_subscription, name)
+    if name in ("DeadLetter", "WriteBehind", "WriteItem"):
+        from . import _write_behind
+
+        return getattr(_write_behind, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

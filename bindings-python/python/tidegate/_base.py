@@ -51,6 +51,7 @@ class ManagerBase(Views):
         "_native",
         "_observers",
         "_options",
+        "_queues",
         "_root",
         "_scope",
         "_terms",
@@ -70,6 +71,8 @@ class ManagerBase(Views):
         self._root: Self | None = None
         """The manager that a view is of."""
         self._views: WeakSet[Self] = WeakSet()
+        self._queues: WeakSet[Any] = WeakSet()
+        """Those of write-behind, of the manager and its views."""
         self._namespaces: tuple[str, ...] = ()
         self._terms: Terms | None = None
         self._scope = ""
@@ -109,6 +112,8 @@ class ManagerBase(Views):
             view._use(self._native)
             if view._terms is not None:
                 self._native.adopt(view._terms)
+        for queue in list(self._queues):
+            queue._renew()
         if self._observers:
             self._listen()
 
@@ -121,7 +126,7 @@ class ManagerBase(Views):
     def _share(self, root: Self) -> None:
         """What a view has of its manager's."""
         self._root = root
-        self._views = root._views
+        self._views, self._queues = root._views, root._queues
         self._url, self._options = root._url, root._options
         self._encode, self._decode, self._decoders = root._encode, root._decode, root._decoders
         self._observers = root._observers

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ._types import (
         AnyFallback,
         AsyncFallback,
+        BehindOptions,
         CallOptions,
         Duration,
         Options,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         WriteOptions,
         WriteThroughOptions,
     )
+    from ._write_behind import AsyncSink, Sink, WriteBehind
 
     P = ParamSpec("P")
 
@@ -255,6 +257,38 @@ class CacheManager(Reader):
             raise
         keeps = not (self._disabled_blocks and self._is_disabled())
         return confirmed([await answer(port, write.commit(keeps))])
+
+    def write_behind(
+        self,
+        name: str,
+        sink: Sink | AsyncSink | None = None,
+        *,
+        type: Any = None,
+        **options: Unpack[BehindOptions],
+    ) -> WriteBehind:
+        """A queue: `put` answers once a write is durable and readable; `sink` is given the writes later, in batches.
+
+        `sink(items)`, async or plain, is called by one process at a time for each partition; items have `.key`,
+        `.value`, `.id`, `.order` and `.attempt`. It gives None when all is done, or the ids of those that failed; an
+        exception is a failure of all. Writes of a key reach it in their order, each at least once: it applies one only
+        where its row is of a smaller `order`. Without a sink this process only puts. `type` is what the values are
+        decoded to for the sink.
+
+        >>> import asyncio
+        >>> rows = {}
+        >>> def save(items):
+        ...     rows.update((item.key, item.value) for item in items)
+        >>> async def main():
+        ...     async with CacheManager() as cache:
+        ...         behind = cache.write_behind("counters", save)
+        ...         await behind.put("page:views:7", 42)
+        ...         return await cache.get("page:views:7", default=None)
+        >>> asyncio.run(main()), rows
+        (42, {'page:views:7': 42})
+        """
+        from ._write_behind import WriteBehind
+
+        return WriteBehind(self, name, sink, self._decoder(type), options)
 
     async def invalidate(self, key: str, *more: str, required: bool = False) -> bool:
         """Remove entries, here and for everybody; a fill that is under way will not bring them back.

@@ -324,6 +324,8 @@ class Reader(ManagerBase):
         self._behind.leave(loop)
         for subscription in list(self._subscriptions):
             subscription._left(loop)
+        for queue in list(self._queues):
+            queue._left(loop)
 
     def _renew(self) -> None:
         """In a forked child: the loops are the parent's."""

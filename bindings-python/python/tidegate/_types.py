@@ -98,6 +98,23 @@ class WriteThroughOptions(WriteOptions, total=False):
     """Where the store does not confirm the beginning: persist and journal an invalidation, or `StoreUnavailable`."""
 
 
+class BehindOptions(TypedDict, total=False):
+    """What `write_behind` takes. What says how the queue is kept must be the same in every process: `partitions`."""
+
+    batch: int
+    """How many writes the sink is given at once, at most (100)."""
+    max_delay: Duration
+    """How long the first write of a batch waits for more (0.5 s)."""
+    max_pending: int
+    """How many writes may be pending; then `put` raises `QueueFull`. Each partition takes its share (10,000)."""
+    max_attempts: int
+    """A write that failed so often, the last time alone, is set aside (10)."""
+    partitions: int
+    """How many streams the queue has, so that as many processes work on it; a key's writes are all in one (1)."""
+    coalesce: bool
+    """Of several writes of a key in one batch give the sink only the newest (False)."""
+
+
 class CallOptions(WriteOptions, total=False):
     """What `get`, `get_many`, `refresh` and `cached` take for one call, instead of what the manager says.
 

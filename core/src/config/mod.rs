@@ -1,6 +1,7 @@
 //! Every default and limit in one place, unit in the name, and its validation. Hosts hand over names and values as
 //! their user wrote them; what is accepted is decided here, once for all languages.
 
+mod behind;
 mod groups;
 mod read;
 mod tenant;
@@ -13,6 +14,7 @@ use crate::protocol::freshness::Grace;
 use groups::{breaker, l1, tls};
 use read::{between_ms, boolean, optional, share, text, versions, whole};
 
+pub use behind::{BEHIND_OPTIONS, BehindOptions};
 pub use groups::{BreakerConfig, L1Config, TlsConfig};
 pub use read::{duration_ms, positive_ms, texts, unknown_option};
 pub(crate) use tenant::TenantLimits;

@@ -361,7 +361,7 @@ impl Engine {
         self.submit_part(command, target, sequence, 0);
     }
 
-    fn submit_part(&self, command: Command, target: u64, sequence: u32, part: u16) {
+    pub(super) fn submit_part(&self, command: Command, target: u64, sequence: u32, part: u16) {
         let node = command.key().map_or(0, |key| self.store.primary(key).node);
         let address = Address { target, sequence, part, node, sent_us: self.clock.now_us() };
         if self.nodes.is_open(node) {

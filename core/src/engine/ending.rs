@@ -27,6 +27,9 @@ pub(super) struct Ending {
     after: After,
 }
 
+/// What is done with whether all have confirmed it.
+pub(super) type Then = Box<dyn FnOnce(&Engine, bool) + Send>;
+
 /// What an ending is for.
 pub(super) enum After {
     /// A user's. `settles` is what was owed for it before, which this one pays.
@@ -39,6 +42,8 @@ pub(super) enum After {
     SetOlder(Set),
     /// A SET has been answered, and this is whether it was stored.
     SetNewer { ticket: Arc<Ticket>, stored: Option<u64> },
+    /// Whether it was confirmed everywhere.
+    Then(Then),
     /// Instead of a SET, by a version that stores nothing yet.
     Unset { ticket: Arc<Ticket> },
 }
@@ -50,6 +55,16 @@ impl Engine {
             return self.end_at(vec![key.clone()], None, key, owed, after);
         }
         self.with_versions(move |engine, listed| engine.end_in_listed(listed, part, key, owed, after));
+    }
+
+    /// What stands at a key in the other versions ends, then `then` is told whether all have confirmed it.
+    pub(super) fn end_others(&self, key: Key, then: Then) {
+        self.with_versions(move |engine, listed| {
+            if listed.as_ref().is_some_and(Listed::is_alone) {
+                return then(engine, true);
+            }
+            engine.end_in_listed(listed, Part::Others, key, Owed::Invalidate, After::Then(then));
+        });
     }
 
     pub(super) fn end_in_listed(&self, listed: Option<Listed>, part: Part, key: Key, owed: Owed, after: After) {
@@ -115,6 +130,7 @@ impl Engine {
             After::SetOlder(set) => self.set_failed(&set.key, &set.ticket),
             After::SetNewer { ticket, stored } if is_confirmed => self.set_done(&key, &ticket, stored),
             After::SetNewer { ticket, .. } => self.set_failed(&key, &ticket),
+            After::Then(then) => then(self, is_confirmed),
             After::Unset { ticket } if is_confirmed => {
                 self.flights.detach(&key);
                 self.drop_held(&key);

@@ -10,6 +10,7 @@ use super::outcome::{Begun, Outcome};
 use super::ticket::{Queue, Ticket};
 use crate::ports::{Address, Reply, StoreError};
 use crate::protocol::key::Key;
+use crate::protocol::stream::StreamId;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
 
 /// Targets, timers and watches of feeds have this bit: flights' numbers leave it alone (`flights.rs`).
@@ -36,17 +37,25 @@ pub(super) enum Push {
 /// What works under a number. Called from any thread, with no lock of the engine's held.
 pub(super) trait Feed: Send + Sync {
     /// Its host asks for the next batch.
-    fn next(&self, engine: &Engine, ticket: Arc<Ticket>);
+    fn next(&self, engine: &Engine, ticket: Arc<Ticket>) {
+        engine.answer(&ticket, Outcome::Over);
+    }
     /// What became of a batch; without a ticket nobody waits to hear that it has been taken note of.
-    fn settled(&self, engine: &Engine, number: u64, settled: Settled, ticket: Option<Arc<Ticket>>);
+    fn settled(&self, engine: &Engine, _number: u64, _settled: Settled, ticket: Option<Arc<Ticket>>) {
+        if let Some(ticket) = ticket {
+            engine.answer(&ticket, Outcome::Confirmed(false));
+        }
+    }
     /// It is to end, within that time: what it has ends first where it can. Its end is [`Engine::feed_over`], with no time in
     /// this very call.
     fn close(&self, engine: &Engine, timeout_ms: u64, ticket: Option<Arc<Ticket>>);
     /// The answer to a command that was sent for it.
     fn answered(&self, engine: &Engine, address: Address, answer: Result<Reply, StoreError>);
-    fn pushed(&self, engine: &Engine, key: &Key, push: Push);
+    fn pushed(&self, _engine: &Engine, _key: &Key, _push: Push) {}
     /// Its deadline has passed.
-    fn on_time(&self, engine: &Engine);
+    fn on_time(&self, _engine: &Engine) {}
+    /// What stands in its stream up to here is not to wait for more.
+    fn hurry(&self, _engine: &Engine, _upto: StreamId) {}
 }
 
 #[derive(Default)]

@@ -25,6 +25,7 @@
 //! | `places` | how many fallbacks run while it is away |
 //! | `tenants` | one tenant of each name, and its figures |
 //! | `watches` | which flights wait for a push |
+//! | `behind` | write-behind |
 //! | `feed`, `batch` | what works by itself and is handed to a host in batches |
 //! | `events`, `event_feed`, `publish` | domain events: subscriptions, and what they read |
 //! | `ticket`, `outcome` | the crossing to a host |
@@ -33,6 +34,7 @@
 
 mod answers;
 pub mod batch;
+pub mod behind;
 pub mod breaker;
 mod counter;
 mod drive;
@@ -83,6 +85,7 @@ use crate::protocol::lease::Nonce;
 use crate::protocol::tag::Tag;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::tenant::Count;
+use behind::Durabilities;
 use events::EventFeeds;
 use feed::Feeds;
 use flights::Flights;
@@ -101,6 +104,7 @@ use watches::Watches;
 
 pub use crate::protocol::flight::Patience;
 pub use batch::{Batch, Item, Settled};
+pub use behind::Behind;
 pub use feed::FeedId;
 pub use observe::{Event, Figure};
 pub use outcome::{Begun, Hit, HostObject, Lease, Made, Older, Outcome, Settlement, Source, Write};
@@ -158,6 +162,7 @@ pub struct Engine {
     operations: Operations,
     feeds: Feeds,
     events: EventFeeds,
+    durabilities: Durabilities,
     timers: Timers,
     nodes: Nodes,
     versions: Versions,
@@ -229,6 +234,7 @@ impl Engine {
             operations: Operations::default(),
             feeds: Feeds::default(),
             events: EventFeeds::new(me.clone()),
+            durabilities: Durabilities::default(),
             timers: Timers::default(),
             nodes: Nodes::new(config.breaker, config.journal),
             versions,

@@ -3,14 +3,14 @@
 use std::sync::{Arc, Weak};
 
 use super::Engine;
-use super::batch::Batch;
+use super::batch::{Batch, StreamId};
+use super::behind::Letter;
 use super::ticket::Ticket;
 use crate::config::Terms;
 pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement, Source, Staleness, Token};
 use crate::protocol::envelope::{GivenTimes, Payload};
 pub use crate::protocol::held::Held;
 use crate::protocol::key::Key;
-use crate::protocol::stream::StreamId;
 use crate::protocol::tag::{Tag, TagNonce};
 
 /// The order to run the fallback. Settle it once: [`Engine::fill`] or [`Engine::abandon`]; dropping it unsettled is a
@@ -132,6 +132,12 @@ pub enum Outcome {
     Batch(Batch),
     /// An event's id in its stream.
     Published(StreamId),
+    /// A put: the id of the write.
+    Put(StreamId),
+    /// What was set aside.
+    Letters(Vec<Letter>),
+    /// So many.
+    Count(u64),
 }
 
 impl Outcome {

@@ -132,6 +132,11 @@ impl Ticket {
         }
     }
 
+    /// Whether somebody still waits for its answer.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(*lock(&self.slot), Slot::InCall | Slot::Waiting)
+    }
+
     /// Ends the ticket without an answer; true when it had none.
     pub(crate) fn retire(&self) -> bool {
         let mut slot = lock(&self.slot);

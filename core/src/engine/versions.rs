@@ -63,6 +63,7 @@ pub(super) enum Part {
     All,
     Older,
     Newer,
+    Others,
 }
 
 impl Listed {
@@ -80,6 +81,7 @@ impl Listed {
             Part::All => true,
             Part::Older => *version < mine,
             Part::Newer => *version > mine,
+            Part::Others => *version != mine,
         })
     }
 }

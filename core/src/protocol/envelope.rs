@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::freshness::Life;
 use super::key::Key;
 use super::numbers;
+use super::stream::StreamId;
 use super::tag::{Tag, TagNonce};
 
 pub const MAGIC: [u8; 2] = *b"TG";
@@ -39,6 +40,7 @@ const AT_RAW_LEN: usize = 48;
 const AT_HASH: usize = 52;
 const AT_CRC: usize = 68;
 const STREAM_ID_BYTES: usize = 16;
+const SIGNATURE_BYTES: usize = 1 + 16;
 
 /// How the payload is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,7 +126,25 @@ impl Draft {
     /// Writes the envelope of `payload` for `key`. `cost_ms` is what the fallback took; `tags` are at most
     /// [`TAGS_MAX`](super::tag::TAGS_MAX), each with the nonce that stood before the fallback started.
     pub fn new(key: &Key, payload: &Payload, tags: &[(Tag, TagNonce)], schema: u32, life: Life, cost_ms: u32) -> Self {
-        let header_len = HEADER_BYTES + tail_len(tags);
+        Self::write(key, payload, tags, schema, life, cost_ms, false)
+    }
+
+    /// The same for a value that is written behind: with room for the id of its write, which the store writes in too.
+    pub fn behind(key: &Key, payload: &Payload, tags: &[(Tag, TagNonce)], schema: u32, life: Life) -> Self {
+        Self::write(key, payload, tags, schema, life, 0, true)
+    }
+
+    fn write(
+        key: &Key,
+        payload: &Payload,
+        tags: &[(Tag, TagNonce)],
+        schema: u32,
+        life: Life,
+        cost_ms: u32,
+        is_behind: bool,
+    ) -> Self {
+        let stream_id_at = is_behind.then_some(HEADER_BYTES + tail_len(tags));
+        let header_len = HEADER_BYTES + tail_len(tags) + if is_behind { STREAM_ID_BYTES } else { 0 };
         let mut bytes = BytesMut::with_capacity(header_len + payload.len());
         let mut flag_bits = 0;
         if payload.bytes.is_none() {
@@ -135,6 +155,9 @@ impl Draft {
         }
         if !tags.is_empty() {
             flag_bits |= flags::TAGGED;
+        }
+        if is_behind {
+            flag_bits |= flags::WRITTEN_BEHIND;
         }
         bytes.put_slice(&MAGIC);
         bytes.put_u8(FORMAT);
@@ -156,10 +179,13 @@ impl Draft {
                 bytes.put_slice(&nonce.0);
             }
         }
+        if is_behind {
+            bytes.put_bytes(0, STREAM_ID_BYTES);
+        }
         if let Some(body) = &payload.bytes {
             bytes.put_slice(body);
         }
-        let crc = checksum(&bytes, None);
+        let crc = checksum(&bytes, stream_id_at);
         bytes[AT_CRC..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
         Self { bytes: bytes.freeze(), life, given: None }
     }
@@ -174,6 +200,32 @@ impl Draft {
         }
         bytes.freeze()
     }
+
+    /// The same with the id of its write, where it has room for one.
+    #[must_use]
+    pub fn of_write(self, id: StreamId) -> Self {
+        let mut bytes = BytesMut::from(&self.bytes[..]);
+        if let Some(at) = stream_id_at(&bytes) {
+            bytes[at..at + STREAM_ID_BYTES].copy_from_slice(&id.to_bytes());
+        }
+        Self { bytes: bytes.freeze(), ..self }
+    }
+}
+
+/// Where an envelope of ours has room for the id of its write: right before the signature, else at the header's end.
+fn stream_id_at(bytes: &[u8]) -> Option<usize> {
+    if !is_envelope(bytes) || bytes[2] != FORMAT || bytes[AT_FLAGS] & flags::WRITTEN_BEHIND == 0 {
+        return None;
+    }
+    let signature = if bytes[AT_FLAGS] & flags::SIGNED == 0 { 0 } else { SIGNATURE_BYTES };
+    let at = usize::from(u16_at(bytes, AT_HEADER_LEN)).checked_sub(STREAM_ID_BYTES + signature)?;
+    (at >= HEADER_BYTES && at + STREAM_ID_BYTES <= bytes.len()).then_some(at)
+}
+
+/// The write that an entry is of, straight from its tail, unchecked: what the scripts look at.
+pub fn written_id(bytes: &[u8]) -> Option<StreamId> {
+    let at = stream_id_at(bytes)?;
+    Some(StreamId::from_bytes(bytes[at..at + STREAM_ID_BYTES].try_into().expect("sixteen bytes")))
 }
 
 /// An entry as read.
@@ -187,6 +239,8 @@ pub struct Entry {
     pub schema: u32,
     pub payload: Payload,
     pub tags: Vec<TagRecord>,
+    /// Of an entry that was written behind: the id of its write.
+    pub written: Option<StreamId>,
 }
 
 /// A tag as an entry remembers it.
@@ -365,6 +419,7 @@ impl Entry {
                 big_integers: flag_bits & flags::BIG_INTEGERS != 0,
             },
             tags,
+            written: written_id(bytes),
         })
     }
 }
@@ -376,7 +431,6 @@ fn tail_len(tags: &[(Tag, TagNonce)]) -> usize {
 
 /// Reads the tail of a header: the tags, and where the stream id stands.
 fn tail(header: &[u8], flag_bits: u8) -> Result<(Vec<TagRecord>, Option<usize>), Reject> {
-    const SIGNATURE_BYTES: usize = 1 + 16;
     let mut rest = &header[HEADER_BYTES..];
     let mut take = |count: usize| -> Result<&[u8], Reject> {
         let (head, left) = rest.split_at_checked(count).ok_or(Reject::Tail)?;

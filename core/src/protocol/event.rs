@@ -9,7 +9,7 @@ use super::envelope::{Codec, Payload};
 use super::key::Key;
 use super::lease::Nonce;
 use super::stream::StreamId;
-use super::tag::{TAG_BYTES_MAX, check_name};
+use super::tag::check_name;
 use crate::error::Error;
 
 /// What the streams of events begin with.
@@ -25,7 +25,7 @@ const NULL: u8 = 32;
 /// # Errors
 /// `KeyFormatError` for a name that is none.
 pub fn stream(name: &str) -> Result<Key, Error> {
-    check_name("event", name, TAG_BYTES_MAX).map(|()| Key::plain(EVENTS_PREFIX, name))
+    check_name("event", name).map(|()| Key::plain(EVENTS_PREFIX, name))
 }
 
 /// What stands beside a stream, in the same Cluster slot.

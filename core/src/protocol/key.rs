@@ -43,7 +43,7 @@ impl Key {
     }
 
     /// What it has in common with all keys of its tenant, or of the manager's own.
-    pub(crate) fn prefix(&self) -> &str {
+    pub fn prefix(&self) -> &str {
         &self.full[..self.relative_at as usize]
     }
 
@@ -145,6 +145,8 @@ pub struct KeySpace {
     local_at: usize,
     /// What tags begin with: `service:~tag:`.
     tag_prefix: Arc<str>,
+    /// What queues begin with: `service:~queue:`.
+    queue_prefix: Arc<str>,
 }
 
 impl KeySpace {
@@ -159,7 +161,12 @@ impl KeySpace {
         }
         let prefix = format!("{service}:v{version}:");
         let local_at = prefix.len();
-        Ok(Self { prefix: prefix.into(), local_at, tag_prefix: format!("{service}:~tag:").into() })
+        Ok(Self {
+            prefix: prefix.into(),
+            local_at,
+            tag_prefix: format!("{service}:~tag:").into(),
+            queue_prefix: format!("{service}:~queue:").into(),
+        })
     }
 
     /// Where the versions of the service that have entries are listed.
@@ -182,26 +189,43 @@ impl KeySpace {
         &self.tag_prefix
     }
 
+    /// What every queue begins with.
+    pub fn queue_prefix(&self) -> &str {
+        &self.queue_prefix
+    }
+
     /// The value key of a user's relative key.
     ///
     /// # Errors
     /// `KeyFormatError` that shows the key, the place and a right example.
     pub fn key(&self, relative: &str) -> Result<Key, Error> {
-        check(relative)?;
-        let mut full = String::with_capacity(self.prefix.len() + relative.len().min(KEY_BYTES_MAX));
-        full.push_str(&self.prefix);
-        full.push_str(relative);
-        let hash = hash128(full.as_bytes());
-        if relative.len() > KEY_BYTES_MAX {
-            full.truncate(self.prefix.len());
-            full.push_str(&shorten(relative));
-        }
-        let (local_at, relative_at) = (place(self.local_at), place(self.prefix.len()));
-        Ok(Key { full: full.into(), local_at, relative_at, hash })
+        Key::behind(&self.prefix, self.local_at, relative)
     }
 }
 
-fn hash128(bytes: &[u8]) -> [u8; 16] {
+impl Key {
+    /// The value key of a user's relative key behind what a key space, whichever it was, puts before it.
+    pub(super) fn of_prefix(prefix: &str, relative: &str) -> Result<Self, Error> {
+        // `service:vN:`, and `@tenant:` where it is a tenant's.
+        let local_at = prefix.match_indices(':').nth(1).map_or(prefix.len(), |(at, _)| at + 1);
+        Self::behind(prefix, local_at, relative)
+    }
+
+    fn behind(prefix: &str, local_at: usize, relative: &str) -> Result<Self, Error> {
+        check(relative)?;
+        let mut full = String::with_capacity(prefix.len() + relative.len().min(KEY_BYTES_MAX));
+        full.push_str(prefix);
+        full.push_str(relative);
+        let hash = hash128(full.as_bytes());
+        if relative.len() > KEY_BYTES_MAX {
+            full.truncate(prefix.len());
+            full.push_str(&shorten(relative));
+        }
+        Ok(Self { full: full.into(), local_at: place(local_at), relative_at: place(prefix.len()), hash })
+    }
+}
+
+pub(crate) fn hash128(bytes: &[u8]) -> [u8; 16] {
     let mut first = [0; 16];
     first.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
     first

@@ -9,6 +9,7 @@ pub mod held;
 pub mod key;
 pub mod lease;
 mod numbers;
+pub mod queue;
 pub mod stream;
 pub mod subscription;
 pub mod tag;

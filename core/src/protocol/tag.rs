@@ -73,7 +73,7 @@ impl KeySpace {
     /// # Errors
     /// `KeyFormatError` that shows the tag, the place and a right example.
     pub fn tag(&self, name: &str) -> Result<Tag, Error> {
-        check_name("tag", name, self.name_bytes_max())?;
+        check_name_within("tag", name, self.name_bytes_max())?;
         Ok(self.own_tag(name))
     }
 
@@ -82,7 +82,7 @@ impl KeySpace {
     /// # Errors
     /// `KeyFormatError` as for [`KeySpace::tag`].
     pub fn namespace_tag(&self, name: &str) -> Result<Tag, Error> {
-        check_name("namespace", name, self.name_bytes_max())?;
+        check_name_within("namespace", name, self.name_bytes_max())?;
         Ok(self.own_tag(&format!("{NAMESPACE}{name}")))
     }
 
@@ -92,7 +92,7 @@ impl KeySpace {
 
     /// An envelope has a byte for the length of a recorded name, in which a tenant's stands too; however short that is, so
     /// that no data decides whether a tag's name is right.
-    fn name_bytes_max(&self) -> usize {
+    pub(super) fn name_bytes_max(&self) -> usize {
         if self.scope().is_empty() { TAG_BYTES_MAX } else { TENANT_TAG_BYTES_MAX }
     }
 
@@ -108,14 +108,22 @@ pub fn not_a_name(what: &str, shown: &str, why: &str) -> Error {
 }
 
 fn example_of(what: &str) -> &'static str {
-    if what == "event" { "user.updated" } else { "user:42" }
+    match what {
+        "event" => "user.updated",
+        "queue" => "counters",
+        _ => "user:42",
+    }
 }
 
 /// Checks the name of a `tag`, a `namespace` or an `event`.
 ///
 /// # Errors
 /// `KeyFormatError` that shows the name, the place and a right example.
-pub fn check_name(what: &str, name: &str, bytes_max: usize) -> Result<(), Error> {
+pub fn check_name(what: &str, name: &str) -> Result<(), Error> {
+    check_name_within(what, name, TAG_BYTES_MAX)
+}
+
+pub(super) fn check_name_within(what: &str, name: &str, bytes_max: usize) -> Result<(), Error> {
     if name.len() > bytes_max {
         let place = if bytes_max < TAG_BYTES_MAX { " of a tenant" } else { "" };
         return Err(Error::key(format!(

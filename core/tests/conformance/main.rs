@@ -4,6 +4,7 @@ mod act;
 mod fallback;
 mod fleet;
 mod handlers;
+mod queues;
 mod scene;
 mod step;
 #[path = "../support/mod.rs"]

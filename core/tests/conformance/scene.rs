@@ -16,6 +16,7 @@ use super::act::call;
 use super::fallback::Gate;
 use super::fleet::{is_event, store_of};
 use super::handlers::Handlers;
+use super::queues::Queues;
 use super::step::{Seen, duration, end_of, expected, number, sees_stale, text, written};
 use super::support::RedisServer;
 
@@ -33,6 +34,7 @@ pub(super) struct Scene {
     calls: RefCell<HashMap<String, Vec<JoinHandle<Seen>>>>,
     /// Of each manager, since its last `events` step.
     events: RefCell<HashMap<String, Vec<Event>>>,
+    queues: tokio::sync::Mutex<Queues>,
     /// Of each key, at its last `get_entry`.
     pub(super) versions: RefCell<HashMap<String, u64>>,
     pub(super) handlers: Handlers,
@@ -52,6 +54,7 @@ impl Scene {
             gates: RefCell::default(),
             calls: RefCell::default(),
             events: RefCell::default(),
+            queues: tokio::sync::Mutex::default(),
             versions: RefCell::default(),
             handlers: Handlers::default(),
             server: RefCell::new(server),
@@ -67,7 +70,12 @@ impl Scene {
     }
 
     pub(super) async fn step(&self, step: &Table) {
-        if let Some(name) = text(step, "start") {
+        if step.contains_key("queue") {
+            let view = self.view(step).await;
+            // One at a time: a step is over before the next begins.
+            let mut queues = self.queues.lock().await;
+            queues.play(step, view).await;
+        } else if let Some(name) = text(step, "start") {
             self.start(name, step).await;
         } else if let Some(name) = text(step, "running") {
             self.running(name, step).await;

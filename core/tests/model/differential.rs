@@ -331,5 +331,7 @@ fn real_kind(verdict: &RealVerdict) -> &'static str {
         RealVerdict::NotStored => "NOT_STORED",
         RealVerdict::Versions(_) => "VERSIONS",
         RealVerdict::Event(_) => unreachable!("the model has no events of a domain"),
+        RealVerdict::Queue(_) => "QUEUE",
+        RealVerdict::Durability(_) => "DURABILITY",
     }
 }

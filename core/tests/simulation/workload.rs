@@ -278,10 +278,13 @@ impl World {
                 assert!(self.processes[at].calls.remove(&id).is_some(), "seed {seed}: answered once");
             }
             Outcome::Write(write) => self.run_persist(at, id, write),
-            Outcome::Absent | Outcome::Busy => panic!("seed {seed}: nobody asked for {outcome:?}"),
-            Outcome::Absent | Outcome::Busy | Outcome::Batch(_) | Outcome::Published(_) => {
-                panic!("seed {seed}: nobody asked for {outcome:?}")
-            }
+            Outcome::Absent
+            | Outcome::Busy
+            | Outcome::Batch(_)
+            | Outcome::Published(_)
+            | Outcome::Put(_)
+            | Outcome::Letters(_)
+            | Outcome::Count(_) => panic!("seed {seed}: nobody asked for {outcome:?}"),
         }
     }
 

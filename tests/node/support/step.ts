@@ -24,6 +24,6 @@ export function named(options: unknown): Record<string, unknown> {
   return Object.fromEntries(Object.entries(options ?? {}).map(([name, value]) => [camelCase(name), value]));
 }
 
-function camelCase(name: string): string {
+export function camelCase(name: string): string {
   return name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -22,8 +22,19 @@ if TYPE_CHECKING:
     from .._decorators import PlainDecorator
     from .._entry import Entry
     from .._subscription import Handler
-    from .._types import AnyFallback, CallOptions, Duration, Options, PlainFallback, WriteOptions, WriteThroughOptions
+    from .._types import (
+        AnyFallback,
+        BehindOptions,
+        CallOptions,
+        Duration,
+        Options,
+        PlainFallback,
+        WriteOptions,
+        WriteThroughOptions,
+    )
+    from .._write_behind import Sink
     from ._subscription import Subscription
+    from ._write_behind import WriteBehind
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -211,6 +222,32 @@ class CacheManager(Reader):
         keeps = not (self._disabled_blocks and self._is_disabled())
         return self._told(confirmed([write.commit(keeps)]))
 
+    def write_behind(
+        self, name: str, sink: Sink | None = None, *, type: Any = None, **options: Unpack[BehindOptions]
+    ) -> WriteBehind:
+        """A queue: `put` answers once a write is durable and readable; `sink` is given the writes later, in batches.
+
+        `sink(items)` is called in a thread of its own, by one process at a time for each partition; items have `.key`,
+        `.value`, `.id`, `.order` and `.attempt`. It gives None when all is done, or the ids of those that failed; an
+        exception is a failure of all. Writes of a key reach it in their order, each at least once: it applies one only
+        where its row is of a smaller `order`. Without a sink this process only puts. `type` is what the values are
+        decoded to for the sink.
+
+        >>> rows = {}
+        >>> def save(items):
+        ...     rows.update((item.key, item.value) for item in items)
+        >>> with CacheManager() as cache:
+        ...     behind = cache.write_behind("counters", save)
+        ...     _ = behind.put("page:views:7", 42)
+        ...     cache.get("page:views:7", default=None)
+        42
+        >>> rows
+        {'page:views:7': 42}
+        """
+        from ._write_behind import WriteBehind
+
+        return WriteBehind(self, name, sink, self._decoder(type), options)
+
     def invalidate(self, key: str, *more: str, required: bool = False) -> bool:
         """Remove entries, here and for everybody; a fill that is under way will not bring them back.
 
@@ -370,6 +407,8 @@ class CacheManager(Reader):
         timeout_ms = _tidegate.duration_ms("timeout", timeout)
         deadline = monotonic() + timeout_ms / 1_000
         outcome = self._native.close(_threads.port(), timeout_ms)
+        for queue in list(self._queues):
+            queue._end(deadline)
         self._workers.end(max(0.0, deadline - monotonic()))
         (self._root or self)._deliver()
         return outcome is True

@@ -39,7 +39,7 @@ impl KeySpace {
             return too_long(escaped.len(), &escaped);
         }
         let prefix = format!("{}@{escaped}:", self.prefix);
-        Ok(Self { prefix: prefix.into(), local_at: self.local_at, tag_prefix: self.tag_prefix.clone() })
+        Ok(Self { prefix: prefix.into(), ..self.clone() })
     }
 
     /// `@tenant:`, or nothing.

@@ -4,6 +4,7 @@
 //! processes share one Redis.
 
 mod events;
+mod queues;
 pub mod table;
 
 use std::collections::BTreeMap;
@@ -155,12 +156,13 @@ impl Store for MemoryStore {
         {
             self.hub.tell_changed(key);
         }
+        if let Some(value) = &answer.value {
+            self.hub.tell_changed(value);
+        }
         if let Some(inbox) = self.inbox() {
             inbox.deliver(address, Ok(answer.reply));
         }
-        if answer.wakes
-            && let Some(key) = command.key()
-        {
+        for key in command.key().filter(|_| answer.wakes).into_iter().chain(&answer.value) {
             for inbox in self.hub.watchers(key) {
                 inbox.notice(Notice::Woken(key.clone()));
             }

@@ -5,11 +5,13 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use super::events::Streams;
+use super::queues::Queues;
 use crate::ports::{Command, LiveVersion, Reply, Verdict};
 use crate::protocol::envelope::{self, Draft};
 use crate::protocol::freshness::{FUTURE_SLACK_MS, Freshness, judge};
 use crate::protocol::key::Key;
 use crate::protocol::lease::{Grant, Nonce};
+use crate::protocol::queue::{Durability, QueueAct, QueueReply};
 use crate::protocol::tag::{Tag, TagNonce};
 
 /// Writes between two sweeps of what has expired, at the least.
@@ -25,6 +27,7 @@ pub struct Table {
     /// Of each service, by `service:~versions`.
     versions: FxHashMap<Key, Vec<LiveVersion>>,
     streams: Streams,
+    queues: Queues,
     writes_since_sweep: usize,
 }
 
@@ -77,13 +80,20 @@ pub struct Answer {
     pub reply: Reply,
     pub wakes: bool,
     pub changes: bool,
+    /// A value that was set along with it: its waits end too, and it is another one now.
+    pub value: Option<Key>,
 }
 
 impl Table {
     /// Runs one command at `now_us` of the server's clock.
     pub fn apply(&mut self, command: &Command, now_us: u64) -> Answer {
         let now_ms = now_us / 1_000;
-        let plain = |server_us, verdict| Answer { reply: Reply { server_us, verdict }, wakes: false, changes: false };
+        let plain = |server_us, verdict| Answer {
+            reply: Reply { server_us, verdict },
+            wakes: false,
+            changes: false,
+            value: None,
+        };
         match command {
             Command::Ping | Command::Time { .. } => plain(Some(now_us), Verdict::Ok),
             Command::Get { key } => {
@@ -117,7 +127,30 @@ impl Table {
             }
             Command::Event { stream, ask } => {
                 let (reply, wakes) = self.streams.apply(stream, ask, now_us);
-                Answer { reply, wakes, changes: false }
+                Answer { reply, wakes, changes: false, value: None }
+            }
+            Command::Durability { .. } => {
+                plain(Some(now_us), Verdict::Durability(Durability { evicts: None, is_logged: false }))
+            }
+            Command::Queue { queue, act } => {
+                let (mut verdict, wakes, new) = self.queues.apply(queue, act, now_ms);
+                let mut value = None;
+                if let (Some(id), QueueAct::Put(put)) = (new, act)
+                    && let Some((key, entry)) = &put.value
+                {
+                    self.sweep_sometimes(now_ms);
+                    let row = self.rows.entry(key.clone()).or_default();
+                    row.forget_expired(now_ms);
+                    let entry = entry.clone().of_write(id);
+                    let (set, _) = row.apply(&Command::Set { key: key.clone(), not_after_ms: u64::MAX, entry }, now_us);
+                    if let (Verdict::Stored { version: stored }, Verdict::Queue(QueueReply::Appended { version, .. })) =
+                        (set, &mut verdict)
+                    {
+                        *version = stored;
+                    }
+                    value = Some(key.clone());
+                }
+                Answer { wakes, value, ..plain(Some(now_us), verdict) }
             }
             _ => {
                 let key = command.key().expect("only PING has none");
@@ -131,7 +164,7 @@ impl Table {
                 if row.is_empty() {
                     self.rows.remove(key);
                 }
-                Answer { reply: Reply { server_us: Some(now_us), verdict }, wakes, changes }
+                Answer { reply: Reply { server_us: Some(now_us), verdict }, wakes, changes, value: None }
             }
         }
     }
@@ -165,6 +198,7 @@ impl Table {
         self.tags.clear();
         self.versions.clear();
         self.streams.clear();
+        self.queues.clear();
     }
 
     /// How many keys hold an entry or a lease, the expired but not yet swept included.
@@ -308,7 +342,14 @@ impl Row {
             Command::Commit { generation, nonce, settle_ms, entry, .. } => {
                 (self.commit(generation, *nonce, *settle_ms, entry.as_ref(), now_us), true)
             }
+            Command::SettleValue { id, .. } => {
+                self.revoke(now_ms);
+                self.value.take_if(|value| envelope::written_id(&value.bytes).is_none_or(|written| written < *id));
+                (Verdict::Ok, true)
+            }
             Command::Get { .. }
+            | Command::Queue { .. }
+            | Command::Durability { .. }
             | Command::ReadTag { .. }
             | Command::OpenTag { .. }
             | Command::InvalidateTag { .. }

@@ -21,6 +21,10 @@ pub(super) async fn send(client: &Client, request: Request) -> Result<Frame, Fre
     match request {
         Request::Get(key) | Request::ReadTag(key) => get(client, key).await.map(value_frame),
         Request::Time => raw(client, "TIME", ClusterHash::Random, Vec::new()).await,
+        Request::Info => {
+            let sections = ["memory", "persistence"].map(|name| Value::Bytes(Bytes::from_static(name.as_bytes())));
+            raw(client, "INFO", ClusterHash::Random, sections.to_vec()).await
+        }
         Request::Script(name, arguments) => {
             let script = name.script();
             let frame = raw(client, "EVALSHA", SCRIPT_KEY_AT, script_arguments(&script.hash, &arguments)).await?;

@@ -22,6 +22,7 @@ mod node;
 mod pending;
 mod posts;
 mod push;
+mod queue_scripts;
 mod reads;
 mod reply;
 mod resp;
@@ -199,6 +200,10 @@ impl Store for RedisStore {
             Some(Doors::Cluster(door)) => door.node_name(node),
             None => self.shared.endpoint.to_string(),
         }
+    }
+
+    fn is_cluster(&self) -> bool {
+        matches!(self.shared.endpoint.place, Place::Cluster { .. })
     }
 
     fn submit(&self, command: Command, address: Address) {

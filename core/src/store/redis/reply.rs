@@ -4,6 +4,7 @@ use bytes::Bytes;
 use redis_protocol::resp3::types::BytesFrame as Frame;
 
 use super::errors::refused;
+use super::queue_scripts::{durability, queue_verdict};
 use super::scripts::Request;
 use crate::ports::{LiveVersion, Reply, StoreError, StoreErrorKind, Verdict};
 use crate::protocol::lease::Grant;
@@ -21,6 +22,7 @@ pub(super) fn read(request: &Request, frame: Frame) -> Result<Reply, StoreError>
             Ok(Reply { server_us: None, verdict: Verdict::Nonce(nonce) })
         }
         Request::Time => time(frame),
+        Request::Info => durability(frame).map(|kept| Reply { server_us: None, verdict: Verdict::Durability(kept) }),
         Request::Script(..) => verdict(frame),
     }
 }
@@ -116,7 +118,7 @@ fn verdict(frame: Frame) -> Result<Reply, StoreError> {
         b"PUBLISHED" | b"EVENTS" | b"DONE" | b"GONE" | b"DEAD_LETTERS" => {
             Verdict::Event(super::events::reply(&name, parts)?)
         }
-        _ => return Err(nonsense()),
+        other => queue_verdict(other, next)?.ok_or_else(nonsense)?,
     };
     Ok(Reply { server_us, verdict })
 }

@@ -1,5 +1,5 @@
-//! How a command becomes a request: GET, TIME, or one of the scripts of `lua/` with its keys and arguments. Scripts of
-//! values have three keys and a wake channel, scripts of tags have the tag alone.
+//! How a command becomes a request: GET, TIME, INFO, or one of the scripts of `lua/` with its keys and arguments. Scripts of
+//! values have three keys and a wake channel, scripts of tags have the tag alone; those of queues are in `queue_scripts`.
 //!
 //! A script is sent by its hash; a server that does not know it (restarted, flushed) is sent the text once.
 
@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
+use super::queue_scripts::queue_script;
 use crate::ports::Command;
 use crate::protocol::key::Key;
 use crate::protocol::lease::Nonce;
@@ -56,6 +57,19 @@ scripts! {
     EventGapDone: "lua/event_prelude.lua" "lua/event_gap_done.lua",
     EventDeadLetters: "lua/event_prelude.lua" "lua/event_dead_letters.lua",
     EventTakeDeadLetter: "lua/event_prelude.lua" "lua/event_take_dead_letter.lua",
+    Put: "lua/prelude.lua" "lua/append.lua" "lua/put.lua",
+    PutAlone: "lua/queue_prelude.lua" "lua/append.lua" "lua/put_alone.lua",
+    Own: "lua/queue_prelude.lua" "lua/own.lua",
+    Read: "lua/queue_prelude.lua" "lua/read.lua",
+    Again: "lua/queue_prelude.lua" "lua/again.lua",
+    SettleWrites: "lua/queue_prelude.lua" "lua/settle_writes.lua",
+    SetAside: "lua/queue_prelude.lua" "lua/set_aside.lua",
+    GiveUp: "lua/queue_prelude.lua" "lua/give_up.lua",
+    State: "lua/queue_prelude.lua" "lua/state.lua",
+    Dead: "lua/queue_prelude.lua" "lua/dead.lua",
+    Revive: "lua/queue_prelude.lua" "lua/revive.lua",
+    DropDead: "lua/queue_prelude.lua" "lua/drop_dead.lua",
+    SettleValue: "lua/prelude.lua" "lua/settle_value.lua",
 }
 
 impl ScriptName {
@@ -78,6 +92,8 @@ pub(super) enum Request {
     Get(Bytes),
     ReadTag(Bytes),
     Time,
+    /// What INFO says of memory and of persistence.
+    Info,
     /// The script, and what follows its hash: the number of keys, the keys, the arguments.
     Script(ScriptName, Vec<Bytes>),
 }
@@ -97,7 +113,7 @@ impl Request {
     pub(super) fn read_key(&self) -> Option<Bytes> {
         match self {
             Self::Get(key) | Self::ReadTag(key) => Some(key.clone()),
-            Self::Time | Self::Script(..) => None,
+            Self::Time | Self::Info | Self::Script(..) => None,
         }
     }
 
@@ -105,6 +121,8 @@ impl Request {
         let (name, key, mut arguments) = match command {
             Command::Get { key } => return Self::Get(text(key.full())),
             Command::Ping | Command::Time { .. } => return Self::Time,
+            Command::Durability { .. } => return Self::Info,
+            Command::Queue { queue, act } => return queue_script(queue, act),
             Command::ReadTag { tag } => return Self::ReadTag(text(tag.full())),
             Command::OpenTag { tag, nonce, kept_ms } => {
                 return Self::Script(ScriptName::OpenTag, with_tag(tag, *nonce, *kept_ms));
@@ -164,6 +182,7 @@ impl Request {
                 }
                 (ScriptName::Commit, key, arguments)
             }
+            Command::SettleValue { key, id } => (ScriptName::SettleValue, key, vec![text(&id.ms), text(&id.sequence)]),
         };
         arguments.push(text(&key.wake()));
         Self::Script(name, with_keys(key, arguments))

@@ -12,12 +12,12 @@ impl Row {
         self.lease.as_ref().is_some_and(|lease| lease.writers.iter().any(|(_, until_ms)| *until_ms >= now_ms))
     }
 
-    /// What INVALIDATE, EXPIRE, REFRESH and SET do beside writers: the entry goes, the writers learn of it. None where there
+    /// What INVALIDATE, EXPIRE, REFRESH, SET and SETTLE_VALUE do beside writers: the entry goes, the writers learn of it. None where there
     /// are no writers, or of another command.
     pub(super) fn contended(&mut self, command: &Command, now_ms: u64) -> Option<(Verdict, bool)> {
         let (verdict, settle_ms) = match command {
             Command::Invalidate { settle_ms, .. } => (Verdict::Ok, *settle_ms),
-            Command::Expire { .. } => (Verdict::Ok, 0),
+            Command::Expire { .. } | Command::SettleValue { .. } => (Verdict::Ok, 0),
             Command::Refresh { .. } => (Verdict::Solo(None), 0),
             Command::Set { not_after_ms, .. } if now_ms <= *not_after_ms => (Verdict::NotStored, 0),
             _ => return None,

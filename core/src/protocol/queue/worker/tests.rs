@@ -1,0 +1,425 @@
+//! Workers on the memory store's table: what they promise, step by step; `storm` does the rest.
+
+mod storm;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rustc_hash::FxHashSet;
+
+use super::*;
+use crate::ports::{Command, Verdict};
+use crate::protocol::envelope::Payload;
+use crate::protocol::key::{Key, KeySpace};
+use crate::protocol::lease::Nonce;
+use crate::protocol::queue::{Owner, Put, QueueAct, QueueReply, Write};
+use crate::store::memory::table::Table;
+
+const EPOCH_US: u64 = 1_700_000_000_000_000;
+
+/// A server with one queue's partition, and what its sink has been given.
+struct World {
+    table: Table,
+    queue: Key,
+    space: KeySpace,
+    now_us: u64,
+    puts: u64,
+    /// By key: the id of the newest write that was applied, by a sink with the fence of the documents.
+    rows: BTreeMap<String, StreamId>,
+    /// How often each write was applied or refused.
+    delivered: BTreeMap<StreamId, u32>,
+}
+
+struct Process {
+    worker: Worker,
+    nonce: Nonce,
+    /// Answers on their way: when, the number, what.
+    answers: VecDeque<(u64, Event)>,
+    batch: Option<(u64, Vec<Queued>)>,
+    is_wanting: bool,
+    over: Option<bool>,
+    asked: Vec<Question>,
+}
+
+impl World {
+    fn new() -> Self {
+        let space = KeySpace::new("app", 1).expect("right");
+        let queue = space.queue("counters", 0).expect("right");
+        let (rows, delivered) = (BTreeMap::new(), BTreeMap::new());
+        Self { table: Table::default(), queue, space, now_us: 1_000_000, puts: 0, rows, delivered }
+    }
+
+    fn act(&mut self, act: QueueAct) -> Verdict {
+        let command = Command::Queue { queue: self.queue.clone(), act };
+        self.table.apply(&command, EPOCH_US + self.now_us).reply.verdict
+    }
+
+    fn put(&mut self, key: &str) -> StreamId {
+        self.puts += 1;
+        let payload = Payload::json(self.puts.to_string().into_bytes());
+        let write = Write { prefix: self.space.prefix().into(), key: key.into(), payload, origin: None };
+        let act = QueueAct::Put(Box::new(Put {
+            operation: self.puts.to_string().into(),
+            kept_ms: 1_000,
+            not_after_ms: u64::MAX,
+            most: 1_000_000,
+            write,
+            value: None,
+        }));
+        let Verdict::Queue(QueueReply::Appended { id, .. }) = self.act(act) else { panic!("not put") };
+        id
+    }
+
+    fn pending(&mut self) -> u64 {
+        let Verdict::Queue(QueueReply::State { pending, .. }) = self.act(QueueAct::State) else { panic!("no state") };
+        pending
+    }
+
+    fn dead(&mut self) -> Vec<String> {
+        let act = QueueAct::Dead { after: StreamId::default(), count: 1_000 };
+        let Verdict::Queue(QueueReply::Dead(letters)) = self.act(act) else { panic!("no letters") };
+        letters.iter().map(|letter| format!("{} {}", letter.write.key, letter.reason)).collect()
+    }
+
+    /// What the server answers to a question.
+    fn answer(&mut self, nonce: Nonce, question: &Question) -> Answer {
+        let owner = Owner { nonce, lease_ms: LEASE_US / 1_000 };
+        let act = match question {
+            Question::Own => QueueAct::Own(owner),
+            Question::Read { after, count } => QueueAct::Read { owner, after: *after, count: *count },
+            Question::Again(items) => QueueAct::Again { owner, items: items.clone() },
+            Question::State => QueueAct::State,
+            Question::Settle(settlement) => {
+                for (key, id) in &settlement.values {
+                    self.table.apply(&Command::SettleValue { key: key.clone(), id: *id }, EPOCH_US + self.now_us);
+                }
+                for aside in &settlement.aside {
+                    let act = QueueAct::SetAside { owner, items: vec![(aside.id, aside.attempts)], why: aside.why };
+                    self.act(act);
+                }
+                QueueAct::Settle { owner, ids: settlement.done.clone() }
+            }
+        };
+        match self.act(act) {
+            Verdict::Queue(QueueReply::Owned { .. }) => Answer::Owned,
+            Verdict::Queue(QueueReply::Taken { left_ms }) => Answer::Taken { left_us: left_ms * 1_000 },
+            Verdict::Queue(QueueReply::Items { items, has_more, .. }) => {
+                Answer::Items { items, has_more, server_ms: (EPOCH_US + self.now_us) / 1_000 }
+            }
+            Verdict::Queue(QueueReply::Settled { .. }) => Answer::Settled,
+            Verdict::Queue(QueueReply::State { last, .. }) => Answer::State { last },
+            Verdict::Ok => Answer::Counted,
+            Verdict::Lost => Answer::Lost,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Process {
+    fn new(number: u8, rules: Rules) -> Self {
+        Self {
+            worker: Worker::new(rules),
+            nonce: Nonce([number; 8]),
+            answers: VecDeque::new(),
+            batch: None,
+            is_wanting: false,
+            over: None,
+            asked: Vec::new(),
+        }
+    }
+
+    /// Steps, and does what the step says; `fate` says what becomes of a question.
+    fn step(&mut self, world: &mut World, event: Event, fate: &mut dyn FnMut() -> Fate) {
+        let actions = self.worker.step(event, &Moment { now_us: world.now_us, chance: 0.5 });
+        for action in actions {
+            match action {
+                Action::Ask { number, question } => {
+                    let sent_us = world.now_us;
+                    let answered = |answer| Event::Answered { number, sent_us, answer };
+                    self.asked.push(question.clone());
+                    match fate() {
+                        Fate::Answered(delay_us) => {
+                            let answer = world.answer(self.nonce, &question);
+                            self.answers.push_back((sent_us + delay_us, answered(answer)));
+                        }
+                        Fate::Lost => {
+                            world.answer(self.nonce, &question);
+                            self.answers.push_back((sent_us + 100_000, answered(Answer::None)));
+                        }
+                        Fate::Unsent => self.answers.push_back((sent_us + 100_000, answered(Answer::None))),
+                    }
+                }
+                Action::Hand { number, items } => {
+                    assert!(self.batch.is_none() && self.is_wanting, "one batch at a time, to whoever asked");
+                    assert!(!items.is_empty());
+                    self.is_wanting = false;
+                    self.batch = Some((number, items));
+                }
+                Action::Settled(_) => {}
+                Action::GiveUp => {
+                    world.act(QueueAct::GiveUp { nonce: self.nonce });
+                }
+                Action::Over(is_drained) => self.over = Some(is_drained),
+            }
+        }
+    }
+
+    fn want(&mut self, world: &mut World, fate: &mut dyn FnMut() -> Fate) {
+        self.is_wanting = true;
+        self.step(world, Event::Wanted, fate);
+    }
+
+    /// Lets time pass, until nothing is due any more before `until_us`.
+    fn run(&mut self, world: &mut World, until_us: u64, fate: &mut dyn FnMut() -> Fate) {
+        loop {
+            let answer_us = self.answers.front().map(|(at_us, _)| *at_us);
+            let next_us = [answer_us, self.worker.deadline_us()].into_iter().flatten().min().unwrap_or(u64::MAX);
+            if next_us > until_us {
+                world.now_us = world.now_us.max(until_us);
+                return;
+            }
+            world.now_us = world.now_us.max(next_us);
+            let event =
+                if answer_us == Some(next_us) { self.answers.pop_front().expect("just seen").1 } else { Event::Time };
+            self.step(world, event, fate);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Fate {
+    Answered(u64),
+    /// It ran, and its answer was lost.
+    Lost,
+    Unsent,
+}
+
+fn at_once() -> impl FnMut() -> Fate {
+    || Fate::Answered(0)
+}
+
+fn rules(batch: usize) -> Rules {
+    Rules { batch, max_delay_us: 500_000, max_attempts: 3, coalesce: false }
+}
+
+fn keys(items: &[Queued]) -> Vec<&str> {
+    items.iter().map(|item| &*item.write.key).collect()
+}
+
+/// A process that works, and has been given what is pending.
+fn working(world: &mut World, rules: Rules) -> Process {
+    let mut process = Process::new(1, rules);
+    process.want(world, &mut at_once());
+    let until_us = world.now_us;
+    process.run(world, until_us, &mut at_once());
+    process
+}
+
+fn sink(process: &mut Process, world: &mut World, settled: Sunk) {
+    let (number, _) = process.batch.take().expect("it has a batch");
+    process.step(world, Event::Sunk { number, settled }, &mut at_once());
+    process.want(world, &mut at_once());
+    let until_us = world.now_us;
+    process.run(world, until_us, &mut at_once());
+}
+
+#[test]
+fn a_batch_goes_when_it_is_full_or_its_first_has_waited() {
+    let mut world = World::new();
+    let mut process = working(&mut world, rules(2));
+    let began_us = world.now_us;
+    world.put("a:1");
+    process.step(&mut world, Event::Woken, &mut at_once());
+    process.run(&mut world, began_us + 490_000, &mut at_once());
+    assert!(process.batch.is_none(), "it waits for more");
+    process.run(&mut world, began_us + 510_000, &mut at_once());
+    assert_eq!(keys(&process.batch.as_ref().expect("waited").1), ["a:1"]);
+    for key in ["b:1", "b:2", "b:3"] {
+        world.put(key);
+    }
+    sink(&mut process, &mut world, Sunk::Done);
+    assert_eq!(keys(&process.batch.as_ref().expect("full").1), ["b:1", "b:2"]);
+    sink(&mut process, &mut world, Sunk::Done);
+    assert!(process.batch.is_none());
+    process.step(&mut world, Event::Hurry(StreamId { ms: u64::MAX, sequence: 0 }), &mut at_once());
+    let now_us = world.now_us;
+    process.run(&mut world, now_us, &mut at_once());
+    assert_eq!(keys(&process.batch.as_ref().expect("hurried").1), ["b:3"]);
+    sink(&mut process, &mut world, Sunk::Done);
+    assert_eq!(world.pending(), 0);
+}
+
+#[test]
+fn a_failed_batch_is_tried_again_in_halves_and_the_bad_one_is_set_aside_alone() {
+    let mut world = World::new();
+    for key in ["a:1", "poison:1", "a:2", "a:3"] {
+        world.put(key);
+    }
+    let mut process = working(&mut world, rules(4));
+    let mut sizes = Vec::new();
+    for _ in 0..40 {
+        if let Some((_, items)) = &process.batch {
+            sizes.push(items.len());
+            let settled = if keys(items).contains(&"poison:1") { Sunk::Failed } else { Sunk::Done };
+            sink(&mut process, &mut world, settled);
+        }
+        let until_us = world.now_us + 1_000_000;
+        process.run(&mut world, until_us, &mut at_once());
+    }
+    assert_eq!(sizes, [4, 2, 2, 1, 1], "halves, then alone");
+    assert_eq!((world.pending(), world.dead()), (0, vec!["poison:1 sink".to_owned()]));
+}
+
+#[test]
+fn what_fails_is_halved_from_what_it_was_however_large_a_batch_may_be() {
+    let mut world = World::new();
+    for key in ["a:1", "poison:1", "a:2"] {
+        world.put(key);
+    }
+    let mut process = working(&mut world, Rules { max_delay_us: 0, ..rules(100) });
+    let mut sizes = Vec::new();
+    for _ in 0..20 {
+        if let Some((_, items)) = &process.batch {
+            sizes.push(items.len());
+            let settled = if keys(items).contains(&"poison:1") { Sunk::Failed } else { Sunk::Done };
+            sink(&mut process, &mut world, settled);
+        }
+        let until_us = world.now_us + 1_000_000;
+        process.run(&mut world, until_us, &mut at_once());
+    }
+    assert_eq!((sizes, world.dead()), (vec![3, 1, 1, 1, 1], vec!["poison:1 sink".to_owned()]));
+}
+
+#[test]
+fn later_writes_of_a_key_wait_for_the_one_that_failed_and_others_go_on() {
+    let mut world = World::new();
+    let first = world.put("a:1");
+    world.put("b:1");
+    let mut process = working(&mut world, rules(2));
+    sink(&mut process, &mut world, Sunk::AllBut(FxHashSet::from_iter([first])));
+    world.put("a:1");
+    world.put("b:1");
+    let now_us = world.now_us;
+    process.run(&mut world, now_us + 240_000, &mut at_once());
+    assert!(process.batch.is_none(), "b waits for more, a for its turn");
+    process.run(&mut world, now_us + 10_000_000, &mut at_once());
+    assert_eq!(keys(&process.batch.as_ref().expect("tried again").1), ["a:1"]);
+    assert_eq!(process.batch.as_ref().map(|(_, items)| items[0].attempts), Some(2));
+    sink(&mut process, &mut world, Sunk::Done);
+    let until_us = world.now_us + 600_000;
+    process.run(&mut world, until_us, &mut at_once());
+    assert_eq!(keys(&process.batch.as_ref().expect("the rest").1), ["a:1", "b:1"]);
+}
+
+#[test]
+fn what_came_behind_a_failed_write_of_its_key_in_the_same_batch_goes_again_with_it() {
+    let mut world = World::new();
+    let first = world.put("a:1");
+    world.put("a:1");
+    world.put("b:1");
+    let mut process = working(&mut world, rules(3));
+    sink(&mut process, &mut world, Sunk::AllBut(FxHashSet::from_iter([first])));
+    assert_eq!(world.pending(), 2, "b is done");
+    let until_us = world.now_us + 400_000;
+    process.run(&mut world, until_us, &mut at_once());
+    let (_, items) = process.batch.as_ref().expect("tried again");
+    assert_eq!(keys(items), ["a:1", "a:1"], "together: the sink has named the one that it failed on");
+    assert_eq!(items[0].id, first);
+}
+
+#[test]
+fn of_several_writes_of_a_key_only_the_newest_is_given_where_that_is_asked_for() {
+    let mut world = World::new();
+    world.put("a:1");
+    world.put("b:1");
+    let newest = world.put("a:1");
+    let mut process = working(&mut world, Rules { coalesce: true, ..rules(3) });
+    let (_, items) = process.batch.as_ref().expect("full");
+    assert_eq!(keys(items), ["b:1", "a:1"]);
+    assert_eq!(items[1].id, newest);
+    sink(&mut process, &mut world, Sunk::Done);
+    assert_eq!(world.pending(), 0, "the older one is settled with it");
+}
+
+#[test]
+fn one_owns_at_a_time_and_the_next_begins_when_he_gives_up_or_is_not_heard_of() {
+    let mut world = World::new();
+    world.put("a:1");
+    let mut first = working(&mut world, rules(1));
+    let mut second = Process::new(2, rules(1));
+    second.want(&mut world, &mut at_once());
+    let until_us = world.now_us + 5_000_000;
+    second.run(&mut world, until_us, &mut at_once());
+    assert!(first.batch.is_some() && second.batch.is_none());
+    // The first is not heard of any more.
+    let until_us = world.now_us + 10_300_000;
+    second.run(&mut world, until_us, &mut at_once());
+    assert_eq!(second.batch.as_ref().map(|(_, items)| items[0].attempts), Some(2));
+    // What the first says of it comes too late.
+    let (number, _) = first.batch.take().expect("it had one");
+    first.step(&mut world, Event::Time, &mut at_once());
+    first.step(&mut world, Event::Sunk { number, settled: Sunk::Done }, &mut at_once());
+    assert_eq!(world.pending(), 1);
+    second.step(&mut world, Event::Close { by_us: u64::MAX }, &mut at_once());
+    sink(&mut second, &mut world, Sunk::Done);
+    assert_eq!((second.over, world.pending()), (Some(true), 0));
+    world.put("a:2");
+    first.want(&mut world, &mut at_once());
+    first.step(&mut world, Event::Woken, &mut at_once());
+    let until_us = world.now_us + 1_000;
+    first.run(&mut world, until_us, &mut at_once());
+    assert_eq!(keys(&first.batch.as_ref().expect("at once").1), ["a:2"]);
+}
+
+#[test]
+fn an_owner_whose_host_asks_no_more_gives_up() {
+    let mut world = World::new();
+    let mut process = working(&mut world, rules(1));
+    process.is_wanting = false;
+    process.step(&mut world, Event::Unwanted, &mut at_once());
+    let until_us = world.now_us + 11_000_000;
+    process.run(&mut world, until_us, &mut at_once());
+    let owner = Owner { nonce: Nonce([9; 8]), lease_ms: 1_000 };
+    assert!(matches!(world.act(QueueAct::Own(owner)), Verdict::Queue(QueueReply::Owned { .. })));
+}
+
+#[test]
+fn a_close_leaves_at_its_time_though_the_sink_fails() {
+    let mut world = World::new();
+    world.put("a:1");
+    let mut process = working(&mut world, Rules { max_attempts: 100, ..rules(1) });
+    let by_us = world.now_us + 2_000_000;
+    process.step(&mut world, Event::Close { by_us }, &mut at_once());
+    for _ in 0..20 {
+        if process.batch.is_some() {
+            sink(&mut process, &mut world, Sunk::Failed);
+        }
+        let until_us = world.now_us + 200_000;
+        process.run(&mut world, until_us, &mut at_once());
+    }
+    assert_eq!((process.over, world.pending() + world.dead().len() as u64), (Some(false), 1));
+}
+
+#[test]
+fn a_write_that_ends_its_process_each_time_is_set_aside_in_the_end() {
+    let mut world = World::new();
+    for key in ["a:1", "poison:1", "a:2"] {
+        world.put(key);
+    }
+    let mut deaths = 0;
+    for number in 1..30 {
+        let mut process = Process::new(number, rules(2));
+        process.want(&mut world, &mut at_once());
+        let until_us = world.now_us + 11_000_000;
+        process.run(&mut world, until_us, &mut at_once());
+        while let Some((_, items)) = &process.batch {
+            if keys(items).contains(&"poison:1") {
+                deaths += 1;
+                break;
+            }
+            sink(&mut process, &mut world, Sunk::Done);
+            let until_us = world.now_us + 600_000;
+            process.run(&mut world, until_us, &mut at_once());
+        }
+    }
+    assert_eq!((world.pending(), world.dead(), deaths), (0, vec!["poison:1 died".to_owned()], 3));
+}
