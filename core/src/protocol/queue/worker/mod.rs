@@ -30,6 +30,10 @@ const REST_LONGEST_US: u64 = 5_000_000;
 const AGAIN_US: u64 = 200_000;
 /// How often an owner who holds something looks for more; put tells him only when the queue was empty.
 const LOOK_US: std::ops::RangeInclusive<u64> = 5_000..=250_000;
+/// Who owns other partitions of the queue lets others go first, for so long each, and no longer than that in all: so
+/// processes that come together share the work.
+const COURTESY_US: u64 = 200_000;
+const COURTESY_LONGEST_US: u64 = 2_000_000;
 /// What a worker holds at the least.
 const WINDOW_MIN: usize = 256;
 
@@ -73,6 +77,8 @@ struct Pending {
     retry_at_us: u64,
     /// How many may go with it, itself included.
     limit: usize,
+    /// How often it has failed by itself.
+    lone_failures: u32,
     /// Not to be handed out at all.
     aside: Option<Aside>,
 }
@@ -90,6 +96,8 @@ pub struct Worker {
     rules: Rules,
     standing: Standing,
     is_started: bool,
+    /// Others were let go first.
+    was_polite: bool,
     is_wanted: bool,
     /// Since when nobody has asked for a batch.
     idle_since_us: u64,
@@ -120,6 +128,7 @@ impl Worker {
             rules,
             standing: Standing::Outside { own_at_us: 0 },
             is_started: false,
+            was_polite: false,
             is_wanted: false,
             idle_since_us: 0,
             closing: None,
@@ -138,6 +147,10 @@ impl Worker {
             ready_at_us: u64::MAX,
             failures: 0,
         }
+    }
+
+    pub fn is_owner(&self) -> bool {
+        matches!(self.standing, Standing::Owner { .. })
     }
 
     pub fn is_over(&self) -> bool {
@@ -173,6 +186,7 @@ impl Worker {
             Event::Sunk { .. } | Event::Time => {}
             Event::Woken => match &mut self.standing {
                 Standing::Owner { .. } => self.read_at_us = moment.now_us,
+                Standing::Outside { .. } if self.was_polite => {}
                 Standing::Outside { own_at_us } => *own_at_us = moment.now_us,
             },
             Event::Hurry(upto) => {
@@ -263,7 +277,7 @@ impl Worker {
             let aside = self.is_hopeless(&queued);
             let arrived_us = now_us.saturating_sub(age_us);
             let limit = self.size(queued.attempts);
-            let pending = Pending { arrived_us, retry_at_us: 0, limit, aside, queued };
+            let pending = Pending { arrived_us, retry_at_us: 0, limit, lone_failures: 0, aside, queued };
             self.items.entry(pending.queued.id).or_insert(pending);
         }
     }
@@ -311,6 +325,12 @@ impl Worker {
         let Standing::Owner { .. } = self.standing else {
             let Standing::Outside { own_at_us } = self.standing else { return };
             if self.is_wanted && self.closing.is_none() && own_at_us <= now_us && !self.is_out(Kind::Own) {
+                let courtesy_us = (u64::from(moment.others) * COURTESY_US).min(COURTESY_LONGEST_US);
+                if courtesy_us > 0 && !std::mem::replace(&mut self.was_polite, true) {
+                    self.standing = Standing::Outside { own_at_us: now_us + courtesy_us };
+                    return;
+                }
+                self.was_polite = false;
                 self.ask(Kind::Own, Question::Own, actions);
             }
             return;
