@@ -6,6 +6,7 @@ A sink sends `{"pid": …, "items": [[key, value, id], …]}` in one line, and i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socketserver
 import sqlite3
@@ -59,10 +60,11 @@ class Ledger:
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
-                for line in self.rfile:
-                    if (answer := ledger._take(json.loads(line))) is None:
-                        return
-                    self.wfile.write(json.dumps(answer).encode() + b"\n")
+                with contextlib.suppress(ConnectionError):  # of one that was killed
+                    for line in self.rfile:
+                        if (answer := ledger._take(json.loads(line))) is None:
+                            return
+                        self.wfile.write(json.dumps(answer).encode() + b"\n")
 
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = True

@@ -95,7 +95,8 @@ struct Closing {
 pub struct Worker {
     rules: Rules,
     standing: Standing,
-    is_started: bool,
+    /// Who owns the partition has been known once.
+    knows_owner: bool,
     /// Others were let go first.
     was_polite: bool,
     is_wanted: bool,
@@ -127,7 +128,7 @@ impl Worker {
         Self {
             rules,
             standing: Standing::Outside { own_at_us: 0 },
-            is_started: false,
+            knows_owner: false,
             was_polite: false,
             is_wanted: false,
             idle_since_us: 0,
@@ -168,10 +169,7 @@ impl Worker {
             return actions;
         }
         match event {
-            Event::Wanted => {
-                self.is_started = true;
-                self.is_wanted = true;
-            }
+            Event::Wanted => self.is_wanted = true,
             Event::Unwanted => {
                 self.is_wanted = false;
                 self.idle_since_us = moment.now_us;
@@ -210,6 +208,7 @@ impl Worker {
         }
         match (kind, answer) {
             (Kind::Own, Answer::Owned) => {
+                self.knows_owner = true;
                 if let Standing::Outside { .. } = self.standing {
                     self.standing = Standing::Owner { until_us: sent_us + LEASE_US };
                     self.idle_since_us = now_us;
@@ -219,6 +218,7 @@ impl Worker {
                 }
             }
             (_, Answer::Taken { left_us }) => {
+                self.knows_owner = true;
                 // A little after its end, not all at the same time; a holder who gives up wakes.
                 let left_us = left_us.min(LEASE_US) + (moment.chance * 200_000.0) as u64 + 10_000;
                 self.lose(now_us + left_us, actions);
@@ -324,7 +324,8 @@ impl Worker {
         }
         let Standing::Owner { .. } = self.standing else {
             let Standing::Outside { own_at_us } = self.standing else { return };
-            if self.is_wanted && self.closing.is_none() && own_at_us <= now_us && !self.is_out(Kind::Own) {
+            let may_ask = self.closing.is_none() || !self.knows_owner;
+            if self.is_wanted && may_ask && own_at_us <= now_us && !self.is_out(Kind::Own) {
                 let courtesy_us = (u64::from(moment.others) * COURTESY_US).min(COURTESY_LONGEST_US);
                 if courtesy_us > 0 && !std::mem::replace(&mut self.was_polite, true) {
                     self.standing = Standing::Outside { own_at_us: now_us + courtesy_us };
@@ -387,7 +388,12 @@ impl Worker {
     fn leave(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
         let Some(closing) = self.closing else { return false };
         let is_owner = matches!(self.standing, Standing::Owner { .. });
-        let is_drained = !is_owner || (matches!(self.phase, Phase::Idle) && self.has_dealt_with(closing.upto));
+        // What another one owns is his to deal with. While nobody is known to, it may be this one's.
+        let is_drained = if is_owner {
+            matches!(self.phase, Phase::Idle) && self.has_dealt_with(closing.upto)
+        } else {
+            self.knows_owner
+        };
         if !is_drained && now_us < closing.by_us {
             if closing.upto.is_none() && closing.state_at_us <= now_us && !self.is_out(Kind::State) {
                 self.ask(Kind::State, Question::State, actions);
