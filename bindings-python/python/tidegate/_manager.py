@@ -473,6 +473,8 @@ class CacheManager(Reader):
         port = self._port()
         timeout_ms = _tidegate.duration_ms("timeout", timeout)
         deadline = monotonic() + timeout_ms / 1_000
+        for queue in list(self._queues):
+            queue._leave(port)
         drained: bool = await answer(port, self._native.close(port, timeout_ms))
         await self._behind.end(max(0.0, deadline - monotonic()))
         (self._root or self)._deliver()

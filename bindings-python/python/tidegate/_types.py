@@ -108,7 +108,7 @@ class BehindOptions(TypedDict, total=False):
     max_pending: int
     """How many writes may be pending; then `put` raises `QueueFull`. Each partition takes its share (10,000)."""
     max_attempts: int
-    """A write that failed so often, the last time alone, is set aside (10)."""
+    """A write that failed so often, the last times alone, is set aside (10)."""
     partitions: int
     """How many streams the queue has, so that as many processes work on it; a key's writes are all in one (1)."""
     coalesce: bool

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._base import ManagerBase
     from ._codec import Decode
     from ._reading import Reader
-    from ._tidegate import Behind, Item, Letter, Terms
+    from ._tidegate import Behind, Item, Letter, Port, Terms
     from ._types import BehindOptions, Duration
 
 M = TypeVar("M", bound="ManagerBase")
@@ -138,13 +138,13 @@ class QueueBase(Generic[M]):
         if result is None:
             return unread
         known = {item.id for item in items}
-        named = [result] if isinstance(result, str) else list(result)
+        named = [result] if isinstance(result, str) else list(result) if isinstance(result, Iterable) else [None]
         if not all(isinstance(one, str) and one in known for one in named):
             raise ConfigError(
                 f"the sink of {self._name!r} gave {result!r}: it gives None when all is done, or the ids of the writes "
                 "that failed; a right example: return [item.id for item in failed]"
             )
-        return unread + named
+        return unread + cast("list[str]", named)
 
     def _report(self, items: list[WriteItem], error: BaseException) -> None:
         message = f"the sink of the queue {self._name!r} failed on {len(items)} writes: {error!r}"
@@ -235,10 +235,16 @@ class WriteBehind(QueueBase["Reader"]):
         timeout_ms = _tidegate.duration_ms("timeout", timeout)
         self._native.shut()
         port = self._manager._port()
+        self._leave(port)
         native = self._manager._native
-        return confirmed(
-            await answers(port, [native.feed_close(port, feed, timeout_ms) for feed in self._native.feeds])
-        )
+        ends = [native.feed_close(port, feed, timeout_ms) for feed in self._native.feeds]
+        return confirmed(await answers(port, ends))
+
+    def _leave(self, port: Port) -> None:
+        """Ends the work, at once, where nobody has begun it."""
+        if self._loop is None:
+            for feed in self._native.feeds:
+                self._manager._native.feed_close(port, feed, 0)
 
     def _left(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop is gone, and with it the tasks."""

@@ -15,7 +15,7 @@ pub struct BehindOptions {
     pub max_delay_ms: u64,
     /// How many writes may be pending; each partition takes its share.
     pub max_pending: u64,
-    /// A write that failed so often, the last time alone, is set aside.
+    /// A write that failed so often, the last times alone, is set aside.
     pub max_attempts: u32,
     /// How many streams the queue has: so many processes may work on it. Every process must say the same.
     pub partitions: u32,

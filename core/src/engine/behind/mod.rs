@@ -4,7 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `put`, `putting` | one write's way into its queue, with its value |
-//! | `partition` | the work on one partition, where the host has a sink: runs [`crate::protocol::queue::worker`] |
+//! | `partition`, `seen` | the work on one partition, where the host has a sink: runs [`crate::protocol::queue::worker`] |
 //! | `flush` | waiting until what is pending is dealt with |
 //! | `letters` | what was set aside |
 //! | `durable` | which servers are no place for a queue |
@@ -15,6 +15,7 @@ mod letters;
 mod partition;
 mod put;
 mod putting;
+mod seen;
 
 use super::Engine;
 use super::feed::FeedId;
@@ -118,11 +119,12 @@ impl Engine {
             return Err(Error::closed());
         }
         let options = BehindOptions::from_options(options, dialect)?;
+        let owned = Arc::new(AtomicU64::new(0));
         let mut partitions = Vec::new();
         for number in 0..options.partitions {
             let stream = self.space_of(view).queue(name, number)?;
             let pending = Arc::new(AtomicU64::new(0));
-            let feed = works.then(|| PartitionFeed::open(self, &stream, &pending, &options));
+            let feed = works.then(|| PartitionFeed::open(self, &stream, &pending, &owned, &options));
             partitions.push(Partition { stream, pending, feed });
         }
         Ok(Arc::new(Behind { name: name.into(), options, partitions, is_closed: AtomicBool::new(false) }))

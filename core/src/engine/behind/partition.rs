@@ -6,22 +6,23 @@ use std::sync::Weak;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::Engine;
-use super::super::batch::{Batch, BatchToken, Item, Settled};
+use super::super::batch::{Batch, BatchToken, Settled};
 use super::super::feed::{Feed, FeedId, Push};
 use super::super::journal::Owed;
 use super::super::outcome::Outcome;
 use super::super::ticket::Ticket;
 use super::super::versions::{Listed, Part};
 use super::heard;
+use super::seen::{answer_of, item};
 use crate::config::BehindOptions;
 use crate::ports::{Address, Command, Reply, StoreError, Verdict};
 use crate::protocol::key::Key;
 use crate::protocol::queue::worker::{
     Action, Answer, Event, LEASE_US, Moment, Question, Rules, SetAside, Settlement, Sunk, Worker,
 };
-use crate::protocol::queue::{Aside, Owner, QueueAct, QueueReply, Queued};
+use crate::protocol::queue::{Aside, Owner, QueueAct};
 use crate::protocol::stream::StreamId;
-use crate::sync::{Arc, AtomicU64, Mutex, lock};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
 
 /// A server that is no place for a queue is asked again after so long.
 const REFUSED_US: u64 = 5_000_000;
@@ -32,11 +33,14 @@ pub(super) struct PartitionFeed {
     stream: Key,
     owner: Owner,
     pending: Arc<AtomicU64>,
+    /// How many partitions of the queue this process owns.
+    owned: Arc<AtomicU64>,
     state: Mutex<State>,
 }
 
 struct State {
     worker: Worker,
+    is_owner: bool,
     is_watching: bool,
     armed_us: Option<u64>,
     /// Who asks for a batch.
@@ -66,7 +70,13 @@ enum Out {
 }
 
 impl PartitionFeed {
-    pub(super) fn open(engine: &Engine, stream: &Key, pending: &Arc<AtomicU64>, options: &BehindOptions) -> FeedId {
+    pub(super) fn open(
+        engine: &Engine,
+        stream: &Key,
+        pending: &Arc<AtomicU64>,
+        owned: &Arc<AtomicU64>,
+        options: &BehindOptions,
+    ) -> FeedId {
         let rules = Rules {
             batch: options.batch,
             max_delay_us: options.max_delay_ms * 1_000,
@@ -75,6 +85,7 @@ impl PartitionFeed {
         };
         let state = State {
             worker: Worker::new(rules),
+            is_owner: false,
             is_watching: false,
             armed_us: None,
             wants: None,
@@ -84,23 +95,32 @@ impl PartitionFeed {
         };
         let id = engine.feeds.number();
         let owner = Owner { nonce: engine.moment().nonce, lease_ms: LEASE_US / 1_000 };
-        let (stream, pending, state) = (stream.clone(), Arc::clone(pending), Mutex::new(state));
-        let feed = Arc::new_cyclic(|me| Self { me: me.clone(), id, stream, owner, pending, state });
+        let (stream, pending, owned) = (stream.clone(), Arc::clone(pending), Arc::clone(owned));
+        let state = Mutex::new(state);
+        let feed = Arc::new_cyclic(|me| Self { me: me.clone(), id, stream, owner, pending, owned, state });
         engine.feeds.insert(id, feed);
         id
     }
 
     /// One event, and what follows from it. `with` is done under the same lock, and says what happened.
     fn step(&self, engine: &Engine, with: impl FnOnce(&mut State) -> Option<Event>) {
-        let moment = Moment { now_us: engine.clock.now_us(), chance: engine.throw() };
+        let (now_us, chance) = (engine.clock.now_us(), engine.throw());
         let (actions, before, after) = {
             let mut state = lock(&self.state);
             let Some(event) = with(&mut state) else { return };
+            let others = self.owned.load(Ordering::Relaxed) - u64::from(state.is_owner);
+            let moment = Moment { now_us, chance, others: u32::try_from(others).unwrap_or(u32::MAX) };
             let mut actions = Vec::new();
             if state.wants.take_if(|ticket| !ticket.is_waiting()).is_some() {
                 actions = state.worker.step(Event::Unwanted, &moment);
             }
             actions.extend(state.worker.step(event, &moment));
+            let is_owner = state.worker.is_owner();
+            match (std::mem::replace(&mut state.is_owner, is_owner), is_owner) {
+                (false, true) => drop(self.owned.fetch_add(1, Ordering::Relaxed)),
+                (true, false) => drop(self.owned.fetch_sub(1, Ordering::Relaxed)),
+                _ => {}
+            }
             let after = state.worker.deadline_us();
             (actions, std::mem::replace(&mut state.armed_us, after), after)
         };
@@ -333,36 +353,6 @@ impl PartitionFeed {
 
 /// The parts of a settlement from here on are of its writes: more values than a batch has.
 const WRITES_PART: u16 = 1 << 15;
-
-/// What the worker understands of an answer.
-fn answer_of(answer: Result<Reply, StoreError>) -> Answer {
-    let Ok(Reply { server_us, verdict }) = answer else { return Answer::None };
-    match verdict {
-        Verdict::Ok => Answer::Counted,
-        Verdict::Lost => Answer::Lost,
-        Verdict::Queue(QueueReply::Owned { .. }) => Answer::Owned,
-        Verdict::Queue(QueueReply::Taken { left_ms }) => Answer::Taken { left_us: left_ms.saturating_mul(1_000) },
-        Verdict::Queue(QueueReply::Settled { .. }) => Answer::Settled,
-        Verdict::Queue(QueueReply::State { last, .. }) => Answer::State { last },
-        Verdict::Queue(QueueReply::Items { items, has_more, .. }) => {
-            Answer::Items { items, has_more, server_ms: server_us.unwrap_or_default() / 1_000 }
-        }
-        _ => Answer::None,
-    }
-}
-
-fn item(queued: &Queued) -> Item {
-    let id = queued.shown_id();
-    Item {
-        id,
-        key: Some(queued.write.key.clone()),
-        topic: None,
-        payload: queued.write.payload.clone(),
-        attempt: queued.attempts,
-        published_ms: id.ms,
-        service: None,
-    }
-}
 
 impl Feed for PartitionFeed {
     fn next(&self, engine: &Engine, ticket: Arc<Ticket>) {

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::protocol::key::Key;
 
+/// A write that is set aside has failed so often alone, at the least.
+const LONE_FAILURES: u32 = 2;
+
 pub(super) enum Choice {
     Ready(Vec<StreamId>),
     /// Perhaps then; `u64::MAX` for not before something else happens.
@@ -128,7 +131,9 @@ impl Worker {
             let queued = &pending.queued;
             let is_named = named.contains(id);
             let is_alone = given == 1 || !is_whole;
-            if is_named && is_alone && queued.attempts >= self.rules.max_attempts {
+            // Once more than once: it may have come so far in bad company.
+            let has_failed_alone = is_alone && pending.lone_failures + 1 >= LONE_FAILURES.min(self.rules.max_attempts);
+            if is_named && has_failed_alone && queued.attempts >= self.rules.max_attempts {
                 aside.push(*id);
             } else if is_named || failed_keys.contains(&*queued.write.key) {
                 failed_keys.insert(&queued.write.key);
@@ -151,6 +156,9 @@ impl Worker {
                 pending.retry_at_us = moment.now_us + backoff_us(pending.queued.attempts, moment.chance);
                 if is_whole {
                     pending.limit = (given / 2).max(1);
+                }
+                if named.contains(id) && (given == 1 || !is_whole) {
+                    pending.lone_failures += 1;
                 }
             }
         }

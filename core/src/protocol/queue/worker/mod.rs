@@ -30,6 +30,10 @@ const REST_LONGEST_US: u64 = 5_000_000;
 const AGAIN_US: u64 = 200_000;
 /// How often an owner who holds something looks for more; put tells him only when the queue was empty.
 const LOOK_US: std::ops::RangeInclusive<u64> = 5_000..=250_000;
+/// Who owns other partitions of the queue lets others go first, for so long each, and no longer than that in all: so
+/// processes that come together share the work.
+const COURTESY_US: u64 = 200_000;
+const COURTESY_LONGEST_US: u64 = 2_000_000;
 /// What a worker holds at the least.
 const WINDOW_MIN: usize = 256;
 
@@ -73,6 +77,8 @@ struct Pending {
     retry_at_us: u64,
     /// How many may go with it, itself included.
     limit: usize,
+    /// How often it has failed by itself.
+    lone_failures: u32,
     /// Not to be handed out at all.
     aside: Option<Aside>,
 }
@@ -89,7 +95,10 @@ struct Closing {
 pub struct Worker {
     rules: Rules,
     standing: Standing,
-    is_started: bool,
+    /// Who owns the partition has been known once.
+    knows_owner: bool,
+    /// Others were let go first.
+    was_polite: bool,
     is_wanted: bool,
     /// Since when nobody has asked for a batch.
     idle_since_us: u64,
@@ -119,7 +128,8 @@ impl Worker {
         Self {
             rules,
             standing: Standing::Outside { own_at_us: 0 },
-            is_started: false,
+            knows_owner: false,
+            was_polite: false,
             is_wanted: false,
             idle_since_us: 0,
             closing: None,
@@ -140,6 +150,10 @@ impl Worker {
         }
     }
 
+    pub fn is_owner(&self) -> bool {
+        matches!(self.standing, Standing::Owner { .. })
+    }
+
     pub fn is_over(&self) -> bool {
         self.is_over
     }
@@ -155,10 +169,7 @@ impl Worker {
             return actions;
         }
         match event {
-            Event::Wanted => {
-                self.is_started = true;
-                self.is_wanted = true;
-            }
+            Event::Wanted => self.is_wanted = true,
             Event::Unwanted => {
                 self.is_wanted = false;
                 self.idle_since_us = moment.now_us;
@@ -173,6 +184,7 @@ impl Worker {
             Event::Sunk { .. } | Event::Time => {}
             Event::Woken => match &mut self.standing {
                 Standing::Owner { .. } => self.read_at_us = moment.now_us,
+                Standing::Outside { .. } if self.was_polite => {}
                 Standing::Outside { own_at_us } => *own_at_us = moment.now_us,
             },
             Event::Hurry(upto) => {
@@ -196,6 +208,7 @@ impl Worker {
         }
         match (kind, answer) {
             (Kind::Own, Answer::Owned) => {
+                self.knows_owner = true;
                 if let Standing::Outside { .. } = self.standing {
                     self.standing = Standing::Owner { until_us: sent_us + LEASE_US };
                     self.idle_since_us = now_us;
@@ -205,6 +218,7 @@ impl Worker {
                 }
             }
             (_, Answer::Taken { left_us }) => {
+                self.knows_owner = true;
                 // A little after its end, not all at the same time; a holder who gives up wakes.
                 let left_us = left_us.min(LEASE_US) + (moment.chance * 200_000.0) as u64 + 10_000;
                 self.lose(now_us + left_us, actions);
@@ -263,7 +277,7 @@ impl Worker {
             let aside = self.is_hopeless(&queued);
             let arrived_us = now_us.saturating_sub(age_us);
             let limit = self.size(queued.attempts);
-            let pending = Pending { arrived_us, retry_at_us: 0, limit, aside, queued };
+            let pending = Pending { arrived_us, retry_at_us: 0, limit, lone_failures: 0, aside, queued };
             self.items.entry(pending.queued.id).or_insert(pending);
         }
     }
@@ -310,7 +324,14 @@ impl Worker {
         }
         let Standing::Owner { .. } = self.standing else {
             let Standing::Outside { own_at_us } = self.standing else { return };
-            if self.is_wanted && self.closing.is_none() && own_at_us <= now_us && !self.is_out(Kind::Own) {
+            let may_ask = self.closing.is_none() || !self.knows_owner;
+            if self.is_wanted && may_ask && own_at_us <= now_us && !self.is_out(Kind::Own) {
+                let courtesy_us = (u64::from(moment.others) * COURTESY_US).min(COURTESY_LONGEST_US);
+                if courtesy_us > 0 && !std::mem::replace(&mut self.was_polite, true) {
+                    self.standing = Standing::Outside { own_at_us: now_us + courtesy_us };
+                    return;
+                }
+                self.was_polite = false;
                 self.ask(Kind::Own, Question::Own, actions);
             }
             return;
@@ -367,7 +388,12 @@ impl Worker {
     fn leave(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
         let Some(closing) = self.closing else { return false };
         let is_owner = matches!(self.standing, Standing::Owner { .. });
-        let is_drained = !is_owner || (matches!(self.phase, Phase::Idle) && self.has_dealt_with(closing.upto));
+        // What another one owns is his to deal with. While nobody is known to, it may be this one's.
+        let is_drained = if is_owner {
+            matches!(self.phase, Phase::Idle) && self.has_dealt_with(closing.upto)
+        } else {
+            self.knows_owner
+        };
         if !is_drained && now_us < closing.by_us {
             if closing.upto.is_none() && closing.state_at_us <= now_us && !self.is_out(Kind::State) {
                 self.ask(Kind::State, Question::State, actions);

@@ -129,7 +129,7 @@ impl Process {
 
     /// Steps, and does what the step says; `fate` says what becomes of a question.
     fn step(&mut self, world: &mut World, event: Event, fate: &mut dyn FnMut() -> Fate) {
-        let actions = self.worker.step(event, &Moment { now_us: world.now_us, chance: 0.5 });
+        let actions = self.worker.step(event, &Moment { now_us: world.now_us, chance: 0.5, others: 0 });
         for action in actions {
             match action {
                 Action::Ask { number, question } => {
@@ -265,7 +265,7 @@ fn a_failed_batch_is_tried_again_in_halves_and_the_bad_one_is_set_aside_alone() 
         let until_us = world.now_us + 1_000_000;
         process.run(&mut world, until_us, &mut at_once());
     }
-    assert_eq!(sizes, [4, 2, 2, 1, 1], "halves, then alone");
+    assert_eq!(sizes, [4, 2, 2, 1, 1, 1], "halves, then alone, twice");
     assert_eq!((world.pending(), world.dead()), (0, vec!["poison:1 sink".to_owned()]));
 }
 

@@ -13,7 +13,7 @@ pub struct Rules {
     pub batch: usize,
     /// How long the first of a batch waits for more.
     pub max_delay_us: u64,
-    /// A write that failed so often, the last time alone, is set aside.
+    /// A write that failed so often, the last times alone, is set aside.
     pub max_attempts: u32,
     /// Of several writes of a key in one batch only the newest is handed out.
     pub coalesce: bool,
@@ -24,6 +24,8 @@ pub struct Moment {
     pub now_us: u64,
     /// In `[0, 1)`.
     pub chance: f64,
+    /// How many other partitions of the queue this process owns.
+    pub others: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
