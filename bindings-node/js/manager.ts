@@ -27,7 +27,7 @@ import {
   type TenantOptions,
   type WriteThroughOptions,
 } from './options.js';
-import { ABSENT, Detailed, Failed, type Outcome } from './outcome.js';
+import { getOrDefault, peekEntry, peekOr } from './peek.js';
 import type { Port } from './port.js';
 import { disabled, isDisabled, isOutside, leads } from './scope.js';
 import { type Call, View } from './terms.js';
@@ -35,7 +35,6 @@ import { decorator, type MethodDecorator, type WrapOptions, type Wrapped, wrap }
 import { type Persist, writeThrough } from './write.js';
 import { type Sink, WriteBehind } from './write-behind.js';
 
-const DEFAULT_OPTIONS = ['default', 'signal'] as const;
 const INVALIDATE_OPTIONS = ['required'] as const;
 const CLOSE_OPTIONS = ['timeout'] as const;
 const CLOSE_MS = 30_000;
@@ -91,7 +90,7 @@ export class CacheManager {
       if (held !== NOT_HELD) return held;
     }
     checkKeyText(key);
-    if (typeof second !== 'function') return this.#getOrDefault(key, second);
+    if (typeof second !== 'function') return getOrDefault(this.#flow, key, this.#view.plain, second);
     return this.getBy(key, second, this.#view.read(options));
   }
 
@@ -118,7 +117,7 @@ export class CacheManager {
 
   /** The value with what is known of its entry; null when there is none, `StoreUnavailable` with the store away. */
   async getEntry<T = unknown>(key: string): Promise<Entry<T> | null> {
-    const found = await this.#peek(key);
+    const found = await peekEntry(this.#flow, key, this.#view.plain);
     if (found === null) return null;
     const read = this.#flow.read(key, found.payload);
     if (read === undefined) return null;
@@ -128,7 +127,7 @@ export class CacheManager {
 
   /** Whether there is an entry, a cached null included; `StoreUnavailable` with the store away. */
   async exists(key: string): Promise<boolean> {
-    return (await this.#peek(key)) !== null;
+    return (await peekEntry(this.#flow, key, this.#view.plain)) !== null;
   }
 
   /**
@@ -431,43 +430,9 @@ export class CacheManager {
 
   // --- a read without a fallback -------------------------------------------------------------------------------------
 
-  async #getOrDefault(key: string, options: DefaultOptions<unknown>): Promise<unknown> {
-    const isObject = typeof options === 'object' && options !== null;
-    if (isObject) checkOptions(options, DEFAULT_OPTIONS);
-    if (!isObject || !('default' in options)) {
-      throw new ConfigError(
-        `get(${shown(key)}) has neither a fallback nor a default; a right example: ` +
-          "cache.get('user:profile:42', fetch), or cache.get('user:profile:42', { default: null })",
-      );
-    }
-    return this.peekBy(key, { ...this.#view.plain, signal: options.signal }, options.default);
-  }
-
   /** The cached value under these terms, or `absent`. @internal */
-  async peekBy(key: string, call: Call, absent: unknown): Promise<unknown> {
-    checkKeyText(key);
-    throwIfAborted(call.signal);
-    if (isDisabled(this.#port)) return absent;
-    const held = this.#flow.held(key, call.tags);
-    if (held !== NOT_HELD) return held;
-    const outcome = await this.#peeked(key, false, call);
-    if (outcome === ABSENT) return absent;
-    const read = this.#flow.read(key, outcome);
-    return read === undefined ? absent : read.value;
-  }
-
-  async #peek(key: string): Promise<Detailed | null> {
-    checkKeyText(key);
-    if (isDisabled(this.#port)) return null;
-    const outcome = await this.#peeked(key, true, this.#view.plain);
-    return outcome instanceof Detailed ? outcome : null;
-  }
-
-  async #peeked(key: string, required: boolean, { terms, signal }: Call): Promise<Outcome> {
-    const { native } = this.#port;
-    const outcome = await this.#port.call((id, canCancel) => native.peek(id, key, terms, required, canCancel), signal);
-    if (outcome instanceof Failed) throw outcome.error;
-    return outcome;
+  peekBy(key: string, call: Call, absent: unknown): Promise<unknown> {
+    return peekOr(this.#flow, key, call, absent);
   }
 }
 

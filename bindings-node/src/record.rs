@@ -125,7 +125,7 @@ pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
         Outcome::Put(id) => (Word::Put, Body::Text(id.to_string())),
         Outcome::Letters(letters) => (Word::Letters, self::letters(&letters)),
         Outcome::Count(count) => (Word::Count, Body::Text(count.to_string())),
-        Outcome::EventLetters(letters) => (Word::EventLetters, Body::Text(json(&letter_views(letters)))),
+        Outcome::EventLetters(letters) => (Word::EventLetters, Body::Text(json(&dead_events(letters)))),
         Outcome::Batch(batch) => return self::batch(&batch.items),
     };
     Record::of(word, body)
@@ -248,7 +248,7 @@ struct ItemView<'a> {
 /// An event that was set aside.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct LetterView {
+struct DeadEventView {
     id: String,
     event_id: String,
     attempts: u64,
@@ -260,10 +260,10 @@ struct LetterView {
     text: String,
 }
 
-fn letter_views(letters: Vec<DeadLetter>) -> Vec<LetterView> {
+fn dead_events(letters: Vec<DeadLetter>) -> Vec<DeadEventView> {
     let view = |DeadLetter { id, event, error }: DeadLetter| {
         let Told { word, text } = Told::of(event.message.payload);
-        LetterView {
+        DeadEventView {
             id: id.to_string(),
             event_id: event.id.to_string(),
             attempts: event.attempt,

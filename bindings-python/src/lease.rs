@@ -279,16 +279,3 @@ impl Drop for Served {
         self.leave();
     }
 }
-
-/// What a caller was given and will not use.
-pub(crate) fn give_back(outcome: &Bound<'_, PyAny>) {
-    if let Ok(lease) = outcome.cast::<Lease>() {
-        lease.get().give_back();
-    } else if let Ok(served) = outcome.cast::<Served>() {
-        served.get().leave();
-    } else if let Ok(batch) = outcome.cast::<Batch>() {
-        batch.get().give_back();
-    } else if let Ok(write) = outcome.cast::<Write>() {
-        write.get().abort();
-    }
-}

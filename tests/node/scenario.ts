@@ -1,11 +1,12 @@
 /** Runs a scenario of `tests/conformance` (its README is the grammar) against the manager for Node. */
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn, setTimeout as pass } from 'node:timers/promises';
-import { type CacheEvent, CacheManager, type Context, type EventName, TidegateError } from 'tidegate';
-import { Boom, Call, type End, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
+import { type CacheEvent, CacheManager, type Context, type EventName } from 'tidegate';
+import { Call, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
 import { Handlers } from './support/handlers.js';
 import type { Place } from './support/place.js';
 import { QUEUE_WORDS, Queues } from './support/queues.js';
+import { ABSENT, check, endOf, persisting, staleIn, toOf } from './support/seen.js';
 import { milliseconds, named, number, text } from './support/step.js';
 
 export interface ScenarioFile {
@@ -18,10 +19,6 @@ export interface ScenarioFile {
 }
 
 type Options = NonNullable<ConstructorParameters<typeof CacheManager>[0]>;
-const ABSENT = Symbol('absent');
-/** JSON has no symbols. */
-const UNSTORABLE = Object.freeze({ what: Symbol('unstorable') });
-
 const ENDS = ['value', 'null', 'error', 'unstorable', 'large'];
 const SIGHTS = [...ENDS, 'code', 'absent', 'confirmed'];
 const EVENTS: EventName[] = [
@@ -390,48 +387,6 @@ export class Scenario {
   }
 }
 
-function check(step: Step, seen: Seen): void {
-  const said = `${show(step)}: saw ${show(seen)}`;
-  if ('code' in step) {
-    assert.ok('error' in seen && seen.error instanceof TidegateError, said);
-    assert.equal(seen.error.code, step.code, said);
-  } else if ('error' in step) {
-    assert.ok('error' in seen && seen.error instanceof Boom, said);
-    assert.equal(seen.error.message, step.error, said);
-  } else {
-    assert.ok('value' in seen, said);
-    const due = 'absent' in step ? ABSENT : 'confirmed' in step ? step.confirmed : valueIn(step);
-    // The object itself where nothing was stored: nobody can have decoded it.
-    if (due === UNSTORABLE) assert.equal(seen.value, due, said);
-    else assert.deepEqual(seen.value, due, said);
-  }
-}
-
-function endOf(step: Step): End {
-  const says = (step.says ?? {}) as Step;
-  if ('error' in step) return { seen: { error: new Boom(text(step, 'error')) }, says };
-  return { seen: { value: says.not_modified === true ? undefined : valueIn(step) }, says };
-}
-
-/** What a step writes. */
-function toOf(step: Step): unknown {
-  if ('to_unstorable' in step) return UNSTORABLE.what;
-  return 'to_large' in step ? 'x'.repeat(number(step, 'to_large')) : step.to;
-}
-
-/** A `persist` that ends at once. */
-function persisting(step: Step, ran: unknown[]): (value: unknown) => void {
-  return (value) => {
-    assert.equal(value, toOf(step));
-    ran.push(value);
-    if ('fails' in step) throw new Boom(text(step, 'fails'));
-  };
-}
-
-function staleIn(step: Step): unknown {
-  return step.sees_stale === 'none' ? null : step.sees_stale;
-}
-
 async function inTime(holds: () => Promise<boolean>): Promise<boolean> {
   const deadline = performance.now() + PATIENCE_MS / 2;
   while (!(await holds())) {
@@ -439,14 +394,6 @@ async function inTime(holds: () => Promise<boolean>): Promise<boolean> {
     await pass(20);
   }
   return true;
-}
-
-function valueIn(step: Step): unknown {
-  if ('null' in step) return null;
-  if ('unstorable' in step) return UNSTORABLE;
-  if ('large' in step) return 'x'.repeat(number(step, 'large'));
-  if ('value' in step) return step.value;
-  throw new Error(`which value does ${show(step)} mean?`);
 }
 
 /** The word that tells a step's kind; throws for a step that says anything unknown. */

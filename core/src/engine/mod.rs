@@ -15,6 +15,7 @@
 //! | `judge` | whether an entry counts, by its tags, its times and the call's terms |
 //! | `l1` | the tier in the process |
 //! | `renew` | what is computed behind a value that was served, and fallbacks that are spared |
+//! | `views` | what calls go by |
 //! | `peek`, `write`, `write_through` | a read without a fallback; set; write-through |
 //! | `operations` | invalidations of keys and tags, close |
 //! | `upgrade` | entries of an older version, taken over |
@@ -70,6 +71,7 @@ pub mod ticket;
 pub mod timers;
 mod upgrade;
 mod versions;
+mod views;
 mod watches;
 mod write;
 mod write_through;
@@ -77,13 +79,12 @@ mod write_through;
 use std::sync::{Arc, Weak};
 
 use crate::clock::MonotonicClock;
-use crate::config::{CallKind, Config, Dialect, OptionValue, TICKETS_MAX, Terms};
+use crate::config::{Config, TICKETS_MAX, Terms};
 use crate::error::{Error, ErrorKind};
 use crate::ports::{Clock, Inbox, Store};
 use crate::protocol::flight::Moment;
 use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
-use crate::protocol::tag::Tag;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::tenant::Count;
 use behind::Durabilities;
@@ -272,39 +273,6 @@ impl Engine {
 
     pub fn config(&self) -> &Config {
         &self.config
-    }
-
-    /// What calls of a view go by that say nothing of their own; `namespaces` are the view's, the outermost first.
-    ///
-    /// # Errors
-    /// `KeyFormatError` for a namespace that is no name of a tag.
-    pub fn view(&self, namespaces: &[String]) -> Result<Arc<Terms>, Error> {
-        Ok(Arc::new(Terms::of_view(&self.config, &self.space, namespaces)?))
-    }
-
-    /// What a call goes by that says something of its own, besides what its view says.
-    ///
-    /// # Errors
-    /// `ConfigError` that names the option, or the nearest to an unknown one; `KeyFormatError` for a tag.
-    pub fn terms(
-        &self,
-        view: Option<&Arc<Terms>>,
-        kind: CallKind,
-        options: &[(String, OptionValue)],
-        dialect: Dialect,
-    ) -> Result<Arc<Terms>, Error> {
-        let view = Terms::clone(view.unwrap_or(&self.terms));
-        Ok(Arc::new(view.with(kind, options, dialect, &self.space)?))
-    }
-
-    /// The tags that a fallback names, besides those of `terms`: for [`Made`].
-    ///
-    /// # Errors
-    /// `KeyFormatError` for a name that is none; `ConfigError` when they are too many together.
-    pub fn tags(&self, terms: &Terms, names: &[impl AsRef<str>]) -> Result<Vec<Tag>, Error> {
-        let space = terms.space(&self.space);
-        let named = names.iter().map(|name| space.tag(name.as_ref())).collect::<Result<Vec<_>, _>>()?;
-        Ok(crate::config::join_tags(&terms.tags, named)?.split_off(terms.tags.len()))
     }
 
     /// Turns the keeping of events on or off; the loop of `home` is told when some wait.

@@ -6,6 +6,8 @@
 mod events;
 mod queues;
 pub mod table;
+mod tags;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};

@@ -6,6 +6,8 @@ use rustc_hash::FxHashMap;
 
 use super::events::Streams;
 use super::queues::Queues;
+use super::tags::TagRow;
+use super::versions::beat;
 use crate::ports::{Command, LiveVersion, Reply, Verdict};
 use crate::protocol::envelope::{self, Draft};
 use crate::protocol::freshness::{FUTURE_SLACK_MS, Freshness, judge};
@@ -36,12 +38,6 @@ pub struct Table {
 struct Row {
     value: Option<Value>,
     lease: Option<Lease>,
-}
-
-#[derive(Clone)]
-struct TagRow {
-    nonce: TagNonce,
-    expires_ms: u64,
 }
 
 #[derive(Clone)]
@@ -221,44 +217,6 @@ impl Table {
             });
             self.tags.retain(|_, tag| tag.expires_ms > now_ms);
         }
-    }
-}
-
-/// Which versions of a service may have entries, and that this one may from now on.
-fn beat(
-    listed: &mut Vec<LiveVersion>,
-    version: u32,
-    kept_ms: u64,
-    quarantine_ms: u64,
-    now_ms: u64,
-) -> Vec<LiveVersion> {
-    listed.retain(|one| one.until_ms > now_ms);
-    let until_ms = now_ms + kept_ms;
-    let is_alone = listed.is_empty();
-    match listed.iter_mut().find(|one| one.version == version) {
-        Some(mine) if mine.until_ms >= now_ms + kept_ms / 2 => {}
-        Some(mine) => mine.until_ms = until_ms,
-        None => {
-            let since_ms = if is_alone { 0 } else { now_ms + quarantine_ms };
-            listed.push(LiveVersion { version, until_ms, since_ms });
-        }
-    }
-    listed.clone()
-}
-
-impl TagRow {
-    /// A life of nothing is one of a millisecond, as the scripts have it.
-    fn new(nonce: TagNonce, now_ms: u64, kept_ms: u64) -> Self {
-        Self { nonce, expires_ms: now_ms + kept_ms.max(1) }
-    }
-
-    /// Prolongs a life of which less than half is left. True when it did: that is a write.
-    fn renew(&mut self, now_ms: u64, kept_ms: u64) -> bool {
-        let is_due = (self.expires_ms - now_ms).saturating_mul(2) < kept_ms;
-        if is_due {
-            self.expires_ms = now_ms + kept_ms;
-        }
-        is_due
     }
 }
 

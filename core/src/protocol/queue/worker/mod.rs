@@ -180,7 +180,7 @@ impl Worker {
                     self.answered(kind, sent_us, answer, moment, &mut actions);
                 }
             }
-            Event::Sunk { number, settled } if self.expects(number) => self.sunk(settled, moment, &mut actions),
+            Event::Sunk { number, settled } if self.expects(number) => self.sunk(&settled, moment, &mut actions),
             Event::Sunk { .. } | Event::Time => {}
             Event::Woken => match &mut self.standing {
                 Standing::Owner { .. } => self.read_at_us = moment.now_us,
