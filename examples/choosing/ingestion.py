@@ -20,7 +20,7 @@ from typing import Any
 from examples.choosing.stage import COMMAND_TIMEOUT, connection, node, say, select, tell
 from tests.support.child import Child, child
 from tests.support.redis_server import RedisServer
-from tidegate import CacheManager, key
+from tidegate import CacheManager, StoreUnavailable, key
 
 REPORTS, CALLERS, METERS = 2_000, 64, 5
 # The queue's durability is the server's: this one has every acknowledged write on disk.
@@ -37,7 +37,12 @@ class Meters:
 
     async def report(self, meter: str, total: int) -> str:
         """A meter's total; durable and readable when this returns. Gives the write's id."""
-        return await self.queue.put(meter, total)
+        while True:
+            try:
+                # Named, so that a second try does nothing where the first has arrived.
+                return await self.queue.put(meter, total, operation=f"{meter}-{total}")
+            except StoreUnavailable:
+                await asyncio.sleep(0.1)
 
 
 class Worker:

@@ -47,7 +47,7 @@ async def relay(url: str, dsn: str) -> None:
     which for ten minutes is the first event, not another one.
     """
     manager = CacheManager(url, service="users", command_timeout=COMMAND_TIMEOUT)
-    async with manager as cache, await psycopg.AsyncConnection[Any].connect(dsn) as database:
+    async with manager as cache, await psycopg.AsyncConnection[Any].connect(dsn, autocommit=True) as database:
         while True:
             try:
                 async with database.transaction():
@@ -61,7 +61,6 @@ async def relay(url: str, dsn: str) -> None:
                     await database.execute("DELETE FROM outbox WHERE id = ANY(%s)", ([row[0] for row in rows],))
             except StoreUnavailable:
                 rows = []  # they stay in the table
-            await database.commit()
             if not rows:
                 await asyncio.sleep(0.05)
 

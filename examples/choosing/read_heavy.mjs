@@ -8,11 +8,11 @@ import { serve } from './serve.mjs';
 class Catalogue {
   queries_ = 0;
 
-  open({ url, file }) {
+  open({ url, file, ttl }) {
     this.cache = new CacheManager({
       url,
       service: 'shop',
-      ttl: '1s',
+      ttl,
       ttlJitter: 0,
       staleWhileRevalidate: '1m',
       staleIfError: '1h',

@@ -19,7 +19,7 @@ from tests.support.child import Child
 from tests.support.redis_server import RedisServer
 from tidegate import CacheManager
 
-TTL = 1.0
+TTL = 3.0
 CALLERS = 500
 SHELVES, PRODUCTS = 20, 50
 
@@ -58,7 +58,7 @@ async def main() -> None:
             database.execute("CREATE TABLE products (shelf, number, name, cents, PRIMARY KEY (shelf, number))")
             rows = [(s, n, f"lamp {s}-{n}", 1000) for s in range(SHELVES) for n in range(PRODUCTS)]
             database.executemany("INSERT INTO products VALUES (?, ?, ?, ?)", rows)
-        tell(other, "open", url=server.url, file=str(file))
+        tell(other, "open", url=server.url, file=str(file), ttl=TTL * 1000)
         shop = Catalogue(server.url, file)
         async with shop.cache:
             await crowd(shop, other)
@@ -87,7 +87,7 @@ async def sale(shop: Catalogue, other: Child) -> None:
     ms = (time.perf_counter() - began) * 1000
     prices = [(await shop.product(7, number))["cents"] for number in range(PRODUCTS)]
     assert prices == [800] * PRODUCTS, "the process that invalidated is never served what it has ended"
-    late = tell(other, "until", shelf=7, number=7, cents=800, ms=1000)["ms"]
+    late = tell(other, "until", shelf=7, number=7, cents=800, ms=TTL * 1000)["ms"]
     say(f"{PRODUCTS} products ended by their tag in {ms:.1f} ms; Node.js shows the new price {late:.0f} ms later")
 
 
@@ -102,7 +102,7 @@ async def unannounced(shop: Catalogue) -> None:
     assert first["cents"] == 1000, "past its ttl the old one is served once more, at once"
     while (await shop.product(3, 1))["cents"] != 500:
         await asyncio.sleep(0.005)
-        assert time.perf_counter() - began < TTL, "it was not computed behind"
+        assert time.perf_counter() - began < 10, "it was not computed behind"
     say(f"a change that nobody announced: past the ttl the old price once more, in {ms:.1f} ms, then the new one")
 
 

@@ -64,5 +64,7 @@ def test_the_program_proves_its_case(program: str) -> None:
 def test_every_program_is_run_and_the_page_leads_to_it() -> None:
     there = {file.stem for file in PROGRAMS.glob("*.py") if "async def main()" in file.read_text()}
     assert there == set(SAYS)
-    page = (ROOT / "docs" / "choosing.md").read_text()
+    docs = ROOT / "docs"
+    page = (docs / "choosing.md").read_text()
     assert there == set(re.findall(r"\(\.\./examples/choosing/(\w+)\.py\)", page))
+    assert [link for link in re.findall(r"\]\(([^)#]+)", page) if not (docs / link).exists()] == []
