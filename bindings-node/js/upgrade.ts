@@ -15,7 +15,9 @@ export class Upgrades {
 
   constructor(given: unknown) {
     if (given === undefined || given === null) return;
-    if (typeof given !== 'object') throw new ConfigError(`upgrade=${shown(given)} is no object of functions; ${RIGHT}`);
+    if (typeof given !== 'object' || Array.isArray(given)) {
+      throw new ConfigError(`upgrade=${shown(given)} is no object of functions; ${RIGHT}`);
+    }
     for (const [name, step] of Object.entries(given)) {
       const version = Number(name);
       if (!Number.isSafeInteger(version))

@@ -230,12 +230,6 @@ pub fn call_options(kind: String) -> Vec<String> {
     Dialect::Node.call_options(crate::terms::kind(&kind))
 }
 
-/// The names of the options that a tenant's view takes.
-#[napi]
-pub fn tenant_options() -> Vec<String> {
-    Dialect::Node.call_options(config::CallKind::Tenant)
-}
-
 /// The errors' names and codes, as `name=code`.
 #[napi]
 pub fn error_codes() -> Vec<String> {

@@ -36,6 +36,7 @@ pub(crate) fn kind(name: &str) -> CallKind {
     match name {
         "read" => CallKind::Read,
         "write_through" => CallKind::WriteThrough,
+        "tenant" => CallKind::Tenant,
         _ => CallKind::Write,
     }
 }

@@ -4,9 +4,18 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
-import { type CacheEvent, CacheManager, ConfigError, type Context, KeyFormatError, key, TidegateError } from 'tidegate';
+import {
+  type CacheEvent,
+  CacheManager,
+  ConfigError,
+  type Context,
+  KeyFormatError,
+  key,
+  TidegateError,
+  tag,
+} from 'tidegate';
 import { RedisServer } from './support/redis-server.js';
-import { eventually, KEY, onBoth } from './support/stage.js';
+import { deferred, eventually, KEY, onBoth } from './support/stage.js';
 
 const [TAG, NAMESPACE, LONG] = ['user:1', 'catalog', `user:${'x'.repeat(300)}`] as const;
 const [VICTIM, SECRET, OWN] = ['victim', "the victim's", "the manager's own"] as const;
@@ -100,6 +109,35 @@ function decorated(view: Any, text: Any): unknown {
     .value();
 }
 
+async function putBehind(view: Any, text: Any): Promise<unknown> {
+  const seen: unknown[] = [];
+  const behind = view.writeBehind('counters', (items: unknown[]) => void seen.push(...items));
+  try {
+    await behind.put(text, 'overwritten');
+    await behind.flush({ timeout: 5_000 });
+    return seen;
+  } finally {
+    await behind.close();
+  }
+}
+
+/** A handler that names what he wants. */
+async function told(view: Any, text: Any): Promise<void> {
+  const { promise, resolve } = deferred();
+  const handle = () => {
+    resolve();
+    return [text, tag(text)];
+  };
+  const subscription = view.onEvent('user.updated', handle, { maxAttempts: 1 });
+  try {
+    assert.ok(await subscription.started());
+    await view.publishEvent('user.updated', null);
+    await promise;
+  } finally {
+    await subscription.close();
+  }
+}
+
 /** What he is told of faults names himself. */
 async function observed(view: Any, text: Any): Promise<unknown> {
   const seen: CacheEvent[] = [];
@@ -139,6 +177,10 @@ const CASES: Record<string, Case> = {
   getBy: (view, text) => view.getBy(text, fetched, view.readBy({ tags: [TAG] })),
   refreshBy: (view, text) => view.refreshBy(text, fetched, view.readBy(undefined)),
   peekBy: (view, text) => view.peekBy(text, view.readBy(undefined), 'absent'),
+  writeBehind: putBehind,
+  publishEvent: (view, text) => view.publishEvent(text, 'overwritten'),
+  onEvent: told,
+  eventDeadLetters: (view, text) => view.eventDeadLetters(text === 'catalog' ? 'user.updated' : text).list(),
   // They close the manager, as those of any view do.
   close: () => undefined,
   [String(Symbol.asyncDispose)]: () => undefined,
@@ -229,8 +271,9 @@ describe('on a server', { concurrency: 1 }, () => {
     const scopes = new Set(names.map((name) => `@${key('x', name).slice(2)}:`));
     const found = new Set<string>();
     for (const raw of await redis.keys('*')) {
-      if (raw === 'billing:~versions') continue;
-      const local = /^\{?billing:(?:v1|~tag):([^}]*)/.exec(raw)?.[1];
+      // Those of events are everybody's.
+      if (raw === 'billing:~versions' || /^\{?tidegate:events:/.test(raw)) continue;
+      const local = /^\{?billing:(?:v1|~tag|~queue):([^}]*)/.exec(raw)?.[1];
       assert.ok(local !== undefined, raw);
       const scope = local.startsWith('@') ? local.slice(0, local.indexOf(':') + 1) : '';
       assert.ok(scope === '' || scopes.has(scope), raw);

@@ -62,10 +62,11 @@ onBoth('a batch takes over what it can and fetches the rest', async (stage) => {
 
 test('what cannot take over is refused by name', () => {
   const refused: [unknown, string][] = [
-    [[split], 'upgrade has functions for 0'],
+    [[split], 'is no object of functions'],
+    [{ 0: split }, 'upgrade=0 is not accepted'],
     [7, 'upgrade=7 is no object of functions'],
-    [{ one: split }, 'upgrade has "one", which is no version'],
-    [{ 1: 'split' }, 'upgrade[1]="split" is no function'],
+    [{ one: split }, "upgrade has 'one', which is no version"],
+    [{ 1: 'split' }, "upgrade[1]='split' is no function"],
     [{ 1: split }, 'upgrade has functions for 1, and version is 1'],
   ];
   for (const [upgrade, said] of refused) {

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import os
+import threading
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ import redis
 import tidegate
 import tidegate.sync
 from tests.support.redis_server import RedisServer
-from tidegate import CacheEvent, CacheManager, ConfigError, KeyFormatError, TenantOptions, TidegateError, key
+from tidegate import CacheEvent, CacheManager, ConfigError, KeyFormatError, Tag, TenantOptions, TidegateError, key
 
 from .conftest import Make, MakeBlocking
 from .helpers import Counter, eventually, run_script
@@ -106,6 +107,38 @@ async def observed(view: Any, text: Any) -> Any:
     return [event.key for event in seen]
 
 
+async def put_behind(view: Any, text: Any) -> Any:
+    seen: list[Any] = []
+    behind = view.write_behind("counters", seen.extend)
+    try:
+        await done(behind.put(text, "overwritten"))
+        await done(behind.flush(5))
+        return seen
+    finally:
+        await done(behind.close())
+
+
+async def told(view: Any, text: Any) -> Any:
+    """A handler that names what he wants."""
+    handled = threading.Event()
+
+    def handle(_: Any) -> list[Any]:
+        handled.set()
+        return [text, Tag(text) if isinstance(text, str) else text]
+
+    subscription = view.on_event("user.updated", handle, max_attempts=1)
+    try:
+        assert await done(subscription.started())
+        await done(view.publish_event("user.updated", None))
+        assert await asyncio.to_thread(handled.wait, 5)
+    finally:
+        await done(subscription.close())
+
+
+async def set_aside(view: Any, text: Any) -> Any:
+    return await done(view.event_dead_letters(text if text != "catalog" else "user.updated").list())
+
+
 async def nothing(view: Any, text: Any) -> Any:
     """By itself, at the end: it closes the manager, as that of any view does."""
 
@@ -131,6 +164,10 @@ CASES: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {
     "on": observed,
     "off": observed,
     "stats": lambda view, text: done(view.stats()),
+    "write_behind": put_behind,
+    "publish_event": lambda view, text: done(view.publish_event(text, "overwritten")),
+    "on_event": told,
+    "event_dead_letters": set_aside,
     "close": nothing,
 }
 
@@ -210,9 +247,9 @@ def _check_store(url: str, service: str) -> None:
     with redis.Redis.from_url(url) as client:
         for raw in client.scan_iter(match=f"*{service}:*", count=1_000):
             name = raw.decode().strip("{").split("}")[0]
-            if not name.startswith((f"{service}:v1:", f"{service}:~tag:")):
+            kind, _, local = name.removeprefix(f"{service}:").partition(":")
+            if kind not in ("v1", "~tag", "~queue"):
                 continue
-            local = name.removeprefix(f"{service}:v1:").removeprefix(f"{service}:~tag:")
             if local.startswith("@"):
                 scope = local[: local.index(":") + 1]
                 assert scope in scopes, raw

@@ -94,9 +94,11 @@ class Work:
         if error is None:
             try:
                 return batch.settle_event(port, *_sorted(named), None)
-            except TypeError as refused:
+            except (TypeError, ValueError) as refused:
                 error = refused
-        return batch.settle_event(port, [], [], f"{type(error).__name__}: {error}")
+        told = f"{type(error).__name__}: {error}"
+        # A lone surrogate, of data that somebody else has published, is no text of Rust's.
+        return batch.settle_event(port, [], [], told.encode("utf-8", "backslashreplace").decode())
 
 
 def _sorted(named: Named) -> tuple[list[str], list[str]]:
