@@ -204,12 +204,17 @@ async def _tell(cache: CacheManager) -> None:
     await cache.publish_event("user.updated", "poison")
     await cache.publish_event("user.updated", "1")
     letters = cache.event_dead_letters("user.updated")
-    while not (await letters.list() and "1" in handled):
-        await asyncio.sleep(0.05)
+
+    async def is_set_aside() -> bool:
+        return bool(await letters.list()) and "1" in handled
+
+    async def is_handled_again() -> bool:
+        return handled.count("poison") == 2
+
+    assert await eventually(is_set_aside)
     (letter,) = await letters.list()
     await letters.retry(letter.id)
-    while handled.count("poison") < 2:
-        await asyncio.sleep(0.05)
+    assert await eventually(is_handled_again)
     await subscription.close()
 
 
