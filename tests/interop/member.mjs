@@ -44,12 +44,15 @@ class Fallback {
 class Member {
   cache = new CacheManager();
   running = new Map();
+  behind;
+  given = [];
 
   async open({ url, options }) {
     const named = Object.entries(options).map(([name, value]) => [camelCase(name), value]);
     const cache = new CacheManager({ url, ...Object.fromEntries(named) });
     await this.cache.close({ timeout: '1s' });
     this.cache = cache;
+    this.given = [];
   }
 
   async get({ key, ttl, ...how }) {
@@ -111,6 +114,38 @@ class Member {
       say({ event: Object.fromEntries(fields) });
     };
     for (const event of events) this.cache.on(event, observer);
+  }
+
+  /** A queue; with `works` what its sink is given is kept, for `sunk`. Each write fails once whose value is one of `fails`. */
+  async queue({ name, works = false, fails = [], ...options }) {
+    const named = Object.entries(options).map(([option, value]) => [camelCase(option), value]);
+    const sink = (items) => {
+      const failed = items.filter(({ value, attempt }) => attempt === 1 && fails.includes(value));
+      const done = items.filter((item) => !failed.includes(item));
+      this.given.push(...done.map(({ key, value, id, attempt }) => ({ key, value, id, attempt })));
+      return failed.map(({ id }) => id);
+    };
+    this.behind = this.cache.writeBehind(name, works ? sink : null, Object.fromEntries(named));
+  }
+
+  put({ key, value, operation }) {
+    return this.behind.put(key, value, given({ operation }));
+  }
+
+  flush() {
+    return this.behind.flush({ timeout: '10s' });
+  }
+
+  async sunk() {
+    return this.given;
+  }
+
+  async letters() {
+    const letters = await this.behind.deadLetters.list();
+    return letters.map(({ key, value, reason, attempts, writeId }) => ({
+      ...{ key, value, reason, attempts },
+      write_id: writeId,
+    }));
   }
 
   close() {

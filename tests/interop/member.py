@@ -13,7 +13,7 @@ from collections import defaultdict
 from typing import Any
 
 from tests.interop.wire import from_wire, to_wire
-from tidegate import CacheEvent, CacheManager, key
+from tidegate import CacheEvent, CacheManager, WriteBehind, WriteItem, key
 
 ABSENT = object()
 
@@ -52,11 +52,13 @@ class Member:
     def __init__(self) -> None:
         self.cache = CacheManager()
         self.running: defaultdict[str, list[asyncio.Future[Any]]] = defaultdict(list)
+        self.behind: WriteBehind
+        self.given: list[dict[str, Any]] = []
 
     async def open(self, url: str, options: dict[str, Any]) -> None:
         cache = CacheManager(url, **options)
         await self.cache.close(timeout="1s")
-        self.cache = cache
+        self.cache, self.given = cache, []
 
     async def get(self, key: str, ttl: str | None = None, **how: Any) -> dict[str, Any]:
         if not how:
@@ -104,6 +106,27 @@ class Member:
 
         for event in events:
             self.cache.on(event, observer)
+
+    async def queue(self, name: str, works: bool = False, fails: tuple[Any, ...] = (), **options: Any) -> None:
+        def sink(items: list[WriteItem]) -> list[str]:
+            failed = [item for item in items if item.attempt == 1 and item.value in fails]
+            self.given += [dataclasses.asdict(item) for item in items if item not in failed]
+            return [item.id for item in failed]
+
+        self.behind = self.cache.write_behind(name, sink if works else None, **options)
+
+    async def put(self, key: str, value: Any, operation: str | None = None) -> str:
+        return await self.behind.put(key, value, operation=operation)
+
+    async def flush(self) -> bool:
+        return await self.behind.flush(timeout=10)
+
+    async def sunk(self) -> list[dict[str, Any]]:
+        return self.given
+
+    async def letters(self) -> list[dict[str, Any]]:
+        names = ("key", "value", "reason", "attempts", "write_id")
+        return [{name: getattr(letter, name) for name in names} for letter in await self.behind.dead_letters.list()]
 
     async def close(self) -> bool:
         return await self.cache.close()

@@ -110,8 +110,10 @@ pub struct Worker {
     read_to: StreamId,
     has_more: bool,
     read_at_us: u64,
-    /// Since it owns the partition.
+    /// Whether an answer to READ has come that was sent after the time beside it: since it owns the partition, and since
+    /// it is known what was the last write before its end.
     has_read: bool,
+    read_since_us: u64,
     phase: Phase,
     batch: u64,
     hurry_to: StreamId,
@@ -141,6 +143,7 @@ impl Worker {
             has_more: false,
             read_at_us: 0,
             has_read: false,
+            read_since_us: 0,
             phase: Phase::Idle,
             batch: 0,
             hurry_to: StreamId::default(),
@@ -227,7 +230,7 @@ impl Worker {
             (Kind::Read, Answer::Items { items, has_more, server_ms }) => {
                 self.take(items, server_ms, now_us);
                 self.has_more = has_more;
-                self.has_read = true;
+                self.has_read |= sent_us >= self.read_since_us;
                 let pause_us = match (has_more, self.items.is_empty()) {
                     (true, _) => 0,
                     (_, true) => RENEW_US,
@@ -245,6 +248,7 @@ impl Worker {
                 if let Some(closing) = &mut self.closing {
                     closing.upto = Some(last);
                 }
+                (self.has_read, self.read_since_us) = (false, now_us);
                 self.read_at_us = now_us;
             }
             (Kind::Own | Kind::Read, _) => {

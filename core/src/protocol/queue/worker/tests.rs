@@ -400,6 +400,19 @@ fn a_close_leaves_at_its_time_though_the_sink_fails() {
 }
 
 #[test]
+fn a_close_deals_with_what_was_put_since_the_worker_last_looked() {
+    let mut world = World::new();
+    let mut process = working(&mut world, rules(5));
+    world.put("a:1");
+    process.step(&mut world, Event::Close { by_us: u64::MAX }, &mut at_once());
+    let now_us = world.now_us;
+    process.run(&mut world, now_us, &mut at_once());
+    assert_eq!((process.over, keys(&process.batch.as_ref().expect("it has looked again").1)), (None, vec!["a:1"]));
+    sink(&mut process, &mut world, Sunk::Done);
+    assert_eq!((process.over, world.pending()), (Some(true), 0));
+}
+
+#[test]
 fn a_write_that_ends_its_process_each_time_is_set_aside_in_the_end() {
     let mut world = World::new();
     for key in ["a:1", "poison:1", "a:2"] {
