@@ -58,7 +58,7 @@ pub enum Command {
     /// Whether the node that the [`Address`] names answers; the time of its server.
     Ping,
     /// What write-behind asks of a partition's stream (`docs/write-behind.md`).
-    Queue { queue: Key, act: QueueAct },
+    Queue { queue: Key, act: Box<QueueAct> },
     /// A sink has committed the write of this id: every right to fill goes, and the entry, unless it is of this write or a
     /// later one.
     SettleValue { key: Key, id: StreamId },

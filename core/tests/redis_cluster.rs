@@ -177,7 +177,7 @@ fn what_is_written_behind_is_put_and_read_wherever_its_value_lies() {
             }
         }
         assert!(queue.flush(PATIENCE).await.expect("open"));
-        let given = given.lock().expect("whole");
+        let given = given.lock().expect("whole").clone();
         for key in &keys {
             let values: Vec<_> =
                 given.iter().filter(|item| item.key == key.relative()).map(|item| item.value).collect();

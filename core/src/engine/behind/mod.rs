@@ -81,7 +81,7 @@ impl Behind {
 
 impl Partition {
     fn command(&self, act: QueueAct) -> Command {
-        Command::Queue { queue: self.stream.clone(), act }
+        Command::Queue { queue: self.stream.clone(), act: Box::new(act) }
     }
 
     fn heard(&self, reply: &QueueReply) {

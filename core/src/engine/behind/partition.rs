@@ -146,7 +146,7 @@ impl PartitionFeed {
             }
             Action::GiveUp => {
                 let act = QueueAct::GiveUp { nonce: self.owner.nonce };
-                engine.give_back(Command::Queue { queue: self.stream.clone(), act });
+                engine.give_back(Command::Queue { queue: self.stream.clone(), act: Box::new(act) });
             }
             Action::Over(is_clean) => self.over(engine, is_clean),
         }
@@ -198,7 +198,7 @@ impl PartitionFeed {
     }
 
     fn submit_act(&self, engine: &Engine, act: QueueAct, number: u32, part: u16) {
-        self.submit(engine, Command::Queue { queue: self.stream.clone(), act }, number, part);
+        self.submit(engine, Command::Queue { queue: self.stream.clone(), act: Box::new(act) }, number, part);
     }
 
     fn submit(&self, engine: &Engine, command: Command, number: u32, part: u16) {

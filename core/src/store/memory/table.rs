@@ -123,7 +123,7 @@ impl Table {
             Command::Queue { queue, act } => {
                 let (mut verdict, wakes, new) = self.queues.apply(queue, act, now_ms);
                 let mut value = None;
-                if let (Some(id), QueueAct::Put { value: Some((key, entry)), .. }) = (new, act) {
+                if let (Some(id), QueueAct::Put { value: Some((key, entry)), .. }) = (new, &**act) {
                     self.sweep_sometimes(now_ms);
                     let row = self.rows.entry(key.clone()).or_default();
                     row.forget_expired(now_ms);

@@ -118,14 +118,14 @@ impl Worker {
             .collect()
     }
 
-    pub(super) fn sunk(&mut self, settled: Sunk, moment: &Moment, actions: &mut Vec<Action>) {
+    pub(super) fn sunk(&mut self, settled: &Sunk, moment: &Moment, actions: &mut Vec<Action>) {
         let Phase::WithSink { chosen, given } = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
         self.idle_since_us = moment.now_us;
         let (mut done, mut aside, mut again) = (Vec::new(), Vec::new(), Vec::new());
         // A write of a key goes again with the one before it: it must be the last that is applied.
         let mut failed_keys: FxHashSet<&str> = FxHashSet::default();
         let is_whole = matches!(settled, Sunk::Failed);
-        let named = self.named(&settled, &chosen);
+        let named = self.named(settled, &chosen);
         for id in &chosen {
             let Some(pending) = self.items.get(id) else { continue };
             let queued = &pending.queued;

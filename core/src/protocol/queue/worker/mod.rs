@@ -6,6 +6,7 @@
 //! holds. No clock, no I/O: the engine asks, answers and hands out.
 
 mod choose;
+mod leave;
 #[cfg(all(test, not(tidegate_loom)))]
 mod tests;
 mod words;
@@ -183,7 +184,7 @@ impl Worker {
                     self.answered(kind, sent_us, answer, moment, &mut actions);
                 }
             }
-            Event::Sunk { number, settled } if self.expects(number) => self.sunk(settled, moment, &mut actions),
+            Event::Sunk { number, settled } if self.expects(number) => self.sunk(&settled, moment, &mut actions),
             Event::Sunk { .. } | Event::Time => {}
             Event::Woken => match &mut self.standing {
                 Standing::Owner { .. } => self.read_at_us = moment.now_us,
@@ -384,42 +385,6 @@ impl Worker {
                 let question = Question::Again(chosen.iter().map(attempts).collect());
                 self.phase = Phase::Counting(chosen);
                 self.ask(Kind::Again, question, actions);
-            }
-        }
-    }
-
-    /// Closing: leaves when nothing of what was pending is left, or at the time. True when it has left.
-    fn leave(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
-        let Some(closing) = self.closing else { return false };
-        let is_owner = matches!(self.standing, Standing::Owner { .. });
-        // What another one owns is his to deal with. While nobody is known to, it may be this one's.
-        let is_drained = if is_owner {
-            matches!(self.phase, Phase::Idle) && self.has_dealt_with(closing.upto)
-        } else {
-            self.knows_owner
-        };
-        if !is_drained && now_us < closing.by_us {
-            if closing.upto.is_none() && closing.state_at_us <= now_us && !self.is_out(Kind::State) {
-                self.ask(Kind::State, Question::State, actions);
-            }
-            return false;
-        }
-        if is_owner || self.is_out(Kind::Own) {
-            actions.push(Action::GiveUp);
-        }
-        self.lose(now_us, actions);
-        self.is_over = true;
-        actions.push(Action::Over(is_drained));
-        true
-    }
-
-    fn has_dealt_with(&self, upto: Option<Option<StreamId>>) -> bool {
-        match upto {
-            None => false,
-            Some(None) => true,
-            Some(Some(upto)) => {
-                let has_seen_all = self.read_to >= upto || (self.has_read && !self.has_more);
-                has_seen_all && self.items.range(..=upto).next().is_none()
             }
         }
     }

@@ -49,7 +49,7 @@ impl World {
     }
 
     fn act(&mut self, act: QueueAct) -> Verdict {
-        let command = Command::Queue { queue: self.queue.clone(), act };
+        let command = Command::Queue { queue: self.queue.clone(), act: Box::new(act) };
         self.table.apply(&command, EPOCH_US + self.now_us).reply.verdict
     }
 
@@ -106,7 +106,7 @@ impl World {
                 Answer::Items { items, has_more, server_ms: (EPOCH_US + self.now_us) / 1_000 }
             }
             Verdict::Queue(QueueReply::Settled { .. }) => Answer::Settled,
-            Verdict::Queue(QueueReply::State { last, .. }) => Answer::State { last },
+            Verdict::Queue(QueueReply::State { ends, .. }) => Answer::State { last: ends.last },
             Verdict::Ok => Answer::Counted,
             Verdict::Lost => Answer::Lost,
             other => panic!("{other:?}"),
