@@ -188,7 +188,7 @@ export interface BehindOptions {
   maxDelay?: Duration | undefined;
   /** How many writes may be pending; then `put` rejects with `QueueFull`. Each partition takes its share (10,000). */
   maxPending?: number | undefined;
-  /** A write that failed so often, the last time alone, is set aside (10). */
+  /** A write that failed so often, the last times alone, is set aside (10). */
   maxAttempts?: number | undefined;
   /** How many streams the queue has, so that as many processes work on it; a key's writes are all in one (1). */
   partitions?: number | undefined;

@@ -37,6 +37,13 @@ fn the_errors_of_the_page_are_the_errors_there_are() {
 }
 
 #[test]
+fn the_options_of_a_queue_are_the_options_there_are() {
+    let page = page("write-behind");
+    let (_, options) = page.split_once("## Options").expect("the page tells of them");
+    assert_eq!(rows(options), tidegate::config::BEHIND_OPTIONS.iter().map(ToString::to_string).collect());
+}
+
+#[test]
 fn the_events_of_the_page_are_the_events_there_are() {
     assert_eq!(rows(&page("events")), EventKind::ALL.iter().map(|kind| kind.name().to_owned()).collect());
 }

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import tidegate
+import tidegate.sync
 from tidegate import _tidegate
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +74,15 @@ def test_the_events_of_the_page_are_the_events_there_are() -> None:
     fields = page[page.index("Each event has") : page.index("The names are")]
     listed = set(re.findall(r"`(\w+)`", fields)) - {"l1", "memory", "redis", "flight"}
     assert listed == {field.name for field in dataclasses.fields(tidegate.CacheEvent)}
+
+
+def test_the_options_of_a_queue_are_the_options_there_are() -> None:
+    page = (ROOT / "docs" / "write-behind.md").read_text()
+    listed = re.findall(r"^\| `(\w+)`", page[page.index("## Options") : page.index("## What it costs")], re.MULTILINE)
+    assert set(listed) == set(tidegate.BehindOptions.__annotations__)
+    with pytest.raises(tidegate.ConfigError) as caught:
+        tidegate.sync.CacheManager().write_behind("counters", None, zzzzzz=1)  # type: ignore[call-arg]
+    assert str(caught.value).rsplit("the options are ", 1)[-1].split(", ") == listed
 
 
 def test_the_options_of_the_page_are_the_options_there_are() -> None:

@@ -46,6 +46,8 @@ class Member {
   running = new Map();
   handled = {};
   missed = [];
+  behind;
+  given = [];
 
   async open({ url, options: { upgrade = [], ...options } }) {
     const named = Object.entries(options).map(([name, value]) => [camelCase(name), value]);
@@ -53,6 +55,7 @@ class Member {
     const cache = new CacheManager({ url, ...Object.fromEntries(named), upgrade: steps });
     await this.cache.close({ timeout: '1s' });
     this.cache = cache;
+    this.given = [];
     this.handled = {};
     this.missed = [];
   }
@@ -177,6 +180,38 @@ class Member {
   /** When each event was handled, at which attempt; what `onGap` was told. */
   async told() {
     return { handled: this.handled, missed: this.missed };
+  }
+
+  /** A queue; with `works` what its sink is given is kept, for `sunk`. Each write fails once whose value is one of `fails`. */
+  async queue({ name, works = false, fails = [], ...options }) {
+    const named = Object.entries(options).map(([option, value]) => [camelCase(option), value]);
+    const sink = (items) => {
+      const failed = items.filter(({ value, attempt }) => attempt === 1 && fails.includes(value));
+      const done = items.filter((item) => !failed.includes(item));
+      this.given.push(...done.map(({ key, value, id, attempt }) => ({ key, value, id, attempt })));
+      return failed.map(({ id }) => id);
+    };
+    this.behind = this.cache.writeBehind(name, works ? sink : null, Object.fromEntries(named));
+  }
+
+  put({ key, value, operation }) {
+    return this.behind.put(key, value, given({ operation }));
+  }
+
+  flush() {
+    return this.behind.flush({ timeout: '10s' });
+  }
+
+  async sunk() {
+    return this.given;
+  }
+
+  async letters() {
+    const letters = await this.behind.deadLetters.list();
+    return letters.map(({ key, value, reason, attempts, writeId }) => ({
+      ...{ key, value, reason, attempts },
+      write_id: writeId,
+    }));
   }
 
   close() {

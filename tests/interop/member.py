@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.interop.wire import from_wire, to_wire
-from tidegate import CacheEvent, CacheManager, EventDetails, key, tag
+from tidegate import CacheEvent, CacheManager, EventDetails, WriteBehind, WriteItem, key, tag
 
 ABSENT = object()
 
@@ -56,12 +56,14 @@ class Member:
         self.running: defaultdict[str, list[asyncio.Future[Any]]] = defaultdict(list)
         self.handled: dict[str, list[int]] = {}
         self.missed: list[int] = []
+        self.behind: WriteBehind
+        self.given: list[dict[str, Any]] = []
 
     async def open(self, url: str, options: dict[str, Any]) -> None:
         upgrade = {version: lambda old: old + 100 for version in options.pop("upgrade", [])}
         cache = CacheManager(url, **options, upgrade=upgrade)
         await self.cache.close(timeout="1s")
-        self.cache = cache
+        self.cache, self.given = cache, []
         self.handled, self.missed = {}, []
 
     async def tenant(self, name: Any) -> None:
@@ -163,6 +165,27 @@ class Member:
     async def told(self) -> dict[str, Any]:
         """When each event was handled, at which attempt; what `on_gap` was told."""
         return {"handled": self.handled, "missed": self.missed}
+
+    async def queue(self, name: str, works: bool = False, fails: tuple[Any, ...] = (), **options: Any) -> None:
+        def sink(items: list[WriteItem]) -> list[str]:
+            failed = [item for item in items if item.attempt == 1 and item.value in fails]
+            self.given += [dataclasses.asdict(item) for item in items if item not in failed]
+            return [item.id for item in failed]
+
+        self.behind = self.cache.write_behind(name, sink if works else None, **options)
+
+    async def put(self, key: str, value: Any, operation: str | None = None) -> str:
+        return await self.behind.put(key, value, operation=operation)
+
+    async def flush(self) -> bool:
+        return await self.behind.flush(timeout=10)
+
+    async def sunk(self) -> list[dict[str, Any]]:
+        return self.given
+
+    async def letters(self) -> list[dict[str, Any]]:
+        names = ("key", "value", "reason", "attempts", "write_id")
+        return [{name: getattr(letter, name) for name in names} for letter in await self.behind.dead_letters.list()]
 
     async def close(self) -> bool:
         return await self.cache.close()

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import type {
+  BehindOptions,
   CacheEvents,
   ErrorCode,
   GetOptions,
@@ -147,6 +148,14 @@ const WRITE_OPTIONS: Record<keyof SetOptions, true> = {
   staleIfError: true,
   staleWhileRevalidate: true,
 };
+const BEHIND_OPTIONS: Record<keyof BehindOptions, true> = {
+  batch: true,
+  maxDelay: true,
+  maxPending: true,
+  maxAttempts: true,
+  partitions: true,
+  coalesce: true,
+};
 const WRITE_THROUGH_OPTIONS: Record<keyof WriteThroughOptions, true> = {
   ...WRITE_OPTIONS,
   onStoreDown: true,
@@ -208,6 +217,17 @@ test('the figures of the page are the figures there are', () => {
   const figures = listed.filter((word) => !states.includes(word)).sort();
   assert.deepEqual(Object.keys(new tidegate.CacheManager().stats()).sort(), figures);
   assert.deepEqual(Object.keys(FIGURES).sort(), figures);
+});
+
+test('the options of a queue are the options there are', () => {
+  const listed = [...section('write-behind', '## Options', '## What it costs').matchAll(/^\| `(\w+)`/gm)];
+  const ours = listed.map(([, name = '']) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()));
+  assert.deepEqual(ours, Object.keys(BEHIND_OPTIONS));
+  const refused = () => new tidegate.CacheManager().writeBehind('counters', null, { zzzzzz: 1 } as BehindOptions);
+  assert.throws(refused, (error: Error) => {
+    assert.deepEqual(error.message.split('the options are ')[1]?.split(', '), ours);
+    return true;
+  });
 });
 
 test('the options of the page are the options there are', () => {

@@ -4,6 +4,7 @@ import {
   type CacheEvent,
   CacheManager,
   type Context,
+  type DeadLetter,
   type Entry,
   type ErrorCode,
   type EventName,
@@ -15,6 +16,7 @@ import {
   type TidegateError,
   tag,
   type Wrapped,
+  type WriteBehind,
 } from 'tidegate';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -169,6 +171,23 @@ is<Promise<boolean>>()(cache.invalidateTag('user:42'));
 is<Promise<boolean>>()(cache.invalidateTag(new Set(['user:42', key('user', 1)]), { required: true }));
 // @ts-expect-error: many tags are a list
 cache.invalidateTag('user:42', 'user:43');
+const behind = cache.writeBehind<number>('counters', (items) => items.map(({ id }) => id), {
+  batch: 10,
+  maxDelay: '1s',
+});
+is<WriteBehind<number>>()(behind);
+is<Promise<string>>()(behind.put('a:b', 1, { ttl: '1h', operation: 'order-1' }));
+is<Promise<boolean>>()(behind.flush({ timeout: 5 }));
+is<number>()(behind.pending);
+is<Promise<DeadLetter<number>[]>>()(behind.deadLetters.list({ limit: 5 }));
+is<Promise<number>>()(behind.deadLetters.retry('0-1@0'));
+cache.writeBehind('counters', async () => {});
+cache.writeBehind('counters', () => {});
+cache.writeBehind('counters', null);
+// @ts-expect-error: it is a queue of numbers
+behind.put('a:b', 'one');
+// @ts-expect-error: there is no such option
+cache.writeBehind('counters', () => {}, { speed: 1 });
 is<CacheManager>()(cache.namespace('catalog').namespace('books'));
 is<Promise<boolean>>()(cache.namespace('catalog').clear({ required: true }));
 // @ts-expect-error: a namespace is a text

@@ -187,7 +187,8 @@ fn handing_out_is_counted_until_a_write_is_settled_and_a_repeat_counts_nothing()
             assert_eq!(reply(&caller, settle), QueueReply::Settled { pending: 1 });
         }
         assert_eq!(read(&caller, ALL).iter().map(|item| item.id).collect::<Vec<_>>(), [ids[1]]);
-        let QueueReply::State { first, last, last_dead, .. } = reply(&caller, QueueAct::State) else { panic!() };
+        let QueueReply::State { ends, .. } = reply(&caller, QueueAct::State) else { panic!() };
+        let (first, last, last_dead) = (ends.first, ends.last, ends.last_dead);
         assert_eq!((first, last, last_dead), (Some(ids[1]), Some(ids[1]), None));
     });
 }

@@ -15,8 +15,11 @@ from tidegate import (
     CallOptions,
     Context,
     DeadEvent,
+    DeadLetter,
     Entry,
     EventDetails,
+    WriteBehind,
+    WriteItem,
     key,
     tag,
 )
@@ -132,6 +135,27 @@ async def save(user: User) -> None: ...
 
 def save_plain(user: User) -> int:
     return 1
+
+
+async def write_behind() -> None:
+    async def save(items: list[WriteItem]) -> None: ...
+    def save_some(items: list[WriteItem]) -> list[str]:
+        return [item.id for item in items if item.order < (1, 0)]
+
+    behind = cache.write_behind("counters", save, batch=10, max_delay="1s", coalesce=True, type=User)
+    assert_type(behind, WriteBehind)
+    assert_type(await behind.put("a:b", 1, ttl="1h", operation="order-1"), str)
+    assert_type(await behind.flush(timeout=5), bool)
+    assert_type(behind.pending, int)
+    assert_type(await behind.dead_letters.list(limit=5), list[DeadLetter])
+    assert_type(await behind.dead_letters.retry("0-1@0"), int)
+    assert_type(await behind.close(), bool)
+    plain = blocking.namespace("shop").write_behind("counters", save_some, partitions=2)
+    assert_type(plain.put("a:b", 1), str)
+    assert_type(plain.dead_letters.drop(), int)
+    cache.write_behind("counters", save, speed=1)  # type: ignore[call-arg]
+    cache.write_behind("counters", 5)  # type: ignore[arg-type]
+    blocking.write_behind("counters", save)  # type: ignore[arg-type]
 
 
 async def fetch_many(keys: list[str]) -> dict[str, User]:

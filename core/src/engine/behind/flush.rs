@@ -84,13 +84,13 @@ impl FlushFeed {
     }
 
     fn take(&self, engine: &Engine, at: usize, reply: &QueueReply) {
-        let QueueReply::State { first, last, .. } = reply else { return };
+        let QueueReply::State { ends, .. } = reply else { return };
         self.behind.partitions[at].heard(reply);
         let hurried = {
             let mut state = lock(&self.state);
             let is_new = state.upto[at].is_none();
-            let upto = *state.upto[at].get_or_insert(last.unwrap_or_default());
-            state.is_done[at] = first.is_none_or(|first| first > upto);
+            let upto = *state.upto[at].get_or_insert(ends.last.unwrap_or_default());
+            state.is_done[at] = ends.first.is_none_or(|first| first > upto);
             (is_new && !state.is_done[at]).then_some(upto)
         };
         let feed = self.behind.partitions[at].feed.and_then(|feed| engine.feeds.get(feed));

@@ -167,8 +167,8 @@ impl LettersFeed {
                 state.letters.extend(letters.into_iter().map(|letter| letter_of(letter, at)));
                 None
             }
-            (What::Act(act, _), QueueReply::State { last_dead, .. }) => {
-                last_dead.map(|last| act_on(act, StreamId::default(), last))
+            (What::Act(act, _), QueueReply::State { ends, .. }) => {
+                ends.last_dead.map(|last| act_on(act, StreamId::default(), last))
             }
             (What::Act(_, which), QueueReply::Moved { count, has_more }) => {
                 state.count += count;

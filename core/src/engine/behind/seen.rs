@@ -14,7 +14,7 @@ pub(super) fn answer_of(answer: Result<Reply, StoreError>) -> Answer {
         Verdict::Queue(QueueReply::Owned { .. }) => Answer::Owned,
         Verdict::Queue(QueueReply::Taken { left_ms }) => Answer::Taken { left_us: left_ms.saturating_mul(1_000) },
         Verdict::Queue(QueueReply::Settled { .. }) => Answer::Settled,
-        Verdict::Queue(QueueReply::State { last, .. }) => Answer::State { last },
+        Verdict::Queue(QueueReply::State { ends, .. }) => Answer::State { last: ends.last },
         Verdict::Queue(QueueReply::Items { items, has_more, .. }) => {
             Answer::Items { items, has_more, server_ms: server_us.unwrap_or_default() / 1_000 }
         }

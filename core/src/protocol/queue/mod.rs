@@ -205,7 +205,8 @@ pub const READ_BYTES_MAX: usize = 1 << 20;
 /// The answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum QueueReply {
-    /// PUT: it has this id. The version of the entry that was stored with it; 0 where none was.
+    /// PUT: it has this id. The version of the entry that was stored with it; of a write alone 1. 0 for a repeat, and where
+    /// a writer stood in the way of the entry.
     Appended {
         id: StreamId,
         pending: u64,
@@ -233,11 +234,8 @@ pub enum QueueReply {
     Settled {
         pending: u64,
     },
-    /// STATE: the first and the last that is pending, and the last that was set aside.
     State {
-        first: Option<StreamId>,
-        last: Option<StreamId>,
-        last_dead: Option<StreamId>,
+        ends: Box<Ends>,
         pending: u64,
     },
     Dead(Vec<DeadLetter>),
@@ -246,6 +244,14 @@ pub enum QueueReply {
         count: u64,
         has_more: bool,
     },
+}
+
+/// STATE: the first and the last that is pending, and the last that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ends {
+    pub first: Option<StreamId>,
+    pub last: Option<StreamId>,
+    pub last_dead: Option<StreamId>,
 }
 
 /// What keeps a server's data, as INFO tells.

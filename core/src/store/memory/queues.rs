@@ -8,7 +8,7 @@ use crate::ports::Verdict;
 use crate::protocol::key::Key;
 use crate::protocol::lease::Nonce;
 use crate::protocol::queue::{
-    Aside, DEAD_AT_ONCE, DeadLetter, Owner, Put, QueueAct, QueueReply, Queued, READ_BYTES_MAX, Write,
+    Aside, DEAD_AT_ONCE, DeadLetter, Ends, Owner, Put, QueueAct, QueueReply, Queued, READ_BYTES_MAX, Write,
 };
 use crate::protocol::stream::StreamId;
 
@@ -67,10 +67,15 @@ impl Queues {
     pub(super) fn apply(&mut self, queue: &Key, act: &QueueAct, now_ms: u64) -> (Verdict, bool, Option<StreamId>) {
         let partition = self.by_key.entry(queue.clone()).or_default();
         if let QueueAct::Put(put) = act {
-            let Put { operation, kept_ms, not_after_ms, most, write, .. } = &**put;
+            let Put { operation, kept_ms, not_after_ms, most, write, value } = &**put;
             let was_empty = partition.pending.entries.is_empty();
             return match partition.put(operation, *kept_ms, *not_after_ms, *most, write, now_ms) {
-                (reply, Some(id)) => (reply, was_empty, Some(id)),
+                (mut reply, Some(id)) => {
+                    if let Verdict::Queue(QueueReply::Appended { version, .. }) = &mut reply {
+                        *version = u64::from(value.is_none());
+                    }
+                    (reply, was_empty, Some(id))
+                }
                 (reply, None) => (reply, false, None),
             };
         }
@@ -145,12 +150,14 @@ impl Partition {
                 self.owner.take_if(|(owner, _)| owner == nonce);
                 return (Verdict::Ok, true);
             }
-            QueueAct::State => QueueReply::State {
-                first: self.pending.entries.keys().next().copied(),
-                last: self.pending.entries.keys().next_back().copied(),
-                last_dead: self.dead.entries.keys().next_back().copied(),
-                pending: self.pending.len(),
-            },
+            QueueAct::State => {
+                let ends = Ends {
+                    first: self.pending.entries.keys().next().copied(),
+                    last: self.pending.entries.keys().next_back().copied(),
+                    last_dead: self.dead.entries.keys().next_back().copied(),
+                };
+                QueueReply::State { ends: Box::new(ends), pending: self.pending.len() }
+            }
             QueueAct::Dead { after, count } => {
                 QueueReply::Dead(self.dead.behind(*after).take(*count as usize).map(|(_, dead)| dead.clone()).collect())
             }

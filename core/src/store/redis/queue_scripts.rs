@@ -8,7 +8,7 @@ use super::scripts::{Request, ScriptName, ms, text};
 use crate::ports::{StoreError, Verdict};
 use crate::protocol::key::Key;
 use crate::protocol::queue::{
-    DEAD_AT_ONCE, DeadLetter, Durability, Owner, Put, QueueAct, QueueReply, Queued, READ_BYTES_MAX, Write,
+    DEAD_AT_ONCE, DeadLetter, Durability, Ends, Owner, Put, QueueAct, QueueReply, Queued, READ_BYTES_MAX, Write,
 };
 use crate::protocol::stream::StreamId;
 
@@ -110,7 +110,8 @@ pub(super) fn queue_verdict(
         b"SETTLED" => QueueReply::Settled { pending: number(next()?)? },
         b"STATE" => {
             let pending = number(next()?)?;
-            QueueReply::State { first: id(next()?)?, last: id(next()?)?, last_dead: id(next()?)?, pending }
+            let ends = Ends { first: id(next()?)?, last: id(next()?)?, last_dead: id(next()?)? };
+            QueueReply::State { ends: Box::new(ends), pending }
         }
         b"DEAD" => {
             let letters = array(next()?)?.into_iter().map(dead_letter);

@@ -6,6 +6,7 @@
 //! holds. No clock, no I/O: the engine asks, answers and hands out.
 
 mod choose;
+mod leave;
 #[cfg(all(test, not(tidegate_loom)))]
 mod tests;
 mod words;
@@ -110,8 +111,10 @@ pub struct Worker {
     read_to: StreamId,
     has_more: bool,
     read_at_us: u64,
-    /// Since it owns the partition.
+    /// Whether an answer to READ has come that was sent after the time beside it: since it owns the partition, and since
+    /// it is known what was the last write before its end.
     has_read: bool,
+    read_since_us: u64,
     phase: Phase,
     batch: u64,
     hurry_to: StreamId,
@@ -141,6 +144,7 @@ impl Worker {
             has_more: false,
             read_at_us: 0,
             has_read: false,
+            read_since_us: 0,
             phase: Phase::Idle,
             batch: 0,
             hurry_to: StreamId::default(),
@@ -227,7 +231,7 @@ impl Worker {
             (Kind::Read, Answer::Items { items, has_more, server_ms }) => {
                 self.take(items, server_ms, now_us);
                 self.has_more = has_more;
-                self.has_read = true;
+                self.has_read |= sent_us >= self.read_since_us;
                 let pause_us = match (has_more, self.items.is_empty()) {
                     (true, _) => 0,
                     (_, true) => RENEW_US,
@@ -245,6 +249,7 @@ impl Worker {
                 if let Some(closing) = &mut self.closing {
                     closing.upto = Some(last);
                 }
+                (self.has_read, self.read_since_us) = (false, now_us);
                 self.read_at_us = now_us;
             }
             (Kind::Own | Kind::Read, _) => {
@@ -380,42 +385,6 @@ impl Worker {
                 let question = Question::Again(chosen.iter().map(attempts).collect());
                 self.phase = Phase::Counting(chosen);
                 self.ask(Kind::Again, question, actions);
-            }
-        }
-    }
-
-    /// Closing: leaves when nothing of what was pending is left, or at the time. True when it has left.
-    fn leave(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
-        let Some(closing) = self.closing else { return false };
-        let is_owner = matches!(self.standing, Standing::Owner { .. });
-        // What another one owns is his to deal with. While nobody is known to, it may be this one's.
-        let is_drained = if is_owner {
-            matches!(self.phase, Phase::Idle) && self.has_dealt_with(closing.upto)
-        } else {
-            self.knows_owner
-        };
-        if !is_drained && now_us < closing.by_us {
-            if closing.upto.is_none() && closing.state_at_us <= now_us && !self.is_out(Kind::State) {
-                self.ask(Kind::State, Question::State, actions);
-            }
-            return false;
-        }
-        if is_owner || self.is_out(Kind::Own) {
-            actions.push(Action::GiveUp);
-        }
-        self.lose(now_us, actions);
-        self.is_over = true;
-        actions.push(Action::Over(is_drained));
-        true
-    }
-
-    fn has_dealt_with(&self, upto: Option<Option<StreamId>>) -> bool {
-        match upto {
-            None => false,
-            Some(None) => true,
-            Some(Some(upto)) => {
-                let has_seen_all = self.read_to >= upto || (self.has_read && !self.has_more);
-                has_seen_all && self.items.range(..=upto).next().is_none()
             }
         }
     }

@@ -106,7 +106,7 @@ impl World {
                 Answer::Items { items, has_more, server_ms: (EPOCH_US + self.now_us) / 1_000 }
             }
             Verdict::Queue(QueueReply::Settled { .. }) => Answer::Settled,
-            Verdict::Queue(QueueReply::State { last, .. }) => Answer::State { last },
+            Verdict::Queue(QueueReply::State { ends, .. }) => Answer::State { last: ends.last },
             Verdict::Ok => Answer::Counted,
             Verdict::Lost => Answer::Lost,
             other => panic!("{other:?}"),
@@ -397,6 +397,19 @@ fn a_close_leaves_at_its_time_though_the_sink_fails() {
         process.run(&mut world, until_us, &mut at_once());
     }
     assert_eq!((process.over, world.pending() + world.dead().len() as u64), (Some(false), 1));
+}
+
+#[test]
+fn a_close_deals_with_what_was_put_since_the_worker_last_looked() {
+    let mut world = World::new();
+    let mut process = working(&mut world, rules(5));
+    world.put("a:1");
+    process.step(&mut world, Event::Close { by_us: u64::MAX }, &mut at_once());
+    let now_us = world.now_us;
+    process.run(&mut world, now_us, &mut at_once());
+    assert_eq!((process.over, keys(&process.batch.as_ref().expect("it has looked again").1)), (None, vec!["a:1"]));
+    sink(&mut process, &mut world, Sunk::Done);
+    assert_eq!((process.over, world.pending()), (Some(true), 0));
 }
 
 #[test]
