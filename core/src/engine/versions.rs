@@ -196,10 +196,14 @@ impl Engine {
             }
         }
         let ahead_us = |at_ms: u64| at_ms.saturating_mul(1_000).saturating_sub(server_us);
-        let wait_us = ahead_us(mine.since_ms);
-        let known_us = self.versions.known().map_or(0, |listed| listed.stores_from_us);
-        // What has passed by our clock stays passed.
-        let stores_from_us = if wait_us > 0 { now_us + wait_us } else { known_us.min(now_us) };
+        let from_us = (now_us + mine.since_ms.saturating_mul(1_000)).saturating_sub(server_us);
+        // By our clock, also where it has passed before we heard of it: what began earlier is not stored. An answer that came
+        // quicker says it better.
+        let is_known = |listed: &Listed| {
+            listed.live.iter().any(|one| (one.version, one.since_ms) == (mine.version, mine.since_ms))
+        };
+        let known = self.versions.known().filter(is_known);
+        let stores_from_us = known.map_or(from_us, |listed| listed.stores_from_us.min(from_us));
         Some(Listed { live: live.into(), sent_us, stores_from_us, until_us: sent_us + ahead_us(mine.until_ms) })
     }
 
