@@ -181,6 +181,8 @@ impl Engine {
             }
             std::mem::take(&mut state.waiting)
         };
+        // Behind a stop of this process some have come long after it was asked for.
+        let listed = listed.filter(|listed| now_us.saturating_sub(listed.sent_us) < CONFIRMED_US);
         for then in waiting {
             then(self, listed.clone());
         }
