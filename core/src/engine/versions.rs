@@ -209,13 +209,13 @@ impl Engine {
         Some(Listed { live: live.into(), sent_us, stores_from_us, until_us: sent_us + ahead_us(mine.until_ms) })
     }
 
-    /// FILL, unless this version was not known to everybody when the fallback began: then nothing is stored, as where an
+    /// FILL, unless this version was not known to everybody when its value was asked for: then nothing is stored, as where an
     /// invalidation came between.
-    pub(super) fn submit_fill(&self, command: Command, address: (FlightId, u32), led_us: u64) {
+    pub(super) fn submit_fill(&self, command: Command, address: (FlightId, u32), since_us: u64) {
         let Command::Fill { key, grant, entry } = &command else { unreachable!("it is a FILL that is sent") };
         let (key, grant, kept_ms) = (key.clone(), grant.clone(), entry.life.kept_ms);
         self.with_versions_for(kept_ms, move |engine, listed| {
-            if listed.is_some_and(|listed| listed.stores_from_us <= led_us) {
+            if listed.is_some_and(|listed| listed.stores_from_us <= since_us) {
                 return engine.submit(command, address.0, address.1);
             }
             engine.refuse_fill(key, grant, address);
