@@ -14,7 +14,7 @@ use tidegate::engine::{Begun, Behind, Engine, Environment, Lease, Made, Outcome,
 use tidegate::ports::{Address, Clock, Command, LiveVersion, Reply, Store, StoreError, StoreErrorKind, Verdict};
 use tidegate::protocol::envelope::{Draft, Payload};
 use tidegate::protocol::freshness::Life;
-use tidegate::protocol::lease::{Grant, Nonce};
+use tidegate::protocol::lease::Grant;
 use tidegate::protocol::queue::{Durability, QueueAct, QueueReply, Queued, Write as Queueing};
 use tidegate::protocol::stream::StreamId;
 
