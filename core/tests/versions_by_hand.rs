@@ -348,3 +348,100 @@ fn a_put_that_is_named_again_ends_the_others_entries_before_it_is_acknowledged()
     assert!(matches!(scene.outcome(), Outcome::Put(_)));
     assert_eq!(*ended.lock().expect("whole"), ["app:v1:user:profile:1"]);
 }
+
+/// An entry of this key in a version, as it stood at that time.
+fn stood(scene: &Scene, version: u32, at_us: u64) -> Verdict {
+    let key = scene.engine.check_key(KEY, None).expect("right").in_version(version);
+    let life = Life { fresh_ms: 600_000, kept_ms: 600_000 };
+    let draft = Draft::new(&key, &Payload::json(&b"1"[..]), &[], version, life, 1);
+    Verdict::Value(Some(draft.stamped(at_us, at_us / 1_000)))
+}
+
+#[test]
+fn what_a_version_had_stored_before_it_counted_is_not_served() {
+    let scene = scene(Config::default());
+    let since_ms = scene.server_us() / 1_000 - 1_000;
+    let begun = scene.engine.begin(KEY, None, Patience::Wait, &scene.queue, 1).expect("right");
+    assert!(matches!(begun, Begun::Waiting(_)));
+    for (command, address) in scene.take(|command| beat_of(command) || is_for_the_time(command)) {
+        let live = Verdict::Versions(scene.live(&[(1, 0), (2, since_ms)]));
+        scene.reply(address, scene.server_us(), if beat_of(&command) { live } else { Verdict::Ok });
+    }
+    let get = scene.take(|command| matches!(command, Command::Get { .. }));
+    scene.reply(get[0].1, scene.server_us(), stood(&scene, 2, scene.server_us() - 2 * S));
+    assert!(ready(&scene.queue).is_empty(), "an invalidation may have missed it");
+    assert_eq!(scene.take(|command| matches!(command, Command::Acquire { .. })).len(), 1);
+}
+
+#[test]
+fn an_older_entry_whose_invalidation_is_owed_is_not_taken_over() {
+    let scene = scene(Config { upgrade: vec![1], ..Config::default() });
+    let both = || Some(scene.live(&[(1, 0), (2, 0)]));
+    let is_old = |command: &Command| command.key().is_some_and(|key| key.full().contains(":v1:"));
+    // The node of version 1 is away throughout a write.
+    let by = |command: &Command| match command {
+        command if is_old(command) => Verdict::Lost,
+        Command::BeginWrite { .. } => Verdict::Lease(Grant { generation: "g.1".into(), number: 1 }, None),
+        Command::Commit { .. } => Verdict::NotStored,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(
+        scene.engine.begin_write(KEY, Payload::json(&b"1"[..]), None, &scene.queue, 1),
+        Ok(Begun::Waiting(_))
+    ));
+    scene.answer(&both, &by);
+    let Outcome::Write(write) = scene.outcome() else { panic!("it begins") };
+    assert!(matches!(scene.engine.commit(write, true, &scene.queue, 2), Begun::Waiting(_)));
+    scene.answer(&both, &by);
+    assert!(matches!(scene.outcome(), Outcome::Confirmed(false)));
+    let begun = scene.engine.begin(KEY, None, Patience::Wait, &scene.queue, 3).expect("right");
+    assert!(matches!(begun, Begun::Waiting(_)));
+    let old = stood(&scene, 1, scene.server_us());
+    scene.answer(&both, &|command| match command {
+        Command::Get { .. } if is_old(command) => old.clone(),
+        Command::Get { .. } => Verdict::Value(None),
+        Command::Acquire { .. } => Verdict::Lease(Grant { generation: "g.2".into(), number: 1 }, None),
+        other => panic!("{other:?}"),
+    });
+    let Outcome::Lease(lease) = scene.outcome() else { panic!("it leads") };
+    assert!(lease.older.is_none(), "what this process owes an invalidation of may be old");
+}
+
+#[test]
+fn a_put_ends_the_others_entries_before_it_is_acknowledged_and_owes_what_is_not_confirmed() {
+    for is_away in [false, true] {
+        let scene = scene(Config::default());
+        let behind = behind(&scene, false);
+        let begun = scene.engine.put(&behind, KEY, Payload::json(&b"1"[..]), None, None, &scene.queue, 1);
+        assert!(matches!(begun, Ok(Begun::Waiting(_))));
+        let ended = std::sync::Mutex::new(Vec::new());
+        let both = || Some(scene.live(&[(1, 0), (2, 0)]));
+        let by = |command: &Command| match command {
+            Command::Durability { .. } => Verdict::Durability(Durability { evicts: None, is_logged: true }),
+            Command::Queue { act: QueueAct::Put(_), .. } => {
+                Verdict::Queue(QueueReply::Appended { id: StreamId { ms: 5, sequence: 0 }, pending: 1, version: 7 })
+            }
+            Command::Invalidate { key, .. } => {
+                assert_eq!(ready(&scene.queue).len(), 0, "not acknowledged yet");
+                ended.lock().expect("whole").push(key.full().to_owned());
+                Verdict::Ok
+            }
+            other => panic!("{other:?}"),
+        };
+        let knows = std::cell::Cell::new(true);
+        scene.answer(&|| if is_away && !knows.replace(false) { None } else { both() }, &|command| {
+            if is_away && matches!(command, Command::Queue { .. }) {
+                // The list is too old by now, and its node is away.
+                scene.pass(10 * S);
+            }
+            by(command)
+        });
+        assert!(matches!(scene.outcome(), Outcome::Put(_)));
+        assert!(ended.lock().expect("whole").contains(&"app:v1:user:profile:1".to_owned()));
+        ended.lock().expect("whole").clear();
+        scene.pass(S);
+        scene.engine.on_time(scene.clock.now_us());
+        scene.answer(&both, &by);
+        assert_eq!(ended.lock().expect("whole").is_empty(), !is_away, "owed where it was not confirmed");
+    }
+}
