@@ -445,3 +445,25 @@ fn a_put_ends_the_others_entries_before_it_is_acknowledged_and_owes_what_is_not_
         assert_eq!(ended.lock().expect("whole").is_empty(), !is_away, "owed where it was not confirmed");
     }
 }
+
+/// The list is lost while a fallback runs, another version lists itself and invalidates, and this one is listed anew.
+#[test]
+fn a_long_fallback_asks_again_whether_its_version_is_still_known() {
+    let scene = scene(Config::default());
+    let begun = scene.engine.begin(KEY, None, Patience::Wait, &scene.queue, 1).expect("right");
+    assert!(matches!(begun, Begun::Waiting(_)));
+    scene.answer(&|| Some(scene.live(&[(2, 0)])), &|command| match command {
+        Command::Get { .. } => Verdict::Value(None),
+        Command::Acquire { .. } => Verdict::Lease(Grant { generation: "g.1".into(), number: 1 }, None),
+        other => panic!("{other:?}"),
+    });
+    let Outcome::Lease(lease) = scene.outcome() else { panic!("it leads") };
+    let since_ms = scene.server_us() / 1_000 + 10_000;
+    scene.pass(20 * S);
+    assert!(matches!(scene.engine.fill(lease, Payload::json(&b"1"[..]), Made::default()), Begun::Waiting(_)));
+    for (_, address) in scene.take(beat_of) {
+        scene.reply(address, scene.server_us(), Verdict::Versions(scene.live(&[(1, 0), (2, since_ms)])));
+    }
+    let fills = scene.take(|command| matches!(command, Command::Fill { .. }));
+    assert!(fills.is_empty(), "an invalidation may have missed it, and from now on nothing says so");
+}

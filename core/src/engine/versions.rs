@@ -214,12 +214,20 @@ impl Engine {
     pub(super) fn submit_fill(&self, command: Command, address: (FlightId, u32), since_us: u64) {
         let Command::Fill { key, grant, entry } = &command else { unreachable!("it is a FILL that is sent") };
         let (key, grant, kept_ms) = (key.clone(), grant.clone(), entry.life.kept_ms);
-        self.with_versions_for(kept_ms, move |engine, listed| {
-            if listed.is_some_and(|listed| listed.stores_from_us <= since_us) {
-                return engine.submit(command, address.0, address.1);
-            }
-            engine.refuse_fill(key, grant, address);
-        });
+        let now_us = self.clock.now_us();
+        let lives = move |listed: &Listed| now_us.saturating_add(kept_ms.saturating_mul(1_000)) <= listed.until_us;
+        let is_young = move |listed: &Listed| now_us.saturating_sub(listed.sent_us) < LISTED_US;
+        self.with_list(
+            move |listed| lives(listed) && is_young(listed),
+            move |engine, listed| {
+                // Nobody hears of a list that was lost meanwhile where its node is away.
+                let listed = listed.or_else(|| engine.versions.known().filter(lives));
+                if listed.is_some_and(|listed| listed.stores_from_us <= since_us) {
+                    return engine.submit(command, address.0, address.1);
+                }
+                engine.refuse_fill(key, grant, address);
+            },
+        );
     }
 
     fn refuse_fill(&self, key: Key, grant: Grant, (target, sequence): (FlightId, u32)) {
