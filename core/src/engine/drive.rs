@@ -256,7 +256,8 @@ impl Engine {
                     let mut entry = self.draft(key, &payload, &batch.tags, life, cost_us);
                     entry.given = batch.keeps.as_ref().map(|keeps| keeps.times);
                     let command = Command::Fill { key: key.clone(), grant, entry };
-                    self.submit_fill(command, (flight, sequence), batch.led_us);
+                    let since_us = batch.keeps.as_ref().map_or(batch.led_us, |keeps| keeps.asked_us);
+                    self.submit_fill(command, (flight, sequence), since_us);
                 }
                 Action::Renew(grant) => {
                     let command = Command::Renew { key: key.clone(), grant, exclusive_ms, validity_ms };

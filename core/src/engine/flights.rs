@@ -121,6 +121,8 @@ pub(super) struct Unjudged {
 pub(super) struct OlderAsked {
     pub(super) key: Key,
     pub(super) asked: Asked,
+    /// When.
+    pub(super) asked_us: u64,
     /// What stands there; none before it is answered, too.
     pub(super) bytes: Option<Bytes>,
 }

@@ -53,6 +53,8 @@ pub(crate) struct Keeps {
     /// With the nonces that stood before its fallback had started.
     pub(crate) tags: Vec<(Tag, TagNonce)>,
     pub(crate) cost_ms: u32,
+    /// When that was asked for: from then on an invalidation may have missed it.
+    pub(crate) asked_us: u64,
 }
 
 impl Lease {

@@ -64,7 +64,9 @@ impl Engine {
             self.ask_time_sometimes(&peek.key);
             self.send_peek(peek);
         } else {
-            // GET does not carry the server's time: without it nobody can say whether an entry is fresh.
+            // GET does not carry the server's time: without it nobody can say whether an entry is fresh. Nor, without the
+            // list of versions, whether it counts.
+            self.ask_versions_sometimes(self.clock.now_us());
             let command = Command::Time { key: peek.key.clone() };
             self.operate(Operation::PeekAfterTime(peek), command);
         }

@@ -12,7 +12,7 @@ use crate::protocol::envelope::{Entry, GivenTimes, Payload};
 use crate::protocol::flight::{Abandoned, Event};
 use crate::protocol::freshness::{Freshness, Life, judge};
 use crate::protocol::key::Key;
-use crate::sync::Arc;
+use crate::sync::{Arc, Ordering};
 
 impl Engine {
     /// What an older version holds for the leader of a key that has no entry, or that it has to be asked first.
@@ -24,7 +24,7 @@ impl Engine {
         asked: Option<OlderAsked>,
     ) -> Result<Option<Box<Older>>, Unknown> {
         let unjudged = |older| Box::new(Unjudged { question, reply: reply.clone(), older });
-        let Some(OlderAsked { key, asked, bytes }) = asked else {
+        let Some(OlderAsked { key, asked, asked_us, bytes }) = asked else {
             let next = self.next_older(about.key, self.config.version);
             return next.map_or(Ok(None), |older| Err(Unknown::Older(unjudged(Some(older)))));
         };
@@ -35,11 +35,11 @@ impl Engine {
         {
             match self.judge(&Circumstances { key: &key, since_ms, words: None, ..*about }, &bytes) {
                 Judged::Counts(entry) if self.is_fresh(&key, about.key, &entry) => {
-                    return Ok(Some(self.taken_over(version, *entry)));
+                    return Ok(Some(self.taken_over(version, *entry, asked_us)));
                 }
                 Judged::Counts(_) | Judged::Dead { .. } => {}
                 Judged::Unknown(tags) => {
-                    let older = OlderAsked { key, asked, bytes: Some(bytes) };
+                    let older = OlderAsked { key, asked, asked_us, bytes: Some(bytes) };
                     return Err(Unknown::Tags(unjudged(Some(older)), tags));
                 }
             }
@@ -58,7 +58,7 @@ impl Engine {
         let version = self.config.upgrade.iter().rev().copied().find(|one| *one < below && may_have(*one))?;
         let key = key.in_version(version);
         let asked = self.asked(&key);
-        Some(OlderAsked { key, asked, bytes: None })
+        Some(OlderAsked { key, asked, asked_us: self.clock.now_us(), bytes: None })
     }
 
     pub(super) fn ask_older(&self, id: FlightId, sequence: u32, unjudged: Box<Unjudged>) {
@@ -87,14 +87,18 @@ impl Engine {
         now_ms.is_some_and(freshness)
     }
 
-    fn taken_over(&self, version: u32, entry: Entry) -> Box<Older> {
+    fn taken_over(&self, version: u32, entry: Entry, asked_us: u64) -> Box<Older> {
         let tags = entry.tags.iter().map(|record| (self.space.recorded_tag(&record.name), record.nonce)).collect();
         let times = GivenTimes {
             created_ms: entry.created_ms,
             fresh_until_ms: entry.fresh_until_ms,
             stale_until_ms: entry.stale_until_ms,
         };
-        Box::new(Older { version, payload: entry.payload, keeps: Keeps { times, tags, cost_ms: entry.cost_ms } })
+        Box::new(Older {
+            version,
+            payload: entry.payload,
+            keeps: Keeps { times, tags, cost_ms: entry.cost_ms, asked_us },
+        })
     }
 
     /// The value that the host's functions made of [`Lease::older`]: stored with that entry's times. Answers as
@@ -117,6 +121,7 @@ impl Engine {
         let GivenTimes { fresh_until_ms, stale_until_ms, .. } = keeps.times;
         let life =
             Life { fresh_ms: fresh_until_ms.saturating_sub(now_ms), kept_ms: stale_until_ms.saturating_sub(now_ms) };
+        self.longest_life_ms.fetch_max(life.kept_ms, Ordering::Relaxed);
         self.step_with(token.flight, |slot| {
             slot.life = Some(life);
             let is_tagged = !keeps.tags.is_empty();

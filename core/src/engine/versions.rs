@@ -181,6 +181,8 @@ impl Engine {
             }
             std::mem::take(&mut state.waiting)
         };
+        // Behind a stop of this process some have come long after it was asked for.
+        let listed = listed.filter(|listed| now_us.saturating_sub(listed.sent_us) < CONFIRMED_US);
         for then in waiting {
             then(self, listed.clone());
         }
@@ -196,24 +198,36 @@ impl Engine {
             }
         }
         let ahead_us = |at_ms: u64| at_ms.saturating_mul(1_000).saturating_sub(server_us);
-        let wait_us = ahead_us(mine.since_ms);
-        let known_us = self.versions.known().map_or(0, |listed| listed.stores_from_us);
-        // What has passed by our clock stays passed.
-        let stores_from_us = if wait_us > 0 { now_us + wait_us } else { known_us.min(now_us) };
+        let from_us = (now_us + mine.since_ms.saturating_mul(1_000)).saturating_sub(server_us);
+        // By our clock, also where it has passed before we heard of it: what began earlier is not stored. An answer that came
+        // quicker says it better.
+        let is_known = |listed: &Listed| {
+            listed.live.iter().any(|one| (one.version, one.since_ms) == (mine.version, mine.since_ms))
+        };
+        let known = self.versions.known().filter(is_known);
+        let stores_from_us = known.map_or(from_us, |listed| listed.stores_from_us.min(from_us));
         Some(Listed { live: live.into(), sent_us, stores_from_us, until_us: sent_us + ahead_us(mine.until_ms) })
     }
 
-    /// FILL, unless this version was not known to everybody when the fallback began: then nothing is stored, as where an
+    /// FILL, unless this version was not known to everybody when its value was asked for: then nothing is stored, as where an
     /// invalidation came between.
-    pub(super) fn submit_fill(&self, command: Command, address: (FlightId, u32), led_us: u64) {
+    pub(super) fn submit_fill(&self, command: Command, address: (FlightId, u32), since_us: u64) {
         let Command::Fill { key, grant, entry } = &command else { unreachable!("it is a FILL that is sent") };
         let (key, grant, kept_ms) = (key.clone(), grant.clone(), entry.life.kept_ms);
-        self.with_versions_for(kept_ms, move |engine, listed| {
-            if listed.is_some_and(|listed| listed.stores_from_us <= led_us) {
-                return engine.submit(command, address.0, address.1);
-            }
-            engine.refuse_fill(key, grant, address);
-        });
+        let now_us = self.clock.now_us();
+        let lives = move |listed: &Listed| now_us.saturating_add(kept_ms.saturating_mul(1_000)) <= listed.until_us;
+        let is_young = move |listed: &Listed| now_us.saturating_sub(listed.sent_us) < LISTED_US;
+        self.with_list(
+            move |listed| lives(listed) && is_young(listed),
+            move |engine, listed| {
+                // Nobody hears of a list that was lost meanwhile where its node is away.
+                let listed = listed.or_else(|| engine.versions.known().filter(lives));
+                if listed.is_some_and(|listed| listed.stores_from_us <= since_us) {
+                    return engine.submit(command, address.0, address.1);
+                }
+                engine.refuse_fill(key, grant, address);
+            },
+        );
     }
 
     fn refuse_fill(&self, key: Key, grant: Grant, (target, sequence): (FlightId, u32)) {

@@ -323,9 +323,6 @@ impl Engine {
             Some(Ok(Reply { verdict: verdict @ (Verdict::Stored { .. } | Verdict::NotStored), .. }))
                 if self.is_kept(mark, node) =>
             {
-                if let Some(sent) = &mark.settles {
-                    self.paid(sent);
-                }
                 self.remember(&key, Owed::Invalidate);
                 if let Verdict::Stored { version } = verdict {
                     writing.stored = Some(version);
@@ -347,6 +344,10 @@ impl Engine {
 
     fn written(&self, writing: &Writing) {
         let Writing { ref key, stored, is_journalled, started_us, .. } = *writing;
+        if !is_journalled {
+            // Only now: what is owed for a key is owed in every version.
+            writing.marks.iter().filter_map(|mark| mark.settles.as_ref()).for_each(|sent| self.paid(sent));
+        }
         match stored {
             Some(version) if !is_journalled => {
                 self.stored(key, &writing.terms, version, self.clock.now_us().saturating_sub(started_us));

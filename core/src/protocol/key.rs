@@ -178,7 +178,13 @@ impl KeySpace {
 
 impl Key {
     /// The value key of a user's relative key behind what a key space, whichever it was, puts before it.
+    ///
+    /// # Errors
+    /// `KeyFormatError`, also for a prefix that is none.
     pub(super) fn of_prefix(prefix: &str, relative: &str) -> Result<Self, Error> {
+        if !is_prefix(prefix) {
+            return Err(Error::key(format!("{prefix:?} is no prefix of keys; a right example: \"billing:v1:\"")));
+        }
         // `service:vN:`, and `@tenant:` where it is a tenant's.
         let local_at = prefix.match_indices(':').nth(1).map_or(prefix.len(), |(at, _)| at + 1);
         Self::behind(prefix, local_at, relative)
@@ -429,6 +435,7 @@ mod tenant;
 mod version;
 pub(super) use tenant::unscoped;
 pub use tenant::{TENANT_BYTES_MAX, unescaped};
+use version::is_prefix;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use tidegate::config::Config;
@@ -23,6 +23,9 @@ pub struct Hand {
     pub out: Mutex<Vec<(Command, Address)>>,
     /// Another number is another server.
     pub incarnation: AtomicU32,
+    /// BEAT too is answered by the test.
+    pub has_beats_out: AtomicBool,
+    pub is_cluster: AtomicBool,
 }
 
 /// The key of the second of two nodes.
@@ -39,8 +42,12 @@ impl Store for Hand {
         let node = u16::from(key.relative() == ELSEWHERE);
         Primary { node, incarnation: self.incarnation.load(Ordering::Relaxed) }
     }
+    fn is_cluster(&self) -> bool {
+        self.is_cluster.load(Ordering::Relaxed)
+    }
     fn submit(&self, command: Command, address: Address) {
-        if let Command::Beat { version, .. } = command {
+        if let (Command::Beat { version, .. }, false) = (&command, self.has_beats_out.load(Ordering::Relaxed)) {
+            let version = *version;
             let live = vec![LiveVersion { version, until_ms: NOW_US / 1_000 + 3_600_000, since_ms: 0 }];
             let reply = Reply { server_us: Some(NOW_US), verdict: Verdict::Versions(live) };
             return self.inbox().deliver(address, Ok(reply));

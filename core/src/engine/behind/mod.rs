@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `put`, `putting` | one write's way into its queue, with its value |
 //! | `partition`, `seen` | the work on one partition, where the host has a sink: runs [`crate::protocol::queue::worker`] |
+//! | `settling` | the end of what a sink has committed, in every version |
 //! | `flush` | waiting until what is pending is dealt with |
 //! | `letters` | what was set aside |
 //! | `durable` | which servers are no place for a queue |
@@ -16,6 +17,7 @@ mod partition;
 mod put;
 mod putting;
 mod seen;
+mod settling;
 
 use super::Engine;
 use super::feed::FeedId;

@@ -369,7 +369,9 @@ impl Feed for PutFeed {
                 }
                 Stage::Recalling => match answer {
                     Ok(Reply { verdict: Verdict::Queue(QueueReply::Appended { id, .. }), .. }) => {
-                        Next::Over(Outcome::Put(id))
+                        // Whoever put it may have died before the others' entries had ended.
+                        put.id = id;
+                        Next::Done(Value::Set { version: 0 })
                     }
                     Ok(_) => Self::hold_readers(engine, &mut put),
                     Err(error) => Next::Over(put.failed(Some(&error))),

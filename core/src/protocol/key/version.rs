@@ -1,6 +1,6 @@
 //! The versions of a service in its keys.
 
-use super::{Key, KeySpace, hash128, place};
+use super::{Key, KeySpace, check_segments, hash128, place};
 
 impl Key {
     /// The N of `service:vN:…`.
@@ -23,6 +23,21 @@ impl Key {
         let (local_at, relative_at) = (moved(self.local_at), moved(self.relative_at));
         Self { hash: hash128(full.as_bytes()), full: full.into(), local_at, relative_at }
     }
+}
+
+/// Whether a text from elsewhere is what a key space puts before its keys: `service:vN:`, or `service:vN:@tenant:`.
+pub(super) fn is_prefix(prefix: &str) -> bool {
+    let mut parts = prefix.split(':');
+    let is_segment = |part: &str| check_segments(part).is_ok();
+    let is_service = parts.next().is_some_and(is_segment);
+    let is_version =
+        parts.next().and_then(|part| part.strip_prefix('v')).is_some_and(|digits| digits.parse::<u32>().is_ok());
+    let is_scope = match parts.next() {
+        Some("") => true,
+        Some(scope) => scope.strip_prefix('@').is_some_and(is_segment) && parts.next() == Some(""),
+        None => false,
+    };
+    is_service && is_version && is_scope && parts.next().is_none()
 }
 
 impl KeySpace {
