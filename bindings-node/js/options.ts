@@ -200,7 +200,7 @@ export interface PutOptions {
   /** How long the value lives for readers (the manager's `ttl`). */
   ttl?: Duration | undefined;
   /** A name for what is put: a second put of it and the key, within five minutes, does nothing. */
-  operation?: string | undefined;
+  operationId?: string | undefined;
 }
 
 export interface FlushOptions {

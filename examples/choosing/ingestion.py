@@ -40,7 +40,7 @@ class Meters:
         while True:
             try:
                 # Named, so that a second try does nothing where the first has arrived.
-                return await self.queue.put(meter, total, operation=f"{meter}-{total}")
+                return await self.queue.put(meter, total, operation_id=f"{meter}-{total}")
             except StoreUnavailable:
                 await asyncio.sleep(0.1)
 

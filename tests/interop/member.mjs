@@ -195,7 +195,7 @@ class Member {
   }
 
   put({ key, value, operation }) {
-    return this.behind.put(key, value, given({ operation }));
+    return this.behind.put(key, value, given({ operationId: operation }));
   }
 
   flush() {

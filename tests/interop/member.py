@@ -175,7 +175,7 @@ class Member:
         self.behind = self.cache.write_behind(name, sink if works else None, **options)
 
     async def put(self, key: str, value: Any, operation: str | None = None) -> str:
-        return await self.behind.put(key, value, operation=operation)
+        return await self.behind.put(key, value, operation_id=operation)
 
     async def flush(self) -> bool:
         return await self.behind.flush(timeout=10)

@@ -176,7 +176,7 @@ const behind = cache.writeBehind<number>('counters', (items) => items.map(({ id 
   maxDelay: '1s',
 });
 is<WriteBehind<number>>()(behind);
-is<Promise<string>>()(behind.put('a:b', 1, { ttl: '1h', operation: 'order-1' }));
+is<Promise<string>>()(behind.put('a:b', 1, { ttl: '1h', operationId: 'order-1' }));
 is<Promise<boolean>>()(behind.flush({ timeout: 5 }));
 is<number>()(behind.pending);
 is<Promise<DeadLetter<number>[]>>()(behind.deadLetters.list({ limit: 5 }));

@@ -178,8 +178,8 @@ async def _write_behind(cache: CacheManager) -> None:
         return [item.id for item in items if item.value == "poison"]
 
     behind = cache.write_behind("counters", sink, batch=1, max_attempts=1)
-    await behind.put("page:views:1", 1, operation="first")
-    await behind.put("page:views:1", 1, operation="first")
+    await behind.put("page:views:1", 1, operation_id="first")
+    await behind.put("page:views:1", 1, operation_id="first")
     await behind.put("page:views:2", "poison")
     assert await behind.flush(10)
     (letter,) = await behind.dead_letters.list()

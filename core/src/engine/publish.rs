@@ -44,6 +44,17 @@ pub struct Publishing<'a> {
     pub operation: Option<&'a str>,
 }
 
+/// What its user names a publication or a put by.
+pub(super) fn check_operation_id(name: &str) -> Result<(), Error> {
+    if (1..=OPERATION_BYTES_MAX).contains(&name.len()) {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "operation_id (operationId) has {} bytes; it takes a text of 1 to {OPERATION_BYTES_MAX}, such as \"order-1234\"",
+        name.len()
+    )))
+}
+
 impl Default for Publishing<'_> {
     fn default() -> Self {
         Self { max_len: EVENTS_KEPT, operation: None }
@@ -78,14 +89,11 @@ impl Engine {
         let service = self.config.service.as_str();
         let (operation, kept_ms) = match how.operation {
             None => (self.moment().nonce.to_string().into(), KEPT_MS),
-            Some(name) if name.is_empty() || name.len() > OPERATION_BYTES_MAX => {
-                return Err(Error::config(format!(
-                    "operation_id has {} bytes; it takes a text of 1 to {OPERATION_BYTES_MAX}, such as a row's id",
-                    name.len()
-                )));
+            Some(name) => {
+                check_operation_id(name)?;
+                // Another service's names are its own.
+                (format!("{service}:{name}").into(), KEPT_NAMED_MS)
             }
-            // Another service's names are its own.
-            Some(name) => (format!("{service}:{name}").into(), KEPT_NAMED_MS),
         };
         let message = Message { service: service.into(), payload };
         let ask = EventAsk::Publish { operation, kept_ms, message, max_len: how.max_len };

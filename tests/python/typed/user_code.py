@@ -144,7 +144,7 @@ async def write_behind() -> None:
 
     behind = cache.write_behind("counters", save, batch=10, max_delay="1s", coalesce=True, type=User)
     assert_type(behind, WriteBehind)
-    assert_type(await behind.put("a:b", 1, ttl="1h", operation="order-1"), str)
+    assert_type(await behind.put("a:b", 1, ttl="1h", operation_id="order-1"), str)
     assert_type(await behind.flush(timeout=5), bool)
     assert_type(behind.pending, int)
     assert_type(await behind.dead_letters.list(limit=5), list[DeadLetter])

@@ -10,9 +10,6 @@ use super::stream::StreamId;
 use super::tag::check_name_within;
 use crate::error::Error;
 
-/// Longer names of operations are refused.
-pub const OPERATION_BYTES_MAX: usize = 200;
-
 /// The keys beside a partition's stream Q, in its Cluster slot.
 impl Key {
     /// Who owns the partition: the holder's nonce, with the lease as its life.
