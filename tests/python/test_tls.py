@@ -200,6 +200,9 @@ async def test_everything_that_the_page_allows_is_of_use(certificates: Certifica
             await one.expire("user:profile:1")
             await one.invalidate("user:profile:2")
             await one.invalidate_tag("user:1")
+            queue = one.write_behind("counters", lambda items: [item.id for item in items], max_attempts=1)
+            await queue.put("page:views:7", 1)
+            assert await queue.flush()
         with server.client() as client:
             called = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
     line = next(line for line in data_access().lines if line.startswith(f"user {acl.SERVICE} "))
