@@ -30,6 +30,12 @@ help: ## this list
 demo: .make/python.release .make/node.release ## what tidegate does, on real data, in a minute: in memory, then Python and Node.js on one Redis
 	@$(BIN)/python -m examples.demo
 
+.PHONY: examples
+examples: .make/python.$(PROFILE) .make/node.$(PROFILE) ## the programs of docs/choosing.md, on SQLite, PostgreSQL and Redis: a minute
+	@for program in read_heavy strong ingestion tenants outbox; do \
+	    echo "== $$program"; $(BIN)/python -m examples.choosing.$$program; \
+	done
+
 .PHONY: test
 test: .make/python.dev .make/node.dev ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
 	cargo test -p tidegate -- --show-output
@@ -113,19 +119,25 @@ clean: ## remove everything that was built, .venv and node_modules too
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $@
 
-# What Debian has to give: a linker, the module that makes virtual environments, a server for tests and demo, and a clock
-# that can be stepped.
+# What Debian has to give: a linker, the module that makes virtual environments, servers for tests, examples and demo, and a
+# clock that can be stepped. PostgreSQL's package is kept from making a cluster and a service of the system's.
 .PHONY: system
 system:
 	@missing=(); \
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
 	command -v redis-server >/dev/null || command -v valkey-server >/dev/null || missing+=(redis-server); \
 	command -v faketime >/dev/null || missing+=(faketime); \
+	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql); \
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
 	if (( $${#missing[@]} )); then \
 	    echo "installing $${missing[*]}"; \
 	    as_root=(env DEBIAN_FRONTEND=noninteractive); \
 	    (( $$(id -u) == 0 )) || as_root=(sudo --non-interactive "$${as_root[@]}"); \
 	    "$${as_root[@]}" apt-get update -qq; \
+	    if [[ " $${missing[*]} " == *" postgresql "* ]]; then \
+	        "$${as_root[@]}" mkdir -p /etc/postgresql-common/createcluster.d; \
+	        echo 'create_main_cluster = false' | \
+	            "$${as_root[@]}" tee /etc/postgresql-common/createcluster.d/tidegate.conf >/dev/null; \
+	    fi; \
 	    "$${as_root[@]}" apt-get install -qq --yes --no-install-recommends "$${missing[@]}" >/dev/null; \
 	fi

@@ -58,7 +58,7 @@ export class Batch {
 
   async run(): Promise<Map<string, unknown>> {
     if (this.#keys.length === 0) return new Map();
-    this.#nested = this.#keys.filter((key) => leads(this.#flow.port, key));
+    this.#nested = this.#keys.filter((key) => leads(this.#flow.port, this.#flow.scope, key));
     for (const key of this.#nested) this.#flow.reportNested(key);
     try {
       const begun = this.#keys.filter((key) => !this.#nested.includes(key) && !this.#isHeld(key));
@@ -166,7 +166,9 @@ export class Batch {
   ): Promise<Map<string, unknown>> {
     const keys = [...leases.map(([key]) => key), ...alone];
     const context = this.#context();
-    const end = await this.#flow.run(leases, context, this.#asking(keys, context), caller, isBehind);
+    const { native, upgrades } = this.#flow;
+    const ask = upgrades.overMany(native, leases, keys, (missing) => this.#asking(missing, context)());
+    const end = await this.#flow.run(leases, context, ask, caller, isBehind);
     const results = new Map<string, unknown>();
     if ('error' in end) {
       for (const key of keys) {

@@ -55,7 +55,7 @@ export class Context {
       throw new ConfigError(`ctx.tags=${shown(tags)} is not an array; a right example: ctx.tags = ['user:42']`);
     }
     tags.forEach(checkKeyText);
-    translated(() => this.#native.checkTags(this.#lease?.id ?? NO_LEASE, tags));
+    translated(() => this.#native.checkTags(this.#lease?.id ?? NO_LEASE, tags, this.#terms));
     this.#tags = Object.freeze([...tags]);
   }
 

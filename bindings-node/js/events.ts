@@ -27,6 +27,8 @@ interface EventBase<K extends string> {
   tag?: string;
   /** The address of the server that it is about. */
   node?: string;
+  /** The tenant whose `key` or `tag` it is, as `tenant(name)` was given it. */
+  tenant?: string;
 }
 
 type Source = 'memory' | 'redis';
@@ -156,7 +158,9 @@ function tell(event: CacheEvent, observer: () => unknown): void {
 }
 
 function warn(fault: CacheEvents['cache.error']): void {
-  const key = fault.key === undefined ? '' : ` [${fault.key}]`;
+  // A stranger may have chosen the tenant's name; keys are escaped.
+  const tenant = fault.tenant === undefined ? '' : ` of tenant ${JSON.stringify(fault.tenant)}`;
+  const key = fault.key === undefined ? '' : ` [${fault.key}${tenant}]`;
   process.emitWarning(`${fault.reason}${key}: ${fault.message}`, { type: 'TidegateWarning', code: 'TIDEGATE_FAULT' });
 }
 

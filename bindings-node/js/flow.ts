@@ -13,7 +13,9 @@ import type { Awaitable, Fallback } from './options.js';
 import { Failed, type Hit, Holdable, type Outcome, Served, Shared, Unreadable, valueIn } from './outcome.js';
 import type { Port } from './port.js';
 import { leading } from './scope.js';
+import type { Tally } from './tally.js';
 import type { Call } from './terms.js';
+import type { Upgrades } from './upgrade.js';
 
 /** A caller while a fallback runs for him: he may go away, or be served before its end and leave it behind. */
 export class Caller {
@@ -57,13 +59,21 @@ interface Ill {
 }
 type Leases = readonly (readonly [string, Lease])[];
 
-/** What `get`, `refresh` and `getMany` share. */
+/** What `get`, `refresh` and `getMany` share: of the manager and its namespaces, or of a tenant's views. */
 export class Flow {
   readonly port: Port;
-  readonly behind = new Behind();
+  readonly behind: Behind;
+  readonly upgrades: Upgrades;
+  /** Before a tenant's keys: `@tenant:`. */
+  readonly scope: string;
+  readonly #tenant: Tally | undefined;
 
-  constructor(port: Port) {
+  constructor(port: Port, upgrades: Upgrades, behind = new Behind(), tenant?: Tally) {
     this.port = port;
+    this.upgrades = upgrades;
+    this.behind = behind;
+    this.scope = tenant?.terms.scope ?? '';
+    this.#tenant = tenant;
   }
 
   get native(): Port['native'] {
@@ -73,7 +83,11 @@ export class Flow {
   /** The value where this process holds it (a null is one), else `NOT_HELD`. */
   held(key: string, tags: readonly string[]): unknown {
     const { index } = this.port;
-    return index === undefined ? NOT_HELD : index.get(key, tags);
+    if (index === undefined) return NOT_HELD;
+    if (this.#tenant === undefined) return index.get(key, tags);
+    const value = index.getOf(this.scope, key, tags);
+    if (value !== NOT_HELD) this.#tenant.add();
+    return value;
   }
 
   /** As part of a batch, by its number, a key that somebody else computes is busy. */
@@ -117,18 +131,23 @@ export class Flow {
     const hit = outcome as Hit;
     try {
       const value = valueIn(hit);
-      if (hit instanceof Holdable) this.port.index?.hold(key, hit.payload, hit.stamp);
+      if (hit instanceof Holdable) this.port.index?.hold(this.scope + key, hit.payload, hit.stamp);
       return { value };
     } catch (error) {
       const why = hit instanceof Unreadable ? hit.why : `cannot be read: ${(error as Error).message}`;
-      this.native.report(key, 'decode', `the entry of ${JSON.stringify(key)} ${why}`);
+      this.#report(key, 'decode', `the entry of ${JSON.stringify(key)} ${why}`);
       return undefined;
     }
   }
 
-  /** A `get` from inside its own fallback: nobody waits for oneself. */
+  /** A `get` from inside its own fallback, or `persist`: nobody waits for oneself. */
   reportNested(key: string): void {
-    this.native.report(key, 'nested', `get(${JSON.stringify(key)}) inside its own fallback: runs it at once, uncached`);
+    const message = `get(${JSON.stringify(key)}) inside its own fallback or persist: runs at once, uncached`;
+    this.#report(key, 'nested', message);
+  }
+
+  #report(key: string, reason: string, message: string): void {
+    this.native.report(key, reason, message, this.#tenant?.terms ?? null);
   }
 
   /**
@@ -146,7 +165,7 @@ export class Flow {
     const keys = leases.map(([key]) => key);
     let started: { value: Awaitable<T>; end: () => void };
     try {
-      started = leading(this.port, keys, fallback, isBehind);
+      started = leading(this.port, this.scope, keys, fallback, isBehind);
     } catch (error) {
       return failed(leases, context, error, caller);
     }
@@ -232,7 +251,8 @@ export class Flow {
     isBehind: boolean,
   ): Promise<unknown> {
     const context = new Context(key, this.native, terms, lease);
-    const end = await this.run([[key, lease]], context, () => fallback(context), caller, isBehind);
+    const run = this.upgrades.over(this.native, key, lease, () => fallback(context));
+    const end = await this.run([[key, lease]], context, run, caller, isBehind);
     if ('value' in end) return this.fill(lease, key, end.value, context);
     const stale = end.stale.get(key);
     const read = stale === undefined ? undefined : this.read(key, stale);
@@ -243,7 +263,7 @@ export class Flow {
   /** Reports a value that cannot be stored; gives what to throw where the manager is strict. */
   #unstorable(key: string, error: unknown): EncodeError | null {
     const message = refused(key, error);
-    this.native.report(key, 'encode', message);
+    this.#report(key, 'encode', message);
     return this.native.strict ? new EncodeError(message, { cause: error }) : null;
   }
 }

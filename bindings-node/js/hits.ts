@@ -28,7 +28,8 @@ export class HitEvents {
     if (this.#waiting.length === 0) setImmediate(() => this.#outside.runInAsyncScope(this.#deliver));
     const timestamp = Date.now();
     const service = this.#service;
-    this.#waiting.push({ type: 'cache.hit', timestamp, service, key, source: 'l1', duration_ms: 0, version });
+    const hit = { type: 'cache.hit', timestamp, service, key, source: 'l1', duration_ms: 0, version } as const;
+    this.#waiting.push(key.startsWith('@') ? { ...hit, ...ofTenant(key) } : hit);
   };
 
   /** Those that wait, the oldest first. */
@@ -37,4 +38,11 @@ export class HitEvents {
     this.#waiting = [];
     return waiting;
   }
+}
+
+/** What `@tenant:key` is told as. */
+function ofTenant(whole: string): { key: string; tenant: string } {
+  const at = whole.indexOf(':');
+  // Escaped as a part of a key is, which is how a URI is.
+  return { key: whole.slice(at + 1), tenant: decodeURIComponent(whole.slice(1, at)) };
 }

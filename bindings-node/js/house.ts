@@ -3,8 +3,11 @@ import { Observers } from './events.js';
 import { Flow } from './flow.js';
 import { HitEvents } from './hits.js';
 import { shown } from './key.js';
+import type { Terms } from './native.js';
 import { checkObject, type Options, type Stats } from './options.js';
 import { Port } from './port.js';
+import { Tallies, Tally } from './tally.js';
+import { Upgrades } from './upgrade.js';
 
 /** What a manager and its views have in common. */
 export class House {
@@ -13,10 +16,11 @@ export class House {
   readonly flow: Flow;
   readonly observers: Observers;
   readonly #hits: HitEvents;
+  readonly #tallies: Tallies;
 
   constructor(options: Options) {
     checkObject(options, "{ url: 'redis://localhost:6379/0', service: 'billing' }");
-    const { url = 'memory://', metricsEmitter, ...rest } = options;
+    const { url = 'memory://', metricsEmitter, upgrade, ...rest } = options;
     if (typeof url !== 'string') {
       throw new ConfigError(`url=${shown(url)} is not a text; a right example: "redis://localhost:6379/0"`);
     }
@@ -28,8 +32,11 @@ export class House {
     }
     this.url = url;
     this.observers = new Observers(metricsEmitter);
-    this.port = new Port(url, rest, () => this.deliver());
-    this.flow = new Flow(this.port);
+    const upgrades = new Upgrades(upgrade);
+    const given = upgrade === undefined ? rest : { ...rest, upgrade: upgrades.versions };
+    this.port = new Port(url, given, () => this.deliver());
+    this.flow = new Flow(this.port, upgrades);
+    this.#tallies = new Tallies(this.port.native);
     this.#hits = new HitEvents(this.port.native.service, () => this.deliver());
     this.listen();
   }
@@ -44,10 +51,18 @@ export class House {
     this.observers.deliver(this.port.native, this.#hits.take());
   }
 
-  stats(): Stats {
+  /** What the calls of a view share with those of its manager, or of its tenant. */
+  flowOf(terms: Terms | null): Flow {
+    if (terms === null || terms.scope === '') return this.flow;
+    return new Flow(this.port, this.flow.upgrades, this.flow.behind, new Tally(terms, this.#tallies));
+  }
+
+  /** Of a tenant's view the tenant's. */
+  stats(terms: Terms | null): Stats {
     const { index, native } = this.port;
-    if (index !== undefined) native.countL1Hits(index.takeHits());
-    const stats: Stats = JSON.parse(native.stats());
+    if (index !== undefined) native.countL1Hits(index.takeHits(), null);
+    this.#tallies.tell();
+    const stats: Stats = JSON.parse(native.stats(terms));
     stats.events_dropped += this.#hits.dropped;
     return index === undefined ? stats : Object.assign(stats, index.size);
   }

@@ -6,6 +6,17 @@
 
 export type { FetchMissing } from './batch.js';
 export type { Context } from './context.js';
+export type { DeadEvent, EventDeadLetters } from './dead-events.js';
+export {
+  type EventDetails,
+  type EventHandler,
+  type EventOptions,
+  type Named,
+  type PublishOptions,
+  type Subscription,
+  Tag,
+  tag,
+} from './domain.js';
 export {
   ClosedError,
   ConfigError,
@@ -40,6 +51,7 @@ export type {
   SetOptions,
   Stats,
   Stored,
+  TenantOptions,
   Tls,
   WriteThroughOptions,
 } from './options.js';

@@ -42,18 +42,20 @@ export function key(first?: TemplateStringsArray | KeyPart, ...rest: readonly Ke
   return built;
 }
 
-function isTemplate(value: unknown): value is TemplateStringsArray {
+/** Whether a function was called as the tag of a template. @internal */
+export function isTemplate(value: unknown): value is TemplateStringsArray {
   return Array.isArray(value) && 'raw' in value;
 }
 
-function escaped(part: KeyPart, at: number): string {
+/** A part for its place. @internal */
+export function escaped(part: KeyPart, at: number): string {
   if (typeof part === 'string' && PLAIN.test(part)) return part;
   if (typeof part === 'number' && Number.isSafeInteger(part)) return String(part);
   return translated(() => keyPart(String(at + 1), describe(part)));
 }
 
 /** A part as native code takes it. */
-function describe(part: unknown): NativePart {
+export function describe(part: unknown): NativePart {
   switch (typeof part) {
     case 'string':
       if (part.isWellFormed()) return { kind: 'text', text: part };

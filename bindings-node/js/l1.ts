@@ -33,6 +33,7 @@ export interface Stamp {
 const ENTRY_BYTES = 200;
 const TAG_BYTES = 40;
 const HIGH = 2 ** 32;
+const AT = '@'.charCodeAt(0);
 
 // Taken once: who fakes the time of his tests later does not fake ours.
 const nowMs = performance.now.bind(performance);
@@ -94,10 +95,27 @@ export class Index {
     this.#zeroMs = zeroOf(native);
   }
 
-  /** The value of a key, for a call that names these tags; `NOT_HELD` where the store has to be asked. */
+  /**
+   * The value of a key of the manager's own, which need not have been checked, for a call that names these tags;
+   * `NOT_HELD` where the store has to be asked.
+   */
   get(key: string, tags: readonly string[]): unknown {
     const entry = this.#entries.get(key);
-    if (entry === undefined) return NOT_HELD;
+    // What begins as a tenant's key does is no key of the manager's own.
+    if (entry === undefined || key.charCodeAt(0) === AT) return NOT_HELD;
+    const value = this.#serve(key, entry, tags);
+    if (value !== NOT_HELD) this.#hits += 1;
+    return value;
+  }
+
+  /** The same of a tenant's; `scope` is its `@tenant:`. Its hits are counted by whoever asks. */
+  getOf(scope: string, key: string, tags: readonly string[]): unknown {
+    const whole = scope + key;
+    const entry = this.#entries.get(whole);
+    return entry === undefined ? NOT_HELD : this.#serve(whole, entry, tags);
+  }
+
+  #serve(key: string, entry: Entry, tags: readonly string[]): unknown {
     const words = this.#words;
     // In this order: whoever is stopped between any two of these steps finds the time over when he goes on. The lower
     // half of the time first: the upper half only grows, so where it is what was seen before, neither changed in between.
@@ -120,12 +138,11 @@ export class Index {
     const value = entry.isText ? this.#decoded(key, entry) : entry.held;
     if (value === NOT_HELD) return NOT_HELD;
     entry.isUsed = true;
-    this.#hits += 1;
     this.onHit?.(key, entry.version);
     return value;
   }
 
-  /** Takes a hit in, if nothing has happened since its words were captured. */
+  /** Takes a hit in, under its key within the manager (a tenant's with its `@tenant:`), if nothing has happened since its words were captured. */
   hold(key: string, payload: string | BigText | null, stamp: Stamp): void {
     const words = this.#words;
     this.#trustedHigh = words[1] as number;
@@ -161,7 +178,7 @@ export class Index {
     return this.#lastTags;
   }
 
-  /** How many hits there have been since the last time. */
+  /** How many hits of the manager's own there have been since the last time. */
   takeHits(): number {
     const hits = this.#hits;
     this.#hits = 0;

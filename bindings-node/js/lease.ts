@@ -7,6 +7,7 @@ export class Lease {
   readonly id: number;
   readonly #port: Port;
   #isSettled = false;
+  #isUpgraded = false;
   #served: Hit | undefined;
   #end: Hit | Failed | undefined;
   #onServed: ((hit: Hit) => void) | undefined;
@@ -46,9 +47,23 @@ export class Lease {
     return this.#isSettled ? undefined : this.#port.stale(this.id);
   }
 
+  /** What an older version of the service holds, while this is not settled; undefined for nothing. */
+  older(): { version: number; hit: Hit } | undefined {
+    return this.#isSettled ? undefined : this.#port.older(this.id);
+  }
+
+  /** What fills it is made of that, and goes on with its times and tags. */
+  useOlder(): void {
+    this.#isUpgraded = true;
+  }
+
   /** Stores the payload (null is a null) under this lease; settled when the store has answered. */
   async fill(payload: string | null, ttlMs: number | null, tags: string[] | null): Promise<void> {
-    if (this.#settle()) await this.#port.fill(this.id, (id) => this.#port.native.fill(id, payload, ttlMs, tags));
+    if (!this.#settle()) return;
+    const { native } = this.#port;
+    await this.#port.fill(this.id, (id) =>
+      this.#isUpgraded ? native.fillUpgraded(id, payload) : native.fill(id, payload, ttlMs, tags),
+    );
   }
 
   /** Stores anew what stands there; settled when the store has answered. */

@@ -1,12 +1,14 @@
 import { inspect, types } from 'node:util';
 import { throwIfAborted } from './abort.js';
 import { Batch, type FetchMissing } from './batch.js';
+import { EventDeadLetters } from './dead-events.js';
+import { type EventHandler, type EventOptions, type PublishOptions, publish, Subscription } from './domain.js';
 import { ConfigError, translated } from './errors.js';
 import type { EventName, Observer } from './events.js';
 import { encoded, type Flow } from './flow.js';
 import { checkFallback, confirmed, isRequired, listOf, withoutPassword } from './given.js';
 import { House } from './house.js';
-import { checkKeyText, shown } from './key.js';
+import { checkKeyText, type KeyPart, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
 import { checkKeys, durationMs } from './native.js';
 import {
@@ -22,9 +24,10 @@ import {
   type SetOptions,
   type Stats,
   type Stored,
+  type TenantOptions,
   type WriteThroughOptions,
 } from './options.js';
-import { ABSENT, Detailed, Failed, type Outcome } from './outcome.js';
+import { getOrDefault, peekEntry, peekOr } from './peek.js';
 import type { Port } from './port.js';
 import { disabled, isDisabled, isOutside, leads } from './scope.js';
 import { type Call, View } from './terms.js';
@@ -32,7 +35,6 @@ import { decorator, type MethodDecorator, type WrapOptions, type Wrapped, wrap }
 import { type Persist, writeThrough } from './write.js';
 import { type Sink, WriteBehind } from './write-behind.js';
 
-const DEFAULT_OPTIONS = ['default', 'signal'] as const;
 const INVALIDATE_OPTIONS = ['required'] as const;
 const CLOSE_OPTIONS = ['timeout'] as const;
 const CLOSE_MS = 30_000;
@@ -53,6 +55,7 @@ export class CacheManager {
   // Of the house, for the sake of a hit's speed.
   readonly #port: Port;
   readonly #flow: Flow;
+  readonly #isTenants: boolean;
 
   constructor(options: Options = {}) {
     // A view is made on what its manager is made of.
@@ -65,7 +68,8 @@ export class CacheManager {
       this.#view = new View(this.#house.port.native);
     }
     this.#port = this.#house.port;
-    this.#flow = this.#house.flow;
+    this.#flow = this.#house.flowOf(this.#view.plain.terms);
+    this.#isTenants = this.#flow.scope !== '';
   }
 
   // --- reads ---------------------------------------------------------------------------------------------------------
@@ -81,11 +85,12 @@ export class CacheManager {
   get<T = unknown, D = T | null | undefined>(key: string, options: DefaultOptions<D>): Promise<T | D>;
   async get(key: string, second: Fallback<unknown> | DefaultOptions<unknown>, options?: GetOptions): Promise<unknown> {
     if (options === undefined && typeof second === 'function' && this.#port.index !== undefined && isOutside()) {
-      const held = this.#port.index.get(key, this.#view.plain.tags);
+      const { tags } = this.#view.plain;
+      const held = this.#isTenants ? this.#flow.held(key, tags) : this.#port.index.get(key, tags);
       if (held !== NOT_HELD) return held;
     }
     checkKeyText(key);
-    if (typeof second !== 'function') return this.#getOrDefault(key, second);
+    if (typeof second !== 'function') return getOrDefault(this.#flow, key, this.#view.plain, second);
     return this.getBy(key, second, this.#view.read(options));
   }
 
@@ -100,7 +105,7 @@ export class CacheManager {
     throwIfAborted(call.signal);
     if (!isOutside()) {
       if (isDisabled(this.#port)) return this.#flow.alone(key, fallback, call);
-      if (leads(this.#port, key)) {
+      if (leads(this.#port, this.#flow.scope, key)) {
         this.#flow.reportNested(key);
         return this.#flow.alone(key, fallback, call);
       }
@@ -112,7 +117,7 @@ export class CacheManager {
 
   /** The value with what is known of its entry; null when there is none, `StoreUnavailable` with the store away. */
   async getEntry<T = unknown>(key: string): Promise<Entry<T> | null> {
-    const found = await this.#peek(key);
+    const found = await peekEntry(this.#flow, key, this.#view.plain);
     if (found === null) return null;
     const read = this.#flow.read(key, found.payload);
     if (read === undefined) return null;
@@ -122,7 +127,7 @@ export class CacheManager {
 
   /** Whether there is an entry, a cached null included; `StoreUnavailable` with the store away. */
   async exists(key: string): Promise<boolean> {
-    return (await this.#peek(key)) !== null;
+    return (await peekEntry(this.#flow, key, this.#view.plain)) !== null;
   }
 
   /**
@@ -188,11 +193,9 @@ export class CacheManager {
   /**
    * Has `persist(value)` write to the database, and stores the value, so that no reader is left with the old one.
    *
-   * What `persist` throws is thrown unchanged, and the cache holds nothing for the key then. True: the store holds the
-   * value. False: the row is written and the cache holds nothing for the key, since another writer or an invalidation came
-   * between, or the store is away (then an invalidation is journalled). Meanwhile readers wait for up to their `wait`, then
-   * compute without storing.
-   *
+   * True: the store holds the value. False: the row is written and the cache holds nothing for the key, since another
+   * writer or an invalidation came between, or the store is away (then an invalidation is journalled). Nor does it where
+   * `persist` throws, which is thrown unchanged. Meanwhile readers wait for up to their `wait`, then compute without storing.
    * Before `persist` is called: `EncodeError`, `ValueTooLarge`; with `onStoreDown: 'refuse'` `StoreUnavailable`.
    *
    * ```ts
@@ -237,7 +240,7 @@ export class CacheManager {
     checkOptions(options, INVALIDATE_OPTIONS);
     const list = listOf(keys, 'invalidate(key1), or cache.invalidate([key1, key2])');
     const required = isRequired(options);
-    const call = (first: number) => this.#port.native.invalidate(first, list, required);
+    const call = (first: number) => this.#port.native.invalidate(first, list, required, this.#view.plain.terms);
     return confirmed(await this.#port.callMany(list.length, call));
   }
 
@@ -246,7 +249,7 @@ export class CacheManager {
     checkOptions(options, INVALIDATE_OPTIONS);
     const list = listOf(keys, 'expire(key1), or cache.expire([key1, key2])');
     const required = isRequired(options);
-    const call = (first: number) => this.#port.native.expire(first, list, required);
+    const call = (first: number) => this.#port.native.expire(first, list, required, this.#view.plain.terms);
     return confirmed(await this.#port.callMany(list.length, call));
   }
 
@@ -274,7 +277,7 @@ export class CacheManager {
     checkOptions(options, INVALIDATE_OPTIONS);
     const list = listOf(tags, "invalidateTag('user:42'), or cache.invalidateTag(['user:42', 'users'])", 'tag');
     const required = isRequired(options);
-    const call = (first: number) => this.#port.native.invalidateTags(first, list, required);
+    const call = (first: number) => this.#port.native.invalidateTags(first, list, required, this.#view.plain.terms);
     return confirmed(await this.#port.callMany(list.length, call));
   }
 
@@ -290,6 +293,22 @@ export class CacheManager {
     return new CacheManager(new Inside(this.#house, this.#view.within(name)) as object);
   }
 
+  /**
+   * The view of one tenant: its calls mean the tenant's own keys, tags and namespaces, and `stats` is its own. The name
+   * comes from data: any text that is not empty, of 100 bytes at most once it is escaped as a part of a key is, or a whole
+   * number. `options`: what its calls go by that say nothing of their own, and `maxFallbacks`. A namespace's view gives
+   * that namespace of the tenant's; `ConfigError` for a tenant of a tenant.
+   *
+   * ```ts
+   * const acme = cache.tenant('acme', { ttl: '1h' });
+   * await acme.set('user:profile:42', 'Ada');
+   * await cache.exists('user:profile:42'); // false
+   * ```
+   */
+  tenant(name: KeyPart, options: TenantOptions = {}): CacheManager {
+    return new CacheManager(new Inside(this.#house, this.#view.ofTenant(name, options)) as object);
+  }
+
   /** Ends every entry of this namespace and of those within it, here and for everybody. Answers as `invalidate` does. */
   async clear(options?: InvalidateOptions): Promise<boolean> {
     checkOptions(options, INVALIDATE_OPTIONS);
@@ -298,7 +317,28 @@ export class CacheManager {
       throw new ConfigError("clear() is a namespace's; a right example: cache.namespace('catalog').clear()");
     }
     const required = isRequired(options);
-    return confirmed(await this.#port.callMany(1, (id) => this.#port.native.clear(id, name, required)));
+    const { terms } = this.#view.plain;
+    return confirmed(await this.#port.callMany(1, (id) => this.#port.native.clear(id, name, required, terms)));
+  }
+
+  // --- events between services ---------------------------------------------------------------------------------------
+
+  /** Tells every service that handles events of this name. Its id, once the store has it; else `StoreUnavailable`. */
+  async publishEvent(name: string, data: unknown, options?: PublishOptions): Promise<string> {
+    return publish(this.#port, name, data, options);
+  }
+
+  /**
+   * Calls `handler` with each event of this name, one at a time, and invalidates the keys and tags that it gives. Each goes
+   * to one process of the service, at least once: a handler that throws is called again.
+   */
+  onEvent<T = unknown>(name: string, handler: EventHandler<T>, options?: EventOptions): Subscription {
+    return new Subscription(this.#port, this.#view.plain.terms, name, handler, options);
+  }
+
+  /** The events of this name that this service has set aside. */
+  eventDeadLetters<T = unknown>(name: string): EventDeadLetters<T> {
+    return new EventDeadLetters<T>(this.#port, name);
   }
 
   // --- functions and methods -----------------------------------------------------------------------------------------
@@ -358,9 +398,12 @@ export class CacheManager {
     return this;
   }
 
-  /** The figures since this manager was made; a view's are its manager's. */
+  /**
+   * The figures since this manager was made, of all its views; in a tenant's view the tenant's, but `l1_entries`,
+   * `l1_bytes`, `events_dropped` and `breaker`, which are the manager's.
+   */
   stats(): Stats {
-    return this.#house.stats();
+    return this.#house.stats(this.#view.plain.terms);
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------
@@ -388,43 +431,9 @@ export class CacheManager {
 
   // --- a read without a fallback -------------------------------------------------------------------------------------
 
-  async #getOrDefault(key: string, options: DefaultOptions<unknown>): Promise<unknown> {
-    const isObject = typeof options === 'object' && options !== null;
-    if (isObject) checkOptions(options, DEFAULT_OPTIONS);
-    if (!isObject || !('default' in options)) {
-      throw new ConfigError(
-        `get(${shown(key)}) has neither a fallback nor a default; a right example: ` +
-          "cache.get('user:profile:42', fetch), or cache.get('user:profile:42', { default: null })",
-      );
-    }
-    return this.peekBy(key, { ...this.#view.plain, signal: options.signal }, options.default);
-  }
-
   /** The cached value under these terms, or `absent`. @internal */
-  async peekBy(key: string, call: Call, absent: unknown): Promise<unknown> {
-    checkKeyText(key);
-    throwIfAborted(call.signal);
-    if (isDisabled(this.#port)) return absent;
-    const held = this.#flow.held(key, call.tags);
-    if (held !== NOT_HELD) return held;
-    const outcome = await this.#peeked(key, false, call);
-    if (outcome === ABSENT) return absent;
-    const read = this.#flow.read(key, outcome);
-    return read === undefined ? absent : read.value;
-  }
-
-  async #peek(key: string): Promise<Detailed | null> {
-    checkKeyText(key);
-    if (isDisabled(this.#port)) return null;
-    const outcome = await this.#peeked(key, true, this.#view.plain);
-    return outcome instanceof Detailed ? outcome : null;
-  }
-
-  async #peeked(key: string, required: boolean, { terms, signal }: Call): Promise<Outcome> {
-    const { native } = this.#port;
-    const outcome = await this.#port.call((id, canCancel) => native.peek(id, key, terms, required, canCancel), signal);
-    if (outcome instanceof Failed) throw outcome.error;
-    return outcome;
+  peekBy(key: string, call: Call, absent: unknown): Promise<unknown> {
+    return peekOr(this.#flow, key, call, absent);
   }
 }
 

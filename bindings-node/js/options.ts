@@ -14,6 +14,10 @@ export type Awaitable<T> = T | PromiseLike<T>;
 /** The function that fetches a value. What it throws is thrown to its callers unchanged; `undefined` is null. */
 export type Fallback<T> = (context: Context) => Awaitable<T>;
 
+/** Takes a value of the version before, and gives that of its own. */
+// biome-ignore lint/suspicious/noExplicitAny: what an older version held is for its own function to know
+export type Upgrade = (old: any) => unknown;
+
 /** When the store is left alone, and how it is tried again. */
 export interface Breaker {
   /** Timeouts or connection errors in a row that open it (5). */
@@ -56,6 +60,8 @@ export interface Options {
   service?: string | undefined;
   /** The version of the key space (1). */
   version?: number | undefined;
+  /** Takes entries of older versions over: a function for each, by the version whose values it takes. */
+  upgrade?: Readonly<Record<number, Upgrade>> | null | undefined;
   /** Names the connections on the server (`'cache'`). */
   role?: string | undefined;
   /** How long an entry lives (5 minutes). */
@@ -135,6 +141,12 @@ export interface GetOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What a tenant's calls go by that say nothing of their own, and its limits. */
+export interface TenantOptions extends Omit<GetOptions, 'signal'> {
+  /** How many of its fallbacks run at once while the store is away, within the manager's; for all its views. */
+  maxFallbacks?: number | undefined;
+}
+
 export interface DefaultOptions<D> {
   /** Given where there is no entry. */
   default: D;
@@ -188,7 +200,7 @@ export interface PutOptions {
   /** How long the value lives for readers (the manager's `ttl`). */
   ttl?: Duration | undefined;
   /** A name for what is put: a second put of it and the key, within five minutes, does nothing. */
-  operation?: string | undefined;
+  operationId?: string | undefined;
 }
 
 export interface FlushOptions {

@@ -1,6 +1,7 @@
 /** What a call is answered with, told apart by its type. */
 
 import { BigText, decode } from './codec.js';
+import type { DeadEvent } from './dead-events.js';
 import { ownError } from './errors.js';
 import type { Stamp } from './l1.js';
 import type { Lease, Place } from './lease.js';
@@ -75,6 +76,10 @@ export interface Item {
   readonly topic: string | null;
   readonly attempt: number;
   readonly publishedAt: number;
+  /** Of an event: whose manager published it. */
+  readonly service: string | null;
+  /** It is no event, but its payload tells how many are gone. */
+  readonly isGap: boolean;
   readonly payload: Exclude<Hit, Holdable>;
 }
 
@@ -84,6 +89,16 @@ export class ItemBatch {
     readonly given: number,
     readonly items: readonly Item[],
   ) {}
+}
+
+/** An event that was set aside, as the native half tells it. */
+export interface DeadRecord extends Omit<DeadEvent, 'data'> {
+  readonly word: Word;
+  readonly text: string;
+}
+
+export class DeadEvents {
+  constructor(readonly records: readonly DeadRecord[]) {}
 }
 
 /** A write that was set aside, as the native half tells it. */
@@ -109,6 +124,7 @@ export type Outcome =
   | Lease
   | Write
   | ItemBatch
+  | DeadEvents
   | typeof ABSENT
   | typeof BUSY
   | typeof SETTLED
@@ -136,6 +152,8 @@ export enum Word {
   Put = 18,
   Letters = 19,
   Count = 20,
+  Published = 24,
+  EventLetters = 25,
 }
 
 /** Added to the word of a record whose text is to be fetched by itself. */
@@ -172,12 +190,15 @@ export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Se
       return false;
     case Word.Over:
       return OVER;
+    case Word.Published:
     case Word.Put:
       return text;
     case Word.Letters:
       return new Letters(lettersOf(text));
     case Word.Count:
       return Number(text);
+    case Word.EventLetters:
+      return new DeadEvents(JSON.parse(text));
     default:
       throw new Error(`the native module gave a record of an unknown kind: ${word}`);
   }

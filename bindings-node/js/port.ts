@@ -114,6 +114,13 @@ export class Port {
     return stale;
   }
 
+  /** What an older version holds, and which; undefined for nothing. */
+  older(id: number): { version: number; hit: Hit } | undefined {
+    const version = this.native.olderVersion(id);
+    const told = version === null ? null : this.native.older(id);
+    return version === null || told === null ? undefined : { version, hit: hitOf(told.word, told.text) };
+  }
+
   /** What a fallback may look at; undefined for nothing. */
   stale(id: number): Hit | undefined {
     const told = this.native.stale(id);

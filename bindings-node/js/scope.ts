@@ -4,6 +4,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 
 interface Mark {
   readonly manager: object;
+  /** Of a tenant's key its `@tenant:`. */
+  readonly scope: string;
   /** The key whose fallback runs here; null for a block in which the manager is disabled. */
   readonly key: string | null;
   readonly outer: Mark | undefined;
@@ -13,9 +15,9 @@ interface Mark {
 
 const marks = new AsyncLocalStorage<Mark | undefined>();
 
-function isMarked(manager: object, key: string | null): boolean {
+function isMarked(manager: object, scope: string, key: string | null): boolean {
   for (let mark = marks.getStore(); mark !== undefined; mark = mark.outer) {
-    if (mark.manager === manager && mark.key === key && !mark.isOver) return true;
+    if (mark.manager === manager && mark.key === key && mark.scope === scope && !mark.isOver) return true;
   }
   return false;
 }
@@ -26,12 +28,12 @@ export function isOutside(): boolean {
 }
 
 /** Whether this call comes from inside the fallback of the same key. */
-export function leads(manager: object, key: string): boolean {
-  return isMarked(manager, key);
+export function leads(manager: object, scope: string, key: string): boolean {
+  return isMarked(manager, scope, key);
 }
 
 export function isDisabled(manager: object): boolean {
-  return isMarked(manager, null);
+  return isMarked(manager, '', null);
 }
 
 /** The same blocks without a cache, inside of no fallback. */
@@ -47,6 +49,7 @@ function withoutKeys(mark: Mark | undefined): Mark | undefined {
  */
 export function leading<T>(
   manager: object,
+  scope: string,
   keys: readonly string[],
   run: () => T,
   isBehind: boolean,
@@ -56,7 +59,7 @@ export function leading<T>(
   const end = () => {
     for (const mark of own) mark.isOver = true;
   };
-  for (const key of keys) own.push({ manager, key, outer: own.at(-1) ?? outer, isOver: false });
+  for (const key of keys) own.push({ manager, scope, key, outer: own.at(-1) ?? outer, isOver: false });
   try {
     return { value: marks.run(own.at(-1) ?? outer, run), end };
   } catch (error) {
@@ -72,5 +75,5 @@ export function outside<T>(run: () => T): T {
 
 /** Runs a block, and what it starts, without the cache. */
 export function disabled<T>(manager: object, run: () => T): T {
-  return marks.run({ manager, key: null, outer: marks.getStore(), isOver: false }, run);
+  return marks.run({ manager, scope: '', key: null, outer: marks.getStore(), isOver: false }, run);
 }

@@ -1,15 +1,22 @@
 /** What calls go by: what their view says, and what they say of their own. Made once, read by the engine by reference. */
 
 import { translated } from './errors.js';
-import { checkKeyText } from './key.js';
+import { checkKeyText, describe } from './key.js';
 import type { Cache, Terms } from './native.js';
-import { checkObject, checkOptions, type GetOptions, type SetOptions, type WriteThroughOptions } from './options.js';
+import {
+  checkObject,
+  checkOptions,
+  type GetOptions,
+  type SetOptions,
+  type TenantOptions,
+  type WriteThroughOptions,
+} from './options.js';
 
 /** What one call goes by. */
 export interface Call {
   /** Null for the manager's own. */
   readonly terms: Terms | null;
-  /** Names of the tags that an entry has to carry to be an answer; those of namespaces begin with `~ns:`. */
+  /** Names of the tags that an entry has to carry to be an answer; those of namespaces begin with `~ns:`, a tenant's with `@tenant:`. */
   readonly tags: readonly string[];
   readonly signal: AbortSignal | undefined;
 }
@@ -42,7 +49,7 @@ const WRITE_THROUGH_OPTIONS = [
 // Options that are the same in many calls are read once; what is beyond this many is forgotten, to be read again.
 const KEPT_MAX = 256;
 
-/** A manager, or a view of it through namespaces. */
+/** A manager, or a view of it: a tenant's, through namespaces. */
 export class View {
   /** The namespaces, the outermost first. */
   readonly namespaces: readonly string[];
@@ -51,8 +58,7 @@ export class View {
   readonly #native: Cache;
   readonly #kept = new Map<string, Terms>();
 
-  constructor(native: Cache, namespaces: readonly string[] = []) {
-    const terms = namespaces.length === 0 ? null : translated(() => native.view([...namespaces]));
+  constructor(native: Cache, namespaces: readonly string[] = [], terms: Terms | null = null) {
     this.namespaces = namespaces;
     this.plain = { terms, tags: terms?.tags ?? [], signal: undefined };
     this.#native = native;
@@ -61,7 +67,18 @@ export class View {
   /** The view of a namespace within this one. */
   within(name: string): View {
     const outer = this.namespaces.at(-1);
-    return new View(this.#native, [...this.namespaces, outer === undefined ? name : `${outer}:${name}`]);
+    const whole = outer === undefined ? name : `${outer}:${name}`;
+    const terms = translated(() => this.#native.namespace(this.plain.terms, whole));
+    return new View(this.#native, [...this.namespaces, whole], terms);
+  }
+
+  /** A tenant's view, in the namespaces of this one. */
+  ofTenant(name: unknown, options: TenantOptions): View {
+    checkObject(options, "{ ttl: '1h' }");
+    if (Array.isArray(options.tags)) options.tags.forEach(checkKeyText);
+    const { namespaces } = this;
+    const make = () => this.#native.tenant(this.plain.terms, describe(name), [...namespaces], options);
+    return new View(this.#native, namespaces, translated(make));
   }
 
   /** What a read goes by. */
@@ -103,7 +120,8 @@ export class View {
     const make = () => translated(() => this.#native.terms(terms, kind, { tags: named ?? tags }));
     if (named === undefined) return { terms: make(), tags: this.plain.tags, signal };
     // No entry carries a name that is none, so a call that names one finds nothing held and is refused in `terms`.
-    return new TaggedCall(make, [...this.plain.tags, ...named], signal);
+    const scope = this.plain.terms?.scope ?? '';
+    return new TaggedCall(make, [...this.plain.tags, ...named.map((tag) => scope + tag)], signal);
   }
 
   /** Has the options read that stand in a call's name. */

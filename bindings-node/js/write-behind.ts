@@ -54,7 +54,7 @@ export interface DeadLetter<T = unknown> {
   readonly setAsideAt: number;
 }
 
-const PUT_OPTIONS = ['ttl', 'operation'] as const satisfies readonly (keyof PutOptions)[];
+const PUT_OPTIONS = ['ttl', 'operationId'] as const satisfies readonly (keyof PutOptions)[];
 const FLUSH_MS = 30_000;
 const LIMIT = 100;
 const LIMIT_MAX = 10_000;
@@ -84,7 +84,7 @@ export class WriteBehind<T = unknown> {
     this.#view = view;
     this.#name = name;
     this.#sink = sink ?? null;
-    this.#native = translated(() => flow.port.native.behind(name, options, this.#sink !== null));
+    this.#native = translated(() => flow.port.native.behind(name, view.plain.terms, options, this.#sink !== null));
     // Whatever fallback this is called in: nobody in there waits for the work.
     outside(() => this.#native.feeds.forEach((feed) => void this.#work(feed)));
   }
@@ -96,24 +96,24 @@ export class WriteBehind<T = unknown> {
   /**
    * Puts a write: durable in the queue, and the value set for readers, when this resolves. Gives the write's id.
    *
-   * Within five minutes a second put of the same `operation` and key does nothing and is answered as the first was.
+   * Within five minutes a second put of the same `operationId` and key does nothing and is answered as the first was.
    * `QueueFull` with `maxPending` writes pending; `StoreUnavailable` when the store does not confirm (it may have taken the
-   * write all the same: an `operation` makes a second try safe); `EncodeError`; `ValueTooLarge`; `ConfigError` for a server
+   * write all the same: an `operationId` makes a second try safe); `EncodeError`; `ValueTooLarge`; `ConfigError` for a server
    * that would drop a queue when its memory is short.
    */
   async put(key: string, value: T, options?: PutOptions): Promise<string> {
     checkKeyText(key);
     checkOptions(options, PUT_OPTIONS);
-    const { ttl, operation } = options ?? {};
-    if (operation !== undefined && typeof operation !== 'string') {
+    const { ttl, operationId } = options ?? {};
+    if (operationId !== undefined && typeof operationId !== 'string') {
       throw new ConfigError(
-        `operation=${shown(operation)} is not a text; it names what is put, so that a second put of it does nothing; ` +
-          "a right example: { operation: 'order-1234' }",
+        `operationId=${shown(operationId)} is not a text; it names what is put, so that a second put of it does nothing; ` +
+          "a right example: { operationId: 'order-1234' }",
       );
     }
     const { terms } = this.#view.write(ttl === undefined ? undefined : { ttl });
     const payload = encoded(key, value);
-    const put = (id: number) => this.#port.native.put(id, this.#native, key, payload, operation ?? null, terms);
+    const put = (id: number) => this.#port.native.put(id, this.#native, key, payload, operationId ?? null, terms);
     return taken<string>(await this.#port.call(put));
   }
 

@@ -26,11 +26,6 @@ export class Write {
   async commit(keeps: boolean): Promise<boolean> {
     return (await this.#port.commit(this.#id, keeps)) === true;
   }
-
-  /** Nobody knows what became of the row. */
-  abort(): void {
-    this.#port.giveBack(this.#id);
-  }
 }
 
 /** Begin, persist, commit. */
@@ -58,7 +53,7 @@ export async function writeThrough<T>(
   const run = async (): Promise<boolean> => {
     try {
       signal?.throwIfAborted();
-      const { value: ended, end } = leading(port, [key], () => persist(value, context), false);
+      const { value: ended, end } = leading(port, flow.scope, [key], () => persist(value, context), false);
       try {
         if (isThenable(ended)) await ended;
       } finally {
@@ -66,7 +61,8 @@ export async function writeThrough<T>(
       }
       signal?.throwIfAborted();
     } catch (error) {
-      write.abort();
+      // Nobody knows what became of the row: when the caller hears of it, nothing that stood there is left.
+      await write.commit(false);
       throw error;
     }
     return write.commit(keeps);

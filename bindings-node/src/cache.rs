@@ -9,13 +9,10 @@ use napi::bindgen_prelude::{ArrayBuffer, Buffer, Function, Object};
 use napi::{Env, JsString};
 use napi_derive::napi;
 use tidegate::config::{self, Config, Dialect};
-use tidegate::engine::behind::LetterAct;
 use tidegate::engine::l1::IndexSide;
-use tidegate::engine::{Abandoned, Begun, Engine, Environment, FeedId, Lease, Made, Outcome, Patience, Settled};
-use tidegate::protocol::stream::StreamId;
+use tidegate::engine::{Abandoned, Begun, Engine, Environment, Lease, Made, Outcome, Patience};
 
-use crate::behind::Behind;
-use crate::convert;
+use crate::convert::{self, KeyPart};
 use crate::error::{OrThrow, Thrown, broken};
 use crate::l1::{self, L1Plan};
 use crate::record::Told;
@@ -26,8 +23,8 @@ use crate::wake::{Bell, Desk};
 #[napi]
 pub struct Cache {
     // First: the leases in it give themselves back to an engine that is still there.
-    desk: Desk,
-    engine: Arc<Engine>,
+    pub(crate) desk: Desk,
+    pub(crate) engine: Arc<Engine>,
     bell: Arc<Bell>,
 }
 
@@ -80,10 +77,24 @@ impl Cache {
         self.bell.set_ref(env, on);
     }
 
-    /// What the calls of a view go by; `namespaces` are the view's, the outermost first.
+    /// What the calls of a namespace within a view go by; `name` is the whole one, `outer:inner`.
     #[napi]
-    pub fn view(&self, namespaces: Vec<String>) -> Result<Terms, Thrown> {
-        Ok(Terms { inner: self.engine.view(&namespaces).or_throw()? })
+    pub fn namespace(&self, view: Option<&Terms>, name: String) -> Result<Terms, Thrown> {
+        Ok(Terms { inner: self.engine.namespace(inner(view), &name).or_throw()? })
+    }
+
+    /// What the calls of a tenant's view go by, which is made of `view`, with that one's namespaces.
+    #[napi]
+    pub fn tenant(
+        &self,
+        view: Option<&Terms>,
+        name: KeyPart,
+        namespaces: Vec<String>,
+        options: Object<'_>,
+    ) -> Result<Terms, Thrown> {
+        let options = convert::options(&options).map_err(broken)?;
+        let terms = self.engine.tenant(inner(view), &name.as_part(), &namespaces, &options, Dialect::Node);
+        Ok(Terms { inner: terms.or_throw()? })
     }
 
     /// What one call of a view goes by, by its options.
@@ -157,43 +168,65 @@ impl Cache {
     }
 
     #[napi]
-    pub fn invalidate(&self, first: f64, keys: Vec<String>, required: bool) -> bool {
-        let verb = |key: &str, id| self.engine.invalidate(key, required, &self.desk.queue, id);
+    pub fn invalidate(&self, first: f64, keys: Vec<String>, required: bool, view: Option<&Terms>) -> bool {
+        let verb = |key: &str, id| self.engine.invalidate(key, inner(view), required, &self.desk.queue, id);
         self.each(first, &keys, tidegate::key::check, verb)
     }
 
     #[napi]
-    pub fn expire(&self, first: f64, keys: Vec<String>, required: bool) -> bool {
-        let verb = |key: &str, id| self.engine.expire(key, required, &self.desk.queue, id);
+    pub fn expire(&self, first: f64, keys: Vec<String>, required: bool, view: Option<&Terms>) -> bool {
+        let verb = |key: &str, id| self.engine.expire(key, inner(view), required, &self.desk.queue, id);
         self.each(first, &keys, tidegate::key::check, verb)
     }
 
     #[napi]
-    pub fn invalidate_tags(&self, first: f64, tags: Vec<String>, required: bool) -> bool {
-        let check = |tag: &str| self.engine.check_tag(tag);
-        self.each(first, &tags, check, |tag, id| self.engine.invalidate_tag(tag, required, &self.desk.queue, id))
+    pub fn invalidate_tags(&self, first: f64, tags: Vec<String>, required: bool, view: Option<&Terms>) -> bool {
+        let check = |tag: &str| self.engine.check_tag(tag, inner(view));
+        let verb = |tag: &str, id| self.engine.invalidate_tag(tag, inner(view), required, &self.desk.queue, id);
+        self.each(first, &tags, check, verb)
     }
 
     /// Ends all entries of a namespace.
     #[napi]
-    pub fn clear(&self, id: f64, namespace: String, required: bool) -> bool {
-        let begun = self.engine.clear(&namespace, required, &self.desk.queue, id as u64);
+    pub fn clear(&self, id: f64, namespace: String, required: bool, view: Option<&Terms>) -> bool {
+        let begun = self.engine.clear(&namespace, inner(view), required, &self.desk.queue, id as u64);
         self.desk.keep(id as u64, begun, false)
     }
 
-    /// Checks the tags that the fallback under the lease of that number names.
+    /// Checks the tags that the fallback under the lease of that number names, in a call of `view`.
     #[napi]
-    pub fn check_tags(&self, id: f64, names: Vec<String>) -> Result<(), Thrown> {
+    pub fn check_tags(&self, id: f64, names: Vec<String>, view: Option<&Terms>) -> Result<(), Thrown> {
         let check = |terms: &config::Terms| self.engine.tags(terms, &names).map(drop);
         let of_lease = self.desk.with_lease(id as u64, |lease| check(lease.terms()));
         // Of a fallback that nothing is stored of the names alone are checked.
-        of_lease.unwrap_or_else(|| names.iter().try_for_each(|name| self.engine.check_tag(name))).or_throw()
+        of_lease
+            .unwrap_or_else(|| names.iter().try_for_each(|name| self.engine.check_tag(name, inner(view))))
+            .or_throw()
     }
 
     /// What stands in the store under the lease of that number, and is not fresh any more.
     #[napi]
     pub fn stale(&self, id: f64) -> Option<Told> {
         self.desk.with_lease(id as u64, |lease| lease.stale.as_ref().map(|hit| Told::of(hit.payload.clone())))?
+    }
+
+    /// The version whose entry may be taken over under the lease of that number; null for none.
+    #[napi]
+    pub fn older_version(&self, id: f64) -> Option<u32> {
+        self.desk.with_lease(id as u64, |lease| lease.older.as_ref().map(|older| older.version))?
+    }
+
+    /// What that version holds.
+    #[napi]
+    pub fn older(&self, id: f64) -> Option<Told> {
+        self.desk.with_lease(id as u64, |lease| lease.older.as_ref().map(|older| Told::of(older.payload.clone())))?
+    }
+
+    /// Stores what was made of that: with the old entry's times and tags. Does nothing when the lease has been settled.
+    #[napi]
+    pub fn fill_upgraded(&self, id: f64, payload: Option<String>) -> bool {
+        let Some(lease) = self.desk.take_lease(id as u64) else { return false };
+        self.desk.keep(id as u64, Ok(self.engine.fill_upgraded(lease, convert::payload(payload))), false)
     }
 
     /// Stores the payload (null is a null) under the lease of that number. Does nothing when it has been settled.
@@ -252,82 +285,6 @@ impl Cache {
         self.desk.take_let_go()
     }
 
-    /// The next batch of a feed, or the word that none will come any more.
-    #[napi]
-    pub fn feed_next(&self, id: f64, feed: f64) -> bool {
-        let begun = self.engine.feed_next(FeedId(feed as u64), &self.desk.queue, id as u64);
-        self.desk.keep(id as u64, Ok(begun), false)
-    }
-
-    /// Says what became of the batch that the call of number `given` got: `failed` are the ids that are to be handed out
-    /// again, none is all of them.
-    #[napi]
-    pub fn settle_batch(&self, id: f64, given: f64, failed: Option<Vec<String>>) -> bool {
-        let settled = failed.map_or(Settled::Failed, |ids| {
-            let ids: Vec<_> = ids.iter().filter_map(|id| StreamId::read(id.as_bytes())).collect();
-            if ids.is_empty() { Settled::Done } else { Settled::AllBut(ids) }
-        });
-        let begun = match self.desk.take_batch(given as u64) {
-            Some(batch) => self.engine.settle_batch(batch, settled, &self.desk.queue, id as u64),
-            None => Begun::Ready(Outcome::Confirmed(false)),
-        };
-        self.desk.keep(id as u64, Ok(begun), false)
-    }
-
-    /// Ends a feed, within that time; whether all that was under way ended.
-    #[napi]
-    pub fn feed_close(&self, id: f64, feed: f64, timeout_ms: f64) -> bool {
-        let begun = self.engine.feed_close(FeedId(feed as u64), timeout_ms as u64, &self.desk.queue, id as u64);
-        self.desk.keep(id as u64, Ok(begun), false)
-    }
-
-    /// A queue of write-behind; with `works` this host has a sink for it.
-    #[napi]
-    pub fn behind(&self, name: String, options: Object<'_>, works: bool) -> Result<Behind, Thrown> {
-        let options = convert::options(&options).map_err(broken)?;
-        Ok(Behind { inner: self.engine.behind(&name, &options, Dialect::Node, works).or_throw()? })
-    }
-
-    /// Puts a write (null is a null): the word with its id.
-    #[napi]
-    pub fn put(
-        &self,
-        id: f64,
-        behind: &Behind,
-        key: String,
-        payload: Option<String>,
-        operation: Option<String>,
-        terms: Option<&Terms>,
-    ) -> bool {
-        let (payload, operation) = (convert::payload(payload), operation.as_deref());
-        let queue = &self.desk.queue;
-        let begun = self.engine.put(&behind.inner, &key, payload, operation, inner(terms), queue, id as u64);
-        self.desk.keep(id as u64, begun, false)
-    }
-
-    /// Waits until what is pending now has been dealt with.
-    #[napi]
-    pub fn flush(&self, id: f64, behind: &Behind, timeout_ms: f64) -> bool {
-        let begun = self.engine.flush(&behind.inner, timeout_ms as u64, &self.desk.queue, id as u64);
-        self.desk.keep(id as u64, begun, false)
-    }
-
-    /// What was set aside, the oldest first.
-    #[napi]
-    pub fn letters(&self, id: f64, behind: &Behind, limit: u32) -> bool {
-        let begun = self.engine.letters(&behind.inner, limit as usize, &self.desk.queue, id as u64);
-        self.desk.keep(id as u64, begun, false)
-    }
-
-    /// Puts what was set aside into its queue again, or drops it; all of it without `which`.
-    #[napi]
-    pub fn act_on_letters(&self, id: f64, behind: &Behind, drops: bool, which: Option<String>) -> bool {
-        let act = if drops { LetterAct::Drop } else { LetterAct::Retry };
-        let queue = &self.desk.queue;
-        let begun = self.engine.act_on_letters(&behind.inner, act, which.as_deref(), queue, id as u64);
-        self.desk.keep(id as u64, begun, false)
-    }
-
     #[napi]
     pub fn close(&self, id: f64, timeout_ms: f64) -> bool {
         let begun = self.engine.close(timeout_ms as u64, &self.desk.queue, id as u64);
@@ -336,8 +293,8 @@ impl Cache {
 
     /// A fault that the host noticed: a `cache.error`.
     #[napi]
-    pub fn report(&self, key: String, reason: String, message: String) {
-        self.engine.report_host(Some(&key), &reason, &message);
+    pub fn report(&self, key: String, reason: String, message: String, view: Option<&Terms>) {
+        self.engine.report_host(Some(&key), inner(view), &reason, &message);
     }
 
     /// Where the words of the tier in the process lie, and how much it may hold; none without one.
@@ -359,10 +316,10 @@ impl Cache {
         self.engine.now_us() as f64
     }
 
-    /// Hits that the package served from its index.
+    /// Hits that the package served from its index, to calls of this view.
     #[napi]
-    pub fn count_l1_hits(&self, count: f64) {
-        self.engine.count_l1_hits(count as u64);
+    pub fn count_l1_hits(&self, count: f64, view: Option<&Terms>) {
+        self.engine.count_l1_hits(count as u64, inner(view));
     }
 
     /// Events are kept only while this is on.
@@ -389,10 +346,10 @@ impl Cache {
         convert::events(&self.engine.take_faults(), self.service())
     }
 
-    /// The figures, as JSON.
+    /// The figures, as JSON; of a tenant's view the tenant's.
     #[napi]
-    pub fn stats(&self) -> String {
-        convert::figures(&self.engine.stats(), self.engine.breaker_state())
+    pub fn stats(&self, view: Option<&Terms>) -> String {
+        convert::figures(&self.engine.stats(inner(view)), self.engine.breaker_state())
     }
 }
 
@@ -421,6 +378,6 @@ impl Cache {
     }
 }
 
-fn inner(terms: Option<&Terms>) -> Option<&Arc<config::Terms>> {
+pub(crate) fn inner(terms: Option<&Terms>) -> Option<&Arc<config::Terms>> {
     terms.map(|terms| &terms.inner)
 }

@@ -44,6 +44,8 @@ struct EventView<'a> {
     tag: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
 }
 
 /// A batch of events as JSON: one crossing for all of them.
@@ -61,6 +63,7 @@ pub(crate) fn events(events: &[Event], service: &str) -> String {
         state: event.state,
         tag: event.tag.as_deref(),
         node: event.node.as_deref(),
+        tenant: event.tenant.as_deref(),
     });
     json(&views.collect::<Vec<_>>())
 }
@@ -172,6 +175,12 @@ pub fn check_keys(keys: Vec<String>) -> Result<(), Thrown> {
     keys.iter().try_for_each(|key| tidegate::key::check(key)).or_throw()
 }
 
+/// Checks the name of a `tag` or an `event`.
+#[napi]
+pub fn check_label(what: String, name: String) -> Result<(), Thrown> {
+    tidegate::protocol::tag::check_name(&what, &name).or_throw()
+}
+
 /// A part of a key: `text`, `integer`, `bool` or, refused, `other`; and the value as text.
 #[napi(object)]
 pub struct KeyPart {
@@ -180,7 +189,7 @@ pub struct KeyPart {
 }
 
 impl KeyPart {
-    fn as_part(&self) -> Part<'_> {
+    pub(crate) fn as_part(&self) -> Part<'_> {
         match self.kind.as_str() {
             "text" => Part::Text(&self.text),
             "integer" => Part::Integer(&self.text),

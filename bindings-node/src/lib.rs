@@ -4,6 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `cache` | the engine's verbs as methods |
+//! | `feeds` | those of streams: events, write-behind |
 //! | `behind` | a queue of write-behind |
 //! | `wake` | how an outcome reaches its caller: a mailbox, emptied by one callback of the loop per batch |
 //! | `record` | outcomes as records of the mailbox |
@@ -16,6 +17,7 @@ mod behind;
 mod cache;
 pub mod convert;
 mod error;
+mod feeds;
 pub mod l1;
 pub mod record;
 pub mod terms;

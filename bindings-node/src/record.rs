@@ -9,6 +9,7 @@ use tidegate::engine::behind::Letter;
 use tidegate::engine::outcome::{Failure, Held};
 use tidegate::engine::{Hit, HostObject, Item, Outcome};
 use tidegate::protocol::envelope::{Codec, Payload};
+use tidegate::protocol::event::DeadLetter;
 use tidegate::{Error, ErrorKind};
 
 use crate::convert::json;
@@ -50,6 +51,10 @@ pub(crate) enum Word {
     /// What was set aside, as JSON.
     Letters = 19,
     Count = 20,
+    /// An event's id.
+    Published = 24,
+    /// Events that were set aside, as JSON.
+    EventLetters = 25,
 }
 
 /// Added to a record's word when its text is to be fetched by itself.
@@ -116,9 +121,11 @@ pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
         Outcome::Confirmed(true) => (Word::Confirmed, Body::None),
         Outcome::Confirmed(false) => (Word::Unconfirmed, Body::None),
         Outcome::Write(_) => (Word::Write, Body::None),
+        Outcome::Published(id) => (Word::Published, Body::Text(id.to_string())),
         Outcome::Put(id) => (Word::Put, Body::Text(id.to_string())),
         Outcome::Letters(letters) => (Word::Letters, self::letters(&letters)),
         Outcome::Count(count) => (Word::Count, Body::Text(count.to_string())),
+        Outcome::EventLetters(letters) => (Word::EventLetters, Body::Text(json(&dead_events(letters)))),
         Outcome::Batch(batch) => return self::batch(&batch.items),
     };
     Record::of(word, body)
@@ -231,9 +238,44 @@ struct ItemView<'a> {
     topic: Option<&'a str>,
     attempt: u32,
     published_at: u64,
+    service: Option<&'a str>,
+    is_gap: bool,
     /// What the payload is to JavaScript, and its text.
     word: u32,
     text: String,
+}
+
+/// An event that was set aside.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeadEventView {
+    id: String,
+    event_id: String,
+    attempts: u64,
+    error: Box<str>,
+    published_at: u64,
+    set_aside_at: u64,
+    service: Box<str>,
+    word: u32,
+    text: String,
+}
+
+fn dead_events(letters: Vec<DeadLetter>) -> Vec<DeadEventView> {
+    let view = |DeadLetter { id, event, error }: DeadLetter| {
+        let Told { word, text } = Told::of(event.message.payload);
+        DeadEventView {
+            id: id.to_string(),
+            event_id: event.id.to_string(),
+            attempts: event.attempt,
+            error,
+            published_at: event.id.ms,
+            set_aside_at: id.ms,
+            service: event.message.service,
+            word,
+            text,
+        }
+    };
+    letters.into_iter().map(view).collect()
 }
 
 pub(crate) fn batch(items: &[Item]) -> Record {
@@ -247,6 +289,8 @@ pub(crate) fn batch(items: &[Item]) -> Record {
                 topic: item.topic.as_deref(),
                 attempt: item.attempt,
                 published_at: item.published_ms,
+                service: item.service.as_deref(),
+                is_gap: item.is_gap(),
                 word,
                 text,
             }

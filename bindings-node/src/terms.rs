@@ -13,7 +13,13 @@ pub struct Terms {
 
 #[napi]
 impl Terms {
-    /// The names of its tags as entries carry them; those of namespaces begin with `~ns:`.
+    /// `@tenant:` in a tenant's view, else nothing.
+    #[napi(getter)]
+    pub fn scope(&self) -> &str {
+        self.inner.scope()
+    }
+
+    /// The names of its tags as entries carry them; those of namespaces begin with `~ns:`, a tenant's with `@tenant:`.
     #[napi(getter)]
     pub fn tags(&self) -> Vec<String> {
         self.inner.tag_names().map(str::to_owned).collect()
@@ -30,6 +36,7 @@ pub(crate) fn kind(name: &str) -> CallKind {
     match name {
         "read" => CallKind::Read,
         "write_through" => CallKind::WriteThrough,
+        "tenant" => CallKind::Tenant,
         _ => CallKind::Write,
     }
 }

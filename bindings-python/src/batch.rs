@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyList};
+use tidegate::engine::events::Handled;
 use tidegate::engine::{self, Engine, Settled};
+use tidegate::protocol::event::DeadLetter;
 use tidegate::protocol::stream::StreamId;
 
 use crate::bell::generation;
@@ -22,6 +24,9 @@ pub(crate) struct Item {
     codec: &'static str,
     attempt: u32,
     published_at: u64,
+    service: Option<String>,
+    /// It is no event, but tells how many are gone.
+    is_gap: bool,
 }
 
 /// Items to be dealt with. Settle it once; dropped unsettled, it counts as failed.
@@ -65,9 +70,28 @@ impl Item {
                 codec,
                 attempt: item.attempt,
                 published_at: item.published_ms,
+                service: item.service.as_deref().map(str::to_owned),
+                is_gap: item.is_gap(),
             },
         )
     }
+}
+
+/// Events that were set aside: of each its id, the event's, attempts, error, publisher, payload (None is a null) and codec.
+pub(crate) fn letters(py: Python<'_>, letters: &[DeadLetter]) -> PyResult<Py<PyAny>> {
+    let told = letters.iter().map(|DeadLetter { id, event, error }| {
+        let payload = &event.message.payload;
+        (
+            id.to_string(),
+            event.id.to_string(),
+            event.attempt,
+            &**error,
+            &*event.message.service,
+            convert::payload_bytes(py, payload),
+            convert::codec_name(payload.codec),
+        )
+    });
+    Ok(PyList::new(py, told.collect::<Vec<_>>())?.into_any().unbind())
 }
 
 #[pymethods]
@@ -93,6 +117,23 @@ impl Batch {
             return Ok(false.into_pyobject(port.py())?.to_owned().into_any().unbind());
         };
         let begun = self.engine.settle_batch(batch, settled, port.get().queue(), id);
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// Says what a handler made of an event: what it names is invalidated, or it failed with these words.
+    fn settle_event(
+        &self,
+        port: &Bound<'_, Port>,
+        keys: Vec<String>,
+        tags: Vec<String>,
+        error: Option<String>,
+    ) -> PyResult<Py<PyAny>> {
+        let id = port.get().next_id();
+        let Some(batch) = self.take() else {
+            return Ok(false.into_pyobject(port.py())?.to_owned().into_any().unbind());
+        };
+        let handled = error.map_or(Handled::Done { keys, tags }, Handled::Failed);
+        let begun = self.engine.settle_event(batch, handled, port.get().queue(), id);
         Port::finish(port, &self.engine, begun, id, Form::Plain)
     }
 }

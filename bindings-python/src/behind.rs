@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use tidegate::config::Dialect;
+use tidegate::config::{self, Dialect};
 use tidegate::engine::behind::{self, LetterAct};
 use tidegate::engine::{self, Begun, Engine};
 
@@ -56,11 +56,13 @@ impl Behind {
     pub(crate) fn open(
         engine: &Arc<Engine>,
         name: &Bound<'_, PyAny>,
+        view: Option<&Arc<config::Terms>>,
         options: &Bound<'_, PyDict>,
         works: bool,
     ) -> PyResult<Self> {
         let given = convert::options(options)?;
-        let behind = engine.behind(name_text("queue", name)?, &given, Dialect::Python, works).or_raise(options.py())?;
+        let name = name_text("queue", name)?;
+        let behind = engine.behind(name, view, &given, Dialect::Python, works).or_raise(options.py())?;
         Ok(Self { engine: Arc::clone(engine), behind })
     }
 

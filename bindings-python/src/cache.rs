@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use tidegate::config::{self, CallKind, Config, Dialect};
+use tidegate::engine::publish::Publishing;
 use tidegate::engine::{Begun, Engine, FeedId, Figure, Patience};
+use tidegate::protocol::subscription::Rules;
 
 use crate::behind::Behind;
 use crate::convert::{self, Form, key_text, name_text};
@@ -59,9 +61,29 @@ impl Cache {
         self.engine.l1().is_some()
     }
 
-    /// What the calls of a view go by; its namespaces by name, the outermost first.
-    fn view(&self, py: Python<'_>, namespaces: Vec<String>) -> PyResult<Terms> {
-        Ok(Terms::of(&self.engine.view(&namespaces).or_raise(py)?))
+    /// What the calls of a namespace within a view go by; `name` is the whole one, `outer:inner`.
+    fn namespace(&self, py: Python<'_>, view: GivenTerms<'_, '_>, name: &str) -> PyResult<Terms> {
+        Ok(Terms::of(&self.engine.namespace(terms::of(view), name).or_raise(py)?))
+    }
+
+    /// What the calls of a tenant's view go by, which is made of `view`, with that one's namespaces.
+    fn tenant(
+        &self,
+        view: GivenTerms<'_, '_>,
+        name: &Bound<'_, PyAny>,
+        namespaces: Vec<String>,
+        options: &Bound<'_, PyDict>,
+    ) -> PyResult<Terms> {
+        let py = options.py();
+        let (name, options) = (convert::part_of(name)?, convert::options(options)?);
+        let (view, name) = (terms::of(view), name.as_part());
+        let terms = self.engine.tenant(view, &name, &namespaces, &options, Dialect::Python).or_raise(py)?;
+        Ok(Terms::of(&terms))
+    }
+
+    /// In a forked child: `view` is this engine's from now on.
+    fn adopt(&self, view: &Bound<'_, Terms>) {
+        self.engine.adopt(terms::inner(view));
     }
 
     /// What a call goes by that says something of its own; `view` is what it goes by otherwise.
@@ -85,7 +107,7 @@ impl Cache {
         let names = config::texts(name, &given).or_raise(py)?;
         let own = self.engine.view(&[]).or_raise(py)?;
         let tags = self.engine.tags(terms::of(terms).unwrap_or(&own), &names).or_raise(py)?;
-        Ok(tags.iter().map(|tag| tag.name().to_owned()).collect())
+        Ok(tags.iter().map(|tag| tag.key().relative().to_owned()).collect())
     }
 
     /// The value of what L1 holds, as `decode` makes it; `NOTHING` where it holds nothing that counts, or where
@@ -198,12 +220,19 @@ impl Cache {
         port: &Bound<'_, Port>,
         keys: Vec<Bound<'_, PyAny>>,
         required: bool,
+        view: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
-        self.each(port, &keys, |key, id| self.engine.invalidate(key, required, port.get().queue(), id))
+        self.each(port, &keys, |key, id| self.engine.invalidate(key, terms::of(view), required, port.get().queue(), id))
     }
 
-    fn expire(&self, port: &Bound<'_, Port>, keys: Vec<Bound<'_, PyAny>>, required: bool) -> PyResult<Vec<Py<PyAny>>> {
-        self.each(port, &keys, |key, id| self.engine.expire(key, required, port.get().queue(), id))
+    fn expire(
+        &self,
+        port: &Bound<'_, Port>,
+        keys: Vec<Bound<'_, PyAny>>,
+        required: bool,
+        view: GivenTerms<'_, '_>,
+    ) -> PyResult<Vec<Py<PyAny>>> {
+        self.each(port, &keys, |key, id| self.engine.expire(key, terms::of(view), required, port.get().queue(), id))
     }
 
     /// Each tag is checked before the first is invalidated.
@@ -212,25 +241,93 @@ impl Cache {
         port: &Bound<'_, Port>,
         tags: Vec<Bound<'_, PyAny>>,
         required: bool,
+        view: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
-        let own = self.engine.view(&[]).or_raise(port.py())?;
         for tag in &tags {
-            self.engine.tags(&own, &[name_text("tag", tag)?]).or_raise(port.py())?;
+            self.engine.check_tag(name_text("tag", tag)?, terms::of(view)).or_raise(port.py())?;
         }
         tags.iter()
             .map(|tag| {
                 let (queue, id) = (port.get().queue(), port.get().next_id());
+                let name = name_text("tag", tag)?;
                 let begun =
-                    self.engine.invalidate_tag(name_text("tag", tag)?, required, queue, id).or_raise(port.py())?;
+                    self.engine.invalidate_tag(name, terms::of(view), required, queue, id).or_raise(port.py())?;
                 Port::finish_later(port, &self.engine, begun, id, Form::Plain)
             })
             .collect()
     }
 
-    fn clear(&self, port: &Bound<'_, Port>, namespace: &str, required: bool) -> PyResult<Py<PyAny>> {
+    fn clear(
+        &self,
+        port: &Bound<'_, Port>,
+        namespace: &str,
+        required: bool,
+        view: GivenTerms<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
         let (queue, id) = (port.get().queue(), port.get().next_id());
-        let begun = self.engine.clear(namespace, required, queue, id).or_raise(port.py())?;
+        let begun = self.engine.clear(namespace, terms::of(view), required, queue, id).or_raise(port.py())?;
         Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// Publishes an event (None is a null): the text of its id, once the store has it.
+    fn publish_event(
+        &self,
+        port: &Bound<'_, Port>,
+        name: &Bound<'_, PyAny>,
+        payload: Option<Bound<'_, PyBytes>>,
+        max_len: u64,
+        operation: Option<&str>,
+    ) -> PyResult<Py<PyAny>> {
+        let (queue, id) = (port.get().queue(), port.get().next_id());
+        let (payload, how) = (convert::payload(payload.as_ref()), Publishing { max_len, operation });
+        let begun = self.engine.publish(name_text("event", name)?, payload, how, queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// The events of this name that were set aside, each as a tuple.
+    fn event_letters(&self, port: &Bound<'_, Port>, name: &Bound<'_, PyAny>, limit: usize) -> PyResult<Py<PyAny>> {
+        let (queue, id) = (port.get().queue(), port.get().next_id());
+        let begun = self.engine.event_letters(name_text("event", name)?, limit, queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// Takes one of them away, to be handled again or to be forgotten: whether it was there.
+    fn take_event_letter(
+        &self,
+        port: &Bound<'_, Port>,
+        name: &Bound<'_, PyAny>,
+        letter: &str,
+        again: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let (queue, id) = (port.get().queue(), port.get().next_id());
+        let name = name_text("event", name)?;
+        let begun = self.engine.take_event_letter(name, letter, again, queue, id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// Begins to read the events of this name: the number of a feed.
+    fn subscribe(
+        &self,
+        name: &Bound<'_, PyAny>,
+        max_attempts: u64,
+        dead_ms: u64,
+        has_gap_handler: bool,
+        view: GivenTerms<'_, '_>,
+    ) -> PyResult<u64> {
+        let rules = Rules { max_attempts, dead_ms, has_gap_handler };
+        Ok(self.engine.subscribe(name_text("event", name)?, terms::of(view), rules).or_raise(name.py())?.0)
+    }
+
+    /// Waits until the service's group is there: True; False when the feed ended before that.
+    fn subscription_started(&self, port: &Bound<'_, Port>, feed: u64) -> PyResult<Py<PyAny>> {
+        let id = port.get().next_id();
+        let begun = self.engine.subscription_started(FeedId(feed), port.get().queue(), id);
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
+    /// Ends a feed whose loop is gone.
+    fn feed_end(&self, feed: u64) {
+        self.engine.feed_end(FeedId(feed));
     }
 
     /// The next `Batch` of a feed; `Over` when none will come any more.
@@ -248,8 +345,14 @@ impl Cache {
     }
 
     /// A queue of write-behind; with `works` this host has a sink for it.
-    fn behind(&self, name: &Bound<'_, PyAny>, options: &Bound<'_, PyDict>, works: bool) -> PyResult<Behind> {
-        Behind::open(&self.engine, name, options, works)
+    fn behind(
+        &self,
+        name: &Bound<'_, PyAny>,
+        view: GivenTerms<'_, '_>,
+        options: &Bound<'_, PyDict>,
+        works: bool,
+    ) -> PyResult<Behind> {
+        Behind::open(&self.engine, name, terms::of(view), options, works)
     }
 
     fn close(&self, port: &Bound<'_, Port>, timeout_ms: u64) -> PyResult<Py<PyAny>> {
@@ -264,8 +367,8 @@ impl Cache {
     }
 
     /// A fault that the host noticed: a `cache.error`.
-    fn report(&self, key: Option<&str>, reason: &str, message: &str) {
-        self.engine.report_host(key, reason, message);
+    fn report(&self, key: Option<&str>, reason: &str, message: &str, view: GivenTerms<'_, '_>) {
+        self.engine.report_host(key, terms::of(view), reason, message);
     }
 
     /// Events are kept only while this is on.
@@ -287,9 +390,10 @@ impl Cache {
         convert::events(py, &self.engine.take_faults(), self.service())
     }
 
-    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    /// Of a tenant's view the tenant's.
+    fn stats<'py>(&self, py: Python<'py>, view: GivenTerms<'_, 'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = PyDict::new(py);
-        for (name, figure) in self.engine.stats() {
+        for (name, figure) in self.engine.stats(terms::of(view)) {
             match figure {
                 Figure::Count(count) => stats.set_item(name, count)?,
                 Figure::Measure(measure) => stats.set_item(name, measure)?,

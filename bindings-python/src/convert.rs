@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -138,12 +139,13 @@ pub(crate) fn outcome(py: Python<'_>, outcome: Outcome, place: &Place<'_, '_>) -
         }
         Outcome::Confirmed(confirmed) => PyBool::new(py, confirmed).to_owned().into_any().unbind(),
         Outcome::Write(write) => Write::take(py, write, port, engine)?.into_any(),
-        Outcome::Put(id) => PyString::new(py, &id.to_string()).into_any().unbind(),
+        Outcome::Published(id) | Outcome::Put(id) => PyString::new(py, &id.to_string()).into_any().unbind(),
         Outcome::Count(count) => count.into_pyobject(py)?.into_any().unbind(),
         Outcome::Letters(letters) => {
             let letters = letters.iter().map(|letter| Letter::new(py, letter)).collect::<PyResult<Vec<_>>>()?;
             letters.into_pyobject(py)?.into_any().unbind()
         }
+        Outcome::EventLetters(letters) => crate::batch::letters(py, &letters)?,
         Outcome::Batch(batch) => Batch::new(py, batch, engine)?.into_any(),
     })
 }
@@ -219,21 +221,27 @@ pub(crate) fn events<'py>(py: Python<'py>, events: &[Event], service: &str) -> P
 }
 
 fn event_tuple<'py>(event: &Event, service: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyTuple>> {
-    (
-        event.kind.name(),
-        event.timestamp_ms,
-        service,
-        event.key.as_ref().map(Key::relative),
-        event.source.map(Source::name),
-        event.duration_us.map(|us| us as f64 / 1_000.0),
-        event.reason.as_deref(),
-        event.message.as_deref(),
-        event.version,
-        event.state,
-        event.tag.as_deref(),
-        event.node.as_deref(),
+    let py = service.py();
+    let text = |text: Option<&str>| text.into_bound_py_any(py);
+    // More than a tuple of Rust's becomes one of Python's by itself.
+    PyTuple::new(
+        py,
+        [
+            text(Some(event.kind.name()))?,
+            event.timestamp_ms.into_bound_py_any(py)?,
+            service.clone().into_any(),
+            text(event.key.as_ref().map(Key::relative))?,
+            text(event.source.map(Source::name))?,
+            event.duration_us.map(|us| us as f64 / 1_000.0).into_bound_py_any(py)?,
+            text(event.reason.as_deref())?,
+            text(event.message.as_deref())?,
+            event.version.into_bound_py_any(py)?,
+            text(event.state)?,
+            text(event.tag.as_deref())?,
+            text(event.node.as_deref())?,
+            text(event.tenant.as_deref())?,
+        ],
     )
-        .into_pyobject(service.py())
 }
 
 /// A value as the user wrote it; what is accepted is decided in the core.
@@ -252,7 +260,8 @@ pub(crate) fn option(value: &Bound<'_, PyAny>) -> PyResult<OptionValue> {
         return Ok(OptionValue::Float(value.extract()?));
     }
     if let Ok(value) = value.cast::<PyString>() {
-        return Ok(OptionValue::Text(value.extract()?));
+        let text = value.to_str().map(str::to_owned);
+        return Ok(text.map_or_else(|_| OptionValue::Other("text with a lone surrogate".into()), OptionValue::Text));
     }
     if value.is_instance_of::<PyDelta>() {
         let seconds: f64 = value.call_method0("total_seconds")?.extract()?;
@@ -361,13 +370,19 @@ pub(crate) fn name_text<'a>(what: &str, name: &'a Bound<'_, PyAny>) -> PyResult<
     Err(error::to_py(name.py(), &tag::not_a_name(what, &name.repr()?.to_string(), &why)))
 }
 
+/// Checks the name of a `tag` or an `event`.
+#[pyfunction]
+pub(crate) fn check_label(what: &str, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    tag::check_name(what, name_text(what, name)?).or_raise(name.py())
+}
+
 /// Checks that a name is a text, for `namespace(name)`.
 #[pyfunction]
 pub(crate) fn check_name(what: &str, name: &Bound<'_, PyAny>) -> PyResult<()> {
     name_text(what, name).map(drop)
 }
 
-enum OwnedPart {
+pub(crate) enum OwnedPart {
     Text(String),
     Integer(String),
     Bool(bool),
@@ -376,7 +391,7 @@ enum OwnedPart {
 }
 
 impl OwnedPart {
-    fn as_part(&self) -> Part<'_> {
+    pub(crate) fn as_part(&self) -> Part<'_> {
         match self {
             Self::Text(text) => Part::Text(text),
             Self::Integer(digits) => Part::Integer(digits),
@@ -387,7 +402,7 @@ impl OwnedPart {
     }
 }
 
-fn part_of(value: &Bound<'_, PyAny>) -> PyResult<OwnedPart> {
+pub(crate) fn part_of(value: &Bound<'_, PyAny>) -> PyResult<OwnedPart> {
     static UUID: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let py = value.py();
     if let Ok(text) = value.cast::<PyString>()

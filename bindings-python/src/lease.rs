@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tidegate::engine::outcome::{self, Made};
 use tidegate::engine::{Abandoned, Begun, Engine};
+use tidegate::protocol::envelope::Codec;
 
 use crate::batch::Batch;
 use crate::bell::generation;
@@ -26,6 +27,8 @@ pub(crate) struct Lease {
     id: u64,
     generation: u64,
     lease: Mutex<Option<outcome::Lease>>,
+    /// What fills it was made of what an older version holds.
+    is_upgraded: AtomicBool,
 }
 
 impl Lease {
@@ -41,7 +44,14 @@ impl Lease {
         let lease = Mutex::new(Some(lease));
         Py::new(
             py,
-            Self { engine: Arc::clone(engine), port: port.clone().unbind(), id, generation: generation(), lease },
+            Self {
+                engine: Arc::clone(engine),
+                port: port.clone().unbind(),
+                id,
+                generation: generation(),
+                lease,
+                is_upgraded: AtomicBool::new(false),
+            },
         )
     }
 
@@ -102,6 +112,9 @@ impl Lease {
         tags: Option<Vec<String>>,
     ) -> PyResult<Py<PyAny>> {
         let lease = self.settle_once()?;
+        if self.is_upgraded.load(Ordering::Relaxed) {
+            return self.settled(py, self.engine.fill_upgraded(lease, convert::payload(payload)));
+        }
         let made = self.made(py, &lease, ttl_ms, tags)?;
         let begun = self.engine.fill(lease, convert::payload(payload), made);
         self.settled(py, begun)
@@ -132,7 +145,7 @@ impl Lease {
     }
 
     /// The caller went away: the lease passes on. Does nothing when it has been settled.
-    pub(crate) fn give_back(&self) {
+    fn give_back(&self) {
         drop(self.settle());
     }
 
@@ -146,6 +159,20 @@ impl Lease {
     #[getter]
     fn stale(&self, py: Python<'_>) -> Option<Hit> {
         self.with(|lease| lease.stale.clone()).flatten().map(|hit| convert::detailed(py, hit))
+    }
+
+    /// What an older version holds: its number, and the payload (None is a null). None where there is nothing, or nothing
+    /// that Python reads.
+    #[getter]
+    fn older<'py>(&self, py: Python<'py>) -> Option<(u32, Option<Bound<'py, PyBytes>>)> {
+        let older = self.with(|lease| lease.older.clone()).flatten()?;
+        let bytes = older.payload.bytes.as_ref().map(|bytes| PyBytes::new(py, bytes));
+        (older.payload.codec == Codec::Json).then_some((older.version, bytes))
+    }
+
+    /// What fills it is made of that, and goes on with its times and tags.
+    fn use_older(&self) {
+        self.is_upgraded.store(true, Ordering::Relaxed);
     }
 
     /// Whether its caller may be served at the soft timeout.
@@ -180,6 +207,19 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.give_back();
+    }
+}
+
+/// An outcome whose caller has gone: what it had to settle is given back.
+pub(crate) fn let_go(outcome: &Bound<'_, PyAny>) {
+    if let Ok(lease) = outcome.cast::<Lease>() {
+        lease.get().give_back();
+    } else if let Ok(served) = outcome.cast::<Served>() {
+        served.get().leave();
+    } else if let Ok(write) = outcome.cast::<Write>() {
+        write.get().abort();
+    } else if let Ok(batch) = outcome.cast::<Batch>() {
+        batch.get().give_back();
     }
 }
 
@@ -224,7 +264,7 @@ impl Served {
     }
 
     /// Nobody will compute behind. Does nothing after `more`.
-    pub(crate) fn leave(&self) {
+    fn leave(&self) {
         if let Some((port, id)) = &self.place
             && !self.is_left.swap(true, Ordering::Relaxed)
             && self.generation == generation()
@@ -237,18 +277,5 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// What a caller was given and will not use.
-pub(crate) fn give_back(outcome: &Bound<'_, PyAny>) {
-    if let Ok(lease) = outcome.cast::<Lease>() {
-        lease.get().give_back();
-    } else if let Ok(served) = outcome.cast::<Served>() {
-        served.get().leave();
-    } else if let Ok(batch) = outcome.cast::<Batch>() {
-        batch.get().give_back();
-    } else if let Ok(write) = outcome.cast::<Write>() {
-        write.get().abort();
     }
 }

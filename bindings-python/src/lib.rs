@@ -51,8 +51,8 @@ mod _tidegate {
     use crate::cache::Cache;
     #[pymodule_export]
     use crate::convert::{
-        Absent, Busy, Failed, Hit, Over, Settled, Shared, build_key, check_key, check_name, check_template,
-        duration_ms, hard_timeout, key_part, positive_ms, unknown_option,
+        Absent, Busy, Failed, Hit, Over, Settled, Shared, build_key, check_key, check_label, check_name,
+        check_template, duration_ms, hard_timeout, key_part, positive_ms, unknown_option,
     };
     #[pymodule_export]
     use crate::lease::{Lease, Served};
@@ -80,6 +80,7 @@ mod _tidegate {
         }
         module.add("ERROR_CODES", codes)?;
         module.add("EVENT_TYPES", EventKind::ALL.map(EventKind::name))?;
+        module.add("TENANT_OPTIONS", CallKind::Tenant.options().to_vec())?;
         module.add("NOTHING", crate::convert::nothing(module.py())?)?;
         module.add("READ_OPTIONS", CallKind::Read.options().to_vec())?;
         module.add("WRITE_OPTIONS", CallKind::Write.options().to_vec())?;

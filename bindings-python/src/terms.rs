@@ -22,8 +22,24 @@ pub(crate) fn of<'a>(given: Option<&'a Bound<'_, Terms>>) -> Option<&'a Arc<conf
     given.map(|terms| &terms.get().terms)
 }
 
+pub(crate) fn inner<'a>(terms: &'a Bound<'_, Terms>) -> &'a config::Terms {
+    &terms.get().terms
+}
+
 #[pymethods]
 impl Terms {
+    /// `@tenant:` in a tenant's view, else nothing.
+    #[getter]
+    fn scope(&self) -> &str {
+        self.terms.scope()
+    }
+
+    /// The name of the tenant, as its user wrote it.
+    #[getter]
+    fn tenant(&self) -> Option<String> {
+        self.terms.tenant_name()
+    }
+
     /// The ttl that the call named, in ms.
     #[getter]
     fn ttl_ms(&self) -> Option<u64> {

@@ -17,7 +17,7 @@ use tidegate::ports::Wake;
 use crate::bell::{Doorbell, Gong, generation, must_leave};
 use crate::convert::{self, Form};
 use crate::held::clear_graves;
-use crate::lease::give_back;
+use crate::lease;
 
 /// The main thread, when parked, looks for signals this often, so that Ctrl-C works.
 const SLICE: Duration = Duration::from_millis(50);
@@ -378,8 +378,7 @@ impl Port {
         if future.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
             return Ok(());
         }
-        let outcome = future.call_method0(intern!(py, "result"))?;
-        give_back(&outcome);
+        lease::let_go(&future.call_method0(intern!(py, "result"))?);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::types::PyBool;
 use tidegate::engine::{Engine, outcome};
 
 use crate::bell::generation;
@@ -45,8 +46,12 @@ impl Write {
 #[pymethods]
 impl Write {
     /// `persist` has done its work; the outcome is whether the store holds the value. With `keeps` false it is to hold
-    /// nothing instead.
+    /// nothing instead. A child that was forked meanwhile ends nothing: it is its parent's.
     fn commit(&self, py: Python<'_>, keeps: bool) -> PyResult<Py<PyAny>> {
+        if self.generation != generation() {
+            self.abort();
+            return Ok(PyBool::new(py, false).to_owned().into_any().unbind());
+        }
         let write = self.end().ok_or_else(|| PyRuntimeError::new_err("this write has been ended already"))?;
         let port = self.port.bind(py);
         let id = port.get().next_id();

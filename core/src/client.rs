@@ -16,13 +16,18 @@
 //! ```
 
 mod behind;
+mod builder;
 mod call;
 mod calls;
 mod context;
+mod events;
 mod fetch;
 mod spawn;
+mod tenant;
+mod upgrade;
 mod write;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -31,17 +36,22 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::{CallKind, Config, Dialect, OptionValue, Terms};
+use crate::config::{CallKind, Dialect, OptionValue, Terms};
 use crate::engine::outcome::{Details, Failure};
 use crate::engine::{Begun, Engine, Event, Figure, Outcome};
 use crate::error::Error;
 use crate::protocol::envelope::Payload;
 pub use behind::{BehindBuilder, WriteBehind, WriteItem};
+pub use builder::ManagerBuilder;
 pub use call::CallBuilder;
 use calls::{Arrival, Calls};
 pub use context::Context;
+pub use events::{DomainEvent, Invalidates, OnEvent, Subscription};
 use fetch::{Fetch, Verb};
 pub use spawn::{BoxedTask, Spawner};
+pub use tenant::TenantBuilder;
+pub use upgrade::UpgradeError;
+use upgrade::Upgrades;
 pub use write::{OnStoreDown, WriteError};
 
 /// Why a read with a fallback gave no value.
@@ -80,61 +90,6 @@ pub struct EntryView<T> {
     pub source: &'static str,
 }
 
-/// Collects the options of a [`Manager`]; [`ManagerBuilder::build`] checks them.
-#[derive(Clone)]
-pub struct ManagerBuilder {
-    url: String,
-    options: Vec<(String, OptionValue)>,
-    spawner: Spawner,
-}
-
-impl fmt::Debug for ManagerBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ManagerBuilder").field("options", &self.options).finish_non_exhaustive()
-    }
-}
-
-impl ManagerBuilder {
-    /// The first segment of every key: required for every URL but `memory://`.
-    pub fn service(self, service: &str) -> Self {
-        self.option("service", OptionValue::Text(service.to_owned()))
-    }
-
-    /// The version of the key space; 1 by default.
-    pub fn version(self, version: u32) -> Self {
-        self.option("version", OptionValue::Int(i64::from(version)))
-    }
-
-    /// The life of an entry; 5 minutes by default.
-    pub fn ttl(self, ttl: Duration) -> Self {
-        self.option("ttl", OptionValue::Millis(ttl.as_secs_f64() * 1_000.0))
-    }
-
-    /// Any option of `docs/options.md` by its name.
-    pub fn option(mut self, name: &str, value: OptionValue) -> Self {
-        self.options.push((name.to_owned(), value));
-        self
-    }
-
-    /// Who runs fallbacks behind a value that has been served. By default the tokio runtime of the caller, where there is
-    /// one, else a thread.
-    pub fn spawner(mut self, spawn: impl Fn(BoxedTask) + Send + Sync + 'static) -> Self {
-        self.spawner = Arc::new(spawn);
-        self
-    }
-
-    /// Opens the manager; connections are made at the first use.
-    ///
-    /// # Errors
-    /// `ConfigError` that names the option.
-    #[expect(clippy::unused_async, reason = "the contract leaves room for a check of the server here")]
-    pub async fn build(self) -> Result<Manager, Error> {
-        let config = Config::from_options(&self.url, &self.options, Dialect::Rust)?;
-        let engine = Engine::open(&self.url, config)?;
-        Manager::view(engine, Calls::new(), self.spawner, Vec::new())
-    }
-}
-
 /// A cache-aside cache. Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub struct Manager {
@@ -146,6 +101,7 @@ pub struct Manager {
     /// Of calls that say nothing of their own; `plain` ones run nothing behind.
     terms: Arc<Terms>,
     plain_terms: Arc<Terms>,
+    upgrades: Upgrades,
 }
 
 impl fmt::Debug for Manager {
@@ -157,7 +113,12 @@ impl fmt::Debug for Manager {
 impl Manager {
     /// Begins the options of a manager on `url`: `memory://`, `redis://…`, `rediss://…`, `redis+unix:///path`.
     pub fn builder(url: &str) -> ManagerBuilder {
-        ManagerBuilder { url: url.to_owned(), options: Vec::new(), spawner: spawn::default() }
+        ManagerBuilder {
+            url: url.to_owned(),
+            options: Vec::new(),
+            spawner: spawn::default(),
+            upgrades: BTreeMap::new(),
+        }
     }
 
     /// A manager on an engine of one's own.
@@ -165,13 +126,27 @@ impl Manager {
     /// # Panics
     /// Never: the view of no namespace has no name that could be refused.
     pub fn on(engine: Arc<Engine>) -> Self {
-        Self::view(engine, Calls::new(), spawn::default(), Vec::new()).expect("no namespace, no bad name")
+        Self::of_engine(engine, spawn::default())
     }
 
-    fn view(engine: Arc<Engine>, calls: Arc<Calls>, spawner: Spawner, namespaces: Vec<String>) -> Result<Self, Error> {
-        let terms = engine.view(&namespaces)?;
+    fn of_engine(engine: Arc<Engine>, spawner: Spawner) -> Self {
+        let terms = engine.view(&[]).expect("no namespace, no bad name");
         let plain_terms = Arc::new(Terms::clone(&terms).in_foreground());
-        Ok(Self { engine, calls, spawner, namespaces, terms, plain_terms })
+        Self {
+            engine,
+            calls: Calls::new(),
+            spawner,
+            namespaces: Vec::new(),
+            terms,
+            plain_terms,
+            upgrades: Arc::default(),
+        }
+    }
+
+    /// The same, whose calls go by other terms.
+    fn view(&self, namespaces: Vec<String>, terms: Arc<Terms>) -> Self {
+        let plain_terms = Arc::new(Terms::clone(&terms).in_foreground());
+        Self { namespaces, terms, plain_terms, ..self.clone() }
     }
 
     pub fn engine(&self) -> &Arc<Engine> {
@@ -239,11 +214,13 @@ impl Manager {
     /// `KeyFormatError` for a name that is none.
     pub fn namespace(&self, name: &str) -> Result<Self, Error> {
         let mut namespaces = self.namespaces.clone();
-        namespaces.push(match namespaces.last() {
+        let whole = match namespaces.last() {
             Some(outer) => format!("{outer}:{name}"),
             None => name.to_owned(),
-        });
-        Self::view(Arc::clone(&self.engine), Arc::clone(&self.calls), Arc::clone(&self.spawner), namespaces)
+        };
+        let terms = self.engine.namespace(Some(&self.terms), &whole)?;
+        namespaces.push(whole);
+        Ok(self.view(namespaces, terms))
     }
 
     /// Removes every entry of this namespace, here and for everybody: O(1). Answers as [`Manager::invalidate`] does.
@@ -256,7 +233,7 @@ impl Manager {
                 "clear() is a namespace's; a right example: manager.namespace(\"catalog\")?.clear()",
             ));
         };
-        self.confirm(|queue, id| self.engine.clear(namespace, false, queue, id)).await
+        self.confirm(|queue, id| self.engine.clear(namespace, Some(&self.terms), false, queue, id)).await
     }
 
     /// From now on no entry that carries this tag counts: O(1). Answers as [`Manager::invalidate`] does.
@@ -264,7 +241,7 @@ impl Manager {
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
     pub async fn invalidate_tag(&self, tag: &str) -> Result<bool, Error> {
-        self.confirm(|queue, id| self.engine.invalidate_tag(tag, false, queue, id)).await
+        self.confirm(|queue, id| self.engine.invalidate_tag(tag, Some(&self.terms), false, queue, id)).await
     }
 
     /// The cached value, without a fallback; the outer `None` is absence (or a store that is away).
@@ -276,7 +253,7 @@ impl Manager {
             Arrival::Outcome(Outcome::Hit(hit)) => match decode(&hit.payload) {
                 Ok(value) => Ok(Some(value)),
                 Err(error) => {
-                    self.engine.report_host(Some(key), "schema", &error.to_string());
+                    self.engine.report_host(Some(key), Some(&self.terms), "schema", &error.to_string());
                     Ok(None)
                 }
             },
@@ -296,7 +273,7 @@ impl Manager {
                     Some(_) => match decode(&hit.payload) {
                         Ok(value) => Some(value),
                         Err(error) => {
-                            self.engine.report_host(Some(key), "schema", &error.to_string());
+                            self.engine.report_host(Some(key), Some(&self.terms), "schema", &error.to_string());
                             return Ok(None);
                         }
                     },
@@ -347,7 +324,7 @@ impl Manager {
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
     pub async fn invalidate(&self, key: &str) -> Result<bool, Error> {
-        self.confirm(|queue, id| self.engine.invalidate(key, false, queue, id)).await
+        self.confirm(|queue, id| self.engine.invalidate(key, Some(&self.terms), false, queue, id)).await
     }
 
     /// Soft invalidation: no longer fresh, kept for `stale_if_error`. Answers as [`Manager::invalidate`] does.
@@ -355,12 +332,12 @@ impl Manager {
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
     pub async fn expire(&self, key: &str) -> Result<bool, Error> {
-        self.confirm(|queue, id| self.engine.expire(key, false, queue, id)).await
+        self.confirm(|queue, id| self.engine.expire(key, Some(&self.terms), false, queue, id)).await
     }
 
-    /// The figures of `docs/events.md`, by name.
+    /// The figures of `docs/events.md`, by name; a tenant's own in its view.
     pub fn stats(&self) -> Vec<(&'static str, Figure)> {
-        self.engine.stats()
+        self.engine.stats(Some(&self.terms))
     }
 
     /// Keeps events from now on, for [`Manager::take_events`].

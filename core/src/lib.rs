@@ -14,6 +14,7 @@
 //! | [`store`] | the drivers: memory (the reference) and Redis |
 //! | [`config`] | every default and limit |
 //! | [`error`] | every error, its code and message |
+//! | [`tenant`] | what a manager keeps of one tenant |
 //! | [`key`] | building and checking keys |
 
 /// Why it is built this way.
@@ -29,6 +30,7 @@ pub mod ports;
 pub mod protocol;
 pub mod store;
 mod sync;
+pub mod tenant;
 
 pub use client::{Context, GetError, Manager, OnStoreDown, WriteBehind, WriteError, WriteItem};
 pub use engine::Engine;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 
 use crate::protocol::envelope::Draft;
+use crate::protocol::event::{EventAsk, EventReply};
 use crate::protocol::key::Key;
 use crate::protocol::lease::{Grant, Nonce};
 use crate::protocol::queue::{Durability, QueueAct, QueueReply};
@@ -53,12 +54,17 @@ pub enum Command {
     RenewWrite { key: Key, nonce: Nonce, exclusive_ms: u64, validity_ms: u64 },
     /// The writer has ended. Its entry is stored if nothing came between; else, or without one, this is an invalidation.
     Commit { key: Key, generation: Box<str>, nonce: Nonce, settle_ms: u64, entry: Option<Draft> },
+    /// Entries of this version of a service may stand for `kept_ms` more: list it at `key` (`service:~versions`), and say
+    /// which versions are listed. One that is new among others counts from `quarantine_ms` on.
+    Beat { key: Key, version: u32, kept_ms: u64, quarantine_ms: u64 },
     /// Nothing but the time, of the server that `key` is on.
     Time { key: Key },
     /// Whether the node that the [`Address`] names answers; the time of its server.
     Ping,
+    /// Of domain events: see [`EventAsk`].
+    Event { stream: Key, ask: EventAsk },
     /// What write-behind asks of a partition's stream (`docs/write-behind.md`).
-    Queue { queue: Key, act: Box<QueueAct> },
+    Queue { queue: Key, act: QueueAct },
     /// A sink has committed the write of this id: every right to fill goes, and the entry, unless it is of this write or a
     /// later one.
     SettleValue { key: Key, id: StreamId },
@@ -83,12 +89,14 @@ impl Command {
             | Self::BeginWrite { key, .. }
             | Self::RenewWrite { key, .. }
             | Self::Commit { key, .. }
+            | Self::Beat { key, .. }
             | Self::Time { key }
             | Self::Queue { queue: key, .. }
             | Self::SettleValue { key, .. }
             | Self::Durability { key } => Some(key),
             Self::ReadTag { tag } | Self::OpenTag { tag, .. } | Self::InvalidateTag { tag, .. } => Some(tag.key()),
             Self::Ping => None,
+            Self::Event { stream, .. } => Some(stream),
         }
     }
 }
@@ -139,9 +147,23 @@ pub enum Verdict {
     /// SET: a writer stands between database and cache; the entry was removed, nothing was stored. COMMIT: the same, for
     /// another writer or an invalidation came between, or there was no entry.
     NotStored,
+    /// BEAT: the versions of the service whose entries may stand, in any order.
+    Versions(Vec<LiveVersion>),
+    /// Of domain events.
+    Event(EventReply),
     /// What a partition's stream answers.
     Queue(QueueReply),
     Durability(Durability),
+}
+
+/// A version of a service that may have entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveVersion {
+    pub version: u32,
+    /// Until when it is listed, in ms of the server's clock.
+    pub until_ms: u64,
+    /// From when on its entries count: before that, not everybody knew of it. 0 where it was alone.
+    pub since_ms: u64,
 }
 
 /// Why a command got no verdict.

@@ -1,104 +1,24 @@
 //! The engine on a store that is answered by hand, one command at a time: for orders of events that no clock and no
 //! server brings about when asked. Each test is a fault that a review found.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+#[path = "support/hand.rs"]
+mod hand;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hand::*;
 use tidegate::Manager;
 use tidegate::config::{CallKind, Config, Dialect, OptionValue, Terms};
-use tidegate::engine::ticket::{Completion, Queue};
-use tidegate::engine::{Begun, Engine, Environment, Figure, Lease, Made, Outcome, Patience};
-use tidegate::ports::{
-    Address, Command, Inbox, Notice, Primary, Reply, Store, StoreError, StoreErrorKind, Verdict, Wake,
-};
+use tidegate::engine::ticket::Queue;
+use tidegate::engine::{Begun, Engine, Figure, Lease, Made, Outcome, Patience};
+use tidegate::ports::{Command, Notice, StoreErrorKind, Verdict};
 use tidegate::protocol::envelope::{Draft, Payload};
 use tidegate::protocol::freshness::Life;
-use tidegate::protocol::key::Key;
 use tidegate::protocol::lease::{Grant, Nonce};
 use tidegate::protocol::tag::{Tag, TagNonce};
-
-/// The server's time.
-const NOW_US: u64 = 1_700_000_000_000_000;
-const KEY: &str = "user:profile:1";
-
-#[derive(Default)]
-struct Hand {
-    inbox: OnceLock<Weak<dyn Inbox>>,
-    out: Mutex<Vec<(Command, Address)>>,
-    /// Another number is another server.
-    incarnation: AtomicU32,
-}
-
-/// The key of the second of two nodes.
-const ELSEWHERE: &str = "user:profile:elsewhere";
-
-impl Store for Hand {
-    fn name(&self) -> &'static str {
-        "redis"
-    }
-    fn attach(&self, inbox: Weak<dyn Inbox>) {
-        assert!(self.inbox.set(inbox).is_ok());
-    }
-    fn primary(&self, key: &Key) -> Primary {
-        let node = u16::from(key.relative() == ELSEWHERE);
-        Primary { node, incarnation: self.incarnation.load(Ordering::Relaxed) }
-    }
-    fn submit(&self, command: Command, address: Address) {
-        self.out.lock().expect("no test panics here").push((command, address));
-    }
-    fn watch(&self, _: &Key) {}
-    fn unwatch(&self, _: &Key) {}
-    fn track(&self, _: Vec<String>) {}
-    fn close(&self) {}
-}
-
-impl Hand {
-    fn inbox(&self) -> Arc<dyn Inbox> {
-        self.inbox.get().and_then(Weak::upgrade).expect("an engine is attached")
-    }
-
-    /// Answers what is out, a PING always.
-    fn answer(&self, mut by: impl FnMut(&Command) -> Result<Verdict, StoreErrorKind>) {
-        let out = std::mem::take(&mut *self.out.lock().expect("no test panics here"));
-        for (command, address) in out {
-            let verdict = if is_for_the_time(&command) { Ok(Verdict::Ok) } else { by(&command) };
-            let answer = verdict
-                .map(|verdict| Reply { server_us: Some(NOW_US), verdict })
-                .map_err(|kind| StoreError::new(kind, "by hand"));
-            self.inbox().deliver(address, answer);
-        }
-    }
-}
-
-fn is_for_the_time(command: &Command) -> bool {
-    matches!(command, Command::Ping | Command::Time { .. })
-}
-
-struct Do<F: Fn() + Send + Sync>(F);
-
-impl<F: Fn() + Send + Sync> Wake for Do<F> {
-    fn wake(&self) {
-        (self.0)();
-    }
-}
-
-fn silent() -> Arc<Queue> {
-    Queue::new(Box::new(Do(|| {})))
-}
-
-fn ready(queue: &Queue) -> Vec<(u64, Outcome)> {
-    let mut ready = Vec::new();
-    queue.drain(&mut ready);
-    ready.into_iter().map(|Completion { id, outcome }| (id, outcome)).collect()
-}
-
-fn engine(config: Config) -> (Arc<Hand>, Arc<Engine>) {
-    let store = Arc::new(Hand::default());
-    let engine = Engine::with_store(Arc::clone(&store) as Arc<dyn Store>, config, Environment::default());
-    (store, engine.expect("right"))
-}
 
 fn tagged(engine: &Engine, names: &[&str]) -> Arc<Terms> {
     let tags = OptionValue::List(names.iter().map(|name| OptionValue::Text((*name).to_owned())).collect());
@@ -106,7 +26,7 @@ fn tagged(engine: &Engine, names: &[&str]) -> Arc<Terms> {
 }
 
 fn entry(engine: &Engine, tags: &[(Tag, TagNonce)]) -> Bytes {
-    let key = engine.check_key(KEY).expect("right");
+    let key = engine.check_key(KEY, None).expect("right");
     let life = Life { fresh_ms: 60_000, kept_ms: 60_000 };
     Draft::new(&key, &Payload::json(&b"1"[..]), tags, 1, life, 1).stamped(NOW_US, NOW_US / 1_000)
 }
@@ -166,9 +86,9 @@ fn a_tag_whose_invalidation_was_lost_ends_what_a_flight_under_way_finds() {
     // Two invalidations that the store refuses; the journal has room for one.
     for (id, is_tag) in [(10, false), (11, true)] {
         let begun = if is_tag {
-            engine.invalidate_tag("t:1", false, &queue, id)
+            engine.invalidate_tag("t:1", None, false, &queue, id)
         } else {
-            engine.invalidate("x:1", false, &queue, id)
+            engine.invalidate("x:1", None, false, &queue, id)
         };
         assert!(matches!(begun, Ok(Begun::Waiting(_))));
         answer(Verdict::Ok);
@@ -192,7 +112,7 @@ fn one_slow_question_is_one_failure_however_many_tags_were_asked_with_it() {
     begin(&engine, Some(&terms), &silent(), 1);
     store.answer(|_| Err(StoreErrorKind::Timeout));
     assert_eq!(engine.breaker_state(), "closed");
-    let errors = engine.stats().into_iter().find(|(name, _)| *name == "errors");
+    let errors = engine.stats(None).into_iter().find(|(name, _)| *name == "errors");
     assert_eq!(errors, Some(("errors", Figure::Count(1))));
 }
 
@@ -231,18 +151,13 @@ fn a_tag_named_late_must_be_older_than_the_fallback_by_the_clock_of_one_and_the_
     assert!(matches!(sent_after_a_late_tag(3_600_000_000, fails_over), Some(Command::Release { .. })));
 }
 
-/// What is out, of one kind.
-fn out(store: &Hand, is_wanted: impl Fn(&Command) -> bool) -> usize {
-    store.out.lock().expect("no test panics here").iter().filter(|(command, _)| is_wanted(command)).count()
-}
-
 #[test]
 fn what_one_primary_had_confirmed_is_owed_again_once_another_one_answers() {
     let (store, engine) = engine(Config::default());
     let old = entry(&engine, &[]);
     let queue = silent();
     let is_invalidate = |command: &Command| matches!(command, Command::Invalidate { .. });
-    assert!(matches!(engine.invalidate(KEY, false, &queue, 1), Ok(Begun::Waiting(_))));
+    assert!(matches!(engine.invalidate(KEY, None, false, &queue, 1), Ok(Begun::Waiting(_))));
     store.answer(|_| Ok(Verdict::Ok));
     assert!(matches!(ready(&queue)[..], [(1, Outcome::Confirmed(true))]));
     // Called after it had returned; its question is answered by a replica that was promoted without the invalidation.
@@ -288,8 +203,11 @@ fn a_node_that_fails_is_left_alone_and_the_others_are_not() {
     begin(&engine, None, &queue, 11);
     assert_eq!(out(&store, |command| matches!(command, Command::Get { .. })), 1, "asked");
     // An invalidation there is owed, which holds up none of the others.
-    assert!(matches!(engine.invalidate(ELSEWHERE, false, &queue, 12), Ok(Begun::Ready(Outcome::Confirmed(false)))));
-    assert!(matches!(engine.invalidate(KEY, false, &queue, 13), Ok(Begun::Waiting(_))));
+    assert!(matches!(
+        engine.invalidate(ELSEWHERE, None, false, &queue, 12),
+        Ok(Begun::Ready(Outcome::Confirmed(false)))
+    ));
+    assert!(matches!(engine.invalidate(KEY, None, false, &queue, 13), Ok(Begun::Waiting(_))));
     // The probe goes to that node; its answer closes the breaker, and pays what is owed.
     engine.on_time(u64::MAX / 2);
     let probes = |command: &Command| *command == Command::Ping;

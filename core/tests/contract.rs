@@ -55,7 +55,7 @@ fn the_figures_of_the_page_are_the_figures_there_are() {
     let states = ["closed", "open", "half_open"];
     let listed: Names = words(figures).filter(|word| !states.contains(word)).map(str::to_owned).collect();
     let engine = Engine::open("memory://", Config::default()).expect("memory needs nothing");
-    let mut known: Names = engine.stats().iter().map(|(name, _)| (*name).to_owned()).collect();
+    let mut known: Names = engine.stats(None).iter().map(|(name, _)| (*name).to_owned()).collect();
     known.insert("breaker".into());
     assert_eq!(listed, known);
 }

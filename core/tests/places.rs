@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use tidegate::Manager;
-use tidegate::config::{CallKind, Config, Dialect, OptionValue, Terms};
+use tidegate::config::{BreakerConfig, CallKind, Config, Dialect, OptionValue, Terms};
 use tidegate::engine::ticket::{Completion, Queue, Ticket};
 use tidegate::engine::timers::Alarm;
 use tidegate::engine::{Abandoned, Begun, Engine, Environment, Lease, Made, Outcome, Patience};
@@ -69,7 +69,9 @@ struct Stage {
 
 impl Stage {
     fn new(max_fallbacks: usize) -> Self {
-        let config = Config { max_fallbacks, wait_ms: 1_000, hard_timeout_ms: 5_000, ..Config::default() };
+        // A first question asks for the time and for the versions too: all of that has failed before the breaker opens.
+        let breaker = BreakerConfig { failures: 9, ..BreakerConfig::default() };
+        let config = Config { max_fallbacks, wait_ms: 1_000, hard_timeout_ms: 5_000, breaker, ..Config::default() };
         let (store, clock) = (Arc::new(Away::default()), ByHand::default());
         let environment =
             Environment { clock: Arc::new(clock.clone()), alarm: Arc::new(clock.clone()), ..Environment::default() };
@@ -80,7 +82,7 @@ impl Stage {
     /// The store has failed for long enough: it is asked no more, and callers of one key share one flight.
     fn open(max_fallbacks: usize) -> Self {
         let stage = Self::new(max_fallbacks);
-        for number in 0..5 {
+        for number in 0..9 {
             drop(stage.engine.peek("user:name:0", None, false, &stage.queue, number).expect("right"));
         }
         assert_eq!(stage.engine.breaker_state(), "open");
@@ -310,7 +312,7 @@ fn closing_ends_those_who_run_and_those_who_wait() {
 fn with_the_store_back_those_who_come_ask_it_and_those_who_wait_have_their_turn_all_the_same() {
     let mut stage = Stage::new(1);
     let first = stage.begin([1, 2]).remove(0);
-    // One failure has not opened the breaker: the store is asked for the next key.
+    // Two failures have not opened the breaker: the store is asked for the next key.
     stage.store.is_back.store(true, Ordering::Relaxed);
     assert_eq!(stage.engine.breaker_state(), "closed");
     assert!(stage.begin([2, 3]).is_empty());

@@ -177,10 +177,14 @@ fn what_is_written_behind_is_put_and_read_wherever_its_value_lies() {
             }
         }
         assert!(queue.flush(PATIENCE).await.expect("open"));
-        let given = given.lock().expect("whole").clone();
         for key in &keys {
-            let values: Vec<_> =
-                given.iter().filter(|item| item.key == key.relative()).map(|item| item.value).collect();
+            let values: Vec<_> = given
+                .lock()
+                .expect("whole")
+                .iter()
+                .filter(|item| item.key == key.relative())
+                .map(|item| item.value)
+                .collect();
             assert_eq!(values, (0..20).collect::<Vec<_>>());
             assert_eq!(manager.get::<u32>(key.relative()).await.expect("right"), Some(19), "what was committed stays");
         }

@@ -8,7 +8,7 @@ use tidegate::ports::{Command, StoreErrorKind, Verdict};
 use tidegate::protocol::envelope::{self, Draft, Payload};
 use tidegate::protocol::key::{Key, KeySpace};
 use tidegate::protocol::lease::Nonce;
-use tidegate::protocol::queue::{Aside, Owner, QueueAct, QueueReply, Write};
+use tidegate::protocol::queue::{Aside, Owner, Put, QueueAct, QueueReply, Write};
 use tidegate::protocol::stream::StreamId;
 use tidegate::store::memory::{MemoryHub, MemoryStore};
 
@@ -20,7 +20,7 @@ fn queue() -> Key {
 }
 
 fn ask(caller: &Caller, act: QueueAct) -> Verdict {
-    caller.ask(Command::Queue { queue: queue(), act: Box::new(act) })
+    caller.ask(Command::Queue { queue: queue(), act })
 }
 
 fn put(operation: &str, key: &Key, value: &str, is_cluster: bool) -> QueueAct {
@@ -28,14 +28,14 @@ fn put(operation: &str, key: &Key, value: &str, is_cluster: bool) -> QueueAct {
     let write =
         Write { prefix: key.prefix().into(), key: key.relative().into(), payload: payload.clone(), origin: None };
     let entry = Draft::behind(key, &payload, &[], 1, LIFE);
-    QueueAct::Put {
+    QueueAct::Put(Box::new(Put {
         operation: operation.into(),
         kept_ms: 60_000,
         not_after_ms: 1 << 44,
         most: 1_000,
         write,
         value: (!is_cluster).then(|| (key.clone(), entry)),
-    }
+    }))
 }
 
 fn appended(verdict: Verdict) -> StreamId {
@@ -122,7 +122,7 @@ fn with_full_memory_a_put_is_refused_whole_and_what_is_pending_can_be_dealt_with
     server.command("CONFIG SET maxmemory 1");
     for is_cluster in [false, true] {
         let act = put("c", &key, "2", is_cluster);
-        let error = caller.try_ask(Command::Queue { queue: queue(), act: Box::new(act) }).expect_err("refused");
+        let error = caller.try_ask(Command::Queue { queue: queue(), act }).expect_err("refused");
         assert!(error.kind == StoreErrorKind::Refused && error.message.starts_with("OOM "), "{}", error.message);
     }
     assert!(server.command(&format!("GETRANGE {} 88 90", key.full())).starts_with('1'), "the value is the first's");
@@ -189,9 +189,9 @@ impl Fuzz {
             let id = chosen[at];
             let act = match kind {
                 0..=3 => match put(&operation, &key, "1", operation.len() == 1) {
-                    QueueAct::Put { operation, kept_ms, write, value, .. } => {
+                    QueueAct::Put(put) => {
                         let not_after_ms = if late { 1 } else { 1 << 44 };
-                        QueueAct::Put { operation, kept_ms, not_after_ms, most, write, value }
+                        QueueAct::Put(Box::new(Put { not_after_ms, most, ..*put }))
                     }
                     other => other,
                 },
@@ -206,7 +206,7 @@ impl Fuzz {
                 12 => QueueAct::DropDead { from: letter[at], to: letter[at] },
                 _ => return Command::SettleValue { key: key.clone(), id },
             };
-            Command::Queue { queue: queue(), act: Box::new(act) }
+            Command::Queue { queue: queue(), act }
         })
     }
 

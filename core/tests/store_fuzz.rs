@@ -160,7 +160,7 @@ impl Fuzz {
         let life = Life { fresh_ms, kept_ms: 90_000 };
         match self.random.u8(0..12) {
             0 => Draft { life, ..foreign(key) },
-            1 => Draft { life, bytes: Bytes::from(vec![b'x'; 80]) },
+            1 => Draft { life, bytes: Bytes::from(vec![b'x'; 80]), given: None },
             _ => Draft { life, ..draft(key, &self.random.u32(..).to_string()) },
         }
     }
@@ -200,6 +200,8 @@ fn shape(verdict: &Verdict) -> (&'static str, u64, Option<Vec<u8>>) {
         Verdict::Lost => ("LOST", 0, None),
         Verdict::Late => ("LATE", 0, None),
         Verdict::NotStored => ("NOT_STORED", 0, None),
+        Verdict::Versions(live) => ("VERSIONS", live.len() as u64, None),
+        Verdict::Event(_) => unreachable!("`event_fuzz.rs` asks about events"),
         Verdict::Queue(_) | Verdict::Durability(_) => ("QUEUE", 0, None),
     }
 }

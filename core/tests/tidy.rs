@@ -10,13 +10,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("sync", &[]),
     ("protocol", &["error"]),
-    ("config", &["error", "protocol"]),
+    ("tenant", &["error", "protocol"]),
+    ("config", &["error", "protocol", "tenant"]),
     ("ports", &["error", "protocol"]),
     ("clock", &["ports"]),
     ("store", &["clock", "config", "error", "ports", "protocol", "sync"]),
-    ("engine", &["config", "error", "ports", "protocol", "sync"]),
+    ("engine", &["config", "error", "ports", "protocol", "sync", "tenant"]),
     ("client", &["clock", "config", "engine", "error", "ports", "protocol", "store", "sync"]),
-    ("lib", &["client", "clock", "config", "engine", "error", "ports", "protocol", "store", "sync"]),
+    ("lib", &["client", "clock", "config", "engine", "error", "ports", "protocol", "store", "sync", "tenant"]),
 ];
 
 /// Files that may name one module more, each with its reason.

@@ -22,22 +22,24 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(digits).collect()
 }
 
+fn part(part: &Value) -> Part<'_> {
+    let (kind, value) = part.as_object().and_then(|part| part.iter().next()).expect("one kind");
+    match kind.as_str() {
+        "text" => Part::Text(value.as_str().expect("a text")),
+        "int" => Part::Integer(value.as_str().expect("digits in a text")),
+        "bool" => Part::Bool(value.as_bool().expect("a boolean")),
+        "uuid" => Part::Uuid(value.as_str().expect("a text")),
+        other => panic!("{other}"),
+    }
+}
+
 #[test]
 fn keys_are_built_as_the_vectors_say() {
     let vectors = load("keys");
     let cases = vectors["build"].as_array().expect("a list");
     assert!(cases.len() >= 11);
     for case in cases {
-        let parts = case["parts"].as_array().expect("a list").iter().map(|part| {
-            let (kind, value) = part.as_object().and_then(|part| part.iter().next()).expect("one kind");
-            match kind.as_str() {
-                "text" => Part::Text(value.as_str().expect("a text")),
-                "int" => Part::Integer(value.as_str().expect("digits in a text")),
-                "bool" => Part::Bool(value.as_bool().expect("a boolean")),
-                "uuid" => Part::Uuid(value.as_str().expect("a text")),
-                other => panic!("{other}"),
-            }
-        });
+        let parts = case["parts"].as_array().expect("a list").iter().map(part);
         assert_eq!(build(&parts.collect::<Vec<_>>()).as_deref(), Ok(text(case, "key")), "{case}");
     }
 }
@@ -56,6 +58,33 @@ fn value_keys_and_their_companions_are_as_the_vectors_say() {
         assert_eq!(key.fields(), text(case, "fields"));
         assert_eq!(key.wake(), text(case, "wake"));
         assert_eq!(hex(key.hash()), text(case, "hash"), "{case}");
+    }
+}
+
+#[test]
+fn keys_and_tags_of_tenants_are_as_the_vectors_say() {
+    let vectors = load("keys");
+    let cases = vectors["tenants"].as_array().expect("a list");
+    assert!(cases.len() >= 14);
+    for case in cases {
+        let own = KeySpace::new(text(case, "service"), 1).expect("right");
+        let space = own.tenant(&part(&case["tenant"])).expect("right");
+        let key = space.key(text(case, "relative")).expect("right");
+        assert_eq!(key.full(), text(case, "value"));
+        assert_eq!(key.lease(), text(case, "lease"));
+        assert_eq!(key.fields(), text(case, "fields"));
+        assert_eq!(key.wake(), text(case, "wake"));
+        assert_eq!(hex(key.hash()), text(case, "hash"), "{case}");
+        let tag = space.tag(text(case, "tag")).expect("right");
+        assert_eq!((tag.full(), tag.name()), (text(case, "tag_key"), text(case, "tag_recorded")));
+        assert_eq!(own.recorded_tag(tag.name()), tag);
+        assert_eq!(space.namespace_tag(text(case, "namespace")).expect("right").full(), text(case, "namespace_key"));
+    }
+    let refused = vectors["tenants_refused"].as_array().expect("a list");
+    assert!(refused.len() >= 4);
+    for case in refused {
+        let error = KeySpace::new("billing", 1).and_then(|space| space.tenant(&part(case)));
+        assert_eq!(error.expect_err("refused").code(), "ERR_TIDEGATE_KEY_FORMAT", "{case}");
     }
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import subprocess
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ def test_the_python_of_a_page_runs(block: str) -> None:
 
 
 @pytest.mark.parametrize("block", _blocks("js"))
-def test_the_javascript_of_a_page_runs(block: str, tmp_path: Path) -> None:
+def test_the_javascript_of_a_page_runs(block: str) -> None:
     # Node 20 has no `await using` of its own: tsx writes it for older versions, as users' compilers do.
-    page = ROOT / "tests" / "docs" / f".page-{tmp_path.name}.mts"
+    page = ROOT / "tests" / "docs" / f".page-{uuid.uuid4().hex}.mts"
     try:
         page.write_text(block)
         ran = subprocess.run(

@@ -19,7 +19,7 @@ let unconfirmed = 0;
 async function put(key, value) {
   while (true) {
     try {
-      acked.push([key, value, await queue.put(key, value, { operation: String(value) })]);
+      acked.push([key, value, await queue.put(key, value, { operationId: String(value) })]);
       return;
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;

@@ -32,7 +32,7 @@ async def main(url: str, name: str, keys: int, seconds: float) -> None:
             nonlocal unconfirmed
             while True:
                 try:
-                    acked.append((key, value, await queue.put(key, value, operation=str(value))))
+                    acked.append((key, value, await queue.put(key, value, operation_id=str(value))))
                 except StoreUnavailable:
                     unconfirmed += 1
                     await asyncio.sleep(0.05)

@@ -4,7 +4,7 @@
  *     node tests/interop/member.mjs
  */
 import { createInterface } from 'node:readline';
-import { CacheManager, key } from 'tidegate';
+import { CacheManager, key, tag } from 'tidegate';
 
 const ABSENT = Symbol('absent');
 
@@ -44,15 +44,25 @@ class Fallback {
 class Member {
   cache = new CacheManager();
   running = new Map();
+  handled = {};
+  missed = [];
   behind;
   given = [];
 
-  async open({ url, options }) {
+  async open({ url, options: { upgrade = [], ...options } }) {
     const named = Object.entries(options).map(([name, value]) => [camelCase(name), value]);
-    const cache = new CacheManager({ url, ...Object.fromEntries(named) });
+    const steps = Object.fromEntries(upgrade.map((version) => [version, (old) => old + 100]));
+    const cache = new CacheManager({ url, ...Object.fromEntries(named), upgrade: steps });
     await this.cache.close({ timeout: '1s' });
     this.cache = cache;
     this.given = [];
+    this.handled = {};
+    this.missed = [];
+  }
+
+  /** From here on it is that tenant's. */
+  async tenant({ name }) {
+    this.cache = this.cache.tenant(name);
   }
 
   async get({ key, ttl, ...how }) {
@@ -77,8 +87,12 @@ class Member {
     this.running.get(fallback).shift().reject(new Boom(error));
   }
 
-  set({ key, value, ttl }) {
-    return this.cache.set(key, value, given({ ttl }));
+  set({ key, value, ttl, tags }) {
+    return this.cache.set(key, value, given({ ttl, tags }));
+  }
+
+  write_through({ key, value, persist }) {
+    return this.cache.writeThrough(key, value, new Fallback(this.running, { fallback: persist }).run);
   }
 
   async get_entry({ key }) {
@@ -94,6 +108,10 @@ class Member {
 
   invalidate({ key, ...options }) {
     return this.cache.invalidate(key, options);
+  }
+
+  invalidate_tag({ tag }) {
+    return this.cache.invalidateTag(tag);
   }
 
   expire({ key, ...options }) {
@@ -116,6 +134,54 @@ class Member {
     for (const event of events) this.cache.on(event, observer);
   }
 
+  async on_event({ event, gap, ...options }) {
+    const onGap = (missed) => {
+      this.missed.push(missed);
+      return gap.map((name) => tag(name));
+    };
+    const handler = async ({ id, holds, keys = [], tags = [] }, { attempt }) => {
+      this.handled[id] = [nowUs(), attempt];
+      say({ entered: event });
+      if (holds && attempt === 1) await new Promise((go) => setTimeout(go, 3_600_000));
+      return [...keys, ...tags.map((name) => tag(name))];
+    };
+    const named = Object.entries({ ...options, onGap: gap && onGap }).map(([name, value]) => [camelCase(name), value]);
+    return this.cache.onEvent(event, handler, given(Object.fromEntries(named))).started();
+  }
+
+  publish_event({ event, data, max_len: maxLen }) {
+    return this.cache.publishEvent(event, data, given({ maxLen }));
+  }
+
+  /** Events that name a key each, 50 at a time. */
+  async publish_many({ event, first, count, key, max_len: maxLen }) {
+    for (let start = first; start < first + count; start += 50) {
+      const ids = Array.from({ length: Math.min(50, first + count - start) }, (_, at) => start + at);
+      const publish = (id) => this.cache.publishEvent(event, { id, keys: [`${key}:${id}`] }, given({ maxLen }));
+      await Promise.all(ids.map(publish));
+    }
+  }
+
+  /** When each was published, and when what it names was gone for everybody: microseconds of the machine. */
+  async publish_timed({ event, count, key }) {
+    const times = [];
+    for (let id = 0; id < count; id += 1) {
+      const name = `${key}:${id}`;
+      await this.cache.set(name, id);
+      const published = nowUs();
+      await this.cache.publishEvent(event, { id, keys: [name] });
+      while (await this.cache.exists(name));
+      times.push([published, nowUs()]);
+      await new Promise((go) => setTimeout(go, 2));
+    }
+    return times;
+  }
+
+  /** When each event was handled, at which attempt; what `onGap` was told. */
+  async told() {
+    return { handled: this.handled, missed: this.missed };
+  }
+
   /** A queue; with `works` what its sink is given is kept, for `sunk`. Each write fails once whose value is one of `fails`. */
   async queue({ name, works = false, fails = [], ...options }) {
     const named = Object.entries(options).map(([option, value]) => [camelCase(option), value]);
@@ -129,7 +195,7 @@ class Member {
   }
 
   put({ key, value, operation }) {
-    return this.behind.put(key, value, given({ operation }));
+    return this.behind.put(key, value, given({ operationId: operation }));
   }
 
   flush() {
@@ -156,6 +222,11 @@ class Member {
 /** The options that a request gives. */
 function given(options) {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+/** The clock that all processes of the machine share. */
+function nowUs() {
+  return Number(process.hrtime.bigint() / 1000n);
 }
 
 function camelCase(name) {

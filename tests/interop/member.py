@@ -9,11 +9,13 @@ import asyncio
 import dataclasses
 import json
 import sys
+import time
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from tests.interop.wire import from_wire, to_wire
-from tidegate import CacheEvent, CacheManager, WriteBehind, WriteItem, key
+from tidegate import CacheEvent, CacheManager, EventDetails, WriteBehind, WriteItem, key, tag
 
 ABSENT = object()
 
@@ -52,13 +54,21 @@ class Member:
     def __init__(self) -> None:
         self.cache = CacheManager()
         self.running: defaultdict[str, list[asyncio.Future[Any]]] = defaultdict(list)
+        self.handled: dict[str, list[int]] = {}
+        self.missed: list[int] = []
         self.behind: WriteBehind
         self.given: list[dict[str, Any]] = []
 
     async def open(self, url: str, options: dict[str, Any]) -> None:
-        cache = CacheManager(url, **options)
+        upgrade = {version: lambda old: old + 100 for version in options.pop("upgrade", [])}
+        cache = CacheManager(url, **options, upgrade=upgrade)
         await self.cache.close(timeout="1s")
         self.cache, self.given = cache, []
+        self.handled, self.missed = {}, []
+
+    async def tenant(self, name: Any) -> None:
+        """From here on it is that tenant's."""
+        self.cache = self.cache.tenant(name)
 
     async def get(self, key: str, ttl: str | None = None, **how: Any) -> dict[str, Any]:
         if not how:
@@ -77,8 +87,12 @@ class Member:
     async def fail(self, fallback: str, error: str) -> None:
         self.running[fallback].pop(0).set_exception(Boom(error))
 
-    async def set(self, key: str, value: Any, ttl: str | None = None) -> bool:
-        return await self.cache.set(key, value, ttl=ttl)
+    async def set(self, key: str, value: Any, ttl: str | None = None, tags: Sequence[str] = ()) -> bool:
+        return await self.cache.set(key, value, ttl=ttl, tags=list(tags))
+
+    async def write_through(self, key: str, value: Any, persist: str) -> bool:
+        held = Fallback(self, {"fallback": persist})
+        return await self.cache.write_through(key, value, lambda _: held())
 
     async def get_entry(self, key: str) -> dict[str, Any] | None:
         entry = await self.cache.get_entry(key)
@@ -89,6 +103,9 @@ class Member:
 
     async def invalidate(self, key: str, required: bool = False) -> bool:
         return await self.cache.invalidate(key, required=required)
+
+    async def invalidate_tag(self, tag: str) -> bool:
+        return await self.cache.invalidate_tag(tag)
 
     async def expire(self, key: str, required: bool = False) -> bool:
         return await self.cache.expire(key, required=required)
@@ -107,6 +124,48 @@ class Member:
         for event in events:
             self.cache.on(event, observer)
 
+    async def on_event(self, event: str, gap: list[str] | None = None, **options: Any) -> bool:
+        def on_gap(missed: int) -> list[str]:
+            self.missed.append(missed)
+            return [tag(name) for name in gap or []]
+
+        async def handle(data: dict[str, Any], details: EventDetails) -> list[str]:
+            self.handled[str(data["id"])] = [time.monotonic_ns() // 1000, details.attempt]
+            say({"entered": event})
+            if data.get("holds") and details.attempt == 1:
+                await asyncio.sleep(3600)
+            return [*data.get("keys", []), *map(tag, data.get("tags", []))]
+
+        return await self.cache.on_event(event, handle, on_gap=on_gap if gap else None, **options).started()
+
+    async def publish_event(self, event: str, data: Any, **options: Any) -> str:
+        return await self.cache.publish_event(event, data, **options)
+
+    async def publish_many(self, event: str, first: int, count: int, key: str, max_len: int = 100_000) -> None:
+        """Events that name a key each, 50 at a time."""
+        for start in range(first, first + count, 50):
+            ids = range(start, min(start + 50, first + count))
+            events = ({"id": id, "keys": [f"{key}:{id}"]} for id in ids)
+            await asyncio.gather(*(self.cache.publish_event(event, data, max_len=max_len) for data in events))
+
+    async def publish_timed(self, event: str, count: int, key: str) -> list[list[int]]:
+        """When each was published, and when what it names was gone for everybody: microseconds of the machine."""
+        times = []
+        for id in range(count):
+            name = f"{key}:{id}"
+            await self.cache.set(name, id)
+            published = time.monotonic_ns() // 1000
+            await self.cache.publish_event(event, {"id": id, "keys": [name]})
+            while await self.cache.exists(name):
+                pass
+            times.append([published, time.monotonic_ns() // 1000])
+            await asyncio.sleep(0.002)
+        return times
+
+    async def told(self) -> dict[str, Any]:
+        """When each event was handled, at which attempt; what `on_gap` was told."""
+        return {"handled": self.handled, "missed": self.missed}
+
     async def queue(self, name: str, works: bool = False, fails: tuple[Any, ...] = (), **options: Any) -> None:
         def sink(items: list[WriteItem]) -> list[str]:
             failed = [item for item in items if item.attempt == 1 and item.value in fails]
@@ -116,7 +175,7 @@ class Member:
         self.behind = self.cache.write_behind(name, sink if works else None, **options)
 
     async def put(self, key: str, value: Any, operation: str | None = None) -> str:
-        return await self.behind.put(key, value, operation=operation)
+        return await self.behind.put(key, value, operation_id=operation)
 
     async def flush(self) -> bool:
         return await self.behind.flush(timeout=10)

@@ -94,6 +94,11 @@ class MemberProcess:
         with self._changed:
             return list(self._events)
 
+    def reasons(self) -> list[str]:
+        """The reasons of the events that have been told so far."""
+        with self._changed:
+            return [event["reason"] for event in self._events if "reason" in event]
+
     def kill(self) -> None:
         """End the process by SIGKILL; what it was asked is never answered."""
         self._process.kill()

@@ -45,6 +45,13 @@ class Pair:
             member.open(self._url, service=self._service, command_timeout="5s", **options)
         return self.first, self.other
 
+    def open_versions(self) -> tuple[MemberProcess, MemberProcess]:
+        """The first of version 1, the other of version 2, which adds 100 to what it takes over."""
+        options = {"service": self._service, "command_timeout": "5s"}
+        self.first.open(self._url, **options, version=1)
+        self.other.open(self._url, **options, version=2, upgrade=[1])
+        return self.first, self.other
+
     def others_wait(self, key: str) -> bool:
         """Whether some process listens for the end of this key's fill."""
         channel = f"{{{self._service}:v1:{key}}}:wake"

@@ -69,6 +69,50 @@ def test_a_fill_under_way_is_revoked_by_an_invalidation_in_the_other_language(pa
     assert filler.ask("get", key=KEY, gives="unused") == {"value": "new", "ran": False}
 
 
+def test_what_one_language_writes_through_the_other_waits_for_and_is_given(pair: Pair) -> None:
+    writer, reader = pair.open(wait=LONG)
+    writing = writer.begin("write_through", key=KEY, value={"name": "Ada"}, persist="p")
+    writer.enters("p")
+    waiting = _begin_waiting(pair, reader, fallback="g")
+
+    writer.ask("finish", fallback="p", gives=None)
+    assert _answer(writing) is True
+    assert _answer(waiting) == {"value": {"name": "Ada"}, "ran": False}
+    assert reader.ask("get", key=KEY) == {"value": {"name": "Ada"}}
+
+
+def test_writers_of_one_key_in_both_languages_leave_nothing_of_either(pair: Pair) -> None:
+    first, second = pair.open(wait="100ms")
+    one = first.begin("write_through", key=KEY, value=1, persist="p")
+    first.enters("p")
+    two = second.begin("write_through", key=KEY, value=2, persist="q")
+    second.enters("q")
+    assert first.ask("get", key=KEY, gives="beside") == {"value": "beside", "ran": True}
+
+    first.ask("finish", fallback="p", gives=None)
+    assert _answer(one) is False
+    assert second.ask("get", key=KEY) == {"absent": True}
+    second.ask("finish", fallback="q", gives=None)
+    assert _answer(two) is False
+    assert first.ask("get", key=KEY, gives="read anew") == {"value": "read anew", "ran": True}
+    assert second.ask("get", key=KEY, gives="unused") == {"value": "read anew", "ran": False}
+
+
+def test_a_persist_that_fails_frees_the_key_for_the_other_language(pair: Pair) -> None:
+    writer, reader = pair.open(wait=LONG)
+    writing = writer.begin("write_through", key=KEY, value=1, persist="p")
+    writer.enters("p")
+    waiting = _begin_waiting(pair, reader, fallback="g")
+
+    writer.ask("fail", fallback="p", error="the row is locked")
+    failed = _refusal(writing)
+    assert (failed.name, failed.message) == ("Boom", "the row is locked")
+    reader.enters("g")
+    reader.ask("finish", fallback="g", gives=2)
+    assert _answer(waiting) == {"value": 2, "ran": True}
+    assert writer.ask("get", key=KEY) == {"value": 2}
+
+
 def test_an_invalidation_reaches_callers_who_wait_for_a_fill_in_their_own_process(pair: Pair) -> None:
     filler, writer = pair.open()
     first = filler.begin("get", key=KEY, fallback="f")

@@ -11,6 +11,9 @@
  *
  * - `invalidate` removes the value but not the right of a fallback already under way to store what it read *before*, so
  *   an old value can come back and stay for its whole ttl (`tests/race/race.py`);
+ * - `writeThrough` writes the row and then SETs the value: two writers whose SETs come in the other order than their
+ *   rows, a fallback that read the old row and stores it behind the SET, a writer that dies in between: each leaves the
+ *   database and the cache apart for the whole ttl (`tests/faults/row_23_write_through.py`);
  * - the lock has no owner: one that ran out is deleted under the feet of whoever holds it now;
  * - waiters poll, each caller for itself, so they learn of a value up to 50 ms late (`tests/race/stampede.py`);
  * - with a hung Redis every call waits for the client's own timeout, seconds by habit, and then does it again.
@@ -74,6 +77,20 @@ export class NaiveManager {
   async invalidate(key) {
     const [valueKey] = this.#keys(key);
     await this.#redis.del(valueKey);
+  }
+
+  /**
+   * Has `persist` write `value` to the database, then SETs it; true when that was answered.
+   *
+   * @param {string} key
+   * @param {unknown} value
+   * @param {(value: any) => Promise<void>} persist
+   * @param {number} [ttlMs]
+   */
+  async writeThrough(key, value, persist, ttlMs = 300_000) {
+    await persist(value);
+    const [valueKey] = this.#keys(key);
+    return (await this.#quietly(this.#redis.set(valueKey, JSON.stringify(value), 'PX', ttlMs))) !== null;
   }
 
   async #fill(valueKey, lockKey, fallback, ttlMs) {

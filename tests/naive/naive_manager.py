@@ -9,6 +9,9 @@ What is wrong with it cannot be seen in review, and the tests beside it show it:
 
 - `invalidate` removes the value but not the right of a fallback already under way to store what it read *before*, so
   an old value can come back and stay for its whole ttl (`tests/race/race.py`);
+- `write_through` writes the row and then SETs the value: two writers whose SETs come in the other order than their
+  rows, a fallback that read the old row and stores it behind the SET, a writer that dies in between: each leaves the
+  database and the cache apart for the whole ttl (`tests/faults/row_23_write_through.py`);
 - the lock has no owner: one that ran out is deleted under the feet of whoever holds it now;
 - waiters poll, each caller for itself, so they learn of a value up to 50 ms late (`tests/race/stampede.py`);
 - with a hung Redis every call waits for the client's own timeout, seconds by default, and then does it again.
@@ -61,6 +64,14 @@ class NaiveManager:
         """Forget the value of `key`."""
         value_key, _ = self._keys(key)
         await self._redis.delete(value_key)
+
+    async def write_through(
+        self, key: str, value: Any, persist: Callable[[Any], Awaitable[None]], ttl: float = 300
+    ) -> bool:
+        """Have `persist` write `value` to the database, then SET it; true when that was answered."""
+        await persist(value)
+        value_key, _ = self._keys(key)
+        return await self._quietly(self._redis.set(value_key, json.dumps(value), px=round(ttl * 1000))) is not None
 
     async def _fill(self, value_key: str, lock_key: str, fallback: Callable[[], Awaitable[Any]], ttl: float) -> Any:
         try:

@@ -15,6 +15,7 @@ import type {
   Options,
   SetOptions,
   Stats,
+  TenantOptions,
   WriteThroughOptions,
 } from 'tidegate';
 import * as tidegate from 'tidegate';
@@ -58,6 +59,7 @@ const EVENT_FIELDS: Record<keyof CacheEvents['cache.hit'], true> = {
   state: true,
   tag: true,
   node: true,
+  tenant: true,
 };
 const FIGURES: Record<keyof Stats, true> = {
   hits: true,
@@ -88,6 +90,7 @@ const OPTIONS: Record<keyof Options, true> = {
   metricsEmitter: true,
   service: true,
   version: true,
+  upgrade: true,
   role: true,
   ttl: true,
   ttlJitter: true,
@@ -126,6 +129,19 @@ const READ_OPTIONS: Record<keyof GetOptions, true> = {
   hardTimeout: true,
   signal: true,
 };
+const TENANT_OPTIONS: Record<keyof TenantOptions, true> = {
+  ttl: true,
+  tags: true,
+  nullTtl: true,
+  staleIfError: true,
+  staleWhileRevalidate: true,
+  errorBackoff: true,
+  earlyRefresh: true,
+  wait: true,
+  softTimeout: true,
+  hardTimeout: true,
+  maxFallbacks: true,
+};
 const WRITE_OPTIONS: Record<keyof SetOptions, true> = {
   ttl: true,
   tags: true,
@@ -151,6 +167,7 @@ test('the options of a call are those of the core, and a signal', async () => {
   assert.deepEqual(Object.keys(READ_OPTIONS), [...native.callOptions('read'), 'signal']);
   assert.deepEqual(Object.keys(WRITE_OPTIONS), native.callOptions('write'));
   assert.deepEqual(Object.keys(WRITE_THROUGH_OPTIONS), [...native.callOptions('write_through'), 'signal']);
+  assert.deepEqual(Object.keys(TENANT_OPTIONS), native.callOptions('tenant'));
   for (const [names, call] of [
     [READ_OPTIONS, (options: object) => cache.get('a:b', () => 1, options)],
     [WRITE_OPTIONS, (options: object) => cache.set('a:b', 1, options)],

@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 const SOURCES = new URL('../../bindings-node/js/', import.meta.url);
 // What the reader of a comment has before him.
 const PREAMBLE = `
-import { CacheManager, helpersOf, key } from 'tidegate';
+import { CacheManager, helpersOf, key, tag } from 'tidegate';
 const cache = new CacheManager();
 class UsersOfAnExample {
   @cache.cached({ key: (id: number) => key\`user:example:\${id}\` })

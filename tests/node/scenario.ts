@@ -1,25 +1,24 @@
 /** Runs a scenario of `tests/conformance` (its README is the grammar) against the manager for Node. */
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn, setTimeout as pass } from 'node:timers/promises';
-import { type CacheEvent, CacheManager, type Context, type EventName, TidegateError } from 'tidegate';
-import { Boom, Call, type End, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
+import { type CacheEvent, CacheManager, type Context, type EventName } from 'tidegate';
+import { Call, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
+import { Handlers } from './support/handlers.js';
 import type { Place } from './support/place.js';
 import { QUEUE_WORDS, Queues } from './support/queues.js';
+import { ABSENT, check, endOf, persisting, staleIn, toOf } from './support/seen.js';
 import { milliseconds, named, number, text } from './support/step.js';
 
 export interface ScenarioFile {
   proves: string;
   stores?: string[];
   options?: Record<string, unknown>;
+  managers?: Record<string, Record<string, unknown>>;
   observes?: boolean;
   steps: Step[];
 }
 
 type Options = NonNullable<ConstructorParameters<typeof CacheManager>[0]>;
-const ABSENT = Symbol('absent');
-/** JSON has no symbols. */
-const UNSTORABLE = Object.freeze({ what: Symbol('unstorable') });
-
 const ENDS = ['value', 'null', 'error', 'unstorable', 'large'];
 const SIGHTS = [...ENDS, 'code', 'absent', 'confirmed'];
 const EVENTS: EventName[] = [
@@ -33,10 +32,12 @@ const EVENTS: EventName[] = [
   'cache.error',
   'cache.fallback_error',
 ];
+/** What names a view of a manager. */
+const VIEW = ['tenant', 'tenant_with', 'namespace'];
 /** The kinds of steps, by the word that tells them (the first that stands in a step), and what else a step may say. */
 const WORDS: Readonly<Record<string, readonly string[]>> = {
   queue: QUEUE_WORDS,
-  start: ['close', 'manager', 'do', 'key', 'fallback', 'callers', 'with', 'namespace', 'to', 'persist'],
+  start: ['close', 'manager', 'do', 'key', 'fallback', 'callers', 'with', 'to', 'persist', ...VIEW],
   running: ['times', 'sees_stale'],
   finish: [...ENDS, 'says'],
   await: SIGHTS,
@@ -45,16 +46,20 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   pass: [],
   store: [],
   eventually: [],
-  stats: ['manager'],
-  stats_least: ['manager'],
+  stats: ['manager', ...VIEW],
+  stats_least: ['manager', ...VIEW],
   events: ['manager'],
-  held: ['manager', 'namespace'],
+  held: ['manager', ...VIEW],
   push: [],
+  on_event: ['manager', 'max_attempts', 'on_gap'],
+  off_event: ['manager'],
+  handled: ['manager', 'times'],
   close: [],
   raw_lease: ['exclusive_ms'],
   do: [
-    ...['manager', 'namespace', 'key', 'computes', 'computes_null', 'to', 'ttl', 'with', 'says', 'runs', 'sees_stale'],
+    ...['manager', ...VIEW, 'key', 'computes', 'computes_null', 'to', 'ttl', 'with', 'says', 'runs', 'sees_stale'],
     ...['tag', 'tags', 'version', 'to_large', 'to_unstorable', 'fails', ...SIGHTS],
+    ...['event', 'data', 'max_len', 'callers'],
   ],
 };
 
@@ -69,6 +74,8 @@ return 1
 /** Plays the steps; an `AssertionError` names the step that did not hold. */
 export class Scenario {
   readonly #options: Options & { service: string };
+  /** Of single managers, by name. */
+  readonly #optionsOf: Record<string, Record<string, unknown>>;
   readonly #place: Place | undefined;
   readonly #managers = new Map<string, CacheManager>();
   readonly #gates = new Map<string, Gate>();
@@ -78,12 +85,19 @@ export class Scenario {
   readonly #seen = new Map<string, CacheEvent[]>();
   /** By key: the version at the last `get_entry`. */
   readonly #versions = new Map<string, number>();
+  readonly #handlers = new Handlers();
   readonly #queues = new Queues();
 
-  constructor(url: string, service: string, { options = {}, observes = false }: ScenarioFile, place?: Place) {
+  constructor(
+    url: string,
+    service: string,
+    { options = {}, managers = {}, observes = false }: ScenarioFile,
+    place?: Place,
+  ) {
     // A busy machine is no outage.
     const patient = { commandTimeout: '5s', connectTimeout: '5s' };
     this.#options = { ...patient, ...place?.options, ...named(options), url, service };
+    this.#optionsOf = managers;
     this.#observes = observes;
     this.#place = place;
   }
@@ -133,6 +147,15 @@ export class Scenario {
         return this.#held(this.#view(step), text(step, word));
       case 'push':
         return this.#killPush();
+      case 'on_event':
+        return this.#handlers.add(this.#manager(text(step, 'manager')), step);
+      case 'off_event':
+        return this.#handlers.remove(step);
+      case 'handled': {
+        const { count } = this.#handlers.of(step);
+        await inTime(async () => count() >= number(step, 'times'));
+        return assert.equal(count(), step.times, show(step));
+      }
       case 'close':
         await this.#manager(text(step, word)).close();
         return;
@@ -190,7 +213,9 @@ export class Scenario {
 
   async #do(step: Step): Promise<void> {
     const ran: unknown[] = [];
-    const seen = await new Call(this.#callOf(step, ran)).seen();
+    // Of many that are answered alike the last one is looked at.
+    const calls = Array.from({ length: number(step, 'callers', 1) }, () => new Call(this.#callOf(step, ran)).seen());
+    const seen = (await Promise.all(calls)).at(-1) as Seen;
     if (step.do === 'get_entry') return this.#checkEntry(step, seen);
     if (SIGHTS.some((name) => name in step)) check(step, seen);
     else assert.ok(!('error' in seen), `${show(step)}: saw ${show(seen)}`);
@@ -229,6 +254,13 @@ export class Scenario {
         return () => manager.invalidateTag(text(step, 'tag'));
       case 'clear':
         return () => manager.clear();
+      case 'publish_event':
+        return () =>
+          manager.publishEvent(
+            text(step, 'event'),
+            step.data,
+            'max_len' in step ? { maxLen: number(step, 'max_len') } : {},
+          );
       default:
         throw new Error(`${show(step)}: there is no ${step.do}`);
     }
@@ -289,14 +321,14 @@ export class Scenario {
   }
 
   #stats(step: Step): void {
-    const stats: Readonly<Record<string, unknown>> = { ...this.#manager(text(step, 'manager')).stats() };
+    const stats: Readonly<Record<string, unknown>> = { ...this.#view(step).stats() };
     for (const [name, figure] of Object.entries(step.stats as Step)) {
       assert.equal(stats[name], figure, `${show(step)}: saw ${show(stats)}`);
     }
   }
 
   #statsLeast(step: Step): void {
-    const stats: Readonly<Record<string, unknown>> = { ...this.#manager(text(step, 'manager')).stats() };
+    const stats: Readonly<Record<string, unknown>> = { ...this.#view(step).stats() };
     for (const [name, least] of Object.entries(step.stats_least as Step)) {
       assert.ok(Number(stats[name]) >= Number(least), `${show(step)}: saw ${show(stats)}`);
     }
@@ -317,7 +349,8 @@ export class Scenario {
 
   #manager(name: string): CacheManager {
     return made(this.#managers, name, () => {
-      const manager = new CacheManager(this.#options);
+      const { upgrade, ...own } = this.#optionsOf[name] ?? {};
+      const manager = new CacheManager({ ...this.#options, ...named(own), upgrade: upgrades(upgrade) });
       if (this.#observes) {
         const seen: CacheEvent[] = [];
         this.#seen.set(name, seen);
@@ -329,7 +362,8 @@ export class Scenario {
 
   /** The manager of a step, or a view of it. */
   #view(step: Step): CacheManager {
-    const manager = this.#manager(text(step, 'manager'));
+    let manager = this.#manager(text(step, 'manager'));
+    if ('tenant' in step) manager = manager.tenant(text(step, 'tenant'), named(step.tenant_with));
     if (!('namespace' in step)) return manager;
     return text(step, 'namespace')
       .split(':')
@@ -353,48 +387,6 @@ export class Scenario {
   }
 }
 
-function check(step: Step, seen: Seen): void {
-  const said = `${show(step)}: saw ${show(seen)}`;
-  if ('code' in step) {
-    assert.ok('error' in seen && seen.error instanceof TidegateError, said);
-    assert.equal(seen.error.code, step.code, said);
-  } else if ('error' in step) {
-    assert.ok('error' in seen && seen.error instanceof Boom, said);
-    assert.equal(seen.error.message, step.error, said);
-  } else {
-    assert.ok('value' in seen, said);
-    const due = 'absent' in step ? ABSENT : 'confirmed' in step ? step.confirmed : valueIn(step);
-    // The object itself where nothing was stored: nobody can have decoded it.
-    if (due === UNSTORABLE) assert.equal(seen.value, due, said);
-    else assert.deepEqual(seen.value, due, said);
-  }
-}
-
-function endOf(step: Step): End {
-  const says = (step.says ?? {}) as Step;
-  if ('error' in step) return { seen: { error: new Boom(text(step, 'error')) }, says };
-  return { seen: { value: says.not_modified === true ? undefined : valueIn(step) }, says };
-}
-
-/** What a step writes. */
-function toOf(step: Step): unknown {
-  if ('to_unstorable' in step) return UNSTORABLE.what;
-  return 'to_large' in step ? 'x'.repeat(number(step, 'to_large')) : step.to;
-}
-
-/** A `persist` that ends at once. */
-function persisting(step: Step, ran: unknown[]): (value: unknown) => void {
-  return (value) => {
-    assert.equal(value, toOf(step));
-    ran.push(value);
-    if ('fails' in step) throw new Boom(text(step, 'fails'));
-  };
-}
-
-function staleIn(step: Step): unknown {
-  return step.sees_stale === 'none' ? null : step.sees_stale;
-}
-
 async function inTime(holds: () => Promise<boolean>): Promise<boolean> {
   const deadline = performance.now() + PATIENCE_MS / 2;
   while (!(await holds())) {
@@ -402,14 +394,6 @@ async function inTime(holds: () => Promise<boolean>): Promise<boolean> {
     await pass(20);
   }
   return true;
-}
-
-function valueIn(step: Step): unknown {
-  if ('null' in step) return null;
-  if ('unstorable' in step) return UNSTORABLE;
-  if ('large' in step) return 'x'.repeat(number(step, 'large'));
-  if ('value' in step) return step.value;
-  throw new Error(`which value does ${show(step)} mean?`);
 }
 
 /** The word that tells a step's kind; throws for a step that says anything unknown. */
@@ -430,4 +414,13 @@ function made<T>(all: Map<string, T>, name: string, make: () => T): T {
   const one = all.get(name) ?? make();
   all.set(name, one);
   return one;
+}
+
+/** A function for each version that has one: it adds 100 to a number. */
+function upgrades(versions: unknown): Options['upgrade'] {
+  const addHundred = (old: unknown): number => {
+    assert.equal(typeof old, 'number');
+    return (old as number) + 100;
+  };
+  return Array.isArray(versions) ? Object.fromEntries(versions.map((version) => [version, addHundred])) : undefined;
 }

@@ -14,6 +14,7 @@ import {
   key,
   type Options,
   type TidegateError,
+  tag,
   type Wrapped,
   type WriteBehind,
 } from 'tidegate';
@@ -54,6 +55,12 @@ is<Promise<User | null>>()(cache.get<User, null>('a:b', { default: null }));
 is<Promise<User | 'nobody'>>()(cache.get<User, 'nobody'>('a:b', { default: 'nobody' }));
 is<Promise<Entry<User> | null>>()(cache.getEntry<User>('a:b'));
 is<Promise<boolean>>()(cache.exists('a:b'));
+is<CacheManager>()(cache.tenant('acme', { ttl: '1h', maxFallbacks: 8 }));
+is<Promise<User>>()(cache.tenant(42n).get('a:b', () => user));
+// @ts-expect-error a name is a part of a key
+cache.tenant(null);
+// @ts-expect-error a signal is a call's
+cache.tenant('acme', { signal: AbortSignal.timeout(5) });
 is<Promise<User>>()(cache.refresh('a:b', async () => user, { ttl: '1h' }));
 is<Promise<User>>()(cache.disabled(() => cache.get('a:b', () => user)));
 is<number>()(cache.disabled(() => 5));
@@ -150,6 +157,14 @@ is<Promise<boolean>>()(cache.expire(['a:b', key('a', 1)]));
 is<Promise<boolean>>()(cache.close({ timeout: '5s' }));
 is<Promise<void>>()(cache[Symbol.asyncDispose]());
 is<Promise<boolean>>()(cache.set('a:b', user, { tags: ['user:42'], staleIfError: '1h', staleWhileRevalidate: 5 }));
+is<Promise<boolean>>()(cache.writeThrough('a:b', user, async (row) => row.id, { ttl: '5m', onStoreDown: 'refuse' }));
+is<Promise<boolean>>()(
+  cache.writeThrough('a:b', 1, (_row, { signal }) => is<AbortSignal>()(signal), { tags: ['user:42'] }),
+);
+// @ts-expect-error: persist is given the value
+cache.writeThrough('a:b', 1, (row: string) => row);
+// @ts-expect-error: there are two ways
+cache.writeThrough('a:b', 1, () => {}, { onStoreDown: 'maybe' });
 // @ts-expect-error: nobody waits for a set
 cache.set('a:b', user, { softTimeout: 5 });
 is<Promise<boolean>>()(cache.invalidateTag('user:42'));
@@ -161,7 +176,7 @@ const behind = cache.writeBehind<number>('counters', (items) => items.map(({ id 
   maxDelay: '1s',
 });
 is<WriteBehind<number>>()(behind);
-is<Promise<string>>()(behind.put('a:b', 1, { ttl: '1h', operation: 'order-1' }));
+is<Promise<string>>()(behind.put('a:b', 1, { ttl: '1h', operationId: 'order-1' }));
 is<Promise<boolean>>()(behind.flush({ timeout: 5 }));
 is<number>()(behind.pending);
 is<Promise<DeadLetter<number>[]>>()(behind.deadLetters.list({ limit: 5 }));
@@ -345,3 +360,20 @@ is<number>()(cache.stats().stale_served);
 is<'open' | 'half_open' | 'closed'>()(cache.stats().breaker);
 // @ts-expect-error: the names are the same in every language
 cache.stats().hitRate;
+
+// --- events between services
+
+const subscription = cache.onEvent<{ id: number }>(
+  'user.updated',
+  ({ id }, { attempt }) => [key`user:profile:${id + attempt}`, tag`user:${id}`],
+  { onGap: (missed) => (missed > 0 ? tag`users` : null) },
+);
+is<Promise<boolean>>()(subscription.started());
+cache.onEvent('user.removed', () => {});
+cache.onEvent('user.moved', async (data) => is<unknown>()(data));
+is<Promise<string>>()(cache.publishEvent('user.updated', { id: 42 }, { maxLen: 10, operationId: '7' }));
+is<Promise<number>>()(cache.eventDeadLetters('user.updated').retry());
+// @ts-expect-error: a number names nothing
+cache.onEvent('user.updated', () => 7);
+// @ts-expect-error: no such option
+cache.publishEvent('user.updated', 1, { maxLength: 10 });

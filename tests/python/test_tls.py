@@ -20,7 +20,7 @@ from tests.support.cluster import RedisCluster, slot_of
 from tests.support.places import denials, forget_denials
 from tests.support.redis_server import RedisServer
 from tests.support.sentinel import RedisSentinel
-from tidegate import CacheManager
+from tidegate import CacheManager, WriteItem
 
 from .conftest import PATIENT
 from .helpers import Counter, Seen, eventually, managers, opened
@@ -171,6 +171,53 @@ async def test_sentinels_have_accounts_of_their_own(certificates: Certificates) 
             assert access.user.password not in seen.text() + repr(cache)
 
 
+async def _write_behind(cache: CacheManager) -> None:
+    """One write reaches its sink, one is set aside, taken up again, and dropped."""
+
+    def sink(items: list[WriteItem]) -> list[str]:
+        return [item.id for item in items if item.value == "poison"]
+
+    behind = cache.write_behind("counters", sink, batch=1, max_attempts=1)
+    await behind.put("page:views:1", 1, operation_id="first")
+    await behind.put("page:views:1", 1, operation_id="first")
+    await behind.put("page:views:2", "poison")
+    assert await behind.flush(10)
+    (letter,) = await behind.dead_letters.list()
+    await behind.dead_letters.retry(letter.id)
+    assert await behind.flush(10)
+    assert await behind.dead_letters.drop() == 1
+    await behind.close()
+
+
+async def _tell(cache: CacheManager) -> None:
+    """One event is handled, one is set aside and taken up again."""
+    handled: list[str] = []
+
+    def handle(name: str) -> str:
+        handled.append(name)
+        if name == "poison" and handled.count(name) == 1:
+            raise ValueError(name)
+        return f"user:profile:{name}"
+
+    subscription = cache.on_event("user.updated", handle, max_attempts=1)
+    assert await subscription.started()
+    await cache.publish_event("user.updated", "poison")
+    await cache.publish_event("user.updated", "1")
+    letters = cache.event_dead_letters("user.updated")
+
+    async def is_set_aside() -> bool:
+        return bool(await letters.list()) and "1" in handled
+
+    async def is_handled_again() -> bool:
+        return handled.count("poison") == 2
+
+    assert await eventually(is_set_aside)
+    (letter,) = await letters.list()
+    await letters.retry(letter.id)
+    assert await eventually(is_handled_again)
+    await subscription.close()
+
+
 async def test_everything_that_the_page_allows_is_of_use(certificates: Certificates) -> None:
     """What a busy pair of managers never called stands here with its reason, or not on the page."""
     spared = {
@@ -184,6 +231,7 @@ async def test_everything_that_the_page_allows_is_of_use(certificates: Certifica
         "hdel": "a fill of an earlier grant",
         "client|id": "fred's own",
         "pttl": "a tag that stands",
+        "xclaim": "what a process held that died",
     }
     with RedisServer(tls=certificates, access=data_access()) as server:
         with server.client() as client:
@@ -200,9 +248,8 @@ async def test_everything_that_the_page_allows_is_of_use(certificates: Certifica
             await one.expire("user:profile:1")
             await one.invalidate("user:profile:2")
             await one.invalidate_tag("user:1")
-            queue = one.write_behind("counters", lambda items: [item.id for item in items], max_attempts=1)
-            await queue.put("page:views:7", 1)
-            assert await queue.flush()
+            await _write_behind(one)
+            await _tell(one)
         with server.client() as client:
             called = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
     line = next(line for line in data_access().lines if line.startswith(f"user {acl.SERVICE} "))

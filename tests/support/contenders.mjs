@@ -14,6 +14,8 @@ const COMMAND_TIMEOUT_MS = 5_000; // of the naive manager's client, as redis-py 
  * @property {(key: string, fallback: () => Promise<unknown>, tag?: string) => Promise<any>} get the cached value, or the
  *   fallback's; under `tag`, if one is named
  * @property {(key: string) => Promise<boolean>} invalidate forgets the key; true when the store confirmed it
+ * @property {(key: string, value: unknown, persist: (value: any) => Promise<void>) => Promise<boolean>} writeThrough has
+ *   `persist` write the value to the database, and keeps it; true when the store holds it
  * @property {(tag: string, keys: string[]) => Promise<boolean>} invalidateTag forgets what is under `tag`: these keys
  * @property {(kind: string, observer: (event: any) => void) => unknown} on tells of every event of that kind, where
  *   there are events
@@ -52,6 +54,7 @@ function openNaive(url, options) {
   return {
     get: (key, fallback) => manager.get(key, fallback, TTL_MS),
     invalidate,
+    writeThrough: (key, value, persist) => manager.writeThrough(key, value, persist, TTL_MS),
     // It has no tags: its users delete what they know of.
     invalidateTag: async (_tag, keys) => (await Promise.all(keys.map(invalidate))).every(Boolean),
     on: () => {},
@@ -83,6 +86,7 @@ async function openTidegate(url, options) {
   return {
     get: (key, fallback, tag) => cache.get(key, fallback, tag === undefined ? undefined : { tags: [tag] }),
     invalidate: (key) => cache.invalidate(key),
+    writeThrough: (key, value, persist) => cache.writeThrough(key, value, persist),
     invalidateTag: (tag) => cache.invalidateTag(tag),
     on: (kind, observer) => cache.on(kind, observer),
     stats: () => cache.stats(),

@@ -27,6 +27,9 @@ class Contender(Protocol):
     async def invalidate(self, key: str) -> bool:
         """Forget `key`; true when the store confirmed it."""
 
+    async def write_through(self, key: str, value: Any, persist: Callable[[Any], Awaitable[None]]) -> bool:
+        """Have `persist` write the value to the database, and keep it; true when the store holds it."""
+
     async def invalidate_tag(self, tag: str, keys: list[str]) -> bool:
         """Forget what is under `tag`: these keys; true when the store confirmed it."""
 
@@ -51,6 +54,9 @@ class _Naive:
             return False
         return True
 
+    async def write_through(self, key: str, value: Any, persist: Callable[[Any], Awaitable[None]]) -> bool:
+        return await self._manager.write_through(key, value, persist, TTL_SECONDS)
+
     async def invalidate_tag(self, tag: str, keys: list[str]) -> bool:
         # It has no tags: its users delete what they know of.
         return all([await self.invalidate(key) for key in keys])
@@ -73,6 +79,9 @@ class _Tidegate:
 
     async def invalidate(self, key: str) -> bool:
         return bool(await self._cache.invalidate(key))
+
+    async def write_through(self, key: str, value: Any, persist: Callable[[Any], Awaitable[None]]) -> bool:
+        return bool(await self._cache.write_through(key, value, persist))
 
     async def invalidate_tag(self, tag: str, keys: list[str]) -> bool:
         return bool(await self._cache.invalidate_tag(tag))

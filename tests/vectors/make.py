@@ -126,7 +126,53 @@ def keys() -> dict[str, object]:
         "refused": refused,
         "partitions": partitions,
         "queue": queues,
+        "tenants": tenants(),
+        "tenants_refused": [{"text": text} for text in ("", "x" * 101, ":" * 34, "日" * 34)],
     }
+
+
+def tenants() -> list[dict[str, object]]:
+    names: list[dict[str, Any]] = [
+        {"text": "acme"},
+        {"text": "shop.example"},
+        {"text": "a:b"},
+        {"text": "@acme"},
+        {"text": "%40acme"},
+        {"text": "acme:user"},
+        {"text": "*{x}?[y]\\~#"},
+        {"text": "two words\nand \x00"},
+        {"text": "日本語🎈"},
+        {"text": ".."},
+        {"text": "x" * 100},
+        {"text": ":" * 33},
+        {"int": "42"},
+        {"uuid": "F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6"},
+    ]
+    vectors = []
+    for at, name in enumerate(names):
+        ((kind, text),) = name.items()
+        scope = f"@{part(kind, text)}:"
+        relative = "user:profile:42" if at % 2 == 0 else "user:" + "é" * 120
+        value = f"billing:v1:{scope}{shorten(relative)}"
+        vectors.append(
+            {
+                "service": "billing",
+                "version": 1,
+                "tenant": name,
+                "relative": relative,
+                "value": value,
+                "lease": f"{{{value}}}:lease",
+                "fields": f"{{{value}}}:fields",
+                "wake": f"{{{value}}}:wake",
+                "hash": hash128(f"billing:v1:{scope}{relative}").hex(),
+                "tag": "user:42",
+                "tag_key": f"billing:~tag:{scope}user:42",
+                "tag_recorded": f"{scope}user:42",
+                "namespace": "catalog",
+                "namespace_key": f"billing:~tag:{scope}~ns:catalog",
+            }
+        )
+    return vectors
 
 
 def envelope(

@@ -28,14 +28,27 @@ from ._errors import (
     TidegateError,
     ValueTooLarge,
 )
-from ._keys import key
+from ._keys import Tag, key, tag
 from ._manager import CacheManager
 from ._tidegate import __version__
-from ._types import L1, BehindOptions, Breaker, CallOptions, Duration, Options, Tls, WriteOptions, WriteThroughOptions
+from ._types import (
+    L1,
+    BehindOptions,
+    Breaker,
+    CallOptions,
+    Duration,
+    Options,
+    TenantOptions,
+    Tls,
+    WriteOptions,
+    WriteThroughOptions,
+)
 
 if TYPE_CHECKING:
+    from ._dead_events import DeadEvent
     from ._entry import Entry
     from ._events import CacheEvent
+    from ._subscription import EventDetails, Subscription
     from ._write_behind import DeadLetter, WriteBehind, WriteItem
 
 __all__ = [
@@ -48,15 +61,20 @@ __all__ = [
     "ClosedError",
     "ConfigError",
     "Context",
+    "DeadEvent",
     "DeadLetter",
     "Duration",
     "EncodeError",
     "Entry",
+    "EventDetails",
     "HardTimeout",
     "KeyFormatError",
     "Options",
     "QueueFull",
     "StoreUnavailable",
+    "Subscription",
+    "Tag",
+    "TenantOptions",
     "TidegateError",
     "Tls",
     "ValueTooLarge",
@@ -66,6 +84,7 @@ __all__ = [
     "WriteThroughOptions",
     "__version__",
     "key",
+    "tag",
 ]
 
 
@@ -79,6 +98,14 @@ def __getattr__(name: str) -> object:
         from ._entry import Entry
 
         return Entry
+    if name == "DeadEvent":
+        from ._dead_events import DeadEvent
+
+        return DeadEvent
+    if name in ("EventDetails", "Subscription"):
+        from . import _subscription
+
+        return getattr(_subscription, name)
     if name in ("DeadLetter", "WriteBehind", "WriteItem"):
         from . import _write_behind
 

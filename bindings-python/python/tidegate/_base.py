@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
 from . import _tidegate
-from ._checks import Checks
 from ._context import Context, takes_context
 from ._disabled import Disabled, is_disabled
 from ._errors import ConfigError, EncodeError
@@ -15,6 +14,8 @@ from ._logging import log_faults, log_observer
 from ._scope import Leading
 from ._tidegate import Absent, Cache, Failed, Hit, Lease, Shared
 from ._types import MISSING
+from ._upgrade import Upgrades
+from ._views import Views
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,7 +36,7 @@ _RIGHT_URL = '"redis://localhost:6379/0"'
 _left_behind: list[Cache] = []
 
 
-class ManagerBase(Checks):
+class ManagerBase(Views):
     """Not for use by itself."""
 
     __slots__ = (
@@ -52,7 +53,9 @@ class ManagerBase(Checks):
         "_options",
         "_queues",
         "_root",
+        "_scope",
         "_terms",
+        "_upgrades",
         "_url",
         "_views",
     )
@@ -63,7 +66,8 @@ class ManagerBase(Checks):
         if not isinstance(url, str):
             raise ConfigError(f"url={url!r} is not a text; a right example: {_RIGHT_URL}")
         self._url = url
-        self._options = options
+        self._upgrades = Upgrades(options.get("upgrade"))
+        self._options = {**options, "upgrade": self._upgrades.versions} if "upgrade" in options else options
         self._root: Self | None = None
         """The manager that a view is of."""
         self._views: WeakSet[Self] = WeakSet()
@@ -71,6 +75,8 @@ class ManagerBase(Checks):
         """Those of write-behind, of the manager and its views."""
         self._namespaces: tuple[str, ...] = ()
         self._terms: Terms | None = None
+        self._scope = ""
+        """Before a tenant's keys: `@tenant:`."""
         self._disabled_blocks = 0
         self._open()
         self._encode = _codec.encode
@@ -104,6 +110,8 @@ class ManagerBase(Checks):
         self._open()
         for view in list(self._views):
             view._use(self._native)
+            if view._terms is not None:
+                self._native.adopt(view._terms)
         for queue in list(self._queues):
             queue._renew()
         if self._observers:
@@ -111,30 +119,9 @@ class ManagerBase(Checks):
 
     # --- views -----------------------------------------------------------------------------------------------------
 
-    def namespace(self, name: str) -> Self:
-        """A view of this manager whose entries share one tag, so that `clear` removes them all at once.
-
-        The keys are the same, and so are the connections, observers and figures. Views nest.
-
-        >>> from tidegate.sync import CacheManager
-        >>> catalog = CacheManager().namespace("catalog")
-        >>> catalog.get("product:7", lambda: "lamp")
-        'lamp'
-        >>> catalog.clear(), catalog.exists("product:7")
-        (True, False)
-        """
-        _tidegate.check_name("namespace", name)
-        root = self._root or self
-        outer = self._namespaces
-        names = (*outer, f"{outer[-1]}:{name}" if outer else name)
-        terms = root._native.view(list(names))
-        view = object.__new__(type(self))
-        # What a class of the user's own has put there.
-        getattr(view, "__dict__", {}).update(getattr(root, "__dict__", {}))
-        view._namespaces, view._terms = names, terms
-        view._share(root)
-        root._views.add(view)
-        return view
+    def _go_by(self, namespaces: tuple[str, ...], terms: Terms) -> None:
+        """What is a view's own."""
+        self._namespaces, self._terms, self._scope = namespaces, terms, terms.scope
 
     def _share(self, root: Self) -> None:
         """What a view has of its manager's."""
@@ -143,6 +130,7 @@ class ManagerBase(Checks):
         self._url, self._options = root._url, root._options
         self._encode, self._decode, self._decoders = root._encode, root._decode, root._decoders
         self._observers = root._observers
+        self._upgrades = root._upgrades
         self._disabled_blocks = root._disabled_blocks
         self._use(root._native)
 
@@ -154,14 +142,10 @@ class ManagerBase(Checks):
             view._disabled_blocks = self._disabled_blocks
             view._hold()
 
-    def _namespace(self) -> str:
-        if not self._namespaces:
-            raise ConfigError('clear() is of a namespace; a right example: cache.namespace("catalog").clear()')
-        return self._namespaces[-1]
-
     def __repr__(self) -> str:
         name = f"{type(self).__module__.partition('._')[0]}.{type(self).__qualname__}"
-        view = f".namespace({self._namespaces[-1]!r})" if self._namespaces else ""
+        view = f".tenant({self._terms.tenant!r})" if self._scope and self._terms else ""
+        view += f".namespace({self._namespaces[-1]!r})" if self._namespaces else ""
         return f"{name}({_without_password(self._url)!r}, service={self._native.service!r}){view}"
 
     # --- observers -------------------------------------------------------------------------------------------------
@@ -216,11 +200,14 @@ class ManagerBase(Checks):
     def stats(self) -> dict[str, Any]:
         """The figures since this manager was made: `hits`, `misses`, `hit_rate`, `p99_ms`, `waits`, `breaker`, …
 
+        A tenant's view gives the tenant's; `l1_entries`, `l1_bytes`, `events_dropped` and `breaker` are the manager's
+        everywhere.
+
         >>> from tidegate.sync import CacheManager
         >>> CacheManager().stats()["hits"]
         0
         """
-        return self._native.stats()
+        return self._native.stats(self._terms)
 
     def disabled(self) -> Disabled:
         """A block in which every `get` runs its fallback and nothing is stored; seen by this task or thread only.
@@ -242,11 +229,11 @@ class ManagerBase(Checks):
 
     def _leads(self, key: str) -> bool:
         """Whether this call comes from inside the fallback of the same key."""
-        return Leading.is_inside(self._native, key)
+        return Leading.is_inside(self._native, (self._scope, key))
 
     def _leading(self, keys: Iterable[str]) -> Leading:
-        """A block around the fallback of these keys. The engine, not the view: their keys are the same."""
-        return Leading(self._native, keys)
+        """A block around the fallback of these keys. The engine, not the view: a tenant's views have the same keys."""
+        return Leading(self._native, [(self._scope, key) for key in keys])
 
     def _context(
         self, fallback: Callable[..., Any], key: str, decode: Decode, terms: Terms | None, lease: Lease | None = None
@@ -254,8 +241,11 @@ class ManagerBase(Checks):
         """What a fallback that takes a context is given."""
         return Context(self._native, key, decode, terms, lease) if takes_context(fallback) else None
 
+    def _report(self, key: str, reason: str, message: str) -> None:
+        self._native.report(key, reason, message, self._terms)
+
     def _report_nested(self, key: str) -> None:
-        self._native.report(key, "nested", f"get({key!r}) inside its own fallback: runs it at once, uncached")
+        self._report(key, "nested", f"get({key!r}) inside its own fallback or persist: runs at once, uncached")
 
     def _fill(self, lease: Lease, key: str, value: Any, decode: Decode, context: Context | None) -> tuple[Any, Any]:
         """Hands a fallback's value to the engine: the value as a later hit gives it, and the outcome of the fill."""
@@ -353,7 +343,7 @@ class ManagerBase(Checks):
 
         reason = "encode" if isinstance(error, Unencodable) else "schema"
         message = f"the value of {key!r} is not stored: {error}"
-        self._native.report(key, reason, message)
+        self._report(key, reason, message)
         return EncodeError(message) if self._native.strict else None
 
     def _undecodable(self, key: str, outcome: object, error: Exception) -> None:
@@ -361,9 +351,9 @@ class ManagerBase(Checks):
         from ._codec import why_undecodable
 
         if isinstance(outcome, bytes):
-            self._native.report(key, why_undecodable(error), f"the entry of {key!r} cannot be read: {error}")
+            self._report(key, why_undecodable(error), f"the entry of {key!r} cannot be read: {error}")
         else:
-            self._native.report(key, "decode", f"the entry of {key!r} is in a codec that Python does not read")
+            self._report(key, "decode", f"the entry of {key!r} is in a codec that Python does not read")
 
     def _decoder(self, kind: Any) -> Decode:
         try:

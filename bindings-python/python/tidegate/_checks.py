@@ -110,3 +110,10 @@ class Checks:
 def _says_nothing(options: dict[str, Any]) -> bool:
     """Whether there is a `ttl=None`."""
     return options.get("ttl", MISSING) is None
+
+
+def positive(name: str, value: object, example: str) -> int:
+    """A whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**53:
+        raise ConfigError(f"{name}={value!r} is no whole number from 1; a right example: {name}={example}")
+    return value

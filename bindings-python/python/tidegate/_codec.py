@@ -13,7 +13,7 @@ Decode = Callable[[bytes], Any]
 
 _DEPTH_MAX = 64
 _encode = msgspec.json.Encoder().encode
-_decode_any = msgspec.json.Decoder().decode
+decode_any: Decode = msgspec.json.Decoder().decode
 
 
 class Unencodable(Exception):
@@ -48,7 +48,7 @@ def why_undecodable(error: Exception) -> str:
 
 def _decoder(kind: Any) -> Decode:
     if kind is None or kind is Any:
-        return _decode_any
+        return decode_any
     try:
         decode = msgspec.json.Decoder(kind).decode
         unknown = _custom_type(msgspec.inspect.type_info(kind), set())

@@ -128,20 +128,24 @@ class Context:
 
 def takes_context(fallback: Callable[..., Any]) -> bool:
     """Whether a fallback takes exactly one required positional argument."""
+    return required_arguments(fallback) == 1
+
+
+def required_arguments(fallback: Callable[..., Any]) -> int:
+    """How many required positional arguments a function takes."""
     function, bound = (fallback.__func__, 1) if isinstance(fallback, MethodType) else (fallback, 0)
     if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__"):
         # The plain case without `inspect`: a lambda is a new function at every call.
-        required = function.__code__.co_argcount - bound - len(function.__defaults__ or ())
-        return required == 1
-    return _signature_takes_context(fallback)
+        return function.__code__.co_argcount - bound - len(function.__defaults__ or ())
+    return _required_by_signature(fallback)
 
 
-def _signature_takes_context(fallback: Callable[..., Any]) -> bool:
+def _required_by_signature(fallback: Callable[..., Any]) -> int:
     import inspect
 
     try:
         parameters = inspect.signature(fallback).parameters.values()
     except (TypeError, ValueError):
-        return False  # a builtin that does not tell
+        return 0  # a builtin that does not tell
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in positional and p.default is p.empty for p in parameters) == 1
+    return sum(p.kind in positional and p.default is p.empty for p in parameters)

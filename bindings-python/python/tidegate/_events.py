@@ -32,6 +32,8 @@ class CacheEvent:
     """The tag, or the namespace, that was invalidated; `key` is None then."""
     node: str | None = None
     """The address of the server that it is about: of `cache.breaker` and `cache.connection`."""
+    tenant: str | None = None
+    """The tenant whose `key` or `tag` it is, as `tenant(name)` was given it."""
 
     # There is one for every hit that is observed: the constructor of a frozen dataclass takes five times as long.
     def __init__(
@@ -48,6 +50,7 @@ class CacheEvent:
         state: str | None = None,
         tag: str | None = None,
         node: str | None = None,
+        tenant: str | None = None,
     ) -> None:
         fields = self.__dict__
         fields["type"] = type
@@ -62,3 +65,4 @@ class CacheEvent:
         fields["state"] = state
         fields["tag"] = tag
         fields["node"] = node
+        fields["tenant"] = tenant

@@ -25,6 +25,25 @@ def key(*parts: str | int | bool | UUID) -> str:
     return _tidegate.build_key(*parts)
 
 
+class Tag(str):
+    """The name of a tag, to be told apart from a key. A text wherever a tag is named."""
+
+    __slots__ = ()
+
+
+def tag(*parts: str | int | bool | UUID) -> Tag:
+    """A tag for what a handler of events gives: of one text its name as it is, of parts as `key` joins them.
+
+    >>> tag("user:42") == tag("user", 42) == "user:42"
+    True
+    >>> tag("file", "a:b")
+    'file:a%3Ab'
+    """
+    name = parts[0] if len(parts) == 1 and isinstance(parts[0], str) else _tidegate.build_key("tag", *parts)[4:]
+    _tidegate.check_label("tag", name)
+    return Tag(name)
+
+
 class Place(NamedTuple):
     """A named place of a template, with the text before it: `{user.id}` is of `user`, by the path `("id",)`."""
 
@@ -54,6 +73,7 @@ def parse_template(text: object) -> Template:
     """
     if not isinstance(text, str):
         raise KeyFormatError(f"template={text!r} is not a text; a right example: {RIGHT_TEMPLATE}")
+    _tidegate.check_name("template", text)
     template = _parse(text)
     texts = [*(place.before for place in template.places), template.after]
     _tidegate.check_template(text, texts, RIGHT_TEMPLATE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._tidegate import _Event
 
-_AT_KEY, _AT_REASON, _AT_MESSAGE = 3, 6, 7
+_AT_KEY, _AT_REASON, _AT_MESSAGE, _AT_TENANT = 3, 6, 7, 12
 
 
 def log_faults(faults: Iterable[_Event]) -> None:
@@ -20,7 +20,9 @@ def log_faults(faults: Iterable[_Event]) -> None:
 
     logger = logging.getLogger("tidegate")
     for fault in faults:
-        key = "" if fault[_AT_KEY] is None else f" [{fault[_AT_KEY]}]"
+        # A stranger may have chosen the tenant's name; keys are escaped.
+        tenant = "" if fault[_AT_TENANT] is None else f" of tenant {fault[_AT_TENANT]!r}"
+        key = "" if fault[_AT_KEY] is None else f" [{fault[_AT_KEY]}{tenant}]"
         logger.warning("%s%s: %s", fault[_AT_REASON], key, fault[_AT_MESSAGE])
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from . import _tidegate
 from ._base import confirmed, raise_failed
 from ._batch import Batch
-from ._reading import Reader
+from ._between import Between
 from ._tasks import answer, answers, is_awaitable
 from ._tidegate import NOTHING, Failed, Port
 from ._types import MISSING
@@ -42,7 +42,7 @@ D = TypeVar("D")
 V = TypeVar("V")
 
 
-class CacheManager(Reader):
+class CacheManager(Between):
     """A cache in front of a slow source, for asyncio. Shared freely between tasks, loops and threads.
 
     Opens no connection and starts no thread before its first use. Options: see `Options`.
@@ -67,6 +67,7 @@ class CacheManager(Reader):
         self._running_loop = get_running_loop
         self._behind = Behind()
         self._ports: dict[asyncio.AbstractEventLoop, Port] = {}
+        self._subscriptions = []
         _loops.add(self)
 
     # --- reads -----------------------------------------------------------------------------------------------------
@@ -246,6 +247,10 @@ class CacheManager(Reader):
                 ended = persist(value)
                 if is_awaitable(ended):
                     await cast("Awaitable[object]", ended)
+        except Exception:
+            # Nobody knows what became of the row: when the caller hears of it, nothing that stood there is left.
+            await answer(port, write.commit(False))
+            raise
         except BaseException:
             write.abort()
             raise
@@ -295,12 +300,12 @@ class CacheManager(Reader):
         True
         """
         port = self._port()
-        return confirmed(await answers(port, self._native.invalidate(port, [key, *more], required)))
+        return confirmed(await answers(port, self._native.invalidate(port, [key, *more], required, self._terms)))
 
     async def expire(self, key: str, *more: str, required: bool = False) -> bool:
         """As `invalidate`, but what stands there is kept for callers who accept stale values."""
         port = self._port()
-        return confirmed(await answers(port, self._native.expire(port, [key, *more], required)))
+        return confirmed(await answers(port, self._native.expire(port, [key, *more], required, self._terms)))
 
     async def invalidate_tag(self, tag: str, *more: str, required: bool = False) -> bool:
         """From now on no entry that carries one of these tags counts, here and for everybody, however many they are.
@@ -318,7 +323,7 @@ class CacheManager(Reader):
         False
         """
         port = self._port()
-        return confirmed(await answers(port, self._native.invalidate_tag(port, [tag, *more], required)))
+        return confirmed(await answers(port, self._native.invalidate_tag(port, [tag, *more], required, self._terms)))
 
     async def clear(self, *, required: bool = False) -> bool:
         """Remove every entry of this namespace, and of those within it; answers as `invalidate` does.
@@ -326,7 +331,7 @@ class CacheManager(Reader):
         `ConfigError` for a manager that is no view: see `namespace`.
         """
         namespace, port = self._namespace(), self._port()
-        return confirmed([await answer(port, self._native.clear(port, namespace, required))])
+        return confirmed([await answer(port, self._native.clear(port, namespace, required, self._terms))])
 
     @overload
     async def refresh(self, key: str, fallback: AnyFallback, *, type: type[T], **options: Unpack[CallOptions]) -> T: ...

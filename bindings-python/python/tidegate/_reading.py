@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import _tidegate
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ._behind import Behind
     from ._codec import Decode
     from ._context import Context
+    from ._subscription import Subscription
     from ._tidegate import Terms
     from ._types import AnyFallback
 
@@ -28,10 +30,11 @@ if TYPE_CHECKING:
 class Reader(ManagerBase):
     """Not for use by itself."""
 
-    __slots__ = ("_behind", "_ports", "_running_loop")
+    __slots__ = ("_behind", "_ports", "_running_loop", "_subscriptions")
 
     _behind: Behind
     _ports: dict[asyncio.AbstractEventLoop, Port]
+    _subscriptions: list[Subscription]
     _running_loop: Callable[[], asyncio.AbstractEventLoop]
 
     async def _settle(
@@ -92,7 +95,8 @@ class Reader(ManagerBase):
         try:
             context = self._context(fallback, key, decode, terms, lease)
             with self._leading([key]) as block:
-                value = fallback() if context is None else fallback(context)
+                run = fallback if context is None else partial(fallback, context)
+                value = self._upgrades.over(self._native, key, lease, run)()
                 if is_awaitable(value):
                     running = Running(self._running_loop(), value, [lease], block)
         except Exception as error:
@@ -168,7 +172,7 @@ class Reader(ManagerBase):
         running, found = None, None
         try:
             with self._leading(part.keys) as block:
-                found = fetch_missing(part.keys)
+                found = self._upgrades.over_many(self._native, part.leases, fetch_missing)(part.keys)
                 if is_awaitable(found):
                     running = Running(self._running_loop(), found, list(part.leases.values()), block)
         except Exception as error:
@@ -308,6 +312,8 @@ class Reader(ManagerBase):
         loop = self._running_loop()
         port = self._ports[loop] = _loops.port_of(loop)
         self._native.set_home(port)
+        for subscription in list(self._subscriptions):
+            subscription._begin(port, loop)
         return port
 
     def _left(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -316,6 +322,8 @@ class Reader(ManagerBase):
             for port in list(self._ports.values()):
                 self._native.set_home(port)
         self._behind.leave(loop)
+        for subscription in list(self._subscriptions):
+            subscription._left(loop)
         for queue in list(self._queues):
             queue._left(loop)
 
@@ -323,10 +331,13 @@ class Reader(ManagerBase):
         """In a forked child: the loops are the parent's."""
         self._ports.clear()
         self._behind.forget()
+        for subscription in self._subscriptions:
+            subscription._renew()
         super()._renew()
 
     def _share(self, root: Self) -> None:
         self._ports, self._running_loop, self._behind = root._ports, root._running_loop, root._behind
+        self._subscriptions = root._subscriptions
         super()._share(root)
 
     def _listen(self) -> None:

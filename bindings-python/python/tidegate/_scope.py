@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextvars import Context, ContextVar, Token, copy_context
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+Key: TypeAlias = "tuple[str, str]"
+"""Before a tenant's key its `@tenant:`, and the key."""
 
 _innermost: ContextVar[Leading | None] = ContextVar("tidegate_leading", default=None)
 
@@ -13,7 +20,7 @@ class Leading:
 
     __slots__ = ("_is_over", "_keys", "_manager", "_outer", "_token", "goes_on")
 
-    def __init__(self, manager: object, keys: Iterable[str]) -> None:
+    def __init__(self, manager: object, keys: Iterable[Key]) -> None:
         self._manager = manager
         self._keys = frozenset(keys)
         self._outer = _innermost.get()
@@ -37,7 +44,7 @@ class Leading:
         self._is_over = True
 
     @classmethod
-    def is_inside(cls, manager: object, key: str) -> bool:
+    def is_inside(cls, manager: object, key: Key) -> bool:
         """Whether this task or thread is inside the fallback of `key`."""
         block = _innermost.get()
         while block is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ Tags: TypeAlias = "list[str] | tuple[str, ...] | set[str] | frozenset[str]"
 AsyncFallback: TypeAlias = "Callable[[], Awaitable[T]] | Callable[[Context], Awaitable[T]]"
 PlainFallback: TypeAlias = "Callable[[], T] | Callable[[Context], T]"
 AnyFallback: TypeAlias = "Callable[[], Any] | Callable[[Context], Any]"
+
+
+Upgrade: TypeAlias = "Callable[[Any], Any]"
+"""Takes a value of the version before, as JSON gives it, and gives that of its own; plain or async."""
 
 
 class Missing(enum.Enum):
@@ -131,6 +135,13 @@ class CallOptions(WriteOptions, total=False):
     """How long the fallback may run."""
 
 
+class TenantOptions(CallOptions, total=False):
+    """What `tenant` takes: what the calls of the view go by that say nothing of their own, and the tenant's limits."""
+
+    max_fallbacks: int
+    """How many of its fallbacks run at once while the store is away, within the manager's; for all its views."""
+
+
 class Options(TypedDict, total=False):
     """What a manager takes besides its URL. Durations are seconds, a `timedelta` or a text such as `"5m"`."""
 
@@ -138,6 +149,8 @@ class Options(TypedDict, total=False):
     """The first segment of every key; required but for `memory://` (there `"app"`)."""
     version: int
     """The version of the key space (1)."""
+    upgrade: Mapping[int, Upgrade] | None
+    """Takes entries of older versions over: a function for each, by the version whose values it takes (None)."""
     role: str
     """Names the connections on the server (`"cache"`)."""
     ttl: Duration

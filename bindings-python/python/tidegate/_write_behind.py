@@ -91,7 +91,8 @@ class QueueBase(Generic[M]):
 
     def _open(self) -> None:
         options = cast("dict[str, Any]", self._options)
-        self._native = self._manager._native.behind(self._name, options, self._sink is not None)
+        manager = self._manager
+        self._native = manager._native.behind(self._name, manager._terms, options, self._sink is not None)
 
     def _renew(self) -> None:
         """In a forked child: the engine is another one, and nobody works here yet."""
@@ -109,12 +110,12 @@ class QueueBase(Generic[M]):
     def _terms_of(self, ttl: Any) -> Terms | None:
         return self._manager._write_terms({} if ttl is None else {"ttl": ttl})
 
-    def _checked(self, operation: object) -> str | None:
-        if operation is None or isinstance(operation, str):
-            return operation
+    def _checked(self, operation_id: object) -> str | None:
+        if operation_id is None or isinstance(operation_id, str):
+            return operation_id
         raise ConfigError(
-            f"operation={operation!r} is not a text; it names what is put, so that a second put of it does nothing; "
-            'a right example: operation="order-1234"'
+            f"operation_id={operation_id!r} is not a text; it names what is put, so that a second put of it does nothing; "
+            'a right example: operation_id="order-1234"'
         )
 
     def _items(self, batch: Batch) -> tuple[list[WriteItem], list[str]]:
@@ -147,7 +148,7 @@ class QueueBase(Generic[M]):
 
     def _report(self, items: list[WriteItem], error: BaseException) -> None:
         message = f"the sink of the queue {self._name!r} failed on {len(items)} writes: {error!r}"
-        self._manager._native.report(None, "sink", message)
+        self._manager._native.report(None, "sink", message, self._manager._terms)
 
     def _letters(self, outcome: Any) -> Letters:
         if outcome.__class__ is Failed:
@@ -196,19 +197,19 @@ class WriteBehind(QueueBase["Reader"]):
         for feed in self._native.feeds:
             self._manager._behind.start(self._work(feed))
 
-    async def put(self, key: str, value: Any, *, ttl: Duration | None = None, operation: str | None = None) -> str:
+    async def put(self, key: str, value: Any, *, ttl: Duration | None = None, operation_id: str | None = None) -> str:
         """Put a write: durable in the queue, and the value set for readers, when this returns. Gives the write's id.
 
-        Within five minutes a second put of the same `operation` and key does nothing and is answered as the first was.
+        Within five minutes a second put of the same `operation_id` and key does nothing and is answered as the first was.
         `QueueFull` with `max_pending` writes pending; `StoreUnavailable` when the store does not confirm (it may have
-        taken the write all the same: an `operation` makes a second try safe); `EncodeError`; `ValueTooLarge`;
+        taken the write all the same: an `operation_id` makes a second try safe); `EncodeError`; `ValueTooLarge`;
         `ConfigError` for a server that would drop a queue when its memory is short.
         """
         self.start()
         manager = self._manager
         payload = manager._encode_one(key, value)
         port = manager._port()
-        put = self._native.put(port, key, payload, self._checked(operation), self._terms_of(ttl))
+        put = self._native.put(port, key, payload, self._checked(operation_id), self._terms_of(ttl))
         return cast("str", taken(await answer(port, put)))
 
     async def flush(self, timeout: Duration = 30) -> bool:

@@ -143,7 +143,8 @@ impl<'a> BehindBuilder<'a> {
     }
 
     fn open<T>(self, works: bool) -> Result<WriteBehind<T>, Error> {
-        let behind = self.manager.engine.behind(self.name, &self.options, Dialect::Rust, works)?;
+        let behind =
+            self.manager.engine.behind(self.name, Some(&self.manager.terms), &self.options, Dialect::Rust, works)?;
         let inner = Arc::new(Inner { manager: self.manager.clone(), behind });
         Ok(WriteBehind { inner, values: PhantomData })
     }
@@ -287,7 +288,7 @@ where
                 if failed.is_empty() { Settled::Done } else { Settled::AllBut(failed) }
             }
             Err(error) => {
-                engine.report_host(None, "sink", &error.to_string());
+                engine.report_host(None, None, "sink", &error.to_string());
                 Settled::Failed
             }
         };
@@ -304,7 +305,7 @@ fn read<T: DeserializeOwned>(manager: &Manager, batch: &Batch) -> (Vec<WriteItem
         match decode(&item.payload) {
             Ok(value) => items.push(WriteItem { id: item.id, key: key.to_owned(), value, attempt: item.attempt }),
             Err(error) => {
-                manager.engine.report_host(Some(key), "schema", &error.to_string());
+                manager.engine.report_host(Some(key), Some(&manager.terms), "schema", &error.to_string());
                 failed.push(item.id);
             }
         }

@@ -33,6 +33,10 @@ impl Context {
         Self { key: key.into(), stale, engine, terms, said: Arc::default() }
     }
 
+    pub(super) fn terms(&self) -> &Arc<Terms> {
+        &self.terms
+    }
+
     /// The key that is computed.
     pub fn key(&self) -> &str {
         &self.key

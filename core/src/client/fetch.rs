@@ -33,7 +33,7 @@ pub(super) struct Fetch<'a> {
 
 /// Where a read stands once nobody has to be waited for.
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, for as long as it takes to match it")]
-enum Turn<T, E> {
+pub(super) enum Turn<T, E> {
     Over(Result<T, GetError<E>>),
     /// It is this caller's turn to compute.
     Lead(Lease, Call),
@@ -135,11 +135,13 @@ impl Fetch<'_> {
             && let Err(error) = decode::<T>(&hit.payload)
         {
             // An entry that no longer fits its type is a miss; a refresh puts a right one in its place.
-            engine.report_host(Some(self.key), "schema", &error.to_string());
+            engine.report_host(Some(self.key), Some(&self.terms), "schema", &error.to_string());
             arrival = refresh().await?;
         }
         let shared = match arrival {
-            Arrival::Lease(lease, place) => return Ok(Turn::Lead(lease, place)),
+            Arrival::Lease(lease, place) => {
+                return Ok(self.take_over(lease, place).await);
+            }
             Arrival::Served(hit, place) => match decode(&hit.payload) {
                 Ok(value) => return Ok(Turn::Served(value, place)),
                 Err(_) => None,
@@ -256,7 +258,7 @@ impl<Fut> Leading<Fut> {
         let payload = match stale.clone().map_or_else(|| encode(&value), Ok) {
             Ok(payload) => payload,
             Err(error) => {
-                self.engine.report_host(Some(&self.key), "encode", &error.to_string());
+                self.engine.report_host(Some(&self.key), Some(self.context.terms()), "encode", &error.to_string());
                 self.engine.abandon(lease, Abandoned::Unstorable(Arc::new(value.clone())));
                 return Ok(value);
             }

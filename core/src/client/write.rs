@@ -100,8 +100,11 @@ impl Manager {
             _ => return Err(Error::closed().into()),
         };
         // A write that is dropped ends by itself, behind `persist`, which is dropped first.
-        persist(value).await.map_err(WriteError::Persist)?;
-        Ok(self.confirm(|queue, id| Ok(self.engine.commit(write, true, queue, id))).await?)
+        let ended = persist(value).await;
+        // Where it failed nobody knows what became of the row: when the caller hears of it, nothing that stood there is left.
+        let is_well = ended.is_ok();
+        let is_stored = self.confirm(|queue, id| Ok(self.engine.commit(write, is_well, queue, id))).await?;
+        ended.map(|_| is_stored).map_err(WriteError::Persist)
     }
 }
 

@@ -4,6 +4,7 @@
 mod behind;
 mod groups;
 mod read;
+mod tenant;
 mod terms;
 
 use std::borrow::Cow;
@@ -11,11 +12,12 @@ use std::borrow::Cow;
 use crate::error::Error;
 use crate::protocol::freshness::Grace;
 use groups::{breaker, l1, tls};
-use read::{between_ms, boolean, optional, share, text, whole};
+use read::{between_ms, boolean, optional, share, text, versions, whole};
 
 pub use behind::{BEHIND_OPTIONS, BehindOptions};
 pub use groups::{BreakerConfig, L1Config, TlsConfig};
 pub use read::{duration_ms, positive_ms, texts, unknown_option};
+pub(crate) use tenant::TenantLimits;
 pub(crate) use terms::join_tags;
 pub use terms::{CallKind, Terms};
 
@@ -103,6 +105,8 @@ pub struct Config {
     pub service: String,
     /// The version of the key space, the N of `service:vN:…`.
     pub version: u32,
+    /// The older versions whose entries are taken over, in order, up to the one before `version`.
+    pub upgrade: Vec<u32>,
     /// Names the connections, so that managers can be told apart on the server.
     pub role: String,
     /// Life of an entry.
@@ -153,6 +157,7 @@ impl Default for Config {
         Self {
             service: "app".into(),
             version: 1,
+            upgrade: Vec::new(),
             role: "cache".into(),
             ttl_ms: 300_000,
             ttl_jitter: 0.1,
@@ -197,12 +202,15 @@ pub(crate) const EVENTS_MAX: usize = 10_000;
 pub(crate) const TAG_KEPT_MS: u64 = 30 * 86_400_000;
 /// Keys whose fallback is spared after a failure; beyond it the oldest are tried again at once.
 pub(crate) const SPARED_MAX: usize = 10_000;
+/// Tenants that are kept while nobody uses them; beyond it the longest unused are forgotten, with their figures.
+pub(crate) const TENANTS_MAX: usize = 10_000;
 /// Callers that may wait at once; beyond it the fallback serves uncached.
 pub(crate) const TICKETS_MAX: usize = 1_000_000;
 
-const OPTIONS: [&str; 25] = [
+const OPTIONS: [&str; 26] = [
     "service",
     "version",
+    "upgrade",
     "role",
     "ttl",
     "ttl_jitter",
@@ -279,6 +287,7 @@ impl Config {
                 "service" => config.service = text(name, value, "\"billing\"")?,
                 "role" => config.role = text(name, value, "\"cache\"")?,
                 "version" => config.version = whole(name, value, 1, u64::from(u32::MAX))? as u32,
+                "upgrade" => config.upgrade = versions(name, value)?,
                 "ttl" => config.ttl_ms = positive_ms(name, value, dialect)?,
                 "ttl_jitter" => config.ttl_jitter = share(name, value)?,
                 "null_ttl" => config.null_ttl_ms = positive_ms(name, value, dialect)?,
@@ -304,6 +313,7 @@ impl Config {
                 other => unreachable!("OPTIONS has {other}, which is not read"),
             }
         }
+        check_upgrade(&config, &dialect.spell("upgrade"))?;
         let is_shared = !url.starts_with("memory:");
         if is_shared && !options.iter().any(|(name, _)| name == "service") {
             return Err(Error::config(
@@ -312,6 +322,21 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+/// An entry of an older version goes through the function of each version from its own on: none may be missing.
+fn check_upgrade(config: &Config, name: &str) -> Result<(), Error> {
+    let (version, upgrade) = (config.version, &config.upgrade);
+    let Some(oldest) = upgrade.first() else { return Ok(()) };
+    if upgrade.iter().copied().eq(*oldest..version) {
+        return Ok(());
+    }
+    let shown = upgrade.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    Err(Error::config(format!(
+        "{name} has functions for {shown}, and version is {version}: an entry of an older version goes through one for each \
+         version from its own to {}; a right example: version 3 with functions for 1 and 2",
+        version - 1
+    )))
 }
 
 #[cfg(test)]

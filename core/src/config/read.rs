@@ -59,6 +59,27 @@ pub(super) fn whole(name: &str, value: &OptionValue, least: u64, most: u64) -> R
     }
 }
 
+/// Versions that have functions, ascending; none for null.
+pub(super) fn versions(name: &str, value: &OptionValue) -> Result<Vec<u32>, Error> {
+    let refusal = |given: &OptionValue| {
+        refused(name, given, "functions by the versions, from 1 on, whose values they take", "a function for version 1")
+    };
+    let list = match value {
+        OptionValue::Null => return Ok(Vec::new()),
+        OptionValue::List(list) => list,
+        other => return Err(refusal(other)),
+    };
+    let version = |given: &OptionValue| match given {
+        OptionValue::Int(number) => {
+            u32::try_from(*number).ok().filter(|version| *version > 0).ok_or_else(|| refusal(given))
+        }
+        _ => Err(refusal(given)),
+    };
+    let mut versions = list.iter().map(version).collect::<Result<Vec<_>, _>>()?;
+    versions.sort_unstable();
+    Ok(versions)
+}
+
 pub(super) fn share(name: &str, value: &OptionValue) -> Result<f64, Error> {
     let number = match value {
         OptionValue::Int(number) => *number as f64,

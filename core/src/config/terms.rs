@@ -2,6 +2,7 @@
 //! callers who share a flight share the terms of the one who began it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::read::{beta, one_of, optional, texts};
 use super::{Config, Dialect, OptionValue, POLL_FIRST_MS, POLL_LONGEST_MS, duration_ms, positive_ms, unknown_option};
@@ -10,6 +11,7 @@ use crate::protocol::flight::Rules;
 use crate::protocol::freshness::{Grace, Life};
 use crate::protocol::key::KeySpace;
 use crate::protocol::tag::{TAGS_MAX, Tag};
+use crate::tenant::Tenant;
 
 /// Which options a call takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub enum CallKind {
     Read,
     /// `set`, `set_many`.
     Write,
+    /// A tenant's view.
+    Tenant,
     /// `write_through`.
     WriteThrough,
 }
@@ -34,6 +38,16 @@ const READ_OPTIONS: [&str; 10] = [
     "soft_timeout",
     "hard_timeout",
 ];
+/// What reads of a tenant go by, and its limits.
+const TENANT_OPTIONS: [&str; 11] = {
+    let mut options = ["max_fallbacks"; 11];
+    let mut at = 0;
+    while at < READ_OPTIONS.len() {
+        options[at] = READ_OPTIONS[at];
+        at += 1;
+    }
+    options
+};
 const WRITE_OPTIONS: [&str; 4] = ["ttl", "tags", "stale_if_error", "stale_while_revalidate"];
 const WRITE_THROUGH_OPTIONS: [&str; 5] = ["ttl", "tags", "stale_if_error", "stale_while_revalidate", "on_store_down"];
 
@@ -43,6 +57,7 @@ impl CallKind {
         match self {
             Self::Read => &READ_OPTIONS,
             Self::Write => &WRITE_OPTIONS,
+            Self::Tenant => &TENANT_OPTIONS,
             Self::WriteThrough => &WRITE_THROUGH_OPTIONS,
         }
     }
@@ -65,6 +80,8 @@ pub struct Terms {
     pub(crate) refuses_unconfirmed: bool,
     /// Those of the view's namespaces first; none twice.
     pub(crate) tags: Vec<Tag>,
+    /// Whose keys and tags are meant, in a tenant's view.
+    pub(crate) tenant: Option<Arc<Tenant>>,
 }
 
 impl Terms {
@@ -92,7 +109,13 @@ impl Terms {
             can_go_on: true,
             refuses_unconfirmed: false,
             tags: namespaces.iter().map(|name| space.namespace_tag(name)).collect::<Result<_, _>>()?,
+            tenant: None,
         })
+    }
+
+    /// Where keys and tags are looked for; `space` is the manager's own.
+    pub(crate) fn space<'a>(&'a self, space: &'a KeySpace) -> &'a KeySpace {
+        self.tenant.as_ref().map_or(space, |tenant| tenant.space())
     }
 
     /// The same, with what a call says of its own.
@@ -162,6 +185,7 @@ impl Terms {
     }
 
     fn tagged(&self, name: &str, value: &OptionValue, space: &KeySpace) -> Result<Vec<Tag>, Error> {
+        let space = self.space(space);
         let named = texts(name, value)?.into_iter().map(|text| space.tag(text)).collect::<Result<Vec<_>, _>>()?;
         join_tags(&self.tags, named)
     }

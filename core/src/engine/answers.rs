@@ -8,14 +8,14 @@ use super::feed::{Push, is_feed};
 use super::flights::{Asked as KeyAsked, FlightId, Question, SlotKind, Unjudged};
 use super::judge::{Circumstances, Judged};
 use super::observe::EventKind;
-use super::outcome::{Details, Renewal};
+use super::outcome::{Details, Keeps, Older, Renewal};
 use super::sheet::Standing;
 use super::ticket::Ticket;
 use super::{Engine, journal};
 use crate::config::Terms;
 use crate::ports::{Address, Command, Inbox, Notice, Reply, StoreError, StoreErrorKind, Verdict};
 use crate::protocol::answer::public_tags;
-use crate::protocol::envelope::Reject;
+use crate::protocol::envelope::{GivenTimes, Reject};
 use crate::protocol::flight::{Asked, Event, Filling, Reading};
 use crate::protocol::freshness::Life;
 use crate::protocol::held::Words;
@@ -64,6 +64,7 @@ impl Inbox for Engine {
                 self.with_l1(super::L1::shut);
                 let message = "the push connection is lost; meanwhile waiters poll, and L1 is empty";
                 self.report(None, "push_lost", message);
+                self.event_pushes_lost();
             }
             Notice::Tracking => self.with_l1(super::L1::open),
             Notice::AllChanged => self.with_l1(super::L1::drop_all),
@@ -99,7 +100,7 @@ impl Engine {
     }
 
     /// One part of the answer to a flight's question.
-    fn flight_answered(&self, address: Address, answer: Result<Reply, StoreError>) {
+    pub(super) fn flight_answered(&self, address: Address, answer: Result<Reply, StoreError>) {
         let id = address.target;
         if address.sequence == SEQUENCE_RENEW {
             if let Ok(Reply { verdict: Verdict::Lost, .. }) = answer {
@@ -125,9 +126,18 @@ impl Engine {
                 // Those of the call stood before the fallback, and so did these.
                 return self.step_if_awaited(id, address.sequence, event, standing.unwrap_or_default());
             }
-            Question::Get | Question::Ask | Question::Tags => match self.judged(answered) {
-                Ok(event) => event,
-                Err((unjudged, tags)) => return self.ask_for_tags(id, address.sequence, unjudged, &tags),
+            Question::Get | Question::Ask | Question::Tags | Question::Older => match self.judged(answered) {
+                Ok((event, older)) => {
+                    return self.step_with(id, |slot| {
+                        let is_awaited = slot.sequence == address.sequence;
+                        slot.older = older;
+                        is_awaited.then_some(event)
+                    });
+                }
+                Err(Unknown::Tags(unjudged, tags)) => {
+                    return self.ask_for_tags(id, address.sequence, unjudged, &tags);
+                }
+                Err(Unknown::Older(unjudged)) => return self.ask_older(id, address.sequence, unjudged),
             },
         };
         self.step_if_awaited(id, address.sequence, event, Vec::new());
@@ -160,13 +170,15 @@ impl Engine {
         if question == Question::Tags {
             known.extend(standing.clone().unwrap_or_default());
         }
-        let unjudged = if question == Question::Tags { slot.unjudged.take() } else { None };
+        let goes_on = matches!(question, Question::Tags | Question::Older);
+        let unjudged = if goes_on { slot.unjudged.take() } else { None };
         Some(Answered {
             question,
             key: slot.key.clone(),
             terms: Arc::clone(&slot.terms),
             kind: slot.kind,
             life: slot.life,
+            keeps: slot.keeps.clone(),
             asked: slot.asked,
             led: (slot.led_us, slot.led_on),
             words: slot.words.clone(),
@@ -184,19 +196,38 @@ impl Engine {
     }
 
     /// What the answer to a read means, or the tags that have to be asked for first.
-    fn judged(&self, mut answered: Answered) -> Result<Event<Arc<Ticket>>, (Unjudged, Vec<Tag>)> {
-        let (question, reply) = match answered.unjudged.take() {
-            Some(Unjudged { question, reply }) => (question, Some(Ok(reply))),
-            None => (answered.question, answered.reply.take()),
+    fn judged(&self, mut answered: Answered) -> Result<Judgement, Unknown> {
+        let (question, reply, mut asked_older) = match answered.unjudged.take().map(|unjudged| *unjudged) {
+            Some(Unjudged { question, reply, older }) => (question, Some(Ok(reply)), older),
+            None => (answered.question, answered.reply.take(), None),
         };
+        let mut may_ask_older = answered.kind == SlotKind::Read;
+        if let (Question::Older, Some(older)) = (answered.question, &mut asked_older) {
+            let answer = answered.reply.take();
+            // One timeout a call is enough: then the fallback runs.
+            may_ask_older = matches!(answer, Some(Ok(_)));
+            older.bytes = bytes_of(answer);
+        }
         let about = Circumstances {
             key: &answered.key,
             terms: &answered.terms,
+            since_ms: self.versions.since_ms(),
             standing: &answered.known,
             words: answered.words.as_ref(),
         };
-        let again = |reply: Reply| move |tags: Vec<Tag>| (Unjudged { question, reply }, tags);
+        let again = |reply: Reply| {
+            move |tags: Vec<Tag>| Unknown::Tags(Box::new(Unjudged { question, reply, older: None }), tags)
+        };
         let counts = answered.is_complete && !self.is_in_doubt(&answered.key, answered.asked);
+        let is_free = |reply: &Reply| matches!(&reply.verdict, Verdict::Lease(_, None));
+        let mut older = None;
+        if let Some(Ok(reply)) = &reply
+            && counts
+            && may_ask_older
+            && is_free(reply)
+        {
+            older = self.older(&about, question, reply, asked_older)?;
+        }
         let answer = match reply {
             Some(Ok(reply)) if counts => match question {
                 Question::Get => self.read_of(&about, &reply).map_err(again(reply))?.map(Event::Read),
@@ -219,7 +250,7 @@ impl Engine {
             // Those who joined a fill that began before the REFRESH have their own; nobody joins it now.
             self.flights.detach(&answered.key);
         }
-        Ok(answer.unwrap_or(Event::StoreAway))
+        Ok((answer.unwrap_or(Event::StoreAway), older))
     }
 
     fn read_of(&self, about: &Circumstances<'_>, reply: &Reply) -> Result<Option<Reading>, Vec<Tag>> {
@@ -261,7 +292,7 @@ impl Engine {
     }
 
     /// An entry carries tags that nobody has named: how they stand is asked before anything is said of it.
-    fn ask_for_tags(&self, id: FlightId, sequence: u32, unjudged: Unjudged, tags: &[Tag]) {
+    fn ask_for_tags(&self, id: FlightId, sequence: u32, unjudged: Box<Unjudged>, tags: &[Tag]) {
         let _busy = self.busy();
         let sequence = {
             let Some(mut shard) = self.flights.locate(id) else { return };
@@ -309,6 +340,7 @@ struct Answered {
     terms: Arc<Terms>,
     kind: SlotKind,
     life: Option<Life>,
+    keeps: Option<Keeps>,
     asked: KeyAsked,
     /// When its fallback was started, and on which command connection.
     led: (u64, u64),
@@ -320,7 +352,7 @@ struct Answered {
     is_complete: bool,
     /// Of the tags that were asked for now.
     standing: Option<Vec<Standing>>,
-    unjudged: Option<Unjudged>,
+    unjudged: Option<Box<Unjudged>>,
     unsent: Option<super::flights::Unsent>,
 }
 
@@ -330,7 +362,10 @@ impl Answered {
         let tags = public_tags(self.known.iter().map(|known| known.tag.name()));
         Event::Filled(match self.reply {
             Some(Ok(Reply { verdict: Verdict::Stored { version }, server_us })) => {
-                Filling::Stored(stored_details(version, server_us, self.life, tags))
+                let created_ms = server_us.unwrap_or(version) / 1_000;
+                let life = self.life.unwrap_or(Life { fresh_ms: 0, kept_ms: 0 });
+                let times = self.keeps.map_or_else(|| GivenTimes::from_now(created_ms, life), |keeps| keeps.times);
+                Filling::Stored(stored_details(version, times, tags))
             }
             Some(Ok(Reply { verdict: Verdict::Revoked, .. })) => Filling::Revoked,
             Some(Ok(Reply { verdict: Verdict::Superseded, .. })) => Filling::Superseded,
@@ -340,14 +375,26 @@ impl Answered {
 }
 
 /// What FILL made of the entry, for those who share it.
-fn stored_details(version: u64, server_us: Option<u64>, life: Option<Life>, tags: Vec<String>) -> Details {
-    let created_ms = server_us.unwrap_or(version) / 1_000;
-    let life = life.unwrap_or(Life { fresh_ms: 0, kept_ms: 0 });
-    Details {
-        version,
-        created_ms,
-        fresh_until_ms: created_ms + life.fresh_ms,
-        stale_until_ms: created_ms + life.kept_ms,
-        tags,
+fn stored_details(version: u64, times: GivenTimes, tags: Vec<String>) -> Details {
+    let GivenTimes { created_ms, fresh_until_ms, stale_until_ms } = times;
+    Details { version, created_ms, fresh_until_ms, stale_until_ms, tags }
+}
+
+/// The bytes that a GET brought.
+fn bytes_of(reply: Option<Result<Reply, StoreError>>) -> Option<Bytes> {
+    match reply {
+        Some(Ok(Reply { verdict: Verdict::Value(bytes), .. })) => bytes,
+        _ => None,
     }
+}
+
+/// What an answer means to its flight, and what an older version holds for whoever leads it.
+type Judgement = (Event<Arc<Ticket>>, Option<Box<Older>>);
+
+/// What has to be asked for before an answer says anything.
+pub(super) enum Unknown {
+    /// How the tags stand that its entry carries too.
+    Tags(Box<Unjudged>, Vec<Tag>),
+    /// What an older version holds.
+    Older(Box<Unjudged>),
 }

@@ -22,6 +22,15 @@ pub struct Item {
     pub attempt: u32,
     /// When it was put into the stream: ms since the epoch, by the server's clock.
     pub published_ms: u64,
+    /// Of an event: whose manager published it.
+    pub service: Option<Box<str>>,
+}
+
+impl Item {
+    /// Whether it is no event, but tells how many are gone: `payload` has the number, 0 where nobody knows.
+    pub fn is_gap(&self) -> bool {
+        self.topic.is_some() && self.id == StreamId::default()
+    }
 }
 
 /// Items to be dealt with by the host, in the order of their stream. Settle it once ([`Engine::settle_batch`]); dropped

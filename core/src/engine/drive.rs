@@ -5,9 +5,8 @@ use super::Engine;
 use super::feed::is_feed;
 use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
 use super::journal::Owed;
-use super::observe::{EventKind, Figures};
-use super::outcome::{Outcome, Token};
-use super::server_clock::ServerClock;
+use super::observe::EventKind;
+use super::outcome::{Keeps, Older, Outcome, Token};
 use super::ticket::Ticket;
 use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS, TAG_KEPT_MS, Terms};
 use crate::ports::{Address, Command, Inbox, StoreError, StoreErrorKind};
@@ -18,6 +17,7 @@ use crate::protocol::key::Key;
 use crate::protocol::lease::Nonce;
 use crate::protocol::tag::{Tag, TagNonce};
 use crate::sync::{Arc, Ordering};
+use crate::tenant::Count;
 
 /// Answers to nobody: they count for the breaker and the clock.
 pub(super) const TARGET_NONE: u64 = 0;
@@ -33,8 +33,6 @@ pub(super) const TIMER_CLOSE: u64 = 2;
 /// And from here on the probe of each node. Flights have larger numbers.
 pub(super) const TIMER_PROBES: u64 = 1 << 16;
 const TIMER_PROBES_LAST: u64 = TIMER_PROBES + u16::MAX as u64;
-/// Reads ask for the server's time this often, since GET does not carry it.
-const CLOCK_PAUSE_US: u64 = 10_000_000;
 
 /// Whether callers come for the first time.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +66,10 @@ pub(super) struct Batch {
     led_us: u64,
     life: Option<Life>,
     terms: Arc<Terms>,
+    /// Of a lead.
+    older: Option<Box<Older>>,
+    /// Of a fill that was upgraded.
+    keeps: Option<Keeps>,
     /// Of a fill: its tags, with the nonces that stood before the fallback started.
     tags: Vec<(Tag, TagNonce)>,
     /// How long it waited for another process, told when the wait ends.
@@ -166,7 +168,7 @@ impl Engine {
     ) -> Batch {
         let slot = shard.slot(id);
         self.place(id, slot, &mut actions, moment);
-        let mut tags = Vec::new();
+        let (mut tags, mut older) = (Vec::new(), None);
         let mut waited_us = None;
         let mut is_over = false;
         for action in &actions {
@@ -176,17 +178,21 @@ impl Engine {
                     let terms = Arc::clone(&slot.terms);
                     slot.ask(question, true, self.asked_tags(&terms.tags));
                     slot.asked = self.asked(&slot.key);
-                    slot.words = self.l1.as_ref().map(|l1| l1.capture(slot.key.relative(), &terms.tags));
+                    slot.words = self.l1.as_ref().map(|l1| l1.capture(slot.key.local(), &terms.tags));
                 }
                 Action::Fill { .. } => {
                     slot.ask(Question::Fill, true, Vec::new());
                     let standing = slot.standing.iter();
-                    tags = standing.filter_map(|known| Some((known.tag.clone(), known.nonce?))).collect();
+                    tags = match &slot.keeps {
+                        Some(keeps) => keeps.tags.clone(),
+                        None => standing.filter_map(|known| Some((known.tag.clone(), known.nonce?))).collect(),
+                    };
                 }
                 Action::Lead { leader, .. } => {
                     slot.led_us = moment.now_us;
                     slot.led_on = self.connection.load(Ordering::Acquire);
                     leader.flight.store(id, Ordering::Relaxed);
+                    older = slot.older.take();
                 }
                 Action::Waits => slot.waits_since_us = Some(moment.now_us),
                 Action::Unwatch => {
@@ -208,6 +214,8 @@ impl Engine {
             led_us: slot.led_us,
             life: slot.life,
             terms: Arc::clone(&slot.terms),
+            older,
+            keeps: slot.keeps.clone(),
             tags,
             waited_us,
             is_placed: slot.party.is_some(),
@@ -244,8 +252,12 @@ impl Engine {
                 Action::Fill { grant, payload } => {
                     let life = batch.life.expect("a fill sets its life before its step");
                     let cost_us = self.clock.now_us().saturating_sub(batch.led_us);
-                    let entry = self.draft(key, &payload, &batch.tags, life, cost_us);
-                    ask(Command::Fill { key: key.clone(), grant, entry });
+                    let cost_us = batch.keeps.as_ref().map_or(cost_us, |keeps| u64::from(keeps.cost_ms) * 1_000);
+                    let mut entry = self.draft(key, &payload, &batch.tags, life, cost_us);
+                    entry.given = batch.keeps.as_ref().map(|keeps| keeps.times);
+                    let command = Command::Fill { key: key.clone(), grant, entry };
+                    let since_us = batch.keeps.as_ref().map_or(batch.led_us, |keeps| keeps.asked_us);
+                    self.submit_fill(command, (flight, sequence), since_us);
                 }
                 Action::Renew(grant) => {
                     let command = Command::Renew { key: key.clone(), grant, exclusive_ms, validity_ms };
@@ -260,9 +272,10 @@ impl Engine {
                     self.watches.remove(key, flight);
                     self.watches.tell(key, &*self.store);
                 }
-                Action::Waits => Figures::count(&self.figures.waits),
+                Action::Waits => self.count(terms, Count::Waits),
                 Action::Lead { caller, leader, turn, right, stale } => {
-                    let lease = self.lease(key, leader, Token { flight, turn }, &right, stale, terms);
+                    let mut lease = self.lease(key, leader, Token { flight, turn }, &right, stale, terms);
+                    lease.older = batch.older.clone();
                     self.lead(&caller, lease, &right, batch.kind);
                 }
                 Action::Serve(caller, hit) => self.serve(key, &caller, hit),
@@ -306,7 +319,7 @@ impl Engine {
             }
         }
         if let Some(waited_us) = batch.waited_us {
-            self.figures.wait_us.add(waited_us);
+            self.count_many(terms, Count::WaitUs, waited_us);
             if self.observers.is_listening() {
                 let mut event = self.event(EventKind::Wait, Some(key));
                 event.duration_us = Some(waited_us);
@@ -387,27 +400,6 @@ impl Engine {
     /// RELEASE and PASS: nobody waits for the answer. With the store away the lease runs out by itself.
     pub(super) fn give_back(&self, command: Command) {
         self.submit(command, TARGET_NONE, 0);
-    }
-
-    /// Of the node that `key` is on.
-    pub(super) fn ask_time_sometimes(&self, key: &Key) {
-        let now_us = self.clock.now_us();
-        let is_due = self.nodes.with(self.store.primary(key).node, |node| {
-            let asked_us = node.clock_asked_us.load(Ordering::Relaxed);
-            let is_known = node.clock.at(now_us).is_some();
-            let pause_us = if is_known { CLOCK_PAUSE_US } else { self.config.command_timeout_ms * 1_000 };
-            let is_due = asked_us == 0 || now_us.saturating_sub(asked_us) > pause_us;
-            is_due
-                && node.clock_asked_us.compare_exchange(asked_us, now_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        });
-        if is_due {
-            self.submit(Command::Time { key: key.clone() }, TARGET_NONE, 0);
-        }
-    }
-
-    /// The clock of the node that `key` is on: server time by `read`, in microseconds; none while it is not known.
-    pub(super) fn server_us(&self, key: &Key, read: impl Fn(&ServerClock, u64) -> Option<u64>) -> Option<u64> {
-        self.nodes.with(self.store.primary(key).node, |node| read(&node.clock, self.clock.now_us()))
     }
 
     /// Something is due.

@@ -1,8 +1,10 @@
 //! The flight table: which flight serves which key. Looking up and joining are one critical section.
 
+use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 
+use super::outcome::{Keeps, Older};
 use super::places::Party;
 use super::sheet::{AskedTag, Sheet, Standing};
 use super::ticket::Ticket;
@@ -42,6 +44,8 @@ pub(crate) enum Question {
     Ask,
     /// The tags that an entry carries and the call did not name.
     Tags,
+    /// What an older version of the service holds.
+    Older,
     /// The tags that a fallback named, before FILL.
     Open,
     Fill,
@@ -76,7 +80,7 @@ pub(crate) struct Slot {
     /// The words of L1 as they stood before the latest question was sent.
     pub(crate) words: Option<Words>,
     /// An answer whose entry carries tags that are being asked for.
-    pub(super) unjudged: Option<Unjudged>,
+    pub(super) unjudged: Option<Box<Unjudged>>,
     /// A fill whose own tags are being asked for.
     pub(super) unsent: Option<Unsent>,
     /// What is set in the timers for this flight.
@@ -87,6 +91,10 @@ pub(crate) struct Slot {
     pub(super) led_on: u64,
     /// The life that FILL gives, to say what was stored.
     pub(crate) life: Option<Life>,
+    /// What an older version holds, for the next leader.
+    pub(super) older: Option<Box<Older>>,
+    /// What FILL keeps of that.
+    pub(super) keeps: Option<Keeps>,
     /// When it began to wait for another process.
     pub(crate) waits_since_us: Option<u64>,
     /// Of one that has asked for a place to run without the store.
@@ -105,6 +113,18 @@ pub(super) struct Asked {
 pub(super) struct Unjudged {
     pub(super) question: Question,
     pub(super) reply: Reply,
+    /// What was asked of an older version behind it.
+    pub(super) older: Option<OlderAsked>,
+}
+
+/// A question to an older version.
+pub(super) struct OlderAsked {
+    pub(super) key: Key,
+    pub(super) asked: Asked,
+    /// When.
+    pub(super) asked_us: u64,
+    /// What stands there; none before it is answered, too.
+    pub(super) bytes: Option<Bytes>,
 }
 
 /// A fill that cannot be sent yet.
@@ -133,6 +153,8 @@ impl Slot {
             led_us: 0,
             led_on: 0,
             life: None,
+            older: None,
+            keeps: None,
             waits_since_us: None,
             party: None,
             generation: 0,

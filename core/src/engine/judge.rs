@@ -16,6 +16,7 @@ use crate::protocol::held::{Held, Words};
 use crate::protocol::key::Key;
 use crate::protocol::tag::Tag;
 use crate::sync::{Arc, Ordering};
+use crate::tenant::Count;
 
 /// What is to be said of the bytes that stand at a key.
 pub(super) enum Judged {
@@ -32,6 +33,8 @@ pub(super) enum Judged {
 pub(super) struct Circumstances<'a> {
     pub(super) key: &'a Key,
     pub(super) terms: &'a Arc<Terms>,
+    /// From when on entries of the key's version count.
+    pub(super) since_ms: u64,
     pub(super) standing: &'a [Standing],
     /// The words of L1 as they stood before it was sent.
     pub(super) words: Option<&'a Words>,
@@ -45,10 +48,17 @@ impl Engine {
         if self.is_closed.load(Ordering::Relaxed) {
             return None;
         }
-        let held = l1.get(key, &terms.unwrap_or(&self.terms).tags, self.clock.quick_us())?;
+        let terms = terms.unwrap_or(&self.terms);
+        let now_us = self.clock.quick_us();
+        let held = match &terms.tenant {
+            None => l1.get(key, &terms.tags, now_us)?,
+            Some(tenant) => {
+                l1.get_of(terms.scope(), key, &terms.tags, now_us).inspect(|_| tenant.tally().add(Count::L1Hits, 1))?
+            }
+        };
         l1.count_hit();
         if self.observers.is_listening() {
-            let key = self.space.key(key).ok();
+            let key = terms.space(&self.space).key(key).ok();
             let mut event = self.event(super::EventKind::Hit, key.as_ref());
             event.source = Some(Source::L1);
             event.duration_us = Some(0);
@@ -65,7 +75,7 @@ impl Engine {
     /// Nothing that was held of this key before is served after.
     pub(super) fn drop_held(&self, key: &Key) {
         if let Some(l1) = &self.l1 {
-            l1.drop_key(key.relative());
+            l1.drop_key(key.local());
         }
     }
 
@@ -76,6 +86,10 @@ impl Engine {
             Err(seen) => return Judged::Dead { seen },
         };
         let dead = Judged::Dead { seen: entry.version };
+        // Not everybody knew of this version then: an invalidation may have missed it.
+        if entry.version / 1_000 < about.since_ms {
+            return dead;
+        }
         // Whoever names a tag wants what its invalidation reaches.
         let carries = |tag: &Tag| entry.tags.iter().any(|record| *record.name == *tag.name());
         if !about.terms.tags.iter().all(carries) {
@@ -172,7 +186,7 @@ impl Engine {
         };
         let tags = entry.tags.iter().map(|record| record.name.clone()).collect();
         let mut hit = Hit::of(entry, self.source);
-        l1.admit(about.key.relative(), &mut hit, tags, words, left);
+        l1.admit(about.key.local(), &mut hit, tags, words, left);
         hit
     }
 
@@ -188,7 +202,7 @@ impl Engine {
         Some(Stale { hit: Hit::of(entry, self.source), serves_on_error, tags })
     }
 
-    fn tags_of(&self, entry: &Entry) -> Arc<Vec<Tag>> {
+    pub(super) fn tags_of(&self, entry: &Entry) -> Arc<Vec<Tag>> {
         Arc::new(entry.tags.iter().map(|record| self.space.recorded_tag(&record.name)).collect())
     }
 }

@@ -7,7 +7,7 @@ use loom::thread;
 use super::flights::{Flights, Slot, SlotKind};
 use super::l1::{IndexSide, L1, Left};
 use super::outcome::{Details, Hit, Outcome, Source};
-use super::places::{Party, Places, tell_called};
+use super::places::{Party, Places, Share, tell_called};
 use super::ticket::{Completion, Queue, Ticket};
 use crate::config::{Config, Dialect, L1Config, Terms};
 use crate::ports::Wake;
@@ -224,10 +224,11 @@ fn loom_what_is_told_comes_before_the_end_or_not_at_all() {
 #[test]
 fn loom_everybody_whose_turn_has_come_is_told_once_and_no_place_is_lost() {
     loom::model(|| {
+        let own = Share { tenant: 0, most: usize::MAX };
         let places = Arc::new(Mutex::new(Places::new(2)));
         let told = Arc::new(Mutex::new(Vec::new()));
         for flight in 1..=4 {
-            lock(&places).ask(Party::Flight(flight), flight);
+            lock(&places).ask(Party::Flight(flight), flight, own);
         }
         let end = |flight| {
             let (places, told) = (Arc::clone(&places), Arc::clone(&told));
@@ -245,7 +246,7 @@ fn loom_everybody_whose_turn_has_come_is_told_once_and_no_place_is_lost() {
         let mut told = std::mem::take(&mut *lock(&told));
         told.sort_unstable();
         assert_eq!(told, [3, 4]);
-        assert!(lock(&places).ask(Party::Flight(5), 5) && lock(&places).ask(Party::Flight(6), 6));
+        assert!(lock(&places).ask(Party::Flight(5), 5, own) && lock(&places).ask(Party::Flight(6), 6, own));
     });
 }
 

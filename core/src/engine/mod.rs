@@ -15,15 +15,20 @@
 //! | `judge` | whether an entry counts, by its tags, its times and the call's terms |
 //! | `l1` | the tier in the process |
 //! | `renew` | what is computed behind a value that was served, and fallbacks that are spared |
+//! | `views` | what calls go by |
 //! | `peek`, `write`, `write_through` | a read without a fallback; set; write-through |
 //! | `operations` | invalidations of keys and tags, close |
+//! | `upgrade` | entries of an older version, taken over |
+//! | `versions`, `ending` | which versions of the service have entries, and an invalidation's way through them |
 //! | `nodes` | the primaries of the store, each with its breaker and clock |
 //! | `journal`, `breaker`, `recover` | what is owed to a store that is away, and when it is asked again |
 //! | `recent`, `failover` | what is owed again once another primary answers |
 //! | `places` | how many fallbacks run while it is away |
+//! | `tenants` | one tenant of each name, and its figures |
 //! | `watches` | which flights wait for a push |
 //! | `behind` | write-behind |
 //! | `feed`, `batch` | what works by itself and is handed to a host in batches |
+//! | `events`, `event_feed`, `event_letters`, `publish` | domain events: subscriptions, and what they read |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
 //! | `timers`, `server_clock` | deadlines, and the server's time |
@@ -34,6 +39,10 @@ pub mod behind;
 pub mod breaker;
 mod counter;
 mod drive;
+mod ending;
+mod event_feed;
+mod event_letters;
+pub mod events;
 mod failover;
 pub mod feed;
 mod flights;
@@ -48,6 +57,7 @@ mod operations;
 pub mod outcome;
 mod peek;
 mod places;
+pub mod publish;
 mod read;
 mod recent;
 mod recover;
@@ -56,8 +66,12 @@ mod serve;
 mod server_clock;
 mod sheet;
 mod spared;
+mod tenants;
 pub mod ticket;
 pub mod timers;
+mod upgrade;
+mod versions;
+mod views;
 mod watches;
 mod write;
 mod write_through;
@@ -65,15 +79,16 @@ mod write_through;
 use std::sync::{Arc, Weak};
 
 use crate::clock::MonotonicClock;
-use crate::config::{CallKind, Config, Dialect, OptionValue, TICKETS_MAX, Terms};
+use crate::config::{Config, TICKETS_MAX, Terms};
 use crate::error::{Error, ErrorKind};
 use crate::ports::{Clock, Inbox, Store};
 use crate::protocol::flight::Moment;
 use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
-use crate::protocol::tag::Tag;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use crate::tenant::Count;
 use behind::Durabilities;
+use events::EventFeeds;
 use feed::Feeds;
 use flights::Flights;
 use journal::Journal;
@@ -83,8 +98,10 @@ use observe::{EventKind, Figures, Observers};
 use operations::Operations;
 use places::Places;
 use spared::Spared;
+use tenants::Tenants;
 use ticket::{Queue, Ticket};
 use timers::{Alarm, Keeper, Timers};
+use versions::Versions;
 use watches::Watches;
 
 pub use crate::protocol::flight::Patience;
@@ -92,7 +109,7 @@ pub use batch::{Batch, Item, Settled};
 pub use behind::Behind;
 pub use feed::FeedId;
 pub use observe::{Event, Figure};
-pub use outcome::{Begun, Hit, HostObject, Lease, Made, Outcome, Settlement, Source, Write};
+pub use outcome::{Begun, Hit, HostObject, Lease, Made, Older, Outcome, Settlement, Source, Write};
 
 /// What the engine takes from its surroundings; a simulation brings its own.
 pub struct Environment {
@@ -146,9 +163,11 @@ pub struct Engine {
     watches: Watches,
     operations: Operations,
     feeds: Feeds,
+    events: EventFeeds,
     durabilities: Durabilities,
     timers: Timers,
     nodes: Nodes,
+    versions: Versions,
     /// Counts the losses of command connections: another server, with another clock, may answer behind one.
     connection: AtomicU64,
     places: Mutex<Places>,
@@ -164,6 +183,7 @@ pub struct Engine {
     longest_life_ms: AtomicU64,
     observers: Observers,
     figures: Figures,
+    tenants: Tenants,
     /// Callers that wait.
     waiting: AtomicU64,
     /// Steps whose actions are not done yet; see [`drive::Busy`].
@@ -200,6 +220,7 @@ impl Engine {
         let space = KeySpace::new(&config.service, config.version)?;
         let terms = Arc::new(Terms::of_view(&config, &space, &[])?);
         let Environment { clock, alarm, epoch_us, seed, index } = environment;
+        let versions = Versions::new(&space, config.version);
         let l1 = config.l1.as_ref().map(|l1| L1::new(l1, &space, index));
         let engine = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -214,9 +235,11 @@ impl Engine {
             watches: Watches::default(),
             operations: Operations::default(),
             feeds: Feeds::default(),
+            events: EventFeeds::new(me.clone()),
             durabilities: Durabilities::default(),
             timers: Timers::default(),
             nodes: Nodes::new(config.breaker, config.journal),
+            versions,
             connection: AtomicU64::new(0),
             places: Mutex::new(Places::new(config.max_fallbacks)),
             l1,
@@ -228,6 +251,7 @@ impl Engine {
             longest_life_ms: AtomicU64::new(config.ttl_ms),
             observers: Observers::default(),
             figures: Figures::new(),
+            tenants: Tenants::default(),
             waiting: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
@@ -251,38 +275,6 @@ impl Engine {
         &self.config
     }
 
-    /// What calls of a view go by that say nothing of their own; `namespaces` are the view's, the outermost first.
-    ///
-    /// # Errors
-    /// `KeyFormatError` for a namespace that is no name of a tag.
-    pub fn view(&self, namespaces: &[String]) -> Result<Arc<Terms>, Error> {
-        Ok(Arc::new(Terms::of_view(&self.config, &self.space, namespaces)?))
-    }
-
-    /// What a call goes by that says something of its own, besides what its view says.
-    ///
-    /// # Errors
-    /// `ConfigError` that names the option, or the nearest to an unknown one; `KeyFormatError` for a tag.
-    pub fn terms(
-        &self,
-        view: Option<&Arc<Terms>>,
-        kind: CallKind,
-        options: &[(String, OptionValue)],
-        dialect: Dialect,
-    ) -> Result<Arc<Terms>, Error> {
-        let view = Terms::clone(view.unwrap_or(&self.terms));
-        Ok(Arc::new(view.with(kind, options, dialect, &self.space)?))
-    }
-
-    /// The tags that a fallback names, besides those of `terms`: for [`Made`].
-    ///
-    /// # Errors
-    /// `KeyFormatError` for a name that is none; `ConfigError` when they are too many together.
-    pub fn tags(&self, terms: &Terms, names: &[impl AsRef<str>]) -> Result<Vec<Tag>, Error> {
-        let named = names.iter().map(|name| self.space.tag(name.as_ref())).collect::<Result<Vec<_>, _>>()?;
-        Ok(crate::config::join_tags(&terms.tags, named)?.split_off(terms.tags.len()))
-    }
-
     /// Turns the keeping of events on or off; the loop of `home` is told when some wait.
     pub fn listen(&self, on: bool, home: &Arc<Queue>) {
         self.observers.set_home(home);
@@ -304,10 +296,14 @@ impl Engine {
         self.observers.take_faults()
     }
 
-    /// The figures of `stats()`, by name.
-    pub fn stats(&self) -> Vec<(&'static str, Figure)> {
+    /// The figures of `stats()`, by name; of a tenant's view the tenant's.
+    pub fn stats(&self, view: Option<&Arc<Terms>>) -> Vec<(&'static str, Figure)> {
         let l1 = self.l1.as_ref().map(|l1| (l1.hits.sum(), l1.size()));
-        self.figures.report(self.observers.dropped.load(Ordering::Relaxed), l1.unwrap_or_default())
+        let whole = self.figures.report(self.observers.dropped.load(Ordering::Relaxed), l1.unwrap_or_default());
+        match view.and_then(|terms| terms.tenant.as_ref()) {
+            Some(tenant) => Self::stats_of(tenant, whole),
+            None => whole,
+        }
     }
 
     /// The tier in the process, where there is one.
@@ -315,10 +311,11 @@ impl Engine {
         self.l1.as_ref()
     }
 
-    /// Hits that a host served from an index of its own.
-    pub fn count_l1_hits(&self, count: u64) {
+    /// Hits that a host served from an index of its own, to calls of this view.
+    pub fn count_l1_hits(&self, count: u64, view: Option<&Arc<Terms>>) {
         if let Some(l1) = &self.l1 {
             l1.hits.add(count);
+            self.count_many(view.unwrap_or(&self.terms), Count::L1Hits, count);
         }
     }
 
@@ -331,16 +328,21 @@ impl Engine {
     ///
     /// # Errors
     /// `KeyFormatError`.
-    pub fn check_key(&self, key: &str) -> Result<Key, Error> {
-        self.space.key(key)
+    pub fn check_key(&self, key: &str, view: Option<&Arc<Terms>>) -> Result<Key, Error> {
+        self.space_of(view).key(key)
     }
 
     /// Checks a tag as every verb does.
     ///
     /// # Errors
     /// `KeyFormatError`.
-    pub fn check_tag(&self, name: &str) -> Result<(), Error> {
-        self.space.tag(name).map(drop)
+    pub fn check_tag(&self, name: &str, view: Option<&Arc<Terms>>) -> Result<(), Error> {
+        self.space_of(view).tag(name).map(drop)
+    }
+
+    /// Where the keys and tags of a view are.
+    fn space_of<'a>(&'a self, view: Option<&'a Arc<Terms>>) -> &'a KeySpace {
+        view.map_or(&self.space, |terms| terms.space(&self.space))
     }
 
     /// The engine's clock, for a host that keeps the index of L1.
@@ -349,16 +351,16 @@ impl Engine {
     }
 
     /// Reports a fault that the host noticed (a value that cannot be encoded or decoded) as a `cache.error`.
-    pub fn report_host(&self, key: Option<&str>, reason: &str, message: &str) {
-        let key = key.and_then(|key| self.space.key(key).ok());
+    pub fn report_host(&self, key: Option<&str>, view: Option<&Arc<Terms>>, reason: &str, message: &str) {
+        let key = key.and_then(|key| self.space_of(view).key(key).ok());
         self.report(key.as_ref(), reason, message);
     }
 
-    fn open_key(&self, key: &str) -> Result<Key, Error> {
+    fn open_key(&self, key: &str, terms: &Terms) -> Result<Key, Error> {
         if self.is_closed.load(Ordering::Relaxed) {
             return Err(Error::closed());
         }
-        self.space.key(key)
+        terms.space(&self.space).key(key)
     }
 
     fn leave_call(ticket: Arc<Ticket>) -> Begun {
@@ -389,12 +391,12 @@ impl Engine {
     fn event(&self, kind: EventKind, key: Option<&Key>) -> Event {
         let mut event = Event::new(kind, (self.epoch_us + self.clock.now_us()) / 1_000);
         event.key = key.cloned();
-        event
+        event.of_tenant_of(key)
     }
 
     /// A `cache.error`: counted, told to observers, and kept for the log.
     fn report(&self, key: Option<&Key>, reason: &str, message: &str) {
-        Figures::count(&self.figures.errors);
+        self.count_fault(key);
         let mut event = self.event(EventKind::Error, key);
         event.reason = Some(reason.to_owned());
         event.message = Some(message.to_owned());

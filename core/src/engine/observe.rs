@@ -14,6 +14,7 @@ use super::ticket::Queue;
 use crate::config::EVENTS_MAX;
 use crate::protocol::key::Key;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use crate::tenant::Count;
 
 /// The events of this version of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +86,8 @@ pub struct Event {
     pub state: Option<&'static str>,
     /// The address of the server it is about.
     pub node: Option<String>,
+    /// The tenant it is about, as its user wrote it.
+    pub tenant: Option<String>,
 }
 
 impl Event {
@@ -101,6 +104,7 @@ impl Event {
             version: None,
             state: None,
             node: None,
+            tenant: None,
         }
     }
 }
@@ -250,6 +254,25 @@ impl Figures {
             errors: Counter::new(),
             latency_us: Mutex::new(latency_us),
         }
+    }
+
+    /// The counter of what is counted for tenants too. The tier in the process has one of its own.
+    pub(crate) fn counter(&self, which: Count) -> Option<&Counter> {
+        Some(match which {
+            Count::L1Hits => return None,
+            Count::Hits => &self.hits,
+            Count::Misses => &self.misses,
+            Count::Sets => &self.sets,
+            Count::Invalidations => &self.invalidations,
+            Count::Waits => &self.waits,
+            Count::WaitUs => &self.wait_us,
+            Count::StaleServed => &self.stale_served,
+            Count::Refreshes => &self.refreshes,
+            Count::EarlyRefreshes => &self.early_refreshes,
+            Count::Fallbacks => &self.fallbacks,
+            Count::FallbackErrors => &self.fallback_errors,
+            Count::Errors => &self.errors,
+        })
     }
 
     pub(crate) fn count(counter: &Counter) {

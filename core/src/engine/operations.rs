@@ -5,12 +5,16 @@ use rustc_hash::FxHashMap;
 
 use super::Engine;
 use super::drive::{TARGET_OPERATION, TIMER_CLOSE};
-use super::journal::{Owed, Sent};
-use super::observe::{EventKind, Figures};
+use super::ending::{After, Ending};
+use super::event_letters::Asked;
+use super::journal::Owed;
+use super::observe::EventKind;
 use super::outcome::{Begun, Failure, Outcome};
 use super::peek::Peek;
+use super::publish::Publication;
 use super::sheet::Sheet;
 use super::ticket::{Queue, Ticket};
+use super::versions::Part;
 use super::write::Set;
 use super::write_through::Writing;
 use crate::config::Terms;
@@ -20,6 +24,7 @@ use crate::protocol::flight::Event;
 use crate::protocol::key::Key;
 use crate::protocol::tag::Tag;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
+use crate::tenant::Count;
 
 /// What is out, by the target of its address.
 #[derive(Default)]
@@ -36,20 +41,19 @@ pub(super) enum Operation {
         key: Key,
         ticket: Arc<Ticket>,
     },
-    /// Of a key, or of a tag. `settles` is what was owed for it before, which this one pays.
-    Drop {
-        key: Key,
-        ticket: Arc<Ticket>,
-        owed: Owed,
-        required: bool,
-        settles: Option<Sent>,
+    /// An invalidation of a key or a tag.
+    End(Ending),
+    /// Which versions there are.
+    Beat {
+        sent_us: u64,
     },
-    /// An invalidation from the journal.
-    Replay(Sent),
     BeginWrite(Box<Writing>),
     /// The host runs its `persist`: nothing is asked.
     Writing(Box<Writing>),
     Commit(Box<Writing>),
+    /// An event on its way to its stream.
+    Publish(Publication),
+    EventLetters(Asked),
 }
 
 impl Operations {
@@ -78,8 +82,16 @@ impl Engine {
     ///
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
-    pub fn invalidate(&self, key: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
-        Ok(self.end(self.open_key(key)?, Owed::Invalidate, required, queue, id))
+    pub fn invalidate(
+        &self,
+        key: &str,
+        view: Option<&Arc<Terms>>,
+        required: bool,
+        queue: &Arc<Queue>,
+        id: u64,
+    ) -> Result<Begun, Error> {
+        let view = view.unwrap_or(&self.terms);
+        Ok(self.end(self.open_key(key, view)?, Owed::Invalidate, view, required, queue, id))
     }
 
     /// From now on no entry that carries this tag counts, whatever its version; O(1). Answers as [`Engine::invalidate`]
@@ -87,22 +99,39 @@ impl Engine {
     ///
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
-    pub fn invalidate_tag(&self, tag: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
+    pub fn invalidate_tag(
+        &self,
+        tag: &str,
+        view: Option<&Arc<Terms>>,
+        required: bool,
+        queue: &Arc<Queue>,
+        id: u64,
+    ) -> Result<Begun, Error> {
         if self.is_closed() {
             return Err(Error::closed());
         }
-        Ok(self.end(self.space.tag(tag)?.key().clone(), Owed::Tag, required, queue, id))
+        let view = view.unwrap_or(&self.terms);
+        Ok(self.end(view.space(&self.space).tag(tag)?.key().clone(), Owed::Tag, view, required, queue, id))
     }
 
     /// The same for all entries of a namespace.
     ///
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
-    pub fn clear(&self, namespace: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
+    pub fn clear(
+        &self,
+        namespace: &str,
+        view: Option<&Arc<Terms>>,
+        required: bool,
+        queue: &Arc<Queue>,
+        id: u64,
+    ) -> Result<Begun, Error> {
         if self.is_closed() {
             return Err(Error::closed());
         }
-        Ok(self.end(self.space.namespace_tag(namespace)?.key().clone(), Owed::Tag, required, queue, id))
+        let view = view.unwrap_or(&self.terms);
+        let tag = view.space(&self.space).namespace_tag(namespace)?;
+        Ok(self.end(tag.key().clone(), Owed::Tag, view, required, queue, id))
     }
 
     /// Soft invalidation: the entry is no longer fresh, but kept for `stale_if_error`. Answers as
@@ -110,20 +139,34 @@ impl Engine {
     ///
     /// # Errors
     /// `KeyFormatError`; `ClosedError`.
-    pub fn expire(&self, key: &str, required: bool, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
-        Ok(self.end(self.open_key(key)?, Owed::Expire, required, queue, id))
+    pub fn expire(
+        &self,
+        key: &str,
+        view: Option<&Arc<Terms>>,
+        required: bool,
+        queue: &Arc<Queue>,
+        id: u64,
+    ) -> Result<Begun, Error> {
+        let view = view.unwrap_or(&self.terms);
+        Ok(self.end(self.open_key(key, view)?, Owed::Expire, view, required, queue, id))
     }
 
-    fn end(&self, key: Key, owed: Owed, required: bool, queue: &Arc<Queue>, id: u64) -> Begun {
-        let ticket = self.ticket(queue, id, &self.terms);
+    pub(super) fn end(
+        &self,
+        key: Key,
+        owed: Owed,
+        view: &Arc<Terms>,
+        required: bool,
+        queue: &Arc<Queue>,
+        id: u64,
+    ) -> Begun {
+        let ticket = self.ticket(queue, id, view);
         // Before it is sent and again on the answer (I8): between the two a flight may read what was there before.
         self.forget_here(&key, owed);
         if self.is_open_for(&key) {
             self.dropped(&key, &ticket, owed, required, false);
         } else {
-            let settles = self.owed_until_now(&key, owed);
-            let command = self.command_of(&key, owed);
-            self.operate(Operation::Drop { key, ticket: Arc::clone(&ticket), owed, required, settles }, command);
+            self.end_in(Part::All, key, owed, After::Drop { ticket: Arc::clone(&ticket), required, settles: None });
         }
         Self::leave_call(ticket)
     }
@@ -139,7 +182,7 @@ impl Engine {
             }
             Owed::Tag => {
                 if let Some(l1) = &self.l1 {
-                    l1.drop_tag(key.relative());
+                    l1.drop_tag(key.local());
                 }
             }
         }
@@ -184,40 +227,37 @@ impl Engine {
             Operation::Set { key, ticket } => {
                 self.set_answered(&key, &ticket, &reply.expect("a SET is the key's own command"));
             }
-            Operation::Drop { key, ticket, owed, required, settles } => {
-                let is_kept = is_kept(&key);
-                if let (true, Some(sent)) = (is_kept, settles) {
-                    self.paid(&sent);
-                }
-                self.dropped(&key, &ticket, owed, required, is_kept);
-            }
-            Operation::Replay(sent) => {
-                let is_kept = is_kept(&sent.key);
-                self.replayed(sent, is_kept);
-            }
+            Operation::End(ending) => self.end_answered(ending, is_kept),
+            Operation::Beat { sent_us } => self.beat_answered(sent_us, reply),
             Operation::BeginWrite(writing) => self.write_begun(writing, reply, standing),
             Operation::Writing(_) => unreachable!("nothing is asked while `persist` runs"),
             Operation::Commit(writing) => self.committed(writing, address.node, reply),
+            Operation::EventLetters(asked) => {
+                self.letters_answered(&asked, reply.expect("it is one command"));
+            }
+            Operation::Publish(publication) => {
+                let is_kept = is_kept(publication.stream());
+                self.published(publication, reply.expect("a publication is one command"), is_kept);
+            }
         }
     }
 
-    fn dropped(&self, key: &Key, ticket: &Arc<Ticket>, owed: Owed, required: bool, is_confirmed: bool) {
-        if is_confirmed {
-            self.remember(key, owed);
-        } else {
+    pub(super) fn dropped(&self, key: &Key, ticket: &Arc<Ticket>, owed: Owed, required: bool, is_confirmed: bool) {
+        if !is_confirmed {
             self.owe(key, owed);
         }
         self.forget_here(key, owed);
-        Figures::count(&self.figures.invalidations);
+        self.count(&ticket.terms, Count::Invalidations);
         if self.observers.is_listening() {
-            let name = key.relative();
             let (subject, tag, reason) = match owed {
                 Owed::Invalidate => (Some(key), None, "key"),
                 Owed::Expire => (Some(key), None, "expire"),
-                Owed::Tag if Tag::is_public(name) => (None, Some(name), "tag"),
-                Owed::Tag => (None, Some(Tag::namespace_of(name)), "namespace"),
+                Owed::Tag => match Tag::public_name(key.local()) {
+                    Some(name) => (None, Some(name), "tag"),
+                    None => (None, Some(Tag::namespace_of(key.local())), "namespace"),
+                },
             };
-            self.tell_ended((subject, tag), reason, is_confirmed, ticket.started_us);
+            self.tell_ended(key, (subject, tag), reason, is_confirmed, ticket.started_us);
         }
         let outcome = if required && !is_confirmed {
             Outcome::Failed(Failure::Own(self.unavailable("the invalidation", key)))
@@ -230,13 +270,14 @@ impl Engine {
     /// What stood at a key, or under a tag, counts no more.
     pub(super) fn tell_ended(
         &self,
+        of: &Key,
         (key, tag): (Option<&Key>, Option<&str>),
         reason: &str,
         is_confirmed: bool,
         started_us: u64,
     ) {
         if self.observers.is_listening() {
-            let mut event = self.event(EventKind::Invalidate, key);
+            let mut event = self.event(EventKind::Invalidate, key).of_tenant_of(Some(of));
             event.tag = tag.map(str::to_owned);
             event.reason = Some(reason.to_owned());
             event.state = Some(if is_confirmed { "confirmed" } else { "journalled" });

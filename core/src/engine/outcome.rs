@@ -8,9 +8,11 @@ use super::behind::Letter;
 use super::ticket::Ticket;
 use crate::config::Terms;
 pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement, Source, Staleness, Token};
+use crate::protocol::envelope::{GivenTimes, Payload};
+use crate::protocol::event::DeadLetter;
 pub use crate::protocol::held::Held;
 use crate::protocol::key::Key;
-use crate::protocol::tag::Tag;
+use crate::protocol::tag::{Tag, TagNonce};
 
 /// The order to run the fallback. Settle it once: [`Engine::fill`] or [`Engine::abandon`]; dropping it unsettled is a
 /// cancelled leader, so a lease never leaks with a task, a loop or a thread that went away.
@@ -27,9 +29,32 @@ pub struct Lease {
     /// At the soft timeout it is told [`Outcome::Served`]. Answered with [`Outcome::Settled`] after a fill; at the hard
     /// timeout with the failure, or with the stale value ([`Outcome::Hit`]) that is served instead.
     pub ticket: Arc<Ticket>,
+    /// What an older version of the service holds: where the host has functions for it, it is to run them on this value and
+    /// settle by [`Engine::fill_upgraded`], instead of running the fallback.
+    pub older: Option<Box<Older>>,
     pub(crate) terms: Arc<Terms>,
     pub(crate) engine: Weak<Engine>,
     pub(crate) token: Option<Token>,
+}
+
+/// An entry of an older version of the service, fresh, under tags that stand.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Older {
+    pub version: u32,
+    pub payload: Payload,
+    /// What it goes on with under the new version.
+    pub(crate) keeps: Keeps,
+}
+
+/// What an upgraded entry has of the one that it was made from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Keeps {
+    pub(crate) times: GivenTimes,
+    /// With the nonces that stood before its fallback had started.
+    pub(crate) tags: Vec<(Tag, TagNonce)>,
+    pub(crate) cost_ms: u32,
+    /// When that was asked for: from then on an invalidation may have missed it.
+    pub(crate) asked_us: u64,
 }
 
 impl Lease {
@@ -108,12 +133,16 @@ pub enum Outcome {
     Write(Write),
     /// Deal with these, and say what became of them: [`Engine::settle_batch`].
     Batch(Batch),
+    /// An event's id in its stream.
+    Published(StreamId),
     /// A put: the id of the write.
     Put(StreamId),
     /// What was set aside.
     Letters(Vec<Letter>),
     /// So many.
     Count(u64),
+    /// Events that were set aside.
+    EventLetters(Vec<DeadLetter>),
 }
 
 impl Outcome {

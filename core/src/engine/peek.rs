@@ -4,7 +4,7 @@ use super::Engine;
 use super::drive::read_tag;
 use super::flights::Asked;
 use super::judge::{Circumstances, Judged};
-use super::observe::{EventKind, Figures};
+use super::observe::EventKind;
 use super::operations::Operation;
 use super::outcome::{Begun, Failure, Hit, Outcome};
 use super::server_clock::ServerClock;
@@ -17,6 +17,7 @@ use crate::protocol::flight::Reading;
 use crate::protocol::held::Words;
 use crate::protocol::key::Key;
 use crate::sync::Arc;
+use crate::tenant::Count;
 
 /// A read without a fallback, under way.
 pub(super) struct Peek {
@@ -51,10 +52,10 @@ impl Engine {
         if !required && let Some(hit) = self.held_here(key, terms) {
             return Ok(Begun::Ready(Outcome::Hit(hit)));
         }
-        let key = self.open_key(key)?;
+        let key = self.open_key(key, terms)?;
         let ticket = self.ticket(queue, id, terms);
         let may_ask = self.may_ask(&key, &terms.tags);
-        let words = self.l1.as_ref().map(|l1| l1.capture(key.relative(), &terms.tags));
+        let words = self.l1.as_ref().map(|l1| l1.capture(key.local(), &terms.tags));
         let asked = self.asked(&key);
         let peek = Peek { key, ticket: Arc::clone(&ticket), required, standing: Vec::new(), words, asked, reply: None };
         if !may_ask {
@@ -63,7 +64,9 @@ impl Engine {
             self.ask_time_sometimes(&peek.key);
             self.send_peek(peek);
         } else {
-            // GET does not carry the server's time: without it nobody can say whether an entry is fresh.
+            // GET does not carry the server's time: without it nobody can say whether an entry is fresh. Nor, without the
+            // list of versions, whether it counts.
+            self.ask_versions_sometimes(self.clock.now_us());
             let command = Command::Time { key: peek.key.clone() };
             self.operate(Operation::PeekAfterTime(peek), command);
         }
@@ -96,6 +99,7 @@ impl Engine {
         let about = Circumstances {
             key: &peek.key,
             terms: &peek.ticket.terms,
+            since_ms: self.versions.since_ms(),
             standing: &peek.standing,
             words: peek.words.as_ref(),
         };
@@ -129,7 +133,7 @@ impl Engine {
 
     fn missed(&self, peek: &Peek) {
         if !peek.required {
-            Figures::count(&self.figures.misses);
+            self.count(&peek.ticket.terms, Count::Misses);
             self.read_ended(&peek.ticket);
             self.emit_read(EventKind::Miss, &peek.key, &peek.ticket, |event| event.source = Some(self.source));
         }

@@ -6,15 +6,19 @@
 //! A place is given up when its flight is over, however that comes about, once. What a batch computes under one number is one
 //! fallback: its flights have one place together, and come to it together.
 //!
+//! A tenant may have a number of its own, within the manager's: then those of the row whose tenant has no place left are passed
+//! by, and keep their turn. Each tenant has a row of its own, so that a long one is not walked through for the others.
+//!
 //! While the store is there nothing of this is touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Engine;
 use super::flights::{FlightId, Slot};
 use super::ticket::Ticket;
+use crate::config::Terms;
 use crate::protocol::flight::{Action, Event, Moment, Patience, Right};
 use crate::protocol::key::Key;
 use crate::sync::{Arc, Mutex, Ordering, lock};
@@ -24,6 +28,30 @@ use crate::sync::{Arc, Mutex, Ordering, lock};
 pub(crate) enum Party {
     Flight(FlightId),
     Batch(u64),
+}
+
+/// Whose number a party counts for besides the manager's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// The tenant; 0 for the manager's own calls.
+    pub(crate) tenant: u64,
+    pub(crate) most: usize,
+}
+
+impl Share {
+    fn of(terms: &Terms) -> Self {
+        let tenant = terms.tenant.as_ref();
+        Self {
+            tenant: tenant.map_or(0, |tenant| tenant.number()),
+            most: tenant.map_or(usize::MAX, |tenant| tenant.max_fallbacks()),
+        }
+    }
+}
+
+/// A party, and whose it is.
+struct Member {
+    tenant: u64,
+    standing: Standing,
 }
 
 enum Standing {
@@ -37,14 +65,26 @@ enum Standing {
     },
 }
 
+/// The parties of one tenant.
+#[derive(Default)]
+struct Lane {
+    most: usize,
+    taken: usize,
+    /// Those who wait, by their number.
+    row: BTreeMap<u64, Party>,
+    /// The number under which it stands among those that have a place for the first of their row.
+    ready: Option<u64>,
+}
+
 /// Pure: it is told what happens to flights, and says whose turn it is.
 pub(crate) struct Places {
     most: usize,
     /// More than `most` while some run that had waited for long enough.
     taken: usize,
-    parties: FxHashMap<Party, Standing>,
-    /// Those who wait, by their number.
-    row: BTreeMap<u64, Party>,
+    parties: FxHashMap<Party, Member>,
+    lanes: FxHashMap<u64, Lane>,
+    /// The first of each row that its tenant has a place for, by his number.
+    ready: BTreeSet<(u64, u64)>,
     next_number: u64,
     /// Flights whose turn has come, and who have not been told yet.
     called: Vec<FlightId>,
@@ -58,7 +98,8 @@ impl Places {
             most,
             taken: 0,
             parties: FxHashMap::default(),
-            row: BTreeMap::new(),
+            lanes: FxHashMap::default(),
+            ready: BTreeSet::new(),
             next_number: 0,
             called: Vec::new(),
             is_calling: false,
@@ -66,72 +107,115 @@ impl Places {
     }
 
     /// A flight of this party asks, once. True: it has its place.
-    pub(crate) fn ask(&mut self, party: Party, flight: FlightId) -> bool {
-        match self.parties.get_mut(&party) {
-            Some(Standing::Runs { flights }) => *flights += 1,
+    pub(crate) fn ask(&mut self, party: Party, flight: FlightId, share: Share) -> bool {
+        let Share { tenant, most } = share;
+        match self.parties.get_mut(&party).map(|member| &mut member.standing) {
+            Some(Standing::Runs { flights }) => {
+                *flights += 1;
+                return true;
+            }
             Some(Standing::Waits { flights, .. }) => {
                 flights.insert(flight);
                 return false;
             }
-            None if self.taken < self.most => {
-                self.taken += 1;
-                self.parties.insert(party, Standing::Runs { flights: 1 });
-            }
-            None => {
-                let number = self.next_number;
-                self.next_number += 1;
-                self.row.insert(number, party);
-                self.parties.insert(party, Standing::Waits { number, flights: FxHashSet::from_iter([flight]) });
-                return false;
-            }
+            None => {}
         }
-        true
+        let lane = self.lanes.entry(tenant).or_default();
+        // As it is now: a tenant's number may be changed at any time.
+        lane.most = most;
+        let has_place = self.taken < self.most && lane.taken < most && lane.row.is_empty();
+        let standing = if has_place {
+            self.taken += 1;
+            lane.taken += 1;
+            Standing::Runs { flights: 1 }
+        } else {
+            let number = self.next_number;
+            self.next_number += 1;
+            lane.row.insert(number, party);
+            Standing::Waits { number, flights: FxHashSet::from_iter([flight]) }
+        };
+        self.parties.insert(party, Member { tenant, standing });
+        self.note(tenant);
+        // Its number may have been raised since those who wait came.
+        self.call();
+        has_place
     }
 
     /// A flight that has asked runs now, though perhaps its turn has not come; then neither do the others of its party wait.
     pub(crate) fn run(&mut self, party: Party, flight: FlightId) {
-        if let Some(Standing::Waits { number, flights }) = self.parties.get_mut(&party) {
-            let (number, flights) = (*number, std::mem::take(flights));
-            self.row.remove(&number);
-            self.taken += 1;
-            self.parties.insert(party, Standing::Runs { flights: flights.len() });
+        if let Some(Member { tenant, standing }) = self.parties.get_mut(&party)
+            && let Standing::Waits { number, flights } = standing
+        {
+            let (tenant, number, flights) = (*tenant, *number, std::mem::take(flights));
+            *standing = Standing::Runs { flights: flights.len() };
             self.called.extend(flights.into_iter().filter(|other| *other != flight));
+            self.taken += 1;
+            let lane = self.lanes.entry(tenant).or_default();
+            lane.row.remove(&number);
+            lane.taken += 1;
+            self.note(tenant);
         }
     }
 
     /// A flight that has asked is over, whether its turn had come or not.
     pub(crate) fn end(&mut self, party: Party, flight: FlightId) {
-        let is_empty = match self.parties.get_mut(&party) {
-            Some(Standing::Runs { flights }) => {
+        let Some(Member { tenant, standing }) = self.parties.get_mut(&party) else { return };
+        let tenant = *tenant;
+        let lane = self.lanes.entry(tenant).or_default();
+        let is_empty = match standing {
+            Standing::Runs { flights } => {
                 *flights -= 1;
                 self.taken -= usize::from(*flights == 0);
+                lane.taken -= usize::from(*flights == 0);
                 *flights == 0
             }
-            Some(Standing::Waits { number, flights }) => {
+            Standing::Waits { number, flights } => {
                 flights.remove(&flight);
                 if flights.is_empty() {
-                    self.row.remove(number);
+                    lane.row.remove(number);
                 }
                 flights.is_empty()
             }
-            None => return,
         };
         if is_empty {
             self.parties.remove(&party);
         }
+        self.note(tenant);
         self.call();
     }
 
-    /// Those who stand first in the row come to the places that are free.
+    /// Those who stand first in their rows come to the places that are free, who has waited longest before the others.
     fn call(&mut self) {
         while self.taken < self.most
-            && let Some((_, party)) = self.row.pop_first()
+            && let Some(&(number, tenant)) = self.ready.first()
         {
-            if let Some(Standing::Waits { flights, .. }) = self.parties.remove(&party) {
-                self.taken += 1;
-                self.parties.insert(party, Standing::Runs { flights: flights.len() });
+            let lane = self.lanes.entry(tenant).or_default();
+            let party = lane.row.remove(&number).expect("it is ready by the first of its row");
+            lane.taken += 1;
+            self.taken += 1;
+            let member = self.parties.get_mut(&party).expect("who stands in a row is known");
+            if let Standing::Waits { flights, .. } = &mut member.standing {
+                let flights = std::mem::take(flights);
+                member.standing = Standing::Runs { flights: flights.len() };
                 self.called.extend(flights);
             }
+            self.note(tenant);
+        }
+    }
+
+    /// A tenant's row or its places have changed: whether it has one for the first who waits.
+    fn note(&mut self, tenant: u64) {
+        let Some(lane) = self.lanes.get_mut(&tenant) else { return };
+        let first = lane.row.first_key_value().map(|(number, _)| *number);
+        let ready = first.filter(|_| lane.taken < lane.most);
+        if let Some(before) = std::mem::replace(&mut lane.ready, ready) {
+            self.ready.remove(&(before, tenant));
+        }
+        if let Some(number) = ready {
+            self.ready.insert((number, tenant));
+        }
+        if lane.taken == 0 && first.is_none() {
+            self.lanes.remove(&tenant);
         }
     }
 
@@ -173,7 +257,8 @@ impl Engine {
         if let Some(Action::Place(patience)) = actions.last() {
             let party = if let Patience::Busy(batch) = patience { Party::Batch(*batch) } else { Party::Flight(id) };
             slot.party = Some(party);
-            let event = if lock(&self.places).ask(party, id) { Event::Placed } else { Event::Crowded };
+            let share = Share::of(&slot.terms);
+            let event = if lock(&self.places).ask(party, id, share) { Event::Placed } else { Event::Crowded };
             actions.extend(slot.flight.step(event, &slot.terms.rules, moment));
         }
         let Some(party) = slot.party else { return };
@@ -198,132 +283,4 @@ impl Engine {
 }
 
 #[cfg(all(test, not(tidegate_loom)))]
-mod tests {
-    use super::*;
-
-    fn alone(flight: FlightId) -> Party {
-        Party::Flight(flight)
-    }
-
-    /// Those who are told.
-    fn told(places: &mut Places) -> Vec<FlightId> {
-        let mut told = places.take_called(false);
-        assert!(places.take_called(true).is_empty());
-        told.sort_unstable();
-        told
-    }
-
-    /// `most` places, and who of `flights` has one at once.
-    fn asked(most: usize, flights: impl IntoIterator<Item = FlightId>) -> (Places, Vec<FlightId>) {
-        let mut places = Places::new(most);
-        let have = flights.into_iter().filter(|flight| places.ask(alone(*flight), *flight)).collect();
-        (places, have)
-    }
-
-    fn is_empty(places: &Places) -> bool {
-        places.taken == 0 && places.parties.is_empty() && places.row.is_empty() && places.called.is_empty()
-    }
-
-    #[test]
-    fn a_place_that_is_given_up_goes_to_whoever_has_waited_longest() {
-        let (mut places, have) = asked(2, 1..=5);
-        assert_eq!(have, [1, 2]);
-        places.end(alone(2), 2);
-        assert_eq!(told(&mut places), [3]);
-        // Who leaves the row takes nobody's turn.
-        places.end(alone(4), 4);
-        assert!(told(&mut places).is_empty());
-        places.end(alone(1), 1);
-        assert_eq!(told(&mut places), [5]);
-        places.end(alone(1), 1);
-        assert_eq!(places.taken, 2, "a place is given up once");
-        places.end(alone(3), 3);
-        places.end(alone(5), 5);
-        assert!(is_empty(&places));
-    }
-
-    #[test]
-    fn who_has_waited_for_long_enough_runs_all_the_same_and_counts_with_the_others() {
-        let (mut places, have) = asked(1, 1..=3);
-        assert_eq!(have, [1]);
-        places.run(alone(2), 2);
-        places.run(alone(2), 2);
-        assert_eq!((places.taken, told(&mut places)), (2, vec![]));
-        places.end(alone(1), 1);
-        assert!(told(&mut places).is_empty(), "one still runs");
-        places.end(alone(2), 2);
-        assert_eq!(told(&mut places), [3]);
-        // His turn had come, and he was gone before he was told: the place goes on.
-        assert!(!places.ask(alone(4), 4));
-        places.end(alone(3), 3);
-        places.end(alone(4), 4);
-        assert!(places.taken == 0 && places.parties.is_empty());
-    }
-
-    #[test]
-    fn a_batch_has_one_place_for_all_that_it_computes_and_comes_to_it_together() {
-        let batch = Party::Batch(7);
-        let (mut places, _) = asked(1, [1]);
-        assert!((11..=13).all(|flight| !places.ask(batch, flight)) && !places.ask(alone(2), 2));
-        places.end(batch, 12);
-        places.end(alone(1), 1);
-        assert_eq!(told(&mut places), [11, 13]);
-        assert!(places.ask(batch, 14), "it has its place");
-        for flight in [11, 13] {
-            places.end(batch, flight);
-            assert!(told(&mut places).is_empty());
-        }
-        places.end(batch, 14);
-        assert_eq!(told(&mut places), [2]);
-        // When one of it runs for it has waited long enough, the others run too.
-        assert!(!places.ask(batch, 21) && !places.ask(batch, 22));
-        places.run(batch, 22);
-        assert_eq!((told(&mut places), places.taken), (vec![21], 2));
-        for flight in [21, 22] {
-            places.end(batch, flight);
-        }
-        places.end(alone(2), 2);
-        assert!(is_empty(&places));
-    }
-
-    #[test]
-    fn whatever_happens_no_place_is_lost_and_nobody_is_forgotten() {
-        for seed in 0..500 {
-            let mut chance = fastrand::Rng::with_seed(seed);
-            let mut places = Places::new(chance.usize(1..4));
-            let (mut waits, mut runs) = (Vec::new(), Vec::new());
-            for flight in 1..200 {
-                let party = if flight % 5 == 0 { Party::Batch(flight / 20) } else { alone(flight) };
-                let now = if places.ask(party, flight) { &mut runs } else { &mut waits };
-                now.push((party, flight));
-                for _ in 0..chance.usize(0..4) {
-                    let from_row = chance.u32(0..3) == 0;
-                    let from = if from_row { &mut waits } else { &mut runs };
-                    if from.is_empty() {
-                        continue;
-                    }
-                    let (party, flight) = from.swap_remove(chance.usize(0..from.len()));
-                    if from_row && chance.bool() {
-                        places.run(party, flight);
-                        runs.push((party, flight));
-                    } else {
-                        places.end(party, flight);
-                    }
-                    for called in places.take_called(false) {
-                        let at = waits.iter().position(|(_, flight)| *flight == called);
-                        runs.push(waits.swap_remove(at.expect("only who waits is called, once")));
-                    }
-                    assert!(places.take_called(true).is_empty());
-                }
-                let parties: FxHashSet<_> = runs.iter().map(|(party, _)| *party).collect();
-                assert_eq!(places.taken, parties.len(), "seed {seed}");
-                assert!(waits.is_empty() || places.taken >= places.most, "seed {seed}: a free place");
-            }
-            for (party, flight) in runs.into_iter().chain(waits) {
-                places.end(party, flight);
-            }
-            drop(places.take_called(false));
-            assert!(is_empty(&places), "seed {seed}");
-        }
-    }
-}
+mod tests;

@@ -1,10 +1,12 @@
 //! The verbs of a read with a fallback: begin, refresh, fill, abandon, cancel.
 
 use super::drive::Round;
+use super::ending::After;
 use super::flights::{self, Slot, SlotKind};
-use super::observe::{EventKind, Figures};
+use super::observe::EventKind;
 use super::outcome::{self, Begun, Hit, Lease, Made, Outcome, Settlement, Token};
 use super::ticket::{Queue, Ticket};
+use super::versions::Part;
 use super::{Abandoned, Engine, journal};
 use crate::config::{Terms, join_tags};
 use crate::error::Error;
@@ -12,6 +14,7 @@ use crate::protocol::envelope::Payload;
 use crate::protocol::flight::{Abandoned as FlightAbandoned, Event as FlightEvent, Flight, Patience};
 use crate::protocol::key::Key;
 use crate::sync::{Arc, Ordering};
+use crate::tenant::Count;
 
 impl Engine {
     /// Asks for the value of `key` on behalf of a caller who has a fallback.
@@ -34,7 +37,7 @@ impl Engine {
         if let Some(hit) = self.held_here(key, terms) {
             return Ok(Begun::Ready(Outcome::Hit(hit)));
         }
-        let key = self.open_key(key)?;
+        let key = self.open_key(key, terms)?;
         let ticket = Ticket::new(Arc::clone(queue), id, self.clock.now_us(), Arc::clone(terms));
         self.join(vec![(Arc::clone(&ticket), patience)], key, Round::First);
         Ok(Self::leave_call(ticket))
@@ -47,15 +50,34 @@ impl Engine {
     /// `KeyFormatError`; `ClosedError`.
     pub fn refresh(&self, key: &str, terms: Option<&Arc<Terms>>, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
         let terms = terms.unwrap_or(&self.terms);
-        let key = self.open_key(key)?;
-        Figures::count(&self.figures.refreshes);
+        let key = self.open_key(key, terms)?;
+        self.count(terms, Count::Refreshes);
         // A user who has just written must not be answered by a fill that began before: nobody joins that one now.
         self.flights.detach(&key);
         self.drop_held(&key);
-        let ticket = Ticket::new(Arc::clone(queue), id, self.clock.now_us(), Arc::clone(terms));
+        let ticket = self.ticket(queue, id, terms);
+        if self.is_open_for(&key) {
+            self.start_refresh(&ticket, key);
+        } else {
+            self.refresh_in_versions(key, Arc::clone(&ticket));
+        }
+        Ok(Self::leave_call(ticket))
+    }
+
+    /// What stands in other versions ends; and so that none of them takes over what stands here meanwhile, this one too.
+    fn refresh_in_versions(&self, key: Key, ticket: Arc<Ticket>) {
+        self.with_versions(move |engine, listed| match listed {
+            Some(listed) if listed.is_alone() => engine.start_refresh(&ticket, key),
+            listed => {
+                engine.end_in_listed(listed, Part::All, key, journal::Owed::Expire, After::Refresh { ticket });
+            }
+        });
+    }
+
+    pub(super) fn start_refresh(&self, ticket: &Arc<Ticket>, key: Key) {
+        let terms = &ticket.terms;
         let moment = self.moment();
         let _busy = self.busy();
-        self.waiting.fetch_add(1, Ordering::Relaxed);
         let may_ask = self.may_ask(&key, &terms.tags);
         if !may_ask {
             self.owe(&key, journal::Owed::Invalidate);
@@ -63,9 +85,9 @@ impl Engine {
         let batch = {
             let (number, mut shard) = self.flights.shard(&key);
             let (flight, actions) = if may_ask {
-                Flight::refreshing(Arc::clone(&ticket), &terms.rules, &moment)
+                Flight::refreshing(Arc::clone(ticket), &terms.rules, &moment)
             } else {
-                let first = vec![(Arc::clone(&ticket), Patience::Wait)];
+                let first = vec![(Arc::clone(ticket), Patience::Wait)];
                 Flight::without_store(first, self.right_without_store(&key), &terms.rules, &moment)
             };
             let kind = SlotKind::Renewal(outcome::Renewal::Explicit);
@@ -74,7 +96,6 @@ impl Engine {
             self.settle(&mut shard, flight_id, actions, &moment)
         };
         self.perform(batch);
-        Ok(Self::leave_call(ticket))
     }
 
     /// The leader's value. Answers what became of it: now, or through the lease's ticket. A null lives for the shorter
@@ -160,7 +181,7 @@ impl Engine {
     }
 
     pub(super) fn fallback_failed(&self, key: &Key, leader: &Ticket, reason: Option<&str>) {
-        Figures::count(&self.figures.fallback_errors);
+        self.count(&leader.terms, Count::FallbackErrors);
         if self.observers.is_listening() {
             let mut event = self.event(EventKind::FallbackError, Some(key));
             event.duration_us = Some(self.clock.now_us().saturating_sub(leader.started_us));

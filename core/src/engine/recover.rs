@@ -3,10 +3,11 @@
 use super::Engine;
 use super::breaker::{Breaker, BreakerState};
 use super::drive::{TARGET_PROBE, TIMER_JOURNAL, TIMER_PROBES};
+use super::ending::After;
 use super::journal::{Owed, Sent};
 use super::observe::EventKind;
-use super::operations::Operation;
 use super::sheet::AskedTag;
+use super::versions::Part;
 use crate::ports::{Address, Command, Reply, StoreError, StoreErrorKind};
 use crate::protocol::flight::Right;
 use crate::protocol::key::Key;
@@ -142,14 +143,12 @@ impl Engine {
         }
         self.replays_out.fetch_add(sending.len() as u64, Ordering::Relaxed);
         for sent in sending {
-            let command = self.command_of(&sent.key, sent.owed);
-            self.operate(Operation::Replay(sent), command);
+            self.end_in(Part::All, sent.key.clone(), sent.owed, After::Replay(sent));
         }
     }
 
     pub(super) fn replayed(&self, sent: Sent, is_confirmed: bool) {
         self.replays_out.fetch_sub(1, Ordering::Relaxed);
-        let (key, owed) = (sent.key.clone(), sent.owed);
         // What flies for this key did without the store; from here on the store may be asked again.
         self.forget_here(&sent.key, sent.owed);
         {
@@ -164,7 +163,6 @@ impl Engine {
         if !is_confirmed {
             return self.replay_later();
         }
-        self.remember(&key, owed);
         // One by one they would each look past all that waits for a node that is away.
         if self.replays_out.load(Ordering::Relaxed) == 0 {
             self.replay();

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::flights::SlotKind;
-use super::observe::{Event, EventKind, Figures};
+use super::observe::{Event, EventKind};
 use super::outcome::{Failure, Hit, Lease, Outcome, Renewal, Settlement, Token};
 use super::ticket::Ticket;
 use crate::config::Terms;
@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::protocol::flight::{Right, Stale};
 use crate::protocol::key::Key;
 use crate::sync::{Arc, Ordering};
+use crate::tenant::Count;
 
 impl Engine {
     /// Answers a place, and counts it out unless its caller had gone.
@@ -34,6 +35,7 @@ impl Engine {
             store: matches!(right, Right::Grant(_)),
             stale,
             stale_tags,
+            older: None,
             ticket: leader,
             terms: Arc::clone(terms),
             engine: self.me.clone(),
@@ -42,21 +44,21 @@ impl Engine {
     }
 
     pub(super) fn lead(&self, caller: &Ticket, lease: Lease, right: &Right, kind: SlotKind) {
-        Figures::count(&self.figures.fallbacks);
+        self.count(&caller.terms, Count::Fallbacks);
         let is_first = lease.token.is_some_and(|token| token.turn == 1);
         match kind {
             // A store that was not asked, or is away, has not said that there is no entry.
             SlotKind::Read if is_first && *right != Right::Away => {
-                Figures::count(&self.figures.misses);
+                self.count(&caller.terms, Count::Misses);
                 self.emit_read(EventKind::Miss, &lease.key, caller, |event| event.source = Some(self.source));
             }
             SlotKind::Renewal(why) if is_first => {
                 // Those that a user asks for were counted when he did.
                 if why != Renewal::Explicit {
-                    Figures::count(&self.figures.refreshes);
+                    self.count(&caller.terms, Count::Refreshes);
                 }
                 if why == Renewal::Early {
-                    Figures::count(&self.figures.early_refreshes);
+                    self.count(&caller.terms, Count::EarlyRefreshes);
                 }
                 self.emit_read(EventKind::Refresh, &lease.key, caller, |event| {
                     event.reason = Some(why.reason().to_owned());
@@ -85,7 +87,7 @@ impl Engine {
 
     /// Counts and tells a caller who is served without running his fallback.
     pub(super) fn hit(&self, key: &Key, caller: &Ticket, hit: &Hit) {
-        Figures::count(&self.figures.hits);
+        self.count(&caller.terms, Count::Hits);
         self.read_ended(caller);
         if hit.stale.is_some() {
             return self.served_stale(key, caller, hit);
@@ -97,7 +99,7 @@ impl Engine {
     }
 
     pub(super) fn served_stale(&self, key: &Key, caller: &Ticket, hit: &Hit) {
-        Figures::count(&self.figures.stale_served);
+        self.count(&caller.terms, Count::StaleServed);
         self.emit_read(EventKind::Stale, key, caller, |event| {
             event.source = Some(hit.source);
             event.reason = hit.stale.map(|why| why.reason().to_owned());
@@ -109,13 +111,13 @@ impl Engine {
         let duration_us = self.read_ended(leader);
         if let Settlement::Stored { version } = settlement {
             self.spared.forget(key);
-            self.stored(key, version, duration_us);
+            self.stored(key, &leader.terms, version, duration_us);
         }
         self.answer(leader, Outcome::Settled(settlement));
     }
 
-    pub(super) fn stored(&self, key: &Key, version: u64, duration_us: u64) {
-        Figures::count(&self.figures.sets);
+    pub(super) fn stored(&self, key: &Key, terms: &Terms, version: u64, duration_us: u64) {
+        self.count(terms, Count::Sets);
         if self.observers.is_listening() {
             let mut event = self.event(EventKind::Set, Some(key));
             event.source = Some(self.source);
@@ -127,7 +129,7 @@ impl Engine {
 
     pub(super) fn read_ended(&self, caller: &Ticket) -> u64 {
         let duration_us = self.clock.now_us().saturating_sub(caller.started_us);
-        self.figures.latency(duration_us);
+        self.took(&caller.terms, duration_us);
         duration_us
     }
 }

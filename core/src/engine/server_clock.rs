@@ -1,10 +1,16 @@
 //! The server's clock, as estimated from here: each reply that carries TIME is a sample, the smallest round trip wins
 //! (Cristian, *Probabilistic clock synchronization*, 1989). Steps of this machine's wall clock change nothing.
 
+use super::Engine;
+use super::drive::TARGET_NONE;
+use crate::ports::Command;
+use crate::protocol::key::Key;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 
 /// A sample is trusted less as it ages: clocks drift apart by up to this share, here one in a thousand.
 const DRIFT_DIVISOR: u64 = 1_000;
+/// Reads ask for the server's time this often, since GET does not carry it.
+const CLOCK_PAUSE_US: u64 = 10_000_000;
 
 #[derive(Default)]
 pub(super) struct ServerClock {
@@ -50,6 +56,30 @@ impl ServerClock {
     /// Another server may answer from now on: forget what is known.
     pub(super) fn forget(&self) {
         self.is_known.store(false, Ordering::Release);
+    }
+}
+
+impl Engine {
+    /// Of the node that `key` is on.
+    pub(super) fn ask_time_sometimes(&self, key: &Key) {
+        let now_us = self.clock.now_us();
+        let is_due = self.nodes.with(self.store.primary(key).node, |node| {
+            let asked_us = node.clock_asked_us.load(Ordering::Relaxed);
+            let is_known = node.clock.at(now_us).is_some();
+            let pause_us = if is_known { CLOCK_PAUSE_US } else { self.config.command_timeout_ms * 1_000 };
+            let is_due = asked_us == 0 || now_us.saturating_sub(asked_us) > pause_us;
+            is_due
+                && node.clock_asked_us.compare_exchange(asked_us, now_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        });
+        if is_due {
+            self.submit(Command::Time { key: key.clone() }, TARGET_NONE, 0);
+        }
+        self.ask_versions_sometimes(now_us);
+    }
+
+    /// The clock of the node that `key` is on: server time by `read`, in microseconds; none while it is not known.
+    pub(super) fn server_us(&self, key: &Key, read: impl Fn(&ServerClock, u64) -> Option<u64>) -> Option<u64> {
+        self.nodes.with(self.store.primary(key).node, |node| read(&node.clock, self.clock.now_us()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `set`: the tags' nonces first, then SET. What the store does not confirm is journalled as an invalidation.
 
 use super::Engine;
+use super::ending::After;
 use super::flights::{FlightId, Question, Unsent};
 use super::journal::Owed;
 use super::operations::Operation;
@@ -8,6 +9,7 @@ use super::outcome::{Begun, Outcome};
 use super::server_clock::ServerClock;
 use super::sheet::{Sheet, Standing};
 use super::ticket::{Queue, Ticket};
+use super::versions::Part;
 use crate::config::Terms;
 use crate::error::{Error, ErrorKind};
 use crate::ports::{Command, Reply, StoreError, Verdict};
@@ -46,16 +48,44 @@ impl Engine {
         id: u64,
     ) -> Result<Begun, Error> {
         let terms = terms.unwrap_or(&self.terms);
-        let key = self.open_key(key)?;
+        let key = self.open_key(key, terms)?;
         let life = self.life_of_set(&key, &payload, terms)?;
         let ticket = self.ticket(queue, id, terms);
         self.flights.detach(&key);
         self.drop_held(&key);
         let set = Set { key, ticket: Arc::clone(&ticket), payload, life };
-        let asks_time = self.server_us(&set.key, ServerClock::at_least).is_none();
         if self.is_open_for(&set.key) {
             self.set_failed(&set.key, &set.ticket);
-        } else if asks_time || !terms.tags.is_empty() {
+        } else {
+            self.set_in_versions(set);
+        }
+        Ok(Self::leave_call(ticket))
+    }
+
+    /// A SET is of this version; in the others it is an invalidation: of the older ones before, of the newer ones behind.
+    fn set_in_versions(&self, set: Set) {
+        self.with_versions_for(set.life.kept_ms, move |engine, _| {
+            engine.with_versions(move |engine, listed| {
+                let (now_us, mine) = (engine.clock.now_us(), engine.versions.mine());
+                let (key, ticket) = (set.key.clone(), Arc::clone(&set.ticket));
+                match listed {
+                    None => engine.set_failed(&key, &ticket),
+                    Some(listed) if listed.stores_from_us > now_us => {
+                        engine.end_in_listed(Some(listed), Part::All, key, Owed::Invalidate, After::Unset { ticket });
+                    }
+                    Some(listed) if listed.part(Part::Older, mine).next().is_none() => engine.start_set(set),
+                    listed => {
+                        engine.end_in_listed(listed, Part::Older, key, Owed::Invalidate, After::SetOlder(set));
+                    }
+                }
+            });
+        });
+    }
+
+    pub(super) fn start_set(&self, set: Set) {
+        let terms = Arc::clone(&set.ticket.terms);
+        let asks_time = self.server_us(&set.key, ServerClock::at_least).is_none();
+        if asks_time || !terms.tags.is_empty() {
             let nonce = self.moment().nonce;
             let key = set.key.clone();
             let target =
@@ -67,7 +97,6 @@ impl Engine {
         } else {
             self.send_set(set, &[]);
         }
-        Ok(Self::leave_call(ticket))
     }
 
     /// How long a value lives that its caller brings, if it may be stored at all.
@@ -95,24 +124,32 @@ impl Engine {
     }
 
     pub(super) fn set_answered(&self, key: &Key, ticket: &Arc<Ticket>, answer: &Result<Reply, StoreError>) {
-        match answer {
-            Ok(Reply { verdict: Verdict::Stored { version }, .. }) => {
-                self.flights.detach(key);
-                self.drop_held(key);
-                self.spared.forget(key);
-                self.remember(key, Owed::Invalidate);
-                self.stored(key, *version, self.clock.now_us().saturating_sub(ticket.started_us));
-                self.answer(ticket, Outcome::Confirmed(true));
-            }
+        let stored = match answer {
+            Ok(Reply { verdict: Verdict::Stored { version }, .. }) => Some(*version),
             // A writer is under way and the entry was removed: nothing old is left to be served.
-            Ok(Reply { verdict: Verdict::NotStored, .. }) => {
-                self.flights.detach(key);
-                self.drop_held(key);
-                self.remember(key, Owed::Invalidate);
-                self.answer(ticket, Outcome::Confirmed(false));
+            Ok(Reply { verdict: Verdict::NotStored, .. }) => None,
+            _ => return self.set_failed(key, ticket),
+        };
+        self.remember(key, Owed::Invalidate);
+        let (key, ticket, mine) = (key.clone(), Arc::clone(ticket), self.versions.mine());
+        self.with_versions(move |engine, listed| match listed {
+            Some(listed) if listed.part(Part::Newer, mine).next().is_none() => engine.set_done(&key, &ticket, stored),
+            listed => {
+                let after = After::SetNewer { ticket, stored };
+                engine.end_in_listed(listed, Part::Newer, key, Owed::Invalidate, after);
             }
-            _ => self.set_failed(key, ticket),
+        });
+    }
+
+    /// The store has it, under this version, or has nothing.
+    pub(super) fn set_done(&self, key: &Key, ticket: &Arc<Ticket>, stored: Option<u64>) {
+        self.flights.detach(key);
+        self.drop_held(key);
+        if let Some(version) = stored {
+            self.spared.forget(key);
+            self.stored(key, &ticket.terms, version, self.clock.now_us().saturating_sub(ticket.started_us));
         }
+        self.answer(ticket, Outcome::Confirmed(stored.is_some()));
     }
 
     pub(super) fn set_failed(&self, key: &Key, ticket: &Arc<Ticket>) {

@@ -8,11 +8,11 @@ use super::Engine;
 use super::drive::TARGET_NONE;
 use super::flights::Asked;
 use super::journal::{Owed, Sent};
-use super::observe::Figures;
 use super::operations::{Operation, Operations};
 use super::outcome::{Begun, Failure, Outcome, Write};
 use super::sheet::{Sheet, Standing};
 use super::ticket::{Queue, Ticket};
+use super::versions::{Listed, Part};
 use crate::config::{Terms, WRITE_RENEW_MS, WRITE_VALIDITY_MS};
 use crate::error::Error;
 use crate::ports::{Command, Reply, StoreError, Verdict};
@@ -22,6 +22,7 @@ use crate::protocol::key::Key;
 use crate::protocol::lease::Nonce;
 use crate::protocol::tag::{Tag, TagNonce};
 use crate::sync::{Arc, lock};
+use crate::tenant::Count;
 
 /// A write from its first command to its last.
 pub(super) struct Writing {
@@ -55,6 +56,20 @@ struct Mark {
     generation: Option<Box<str>>,
     /// What was owed for the key when it was asked: the answer pays it.
     settles: Option<Sent>,
+}
+
+impl Writing {
+    /// Has it begun and ended in these versions too, the oldest first.
+    fn mark(&mut self, listed: Option<&Listed>, mine: u32) {
+        let versions = listed.into_iter().flat_map(|listed| listed.part(Part::All, mine));
+        let keys = versions.map(|version| self.key.in_version(version)).chain([self.key.clone()]);
+        for key in keys.collect::<Vec<_>>() {
+            if self.marks.iter().all(|mark| mark.key != key) {
+                self.marks.push(Mark { key, asked: Asked::default(), generation: None, settles: None });
+            }
+        }
+        self.marks.sort_by_key(|mark| mark.key.version());
+    }
 }
 
 impl Operations {
@@ -97,18 +112,17 @@ impl Engine {
         id: u64,
     ) -> Result<Begun, Error> {
         let terms = terms.unwrap_or(&self.terms);
-        let key = self.open_key(key)?;
+        let key = self.open_key(key, terms)?;
         let life = self.life_of_set(&key, &payload, terms)?;
         let ticket = self.ticket(queue, id, terms);
-        let mark = Mark { key: key.clone(), asked: Asked::default(), generation: None, settles: None };
-        self.send_begin(Box::new(Writing {
+        let writing = Box::new(Writing {
             key,
             payload,
             life,
             terms: Arc::clone(terms),
             nonce: self.moment().nonce,
             tags: Vec::new(),
-            marks: vec![mark],
+            marks: Vec::new(),
             at: 0,
             keeps: false,
             stored: None,
@@ -116,34 +130,65 @@ impl Engine {
             started_us: ticket.started_us,
             ticket: Some(Arc::clone(&ticket)),
             armed_us: None,
-        }));
+        });
+        self.with_versions_for(life.kept_ms, move |engine, _| {
+            engine.with_versions(move |engine, listed| engine.begin_in_versions(writing, listed));
+        });
         Ok(Self::leave_call(ticket))
     }
 
-    /// `persist` has done its work: stores the entry, if `keeps` and nothing came between. [`Outcome::Confirmed`]: true when
+    fn begin_in_versions(&self, mut writing: Box<Writing>, listed: Option<Listed>) {
+        if listed.is_none() {
+            if writing.terms.refuses_unconfirmed {
+                let error = self.unavailable("the beginning of a write", &writing.key);
+                return self.refuse_write(writing, error);
+            }
+            // In a version that is not known of, anybody may store what he reads meanwhile: that is ended at the end.
+            self.owe(&writing.key, Owed::Invalidate);
+        }
+        writing.mark(listed.or_else(|| self.versions.known()).as_ref(), self.versions.mine());
+        self.send_begin(writing);
+    }
+
+    /// `persist` has ended. Where it did its work (`keeps`) this stores the entry, if nothing came between; else the cache is
+    /// to hold nothing. [`Outcome::Confirmed`]: true when
     /// the store holds it; false when the cache holds nothing for the key instead, or an invalidation is journalled.
     pub fn commit(&self, mut write: Write, keeps: bool, queue: &Arc<Queue>, id: u64) -> Begun {
         let _busy = self.busy();
         // None when the engine was closed while it ran.
-        let Some(mut writing) = write.number.take().and_then(|number| self.ended(number)) else {
+        let Some(mut writing) = write.number.take().and_then(|number| self.written_down(number)) else {
             return Begun::Ready(Outcome::Confirmed(false));
         };
         let ticket = self.ticket(queue, id, &writing.terms);
         writing.ticket = Some(Arc::clone(&ticket));
         writing.keeps = keeps;
-        self.send_commit(writing);
+        self.commit_in_versions(writing);
         Self::leave_call(ticket)
     }
 
-    /// Nobody knows what became of the row: `persist` failed, or its caller is gone.
+    /// The caller is gone: nobody knows what became of the row, and nobody waits for the end.
     pub(super) fn abort_write(&self, number: u64) {
         let _busy = self.busy();
-        if let Some(writing) = self.ended(number) {
-            self.send_commit(writing);
+        if let Some(writing) = self.written_down(number) {
+            self.commit_in_versions(writing);
         }
     }
 
-    fn ended(&self, number: u64) -> Option<Box<Writing>> {
+    /// A version that has come meanwhile is ended too.
+    fn commit_in_versions(&self, writing: Box<Writing>) {
+        self.with_versions(move |engine, listed| {
+            let mut writing = writing;
+            writing.keeps &= listed.as_ref().is_some_and(|listed| listed.stores_from_us <= writing.started_us);
+            if listed.is_none() {
+                writing.is_journalled = true;
+                engine.owe(&writing.key, Owed::Invalidate);
+            }
+            writing.mark(listed.as_ref(), engine.versions.mine());
+            engine.send_commit(writing);
+        });
+    }
+
+    fn written_down(&self, number: u64) -> Option<Box<Writing>> {
         let mut writing = self.operations.take_writing(number)?;
         self.rearm(number, writing.armed_us.take(), None);
         writing.at = 0;
@@ -278,9 +323,6 @@ impl Engine {
             Some(Ok(Reply { verdict: verdict @ (Verdict::Stored { .. } | Verdict::NotStored), .. }))
                 if self.is_kept(mark, node) =>
             {
-                if let Some(sent) = &mark.settles {
-                    self.paid(sent);
-                }
                 self.remember(&key, Owed::Invalidate);
                 if let Verdict::Stored { version } = verdict {
                     writing.stored = Some(version);
@@ -302,13 +344,17 @@ impl Engine {
 
     fn written(&self, writing: &Writing) {
         let Writing { ref key, stored, is_journalled, started_us, .. } = *writing;
+        if !is_journalled {
+            // Only now: what is owed for a key is owed in every version.
+            writing.marks.iter().filter_map(|mark| mark.settles.as_ref()).for_each(|sent| self.paid(sent));
+        }
         match stored {
             Some(version) if !is_journalled => {
-                self.stored(key, version, self.clock.now_us().saturating_sub(started_us));
+                self.stored(key, &writing.terms, version, self.clock.now_us().saturating_sub(started_us));
             }
             _ => {
-                Figures::count(&self.figures.invalidations);
-                self.tell_ended((Some(key), None), "write_through", !is_journalled, started_us);
+                self.count(&writing.terms, Count::Invalidations);
+                self.tell_ended(key, (Some(key), None), "write_through", !is_journalled, started_us);
             }
         }
         if let Some(ticket) = &writing.ticket {
@@ -327,7 +373,7 @@ impl Engine {
     /// has done its work.
     pub(super) fn leave_writes(&self) {
         for number in self.operations.writings() {
-            for mark in self.ended(number).into_iter().flat_map(|writing| writing.marks) {
+            for mark in self.written_down(number).into_iter().flat_map(|writing| writing.marks) {
                 self.owe(&mark.key, Owed::Invalidate);
             }
         }

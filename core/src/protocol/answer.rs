@@ -135,7 +135,7 @@ impl Hit {
 
 /// The tags that users know of; those of namespaces are tidegate's own.
 pub(crate) fn public_tags<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    names.filter(|name| Tag::is_public(name)).map(str::to_owned).collect()
+    names.filter_map(Tag::public_name).map(str::to_owned).collect()
 }
 
 /// Which lease a token proves: the flight, and the how-manieth leader of it.

@@ -19,6 +19,8 @@ const ESCAPE_BYTES: usize = 3;
 #[derive(Clone)]
 pub struct Key {
     full: Arc<str>,
+    /// Where what follows the manager's own prefix begins: of a tenant's key `@tenant:`.
+    local_at: u32,
     relative_at: u32,
     hash: [u8; 16],
 }
@@ -32,6 +34,23 @@ impl Key {
     /// The key as the user wrote it (shortened where it was too long): what events and errors show.
     pub fn relative(&self) -> &str {
         &self.full[self.relative_at as usize..]
+    }
+
+    /// The key within its manager, `@tenant:` before a tenant's: what the tier in the process goes by, and what an envelope
+    /// records of a tag.
+    pub fn local(&self) -> &str {
+        &self.full[self.local_at as usize..]
+    }
+
+    /// What it has in common with all keys of its tenant, or of the manager's own.
+    pub fn prefix(&self) -> &str {
+        &self.full[..self.relative_at as usize]
+    }
+
+    /// The name of its tenant as it stands in the key, escaped; none of the manager's own.
+    pub fn tenant(&self) -> Option<&str> {
+        let scope = &self.full[self.local_at as usize..self.relative_at as usize];
+        scope.strip_prefix('@').map(|scope| scope.trim_end_matches(':'))
     }
 
     /// Whether its user's key was too long for the store.
@@ -62,12 +81,12 @@ impl Key {
 }
 
 impl Key {
-    /// `prefix` and what follows it, as they are.
-    pub(super) fn plain(prefix: &str, relative: &str) -> Self {
-        let full = format!("{prefix}{relative}");
+    /// `prefix` and what follows it, as they are; a tenant's begins with `@tenant:`.
+    pub(super) fn plain(prefix: &str, local: &str) -> Self {
+        let full = format!("{prefix}{local}");
         let hash = hash128(full.as_bytes());
-        let relative_at = u32::try_from(prefix.len()).expect("a service's name is a short segment");
-        Self { full: full.into(), relative_at, hash }
+        let own = tenant::unscoped(local);
+        Self { local_at: place(prefix.len()), relative_at: place(full.len() - own.len()), full: full.into(), hash }
     }
 }
 
@@ -92,10 +111,17 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// The prefix that a manager puts before every relative key: `service:vN:`.
+/// Where something begins in a key.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).expect("the names of services and tenants are short segments")
+}
+
+/// The prefix that a manager puts before every relative key: `service:vN:`, in a tenant's view `service:vN:@tenant:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySpace {
     prefix: Arc<str>,
+    /// Where the tenant's segment begins in it; its end, where there is none.
+    local_at: usize,
     /// What tags begin with: `service:~tag:`.
     tag_prefix: Arc<str>,
     /// What queues begin with: `service:~queue:`.
@@ -112,8 +138,11 @@ impl KeySpace {
         if version == 0 {
             return Err(Error::config("version=0 is not a key space; versions count from 1"));
         }
+        let prefix = format!("{service}:v{version}:");
+        let local_at = prefix.len();
         Ok(Self {
-            prefix: format!("{service}:v{version}:").into(),
+            prefix: prefix.into(),
+            local_at,
             tag_prefix: format!("{service}:~tag:").into(),
             queue_prefix: format!("{service}:~queue:").into(),
         })
@@ -124,7 +153,11 @@ impl KeySpace {
         &self.prefix
     }
 
-    /// What every tag begins with.
+    pub(crate) fn shared_prefix(&self) -> Arc<str> {
+        Arc::clone(&self.prefix)
+    }
+
+    /// What every tag begins with, those of tenants too.
     pub fn tag_prefix(&self) -> &str {
         &self.tag_prefix
     }
@@ -139,13 +172,25 @@ impl KeySpace {
     /// # Errors
     /// `KeyFormatError` that shows the key, the place and a right example.
     pub fn key(&self, relative: &str) -> Result<Key, Error> {
-        Key::of_prefix(&self.prefix, relative)
+        Key::behind(&self.prefix, self.local_at, relative)
     }
 }
 
 impl Key {
     /// The value key of a user's relative key behind what a key space, whichever it was, puts before it.
+    ///
+    /// # Errors
+    /// `KeyFormatError`, also for a prefix that is none.
     pub(super) fn of_prefix(prefix: &str, relative: &str) -> Result<Self, Error> {
+        if !is_prefix(prefix) {
+            return Err(Error::key(format!("{prefix:?} is no prefix of keys; a right example: \"billing:v1:\"")));
+        }
+        // `service:vN:`, and `@tenant:` where it is a tenant's.
+        let local_at = prefix.match_indices(':').nth(1).map_or(prefix.len(), |(at, _)| at + 1);
+        Self::behind(prefix, local_at, relative)
+    }
+
+    fn behind(prefix: &str, local_at: usize, relative: &str) -> Result<Self, Error> {
         check(relative)?;
         let mut full = String::with_capacity(prefix.len() + relative.len().min(KEY_BYTES_MAX));
         full.push_str(prefix);
@@ -155,13 +200,7 @@ impl Key {
             full.truncate(prefix.len());
             full.push_str(&shorten(relative));
         }
-        let relative_at = u32::try_from(prefix.len()).expect("a service's name is a short segment");
-        Ok(Self { full: full.into(), relative_at, hash })
-    }
-
-    /// What stands before the relative key.
-    pub fn prefix(&self) -> &str {
-        &self.full[..self.relative_at as usize]
+        Ok(Self { full: full.into(), local_at: place(local_at), relative_at: place(prefix.len()), hash })
     }
 }
 
@@ -219,7 +258,7 @@ pub fn build(parts: &[Part<'_>]) -> Result<String, Error> {
             key.push(':');
         }
         push_part(&mut key, part)
-            .map_err(|shown| refused_part(&format!("part {} of the key is {shown}", index + 1)))?;
+            .map_err(|shown| refused_part(&format!("part {} of the key is {shown}; a key", index + 1), KEY_EXAMPLE))?;
     }
     check(&key)?;
     Ok(key)
@@ -231,8 +270,9 @@ pub fn build(parts: &[Part<'_>]) -> Result<String, Error> {
 /// As [`build`]; the message names the place.
 pub fn part(place: &str, part: &Part<'_>) -> Result<String, Error> {
     let mut escaped = String::new();
-    push_part(&mut escaped, part)
-        .map_err(|shown| refused_part(&format!("the place {place} of the key's template got {shown}")))?;
+    push_part(&mut escaped, part).map_err(|shown| {
+        refused_part(&format!("the place {place} of the key's template got {shown}; a key"), KEY_EXAMPLE)
+    })?;
     Ok(escaped)
 }
 
@@ -259,10 +299,12 @@ pub fn not_a_key(shown: &str, why: &str) -> Error {
     Error::key(format!("key={shown} {why}; a right example: \"user:profile:42\""))
 }
 
-fn refused_part(what: &str) -> Error {
+const KEY_EXAMPLE: &str = "key(\"user\", \"profile\", 42)";
+
+fn refused_part(what: &str, example: &str) -> Error {
     Error::key(format!(
-        "{what}; a key takes texts that are not empty, integers, booleans and UUIDs, which every language writes alike; \
-         a right example: key(\"user\", \"profile\", 42)"
+        "{what} takes texts that are not empty, integers, booleans and UUIDs, which every language writes alike; \
+         a right example: {example}"
     ))
 }
 
@@ -388,6 +430,12 @@ fn scan_segment(segment: &str) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+mod tenant;
+mod version;
+pub(super) use tenant::unscoped;
+pub use tenant::{TENANT_BYTES_MAX, unescaped};
+use version::is_prefix;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod envelope;
+pub mod event;
 pub mod flight;
 pub mod freshness;
 pub mod held;
@@ -10,4 +11,5 @@ pub mod lease;
 mod numbers;
 pub mod queue;
 pub mod stream;
+pub mod subscription;
 pub mod tag;

@@ -6,11 +6,13 @@
 
 use std::fmt;
 
-use super::key::{Key, KeySpace, check_segments};
+use super::key::{Key, KeySpace, TENANT_BYTES_MAX, check_segments, unscoped};
 use crate::error::Error;
 
 /// A name longer than this many bytes is refused.
 pub const TAG_BYTES_MAX: usize = 200;
+/// The same in a tenant's view: what an envelope's byte of length leaves beside `@tenant:~ns:`.
+pub const TENANT_TAG_BYTES_MAX: usize = 255 - (1 + TENANT_BYTES_MAX + 1) - NAMESPACE.len();
 /// An entry carries so many tags at most, those of its namespaces included.
 pub const TAGS_MAX: usize = 32;
 /// What the name of a namespace's tag begins with; no user's tag may hold a `~`.
@@ -21,14 +23,14 @@ const NAMESPACE: &str = "~ns:";
 pub struct Tag(Key);
 
 impl Tag {
-    /// The tag's key as the store knows it: `service:~tag:NAME`.
+    /// The tag's key as the store knows it: `service:~tag:NAME`, a tenant's `service:~tag:@tenant:NAME`.
     pub fn full(&self) -> &str {
         self.0.full()
     }
 
-    /// What an envelope records: the name as its user wrote it, `~ns:NAME` for a namespace.
+    /// What an envelope records: the name as its user wrote it, `~ns:NAME` for a namespace; `@tenant:` before a tenant's.
     pub fn name(&self) -> &str {
-        self.0.relative()
+        self.0.local()
     }
 
     /// The tag of a key that [`Tag::key`] gave.
@@ -45,15 +47,16 @@ impl Tag {
         self.0.hash()
     }
 
-    /// Whether users see it: a namespace's tag is tidegate's own.
-    pub fn is_public(name: &str) -> bool {
-        !name.starts_with('~')
+    /// What users see of a recorded name, without the tenant: none of a namespace's tag, which is tidegate's own.
+    pub fn public_name(recorded: &str) -> Option<&str> {
+        Some(unscoped(recorded)).filter(|name| !name.starts_with('~'))
     }
 }
 
 impl Tag {
-    /// The name of the namespace whose tag is of this name.
-    pub fn namespace_of(name: &str) -> &str {
+    /// The name of the namespace whose tag has this recorded name.
+    pub fn namespace_of(recorded: &str) -> &str {
+        let name = unscoped(recorded);
         name.strip_prefix(NAMESPACE).unwrap_or(name)
     }
 }
@@ -70,8 +73,8 @@ impl KeySpace {
     /// # Errors
     /// `KeyFormatError` that shows the tag, the place and a right example.
     pub fn tag(&self, name: &str) -> Result<Tag, Error> {
-        check_name("tag", name)?;
-        Ok(self.recorded_tag(name))
+        check_name_within("tag", name, self.name_bytes_max())?;
+        Ok(self.own_tag(name))
     }
 
     /// The tag that all entries of a namespace carry.
@@ -79,8 +82,18 @@ impl KeySpace {
     /// # Errors
     /// `KeyFormatError` as for [`KeySpace::tag`].
     pub fn namespace_tag(&self, name: &str) -> Result<Tag, Error> {
-        check_name("namespace", name)?;
-        Ok(self.recorded_tag(&format!("{NAMESPACE}{name}")))
+        check_name_within("namespace", name, self.name_bytes_max())?;
+        Ok(self.own_tag(&format!("{NAMESPACE}{name}")))
+    }
+
+    fn own_tag(&self, name: &str) -> Tag {
+        self.recorded_tag(&format!("{}{name}", self.scope()))
+    }
+
+    /// An envelope has a byte for the length of a recorded name, in which a tenant's stands too; however short that is, so
+    /// that no data decides whether a tag's name is right.
+    pub(super) fn name_bytes_max(&self) -> usize {
+        if self.scope().is_empty() { TAG_BYTES_MAX } else { TENANT_TAG_BYTES_MAX }
     }
 
     /// The tag that an envelope names; whatever stands there is only ever looked up.
@@ -91,17 +104,35 @@ impl KeySpace {
 
 /// The error for what is given as a `tag` or a `namespace` and is none: `shown` as its user sees it, and why.
 pub fn not_a_name(what: &str, shown: &str, why: &str) -> Error {
-    Error::key(format!("{what}={shown} {why}; a right example: \"user:42\""))
+    Error::key(format!("{what}={shown} {why}; a right example: {:?}", example_of(what)))
 }
 
-pub(super) fn check_name(what: &str, name: &str) -> Result<(), Error> {
-    if name.len() > TAG_BYTES_MAX {
+fn example_of(what: &str) -> &'static str {
+    match what {
+        "event" => "user.updated",
+        "queue" => "counters",
+        _ => "user:42",
+    }
+}
+
+/// Checks the name of a `tag`, a `namespace` or an `event`.
+///
+/// # Errors
+/// `KeyFormatError` that shows the name, the place and a right example.
+pub fn check_name(what: &str, name: &str) -> Result<(), Error> {
+    check_name_within(what, name, TAG_BYTES_MAX)
+}
+
+pub(super) fn check_name_within(what: &str, name: &str, bytes_max: usize) -> Result<(), Error> {
+    if name.len() > bytes_max {
+        let place = if bytes_max < TAG_BYTES_MAX { " of a tenant" } else { "" };
         return Err(Error::key(format!(
-            "{what} {name:?} has {} bytes; a {what} has {TAG_BYTES_MAX} at most",
+            "{what} {name:?} has {} bytes; a {what}{place} has {bytes_max} at most",
             name.len()
         )));
     }
-    check_segments(name).map_err(|fault| Error::key(format!("{what} {name:?} {fault}; a right example: \"user:42\"")))
+    let right = |fault| Error::key(format!("{what} {name:?} {fault}; a right example: {:?}", example_of(what)));
+    check_segments(name).map_err(right)
 }
 
 /// What a tag holds: the eight bytes of the client that wrote it, then the server's microseconds at which it did,

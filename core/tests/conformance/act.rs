@@ -56,6 +56,7 @@ impl Scene {
             ("invalidate", None) => manager.invalidate(key).await.into(),
             ("invalidate_tag", None) => manager.invalidate_tag(text(step, "tag").expect("a tag")).await.into(),
             ("clear", None) => manager.clear().await.into(),
+            ("publish_event", None) => super::handlers::publish(&manager, step).await,
             ("expire", None) => manager.expire(key).await.into(),
             ("exists", None) => manager.exists(key).await.into(),
             (other, _) => panic!("no step is called {other}"),

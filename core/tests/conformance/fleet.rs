@@ -36,21 +36,37 @@ impl Scene {
         for (name, value) in &self.options {
             builder = builder.option(name, option(value));
         }
+        for (option_name, value) in self.options_of.get(name).and_then(Value::as_table).into_iter().flatten() {
+            builder = match value.as_array() {
+                Some(versions) if option_name == "upgrade" => versions.iter().fold(builder, |builder, version| {
+                    builder.upgrade(version.as_integer().expect("a version") as u32, |old| {
+                        Ok((old.as_u64().ok_or("no number")? + 100).into())
+                    })
+                }),
+                _ => builder.option(option_name, option(value)),
+            };
+        }
         let manager = builder.build().await.expect("the scenario's options are right");
         manager.listen(self.observes);
         self.managers.borrow_mut().insert(name.to_owned(), manager.clone());
         manager
     }
 
-    /// The manager of a step, or the view of it that the step names: `"shop:books"` is `books` within `shop`.
+    /// The manager of a step, or the view of it that the step names: a tenant's; `"shop:books"` is `books` within `shop`.
     pub(super) async fn view(&self, step: &Table) -> Manager {
-        let manager = self.manager(text(step, "manager").expect("a manager")).await;
+        let mut manager = self.manager(text(step, "manager").expect("a manager")).await;
+        if let Some(tenant) = text(step, "tenant") {
+            let options = step.get("tenant_with").and_then(Value::as_table).into_iter().flatten();
+            let given = options
+                .fold(manager.tenant_builder(tenant), |tenant, (name, value)| tenant.option(name, option(value)));
+            manager = given.build().expect("the name of a tenant, and its options");
+        }
         let names = text(step, "namespace").into_iter().flat_map(|names| names.split(':'));
         names.fold(manager, |view, name| view.namespace(name).expect("the name of a namespace"))
     }
 
     pub(super) async fn figures(&self, step: &Table) -> HashMap<&'static str, u64> {
-        let stats = self.manager(text(step, "manager").expect("a manager")).await.stats();
+        let stats = self.view(step).await.stats();
         let counts = stats.into_iter().filter_map(|(name, figure)| match figure {
             Figure::Count(count) => Some((name, count)),
             Figure::Measure(_) => None,
@@ -107,6 +123,7 @@ pub(super) fn is_event(event: &Event, fields: &Table) -> bool {
             "reason" => event.reason.as_deref(),
             "source" => event.source.map(tidegate::engine::Source::name),
             "state" => event.state,
+            "tenant" => event.tenant.as_deref(),
             other => panic!("no field of an event is called {other}"),
         };
         value == Value::as_str(expected)

@@ -3,6 +3,7 @@
 mod act;
 mod fallback;
 mod fleet;
+mod handlers;
 mod queues;
 mod scene;
 mod step;

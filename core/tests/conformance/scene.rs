@@ -15,6 +15,7 @@ use toml::{Table, Value};
 use super::act::call;
 use super::fallback::Gate;
 use super::fleet::{is_event, store_of};
+use super::handlers::Handlers;
 use super::queues::Queues;
 use super::step::{Seen, duration, end_of, expected, number, sees_stale, text, written};
 use super::support::RedisServer;
@@ -25,6 +26,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Scene {
     pub(super) url: String,
     pub(super) options: Table,
+    /// Of single managers, by name.
+    pub(super) options_of: Table,
     pub(super) observes: bool,
     pub(super) managers: RefCell<HashMap<String, Manager>>,
     gates: RefCell<HashMap<String, Arc<Gate>>>,
@@ -34,15 +37,18 @@ pub(super) struct Scene {
     queues: tokio::sync::Mutex<Queues>,
     /// Of each key, at its last `get_entry`.
     pub(super) versions: RefCell<HashMap<String, u64>>,
+    pub(super) handlers: Handlers,
     pub(super) server: RefCell<Option<RedisServer>>,
 }
 
 impl Scene {
     pub(super) fn new(scenario: &Table, on: &str) -> Self {
         let (url, server) = store_of(on);
+        let table = |name: &str| scenario.get(name).and_then(Value::as_table).cloned().unwrap_or_default();
         Self {
             url,
-            options: scenario.get("options").and_then(Value::as_table).cloned().unwrap_or_default(),
+            options: table("options"),
+            options_of: table("managers"),
             observes: scenario.get("observes").and_then(Value::as_bool) == Some(true),
             managers: RefCell::default(),
             gates: RefCell::default(),
@@ -50,6 +56,7 @@ impl Scene {
             events: RefCell::default(),
             queues: tokio::sync::Mutex::default(),
             versions: RefCell::default(),
+            handlers: Handlers::default(),
             server: RefCell::new(server),
         }
     }
@@ -109,6 +116,12 @@ impl Scene {
             }
         } else if let Some(Value::Array(expected)) = step.get("events") {
             self.events(text(step, "manager").expect("a manager"), expected).await;
+        } else if let Some(event) = text(step, "on_event") {
+            self.handlers.add(&self.manager(text(step, "manager").expect("a manager")).await, event, step).await;
+        } else if let Some(event) = text(step, "off_event") {
+            self.handlers.remove(event, step).await;
+        } else if let Some(event) = text(step, "handled") {
+            self.handlers.handled(event, step).await;
         } else if let Some(name) = text(step, "close") {
             self.manager(name).await.close().await;
         } else if let Some(key) = text(step, "raw_lease") {

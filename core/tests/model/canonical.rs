@@ -4,6 +4,7 @@
 use super::mutation::Mutation;
 use super::server::{Command, Grant};
 use super::world::World;
+use super::writer::Writer;
 
 /// The names of generations: the one that stands at a key, and all that never will again.
 const STANDING: u8 = 1;
@@ -35,6 +36,13 @@ impl World {
             reader.entry.iter_mut().for_each(|entry| rename(reader.key, &mut entry.by));
             reader.is_exclusive &= reader.grant.g != GONE;
         }
+        for (at, writer) in self.writers.iter_mut().enumerate() {
+            if let Writer::Begun { g } | Writer::Persisted { g, .. } = writer
+                && *g != 0
+            {
+                *g = if *g == standing[self.written[at]] { STANDING } else { GONE };
+            }
+        }
         for copy in &mut self.copies {
             let Some(sent) = copy else { continue };
             match &mut sent.command {
@@ -48,6 +56,8 @@ impl World {
                         *copy = None;
                     }
                 }
+                // An invalidation all the same.
+                Command::Commit { key, g, .. } if *g != 0 => *g = if *g == standing[*key] { STANDING } else { GONE },
                 _ => {}
             }
         }

@@ -33,6 +33,9 @@ pub struct Pair {
     grants: Vec<(usize, Grant, RealGrant)>,
     nonces: Vec<(u8, TagNonce)>,
     versions: Vec<(u8, u64)>,
+    /// What writers began under, with their key and nonce; and the nonce of the one that begins.
+    writes: Vec<(usize, u8, Grant, RealGrant)>,
+    begins: Option<u8>,
 }
 
 impl Pair {
@@ -49,6 +52,8 @@ impl Pair {
             grants: Vec::new(),
             nonces: Vec::new(),
             versions: Vec::new(),
+            writes: Vec::new(),
+            begins: None,
         }
     }
 
@@ -77,6 +82,7 @@ impl Pair {
             row.lease.iter_mut().for_each(|lease| {
                 lease.exclusive = false;
                 lease.solo &= span_ms < SOLO_MS;
+                lease.marks = if span_ms < VALIDITY_MS { lease.marks } else { 0 };
             });
             row.lease = row.lease.filter(|lease| span_ms < VALIDITY_MS && (lease.g != 0 || lease.solo));
             row.entry.iter_mut().for_each(|entry| entry.fresh &= span_ms < FRESH_MS);
@@ -112,6 +118,10 @@ impl Pair {
             (Verdict::Hit(ours), RealVerdict::Hit(theirs)) => self.same(at, Some(*ours), Some(theirs), &told),
             (Verdict::Wait(ours), RealVerdict::Wait { value, .. }) => self.same(at, *ours, value.as_ref(), &told),
             (Verdict::Solo(ours), RealVerdict::Solo(value)) => self.same(at, *ours, value.as_ref(), &told),
+            (Verdict::Lease(grant, None), RealVerdict::Lease(real_grant, None)) if self.begins.is_some() => {
+                let nonce = self.begins.take().expect("looked at");
+                self.writes.push((at, nonce, *grant, real_grant.clone()));
+            }
             (Verdict::Lease(grant, ours), RealVerdict::Lease(real_grant, value)) => {
                 self.same(at, *ours, value.as_ref(), &told);
                 assert_eq!(grant.n, u8::try_from(real_grant.number).expect("small"), "{told}");
@@ -166,7 +176,8 @@ impl Pair {
         let nonce = self.random.u8(1..4);
         let client = RealNonce([nonce; 8]);
         let (exclusive_ms, validity_ms) = (EXCLUSIVE_MS, VALIDITY_MS);
-        let (model, real) = match self.random.u8(0..20) {
+        let (model, real) = match self.random.u8(0..22) {
+            20 | 21 => return self.of_a_writer(at),
             0..=3 => {
                 let back = self.random.usize(0..4);
                 let known = self.versions.len().checked_sub(back + 1).map(|index| self.versions[index]);
@@ -232,6 +243,31 @@ impl Pair {
         (model, real, at)
     }
 
+    /// A writer that begins, or the end of one of the last, some twice, some late.
+    fn of_a_writer(&mut self, at: usize) -> (Command, RealCommand, usize) {
+        let key = self.keys[at].clone();
+        let back = self.random.usize(0..4).min(self.random.usize(0..4));
+        let begun = self.writes.len().checked_sub(1 + back).map(|index| self.writes[index].clone());
+        let Some((at, nonce, grant, real_grant)) = begun.filter(|_| self.random.u8(0..3) > 0) else {
+            let nonce = self.random.u8(1..4);
+            self.begins = Some(nonce);
+            let (exclusive_ms, validity_ms) = (EXCLUSIVE_MS, VALIDITY_MS);
+            let real = RealCommand::BeginWrite { key, nonce: RealNonce([nonce; 8]), exclusive_ms, validity_ms };
+            return (Command::BeginWrite { key: at, nonce }, real, at);
+        };
+        let settle = self.random.u8(0..6) == 0;
+        let draft = (self.random.u8(0..4) > 0).then(|| self.draft(at));
+        let real = RealCommand::Commit {
+            key: self.keys[at].clone(),
+            generation: real_grant.generation,
+            nonce: RealNonce([nonce; 8]),
+            settle_ms: if settle { SOLO_MS } else { 0 },
+            entry: draft.as_ref().map(|(_, entry)| entry.clone()),
+        };
+        let draft = draft.map(|(draft, _)| draft);
+        (Command::Commit { key: at, g: grant.g, nonce, settle, draft }, real, at)
+    }
+
     fn draft(&mut self, at: usize) -> (Draft, RealDraft) {
         let (row, foreign) = (self.random.u8(1..100), self.random.u8(0..12) == 0);
         let known: Vec<_> = (0..TAGS)
@@ -273,6 +309,7 @@ pub fn kind(verdict: &Verdict) -> &'static str {
         Verdict::Ok => "OK",
         Verdict::Lost => "LOST",
         Verdict::Late => "LATE",
+        Verdict::NotStored => "NOT_STORED",
     }
 }
 
@@ -292,6 +329,8 @@ fn real_kind(verdict: &RealVerdict) -> &'static str {
         RealVerdict::Lost => "LOST",
         RealVerdict::Late => "LATE",
         RealVerdict::NotStored => "NOT_STORED",
+        RealVerdict::Versions(_) => "VERSIONS",
+        RealVerdict::Event(_) => unreachable!("the model has no events of a domain"),
         RealVerdict::Queue(_) => "QUEUE",
         RealVerdict::Durability(_) => "DURABILITY",
     }

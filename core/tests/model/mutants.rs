@@ -43,6 +43,8 @@ pub fn simpler_ways() -> Vec<Mutant<Plan>> {
         found(SetWithoutNotAfter, set(), I4),
         found(AgeMeasuredAtSend, named(), I9),
         found(AgeOfTheSameTick, named(), I9),
+        found(WriteEndsByFill, through(), I4),
+        found(WriteEndsByRelease, through(), I4),
     ]
 }
 
@@ -82,6 +84,19 @@ pub fn guards() -> Vec<Mutant<Plan>> {
         found(RefreshTrustsSilence, refresh(), I4),
         found(PassOfAnyGrant, exclusive(), I5),
         found(TagJournalIsNotAsked, tag_journal(), I12),
+        found(CommitIgnoresContended, through(), I4),
+        found(CommitLeavesEntry, through(), I4),
+        found(CommitKeepsLease, through(), I1),
+        found(SetIgnoresWriters, through_set(), Agrees),
+        found(AcquireIgnoresWriters, through(), Agrees),
+        found(BeginKeepsEntry, through(), Agrees),
+        mutant(
+            InvalidateIsNotTold,
+            through_beside(),
+            Expected::Redundant("a writer without its mark invalidates, and takes what was granted since with it"),
+        ),
+        found(CommitIsNotJournalled, through_owed(), I12),
+        found(FailedWriteIsNotOwed, through_owed(), I12),
     ]
 }
 

@@ -41,6 +41,17 @@ pub enum Mutation {
     NoSettle,
     /// EXPIRE, SET and REFRESH remove L, and the settle time in it.
     RevokeEndsSettling,
+    // Write-through: the simpler ways, and its guards.
+    WriteEndsByFill,
+    WriteEndsByRelease,
+    CommitIgnoresContended,
+    CommitLeavesEntry,
+    CommitKeepsLease,
+    SetIgnoresWriters,
+    AcquireIgnoresWriters,
+    BeginKeepsEntry,
+    /// INVALIDATE removes L as it does where there are no writers.
+    InvalidateIsNotTold,
     // The client's guards.
     HitIsNotJudged,
     StaleIsNotJudged,
@@ -52,6 +63,10 @@ pub enum Mutation {
     JournalDoesNotBlock,
     JournalForgetsNewer,
     SetIsNotJournalled,
+    /// A COMMIT without an answer.
+    CommitIsNotJournalled,
+    /// A `persist` that fails: reads before COMMIT's answer.
+    FailedWriteIsNotOwed,
     RefreshIsNotJournalled,
     TagJournalIsNotAsked,
     // The guards of section 5.

@@ -22,10 +22,12 @@ pub enum Invariant {
     I12,
     /// An entry that the caller holds for dead does not come back: what ACQUIRE's `seen` is for.
     Seen,
+    /// Where the database was changed under a mark that stood, nothing older is in the cache, whatever becomes of the writer.
+    Agrees,
 }
 
 impl Invariant {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::I1,
         Self::I2,
         Self::I3,
@@ -37,6 +39,7 @@ impl Invariant {
         Self::I10,
         Self::I12,
         Self::Seen,
+        Self::Agrees,
     ];
 
     pub const fn bit(self) -> u16 {
@@ -56,6 +59,7 @@ impl Invariant {
             Self::I10 => "I10 a repeated ACQUIRE is answered as the first was",
             Self::I12 => "I12 what is owed is not served until it is replayed",
             Self::Seen => "seen: a dead entry is not given again",
+            Self::Agrees => "agrees: nothing older than what was written under a mark stands",
         }
     }
 }
@@ -93,6 +97,8 @@ pub struct Floor {
     /// By anything that returned in the caller's own process, confirmed (`own`) or journalled (`owed`).
     pub own: u8,
     pub owed: u8,
+    /// What writers have written while their marks stood, whether they have returned or not.
+    pub marked: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +112,7 @@ pub enum Given {
 impl Floor {
     pub fn judge(self, row: u8, given: Given, broken: &mut Broken) {
         broken.note(Invariant::I4, row < self.hard || (row < self.soft && given == Given::Fresh));
+        broken.note(Invariant::Agrees, row < self.marked);
         broken.note(Invariant::I9, row < self.tag);
         broken.note(Invariant::I8, row < self.own);
         broken.note(Invariant::I12, row < self.owed);

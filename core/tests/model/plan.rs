@@ -28,10 +28,14 @@ pub struct ReaderPlan {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    Invalidate { settle: bool },
+    Invalidate {
+        settle: bool,
+    },
     Expire,
     Set,
     InvalidateTag(usize),
+    /// Write-through.
+    Through,
 }
 
 /// One writer: changes the row (the rows of both keys when it invalidates a tag), then tells the cache.
@@ -44,13 +48,26 @@ pub struct WriterPlan {
     pub may_time_out: bool,
     /// It tells the cache only.
     pub changes_nothing: bool,
+    /// Its `persist` may fail, though the row has changed.
+    pub may_fail: bool,
+    /// It is never heard of again once the row has changed.
+    pub dies: bool,
     /// Begins only when that writer is over.
     pub after: Option<usize>,
 }
 
 impl WriterPlan {
     pub fn new(way: Way) -> Self {
-        Self { way, key: 0, is_own: false, may_time_out: false, changes_nothing: false, after: None }
+        Self {
+            way,
+            key: 0,
+            is_own: false,
+            may_time_out: false,
+            changes_nothing: false,
+            may_fail: false,
+            dies: false,
+            after: None,
+        }
     }
 }
 
@@ -76,6 +93,9 @@ pub enum Event {
     Doubted,
     Inserted,
     InsertRefused,
+    Committed,
+    NotCommitted,
+    MarkRanOut,
 }
 
 /// What has been met so far; shared by all threads of a checker.
@@ -109,6 +129,8 @@ pub struct Plan {
     pub ticks: u8,
     /// Fallbacks read a replica that may lag, for no longer than the settling time.
     pub has_replica: bool,
+    /// A writer's mark may run out.
+    pub marks_run_out: bool,
     pub invariants: Vec<Invariant>,
     pub events: Vec<Event>,
     pub met: Met,
@@ -128,6 +150,7 @@ impl Plan {
             repeats: 0,
             ticks: 0,
             has_replica: false,
+            marks_run_out: false,
             invariants: Vec::new(),
             events: Vec::new(),
             met: Met::default(),

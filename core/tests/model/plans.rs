@@ -1,6 +1,6 @@
 //! The small models of the lease protocol: each is about one idea, and is explored to the end.
 
-use super::oracle::Invariant::{self, I1, I2, I3, I4, I5, I8, I9, I10, I12, Seen};
+use super::oracle::Invariant::{self, Agrees, I1, I2, I3, I4, I5, I8, I9, I10, I12, Seen};
 use super::plan::{Event, Plan, ReaderPlan, Way, WriterPlan};
 
 const READER: ReaderPlan = ReaderPlan {
@@ -30,6 +30,88 @@ pub fn of_leases() -> Vec<Plan> {
 /// Tags, and flights that share them.
 pub fn of_tags() -> Vec<Plan> {
     vec![tags(), tags_repeated(), named(), named_beside_static(), flight(), flight_untagged(), tag_journal()]
+}
+
+/// Write-through.
+pub fn of_writes() -> Vec<Plan> {
+    vec![through(), through_three(), through_beside(), through_set(), through_owed()]
+}
+
+const THROUGH: Way = Way::Through;
+
+/// Two writers and two readers, marks that run out, a server that forgets.
+pub fn through() -> Plan {
+    let writer = WriterPlan { may_fail: true, ..WriterPlan::new(THROUGH) };
+    Plan {
+        readers: vec![READER; 2],
+        writers: vec![writer, writer],
+        evicts_leases: true,
+        marks_run_out: true,
+        repeats: 1,
+        invariants: [LEASES, &[Agrees]].concat(),
+        events: vec![
+            Event::Hit,
+            Event::Waited,
+            Event::Solo,
+            Event::Stored,
+            Event::Revoked,
+            Event::Committed,
+            Event::NotCommitted,
+            Event::MarkRanOut,
+            Event::Repeated,
+        ],
+        ..Plan::new("through")
+    }
+}
+
+/// Three writers in every order.
+pub fn through_three() -> Plan {
+    Plan {
+        readers: vec![READER],
+        writers: vec![WriterPlan::new(THROUGH); 3],
+        evicts_leases: false,
+        repeats: 0,
+        events: vec![Event::Hit, Event::Solo, Event::Committed, Event::NotCommitted],
+        ..Plan { name: "through three", ..through() }
+    }
+}
+
+/// A writer beside invalidations, and a reader of its own process.
+pub fn through_beside() -> Plan {
+    let own = WriterPlan { is_own: true, may_fail: true, ..WriterPlan::new(THROUGH) };
+    Plan {
+        readers: vec![READER, ReaderPlan { is_own: true, ..READER }],
+        writers: vec![own, WriterPlan::new(INVALIDATE)],
+        invariants: [LEASES, &[Agrees, I8, I12]].concat(),
+        events: vec![Event::Hit, Event::Committed, Event::NotCommitted, Event::Stored, Event::Revoked],
+        ..Plan { name: "through beside", ..through() }
+    }
+}
+
+/// A writer that dies behind its change, beside a SET that was sent before; its mark stands.
+pub fn through_set() -> Plan {
+    Plan {
+        readers: vec![READER; 2],
+        writers: vec![WriterPlan { dies: true, ..WriterPlan::new(THROUGH) }, WriterPlan::new(Way::Set)],
+        marks_run_out: false,
+        evicts_leases: false,
+        repeats: 0,
+        events: vec![Event::Hit, Event::Solo],
+        ..Plan { name: "through set", ..through() }
+    }
+}
+
+/// A writer whose beginning or end the store does not confirm.
+pub fn through_owed() -> Plan {
+    let own = WriterPlan { is_own: true, may_time_out: true, may_fail: true, ..WriterPlan::new(THROUGH) };
+    Plan {
+        readers: vec![READER, ReaderPlan { is_own: true, ..READER }],
+        writers: vec![own, after(0, INVALIDATE)],
+        evicts_leases: false,
+        invariants: [LEASES, &[Agrees, I8, I12]].concat(),
+        events: vec![Event::Hit, Event::Committed, Event::NotCommitted, Event::Replayed, Event::Repeated],
+        ..Plan { name: "through owed", ..through() }
+    }
 }
 
 /// Readers whose exclusive time runs out, writers, and a server that forgets.

@@ -41,6 +41,7 @@ fn condition<M: Model<State: Judged>>(invariant: Invariant) -> fn(&M, &M::State)
         Invariant::I10 => holds::<M, { Invariant::I10.bit() }>,
         Invariant::I12 => holds::<M, { Invariant::I12.bit() }>,
         Invariant::Seen => holds::<M, { Invariant::Seen.bit() }>,
+        Invariant::Agrees => holds::<M, { Invariant::Agrees.bit() }>,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The server as a model: V, L and the tags, and every command of section 4 of the design but write-through's, in its
+//! The server as a model: V, L and the tags, and every command of section 4 of the design, in its
 //! order. Times are flags ("exclusive", "solo", "fresh") that steps of the world take away; what TIME makes unlike
 //! anything before (generations, versions, nonces) are counters.
 
@@ -45,6 +45,9 @@ pub struct Lease {
     pub holder: Nonce,
     pub filled: u8,
     pub solo: bool,
+    /// The marks of writers under way, a bit for each nonce, and whether something came between.
+    pub marks: u32,
+    pub contended: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -58,12 +61,17 @@ pub struct Row {
 impl Row {
     /// An INVALIDATE's settle time runs; a solo time beside a generation is a PASS's.
     pub fn is_settling(&self) -> bool {
-        self.lease.is_some_and(|lease| lease.g == 0 && lease.solo)
+        self.lease.is_some_and(|lease| (lease.g == 0 || lease.marks != 0) && lease.solo)
+    }
+
+    pub fn has_writers(&self) -> bool {
+        self.lease.is_some_and(|lease| lease.marks != 0)
     }
 
     /// Takes every right to fill away, and leaves a settle time.
-    fn revoke(&mut self, m: Mutation) {
-        self.lease = self.lease.filter(|_| self.is_settling() && m != Mutation::RevokeEndsSettling);
+    pub fn revoke(&mut self, m: Mutation) {
+        let settles = self.is_settling() && m != Mutation::RevokeEndsSettling;
+        self.lease = settles.then(|| Lease { solo: true, ..Lease::default() });
     }
 }
 
@@ -99,6 +107,8 @@ pub enum Command {
     ReadTag { tag: Tag },
     OpenTag { tag: Tag, nonce: Nonce },
     InvalidateTag { tag: Tag, nonce: Nonce },
+    BeginWrite { key: Key, nonce: Nonce },
+    Commit { key: Key, g: u8, nonce: Nonce, settle: bool, draft: Option<Draft> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,11 +132,17 @@ pub enum Verdict {
     Ok,
     Lost,
     Late,
+    NotStored,
 }
 
 impl Server {
     pub fn run(&mut self, command: Command, m: Mutation) -> Verdict {
+        if let Some(verdict) = self.contended(command, m) {
+            return verdict;
+        }
         match command {
+            Command::BeginWrite { key, nonce } => self.begin_write(key, nonce, m),
+            Command::Commit { key, g, nonce, settle, draft } => self.commit(key, (g, nonce), settle, draft, m),
             Command::Get { key } => Verdict::Value(self.rows[key].entry),
             Command::Acquire { key, nonce, seen } => self.acquire(key, nonce, seen, m),
             Command::Fill { key, grant, draft } => self.fill(key, grant, draft, m),
@@ -229,11 +245,14 @@ impl Server {
             if !is_holder && lease.exclusive && m != Mutation::NoExclusiveTime {
                 return Verdict::Wait(value);
             }
+            if lease.marks != 0 && m != Mutation::AcquireIgnoresWriters {
+                return Verdict::Solo(value);
+            }
         }
         self.grant(key, nonce, m)
     }
 
-    fn grant(&mut self, key: Key, nonce: Nonce, m: Mutation) -> Verdict {
+    pub fn grant(&mut self, key: Key, nonce: Nonce, m: Mutation) -> Verdict {
         let row = &mut self.rows[key];
         let value = row.entry.filter(|entry| !entry.draft.foreign);
         let mut lease = row.lease.unwrap_or_default();
@@ -261,7 +280,7 @@ impl Server {
         Verdict::Lease(Grant { g: lease.g, n: lease.n }, value)
     }
 
-    fn fill(&mut self, key: Key, grant: Grant, draft: Draft, m: Mutation) -> Verdict {
+    pub fn fill(&mut self, key: Key, grant: Grant, draft: Draft, m: Mutation) -> Verdict {
         let row = &mut self.rows[key];
         let lease = match m {
             Mutation::UnconditionalSet => Some(row.lease.unwrap_or_default()),
@@ -279,7 +298,7 @@ impl Server {
         self.store(key, draft, grant)
     }
 
-    fn store(&mut self, key: Key, draft: Draft, by: Grant) -> Verdict {
+    pub fn store(&mut self, key: Key, draft: Draft, by: Grant) -> Verdict {
         self.versions += 1;
         self.rows[key].entry = Some(Entry { version: self.versions, draft, fresh: true, by });
         Verdict::Stored { version: self.versions }

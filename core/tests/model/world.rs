@@ -8,7 +8,7 @@ use super::oracle::{Broken, Floor, Floors, Given, Invariant, Judged, is_out_of_o
 use super::plan::{Event, Met, Plan};
 use super::reader::{Phase, Reader};
 use super::report::Explorable;
-use super::server::{Command, Grant, KEYS, Key, Server, TagRow, Verdict};
+use super::server::{Command, Grant, KEYS, Key, Nonce, Server, TagRow, Verdict};
 use super::writer::Writer;
 
 pub const READERS: usize = 4;
@@ -53,6 +53,9 @@ pub enum Step {
     SendOwed(usize),
     OwedAnswered(usize),
     RunCopy(usize),
+    /// A writer's `persist` fails, though it has changed the row.
+    PersistFails(usize),
+    MarkRunsOut(Key, Nonce),
     ExclusiveRunsOut(Key),
     SoloRunsOut(Key),
     FreshRunsOut(Key),
@@ -80,6 +83,8 @@ pub struct World {
     pub server: Server,
     pub readers: [Reader; READERS],
     pub writers: [Writer; WRITERS],
+    /// The keys that they write.
+    pub written: [Key; WRITERS],
     pub copies: [Option<Copy>; COPIES],
     /// So many commands may yet be delivered once more.
     pub repeats: u8,
@@ -100,6 +105,8 @@ impl World {
         let before = self.server;
         let verdict = self.server.run(command, plan.m);
         match command {
+            Command::BeginWrite { key, nonce } if !before.has_mark(key, nonce) => self.outdate(key),
+            Command::Commit { key, .. } => self.outdate(key),
             Command::Invalidate { key, .. } | Command::Expire { key } => self.outdate(key),
             Command::Set { key, .. } if verdict != Verdict::Late => self.outdate(key),
             Command::Refresh { key, nonce } if before.rows[key].lease.is_none_or(|lease| lease.holder != nonce) => {
@@ -201,6 +208,10 @@ impl World {
                 if plan.evicts_leases {
                     steps.push(Step::EvictLease(key));
                 }
+                if plan.marks_run_out {
+                    let standing = (0..32).filter(|nonce| lease.marks & (1 << nonce) != 0);
+                    steps.extend(standing.map(|nonce| Step::MarkRunsOut(key, nonce)));
+                }
             }
             if let Some(entry) = row.entry {
                 if plan.has_ttl && entry.fresh {
@@ -251,6 +262,10 @@ impl World {
                     self.server.rows[key].counter = 0;
                 }
             }
+            Step::MarkRunsOut(key, nonce) => {
+                plan.met.note(Event::MarkRanOut);
+                self.server.mark_runs_out(key, nonce);
+            }
             Step::EvictTag(tag) => self.server.tags[tag] = None,
             Step::ReplicaCatchesUp(key) => self.replica[key] = self.rows[key],
             Step::Tick => self.server.now += 1,
@@ -293,6 +308,8 @@ impl Model for Plan {
         }
         let mut writers = [Writer::Over; WRITERS];
         writers[..self.writers.len()].fill(Writer::Idle);
+        let mut written = [0; WRITERS];
+        written.iter_mut().zip(&self.writers).for_each(|(key, plan)| *key = plan.key);
         vec![World {
             // The first version is 1: no caller has read anything at 0.
             rows: [1; KEYS],
@@ -300,6 +317,7 @@ impl Model for Plan {
             server: Server::default(),
             readers,
             writers,
+            written,
             copies: [None; COPIES],
             repeats: self.repeats,
             floors: Floors::default(),
@@ -318,7 +336,12 @@ impl Model for Plan {
     fn next_state(&self, world: &World, step: Step) -> Option<World> {
         let mut world = world.clone();
         match step {
-            Step::Write(at) | Step::Tell(at, _) | Step::TimeOut(at) | Step::SendOwed(at) | Step::OwedAnswered(at) => {
+            Step::PersistFails(at)
+            | Step::Write(at)
+            | Step::Tell(at, _)
+            | Step::TimeOut(at)
+            | Step::SendOwed(at)
+            | Step::OwedAnswered(at) => {
                 world.writer_step(at, step, self);
             }
             Step::Ask(at, _)

@@ -10,6 +10,16 @@ pub enum Writer {
     Idle,
     /// The rows have these versions, the cache has not answered.
     Changed([u8; KEYS]),
+    /// Of write-through: `persist` runs; generation 0 for a beginning that was not confirmed.
+    Begun {
+        g: u8,
+    },
+    /// It has ended, well or not; the row has this version.
+    Persisted {
+        g: u8,
+        row: u8,
+        is_well: bool,
+    },
     Over,
 }
 
@@ -17,6 +27,9 @@ impl World {
     pub fn writer_steps(&self, at: usize, plan: &Plan, steps: &mut Vec<Step>) {
         let its = &plan.writers[at];
         match self.writers[at] {
+            Writer::Idle | Writer::Begun { .. } | Writer::Persisted { .. } if its.way == Way::Through => {
+                self.through_steps(at, its, steps);
+            }
             Writer::Idle if its.after.is_none_or(|other| self.writers[other] == Writer::Over) => {
                 steps.push(Step::Write(at));
             }
@@ -28,7 +41,7 @@ impl World {
                     steps.push(Step::TimeOut(at));
                 }
             }
-            Writer::Idle | Writer::Over => {}
+            Writer::Idle | Writer::Over | Writer::Begun { .. } | Writer::Persisted { .. } => {}
         }
     }
 
@@ -43,7 +56,11 @@ impl World {
     }
 
     pub fn writer_step(&mut self, at: usize, step: Step, plan: &Plan) {
+        let is_through = |at: usize| plan.writers[at].way == Way::Through;
         match step {
+            Step::Write(_) | Step::PersistFails(_) | Step::Tell(..) | Step::TimeOut(_) if is_through(at) => {
+                self.through_step(at, step, plan);
+            }
             Step::Write(_) => {
                 let its = plan.writers[at];
                 let keys = if let Way::InvalidateTag(_) = its.way { 0..KEYS } else { its.key..its.key + 1 };
@@ -85,6 +102,7 @@ impl World {
                 Command::Set { key, is_late, draft }
             }
             Way::InvalidateTag(tag) => Command::InvalidateTag { tag, nonce },
+            Way::Through => unreachable!("it has commands of its own"),
         }
     }
 
@@ -102,7 +120,7 @@ impl World {
         match its.way {
             Way::Invalidate { .. } => raise(&mut floors[its.key].hard, rows[its.key]),
             Way::Set if matches!(verdict, Verdict::Stored { .. }) => raise(&mut floors[its.key].hard, rows[its.key]),
-            Way::Set => {}
+            Way::Set | Way::Through => {}
             Way::Expire => raise(&mut floors[its.key].soft, rows[its.key]),
             Way::InvalidateTag(_) => floors.iter_mut().zip(rows).for_each(|(floor, row)| raise(&mut floor.tag, row)),
         }

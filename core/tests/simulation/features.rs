@@ -15,6 +15,8 @@ pub(crate) struct Features {
     pub(crate) evicts: bool,
     /// Replicas are promoted, which lack the last writes.
     pub(crate) fails_over: bool,
+    /// Processes are of two versions; the newer ones take over what the older ones hold.
+    pub(crate) has_versions: bool,
 }
 
 impl Features {
@@ -25,9 +27,10 @@ impl Features {
         let stale_if_error_ms = some(100, 3_000);
         let stale_while_revalidate_ms = some(100, 1_000);
         let soft_timeout_ms = Some(some(10, 100)).filter(|ms| *ms > 0);
+        let has_versions = chance.u32(0..4) == 0;
         Self {
             // What stays in L1 has to be dropped: it must not merely die in time.
-            ttl_ms: if has_l1 { chance.u64(300..30_000) } else { 400 },
+            ttl_ms: if has_l1 || has_versions { chance.u64(300..30_000) } else { 400 },
             stale_if_error_ms,
             stale_while_revalidate_ms,
             soft_timeout_ms,
@@ -36,7 +39,9 @@ impl Features {
             has_tag: chance.u32(0..3) == 0,
             has_late_tag: chance.u32(0..4) == 0,
             evicts: chance.u32(0..4) == 0,
-            fails_over: chance.u32(0..4) == 0,
+            // A primary that is promoted without the newest version's name would have to be told of it first.
+            fails_over: chance.u32(0..4) == 0 && !has_versions,
+            has_versions,
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Many engines on one simulated store, in simulated time: delays, reorders, repeats, lost requests and replies, lost
 //! wakes and pushes, evictions, stalls and crashes, all from one seed. The engines are the real ones, the store is the
 //! memory driver's table. Each seed also draws what the fleet uses: tags, tags that the fallback names, staleness, early
-//! refresh, L1, failovers. While the store is away there is one place only for fallbacks.
+//! refresh, L1, failovers, versions. While the store is away there is one place only for fallbacks.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `world` | time, the network, the server |
+//! | `happening` | what may happen at a time |
 //! | `pushes` | the push connections |
 //! | `failovers` | primaries that die, and replicas that lack their last writes |
 //! | `process` | one simulated process: its engine and its store's outbox |
@@ -25,6 +26,7 @@
 
 mod failovers;
 mod features;
+mod happening;
 mod oracle;
 mod process;
 mod pushes;
@@ -50,6 +52,7 @@ struct Met {
     evictions: u64,
     pushes_lost: u64,
     failovers: u64,
+    upgraded: u64,
     written: u64,
     contended: u64,
     aborted: u64,
@@ -68,6 +71,7 @@ impl AddAssign for Met {
         self.evictions += other.evictions;
         self.pushes_lost += other.pushes_lost;
         self.failovers += other.failovers;
+        self.upgraded += other.upgraded;
         self.written += other.written;
         self.contended += other.contended;
         self.aborted += other.aborted;
@@ -109,6 +113,7 @@ fn thousands_of_seeds_show_no_stale_read_and_leave_nothing_behind() {
         met.evictions,
         met.pushes_lost,
         met.failovers,
+        met.upgraded,
         met.written,
         met.contended,
         met.aborted,

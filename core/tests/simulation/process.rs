@@ -161,9 +161,11 @@ impl Process {
     }
 }
 
-/// The settings of every process of a seed.
-pub(crate) fn config(features: &crate::features::Features) -> Config {
+/// The settings of every process of a version of a seed.
+pub(crate) fn config(features: &crate::features::Features, version: u32) -> Config {
     Config {
+        version,
+        upgrade: (1..version).collect(),
         ttl_ms: features.ttl_ms,
         lease_ms: 150,
         wait_ms: 600,

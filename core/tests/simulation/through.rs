@@ -34,8 +34,14 @@ impl Through {
         rows.for_each(|row| self.writers[row] -= 1);
     }
 
-    /// The version that an entry shows; none for one that never stood in the database.
-    pub(crate) fn version_of(&self, text: &str) -> Option<u64> {
+    /// The version that an entry shows.
+    pub(crate) fn seen(&self, payload: &Payload) -> u64 {
+        let text = std::str::from_utf8(payload.bytes.as_ref().expect("never null here")).expect("ASCII");
+        self.version_of(text).unwrap_or_else(|| panic!("{text} never stood there"))
+    }
+
+    /// None for one that never stood in the database.
+    fn version_of(&self, text: &str) -> Option<u64> {
         match text.strip_prefix('w') {
             Some(call) => self.versions.get(&call.parse().ok()?).copied(),
             None => text.parse().ok(),
@@ -93,16 +99,18 @@ impl World {
     }
 
     pub(crate) fn end_persist(&mut self, at: usize, call: u64) {
-        if self.chance.u32(0..6) == 0 {
-            return self.abort(at, call);
-        }
+        let is_well = match self.chance.u32(0..12) {
+            0 => return self.abort(at, call),
+            1 | 2 => false,
+            _ => true,
+        };
         let Some(Persisting { row, write, version }) = self.processes[at].persisting.remove(&call) else { return };
         let version = version.expect("the row was changed before");
         self.processes[at]
             .writes
             .insert(call, Writing { rows: vec![(row, version)], is_soft: false, is_through: true });
         let (engine, queue) = (Arc::clone(&self.processes[at].engine), Arc::clone(&self.processes[at].queue));
-        if let Begun::Ready(outcome) = engine.commit(write, true, &queue, call) {
+        if let Begun::Ready(outcome) = engine.commit(write, is_well, &queue, call) {
             self.outcome(at, call, outcome);
         }
     }
@@ -116,7 +124,7 @@ impl World {
         }
     }
 
-    /// A `persist` fails, or is cancelled, whatever the database has made of it: who reads here after that is not given
+    /// A `persist` is cancelled, whatever the database has made of it: who reads here after that is not given
     /// what stood there before.
     fn abort(&mut self, at: usize, call: u64) {
         let process = &mut self.processes[at];

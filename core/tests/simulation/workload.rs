@@ -55,7 +55,10 @@ impl World {
             93..97 => self.stall(at),
             _ => self.crash(at),
         }
-        let pause_us = self.chance.u64(100..20_000);
+        // Long enough for a version that has come to others to count.
+        let is_long = self.features.has_versions && self.chance.bool();
+        let longest_us = if is_long { 400_000 } else { 20_000 };
+        let pause_us = self.chance.u64(100..longest_us);
         self.at(self.now_us() + pause_us, Happening::Next);
     }
 
@@ -114,8 +117,8 @@ impl World {
                 let terms = self.set_terms(&engine, CallKind::Write);
                 engine.set(&name, Payload::json(version.to_string()), Some(&terms), &queue, id)
             }
-            3 => engine.expire(&name, false, &queue, id),
-            _ => engine.invalidate(&name, false, &queue, id),
+            3 => engine.expire(&name, None, false, &queue, id),
+            _ => engine.invalidate(&name, None, false, &queue, id),
         };
         if let Begun::Ready(outcome) = begun.expect("a right key") {
             self.outcome(at, id, outcome);
@@ -137,7 +140,7 @@ impl World {
         let id = self.next_call;
         self.processes[at].writes.insert(id, Writing { rows, is_soft: false, is_through: false });
         let (engine, queue) = (Arc::clone(&self.processes[at].engine), Arc::clone(&self.processes[at].queue));
-        if let Begun::Ready(outcome) = engine.invalidate_tag(tag, false, &queue, id).expect("a right tag") {
+        if let Begun::Ready(outcome) = engine.invalidate_tag(tag, None, false, &queue, id).expect("a right tag") {
             self.outcome(at, id, outcome);
         }
     }
@@ -204,10 +207,22 @@ impl World {
             Outcome::Lease(lease) => {
                 let process = &mut self.processes[at];
                 let call = process.calls.get(&id).expect("a call that was not answered");
-                let version = self.rows[call.key];
+                let older = lease.older.as_ref().map(|older| self.through.seen(&older.payload));
+                let version = older.unwrap_or(self.rows[call.key]);
                 self.met.behind += u64::from(call.is_served);
                 process.running.insert(id, (lease, version));
                 self.met.fallbacks += 1;
+                self.met.upgraded += u64::from(older.is_some());
+                if let Some(seen) = older {
+                    let Call { key, floor, began_us, .. } = self.processes[at].calls[&id];
+                    let here = floor.of(None);
+                    let everywhere = self.floors[key].at(began_us).of(None);
+                    assert!(seen >= here, "seed {seed}: took over {seen} of row {key}: had invalidated {here} here");
+                    assert!(
+                        seen >= everywhere,
+                        "seed {seed}: took over {seen} of row {key}: {everywhere} was invalidated"
+                    );
+                }
                 let length_us = match self.chance.u32(0..20) {
                     0 => self.chance.u64(1_000_000..3_000_000),
                     1..4 => self.chance.u64(100_000..500_000),
@@ -270,10 +285,7 @@ impl World {
 
     /// Holds a value that a caller was given against the oracle.
     fn check(&mut self, at: usize, call: &Call, hit: &Hit) {
-        let text = hit.payload.bytes.as_ref().expect("never null here");
-        let text = std::str::from_utf8(text).expect("ASCII");
-        let seen =
-            self.through.version_of(text).unwrap_or_else(|| panic!("seed {}: {text} never stood there", self.seed));
+        let seen = self.through.seen(&hit.payload);
         self.met.hits += 1;
         self.met.stale += u64::from(hit.stale.is_some());
         self.met.without_a_place += u64::from(hit.stale == Some(Staleness::MaxFallbacks));
@@ -309,6 +321,10 @@ impl World {
             .as_ref()
             .is_some_and(|hit| hit.payload.bytes.as_deref() == Some(version.to_string().as_bytes()));
         let begun = match chance {
+            4.. if lease.older.is_some() => {
+                let payload = lease.older.as_ref().expect("just looked").payload.clone();
+                engine.fill_upgraded(lease, payload)
+            }
             0..2 => {
                 let abandoned = engine.abandon(lease, Abandoned::Failed(Arc::new("failed")));
                 let call = self.processes[at].calls.remove(&call).expect("it ran");

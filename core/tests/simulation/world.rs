@@ -7,93 +7,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate::Engine;
 use tidegate::engine::l1::IndexSide;
 use tidegate::engine::{Begun, Environment, Outcome};
-use tidegate::ports::{Address, Clock, Command, Inbox, Notice, Reply, Store, StoreError, StoreErrorKind};
+use tidegate::ports::{Address, Clock, Command, Inbox, Notice, Store, StoreError, StoreErrorKind};
 use tidegate::protocol::key::{Key, KeySpace};
 use tidegate::protocol::tag::Tag;
 use tidegate::store::memory::table::{Evicted, Table};
 
 use crate::Met;
 use crate::features::Features;
+pub(crate) use crate::happening::Happening;
 use crate::oracle::History;
 use crate::process::{NoAlarm, Process, Sent, SimClock, SimStore, config};
 use crate::through::Through;
 
 const COMMAND_TIMEOUT_US: u64 = 100_000;
 const SERVER_EPOCH_US: u64 = 1_700_000_000_000_000;
-
-/// What happens at a time.
-pub(crate) enum Happening {
-    /// A command reaches the server.
-    Arrives {
-        process: u64,
-        command: Command,
-        address: Address,
-        /// The primary that it was sent to.
-        era: u32,
-    },
-    Answers {
-        process: u64,
-        address: Address,
-        answer: Result<Reply, StoreError>,
-        /// The primary that gave it; none for a timeout.
-        era: Option<u32>,
-    },
-    /// The primary dies, and a replica that has copied it up to a moment ago takes its place.
-    FailsOver {
-        copy: Box<Table>,
-        copied_us: u64,
-    },
-    /// A process learns of the new primary.
-    Switches {
-        process: u64,
-        era: u32,
-    },
-    Notice {
-        process: u64,
-        notice: Notice,
-    },
-    /// Something on the push connection of that number.
-    Pushed {
-        process: u64,
-        session: u64,
-        notice: Notice,
-    },
-    /// A heartbeat is sent, and if it is answered, the next one.
-    Heartbeat {
-        process: u64,
-        session: u64,
-    },
-    /// The push connection is made.
-    Connects {
-        process: u64,
-    },
-    Subscribed {
-        process: u64,
-        key: Key,
-    },
-    /// A fallback ends.
-    Ends {
-        process: u64,
-        call: u64,
-    },
-    /// The database changes a row for a writer, who may be dead by then.
-    Persists {
-        process: u64,
-        call: u64,
-        row: usize,
-    },
-    /// Its `persist` ends.
-    Persisted {
-        process: u64,
-        call: u64,
-    },
-    /// The SET of a writer that died can no longer run.
-    WriterForgotten {
-        rows: Vec<usize>,
-    },
-    /// The workload's next step.
-    Next,
-}
 
 pub(crate) struct World {
     pub(crate) seed: u64,
@@ -134,7 +61,6 @@ impl World {
         let mut world = Self {
             seed,
             is_stormy,
-            features,
             is_healed: false,
             is_last_round: false,
             clock: Arc::new(SimClock(AtomicU64::new(1))),
@@ -151,7 +77,8 @@ impl World {
             floors: vec![History::default(); keys],
             is_writing: vec![false; keys],
             through: Through::new(keys),
-            steps_left: 150,
+            steps_left: if features.has_versions { 250 } else { 150 },
+            features,
             met: Met::default(),
             chance,
         };
@@ -173,7 +100,8 @@ impl World {
             seed: self.chance.u64(..),
             index: IndexSide::Here,
         };
-        let config = config(&self.features);
+        let version = if self.features.has_versions { self.chance.u32(1..=2) } else { 1 };
+        let config = config(&self.features, version);
         let engine = Engine::with_store(Arc::clone(&store) as Arc<dyn Store>, config, environment).expect("right");
         self.next_number += 1;
         let terms = self.terms(&engine);
@@ -368,7 +296,8 @@ impl World {
 
     /// A server that needs room takes something away.
     pub(crate) fn evict(&mut self) {
-        let key = self.space.key(&key_name(self.chance.usize(0..self.rows.len()))).expect("right");
+        let version = if self.features.has_versions { self.chance.u32(1..=2) } else { 1 };
+        let key = self.space.key(&key_name(self.chance.usize(0..self.rows.len()))).expect("right").in_version(version);
         let tag: Tag = self.space.tag(["all", "late"][self.chance.usize(0..2)]).expect("right");
         let (key, what) = match self.chance.u32(0..3) {
             0 => (key, Evicted::Entry),

@@ -2,12 +2,14 @@
 //!
 //! Each test is run on both through `Store` and `Inbox` alone. The sleeps are the server's time passing.
 
+mod events;
 mod queues;
 mod settle;
 #[path = "../support/mod.rs"]
 mod support;
 mod tags;
 mod tracking;
+mod versions;
 mod wakes;
 mod writers;
 
@@ -377,7 +379,7 @@ fn an_entry_of_a_future_format_is_left_alone_until_it_is_invalidated() {
 fn what_is_no_envelope_counts_as_nothing() {
     everywhere(|world| {
         let (caller, key) = (world.caller(), key("user:profile:1"));
-        let garbage = Draft { bytes: Bytes::from(vec![b'x'; 100]), life: LIFE };
+        let garbage = Draft { bytes: Bytes::from(vec![b'x'; 100]), life: LIFE, given: None };
         caller.ask(Command::Set { key: key.clone(), not_after_ms: 1 << 44, entry: garbage });
         let grant = caller.lease(&key, nonce(1));
         assert!(matches!(caller.ask(acquire(&key, nonce(2))), Verdict::Wait { value: None, .. }));

@@ -4,7 +4,7 @@ use tidegate::ports::{Command, Notice, Verdict};
 use tidegate::protocol::envelope::{self, Draft, Payload};
 use tidegate::protocol::key::{Key, KeySpace};
 use tidegate::protocol::lease::Nonce;
-use tidegate::protocol::queue::{Aside, DeadLetter, Owner, QueueAct, QueueReply, Queued, Write};
+use tidegate::protocol::queue::{Aside, DeadLetter, Owner, Put, QueueAct, QueueReply, Queued, Write};
 use tidegate::protocol::stream::StreamId;
 
 use super::support::*;
@@ -25,11 +25,12 @@ fn write(key: &Key, value: &str) -> Write {
 }
 
 fn put_act(operation: &str, write: Write, value: Option<(Key, Draft)>) -> QueueAct {
-    QueueAct::Put { operation: operation.into(), kept_ms: 60_000, not_after_ms: 1 << 44, most: 3, write, value }
+    let (operation, kept_ms, not_after_ms, most) = (operation.into(), 60_000, 1 << 44, 3);
+    QueueAct::Put(Box::new(Put { operation, kept_ms, not_after_ms, most, write, value }))
 }
 
 fn act(caller: &Caller, act: QueueAct) -> Verdict {
-    caller.ask(Command::Queue { queue: queue(), act: Box::new(act) })
+    caller.ask(Command::Queue { queue: queue(), act })
 }
 
 fn reply(caller: &Caller, what: QueueAct) -> QueueReply {
@@ -109,11 +110,8 @@ fn a_queue_that_is_full_or_a_put_that_comes_late_changes_nothing() {
         let value = Some((key.clone(), draft));
         assert_eq!(reply(&caller, put_act("d", write(&key, "9"), value.clone())), QueueReply::Full { pending: 3 });
         assert!(matches!(reply(&caller, put_act("c", write(&key, "1"), value.clone())), QueueReply::Appended { .. }));
-        let QueueAct::Put { operation, kept_ms, most, write, .. } = put_act("e", write(&key, "9"), None) else {
-            panic!("no put");
-        };
-        let late = QueueAct::Put { operation, kept_ms, not_after_ms: 1, most, write, value };
-        assert_eq!(act(&caller, late), Verdict::Late);
+        let QueueAct::Put(put) = put_act("e", write(&key, "9"), value) else { panic!("no put") };
+        assert_eq!(act(&caller, QueueAct::Put(Box::new(Put { not_after_ms: 1, ..*put }))), Verdict::Late);
         assert_eq!(stored(&caller, &key).as_deref(), Some(&b"1"[..]));
         assert_eq!(pending(&caller), 3);
     });

@@ -301,7 +301,7 @@ pub fn foreign(key: &Key) -> Draft {
     let ours = draft(key, "1");
     let mut bytes = ours.bytes.to_vec();
     bytes[2] = 2;
-    Draft { bytes: bytes.into(), life: ours.life }
+    Draft { bytes: bytes.into(), life: ours.life, given: None }
 }
 
 /// How long until a GET is answered again.

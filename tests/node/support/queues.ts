@@ -90,7 +90,7 @@ export class Queues {
   async #put(step: Step, queue: WriteBehind): Promise<void> {
     const unstorable = { what: Symbol('unstorable') };
     const large = 'to_large' in step ? 'x'.repeat(number(step, 'to_large')) : step.to;
-    const options = { ...named(step.with), ...('operation' in step ? { operation: text(step, 'operation') } : {}) };
+    const options = { ...named(step.with), ...('operation' in step ? { operationId: text(step, 'operation') } : {}) };
     const id = await queue.put(text(step, 'key'), 'to_unstorable' in step ? unstorable : large, options);
     const name = text(step, 'queue');
     const before = this.#ids.get(name);

@@ -14,11 +14,14 @@ from tidegate import (
     CacheManager,
     CallOptions,
     Context,
+    DeadEvent,
     DeadLetter,
     Entry,
+    EventDetails,
     WriteBehind,
     WriteItem,
     key,
+    tag,
 )
 from tidegate.sync import CacheManager as Blocking
 
@@ -105,9 +108,19 @@ async def options(same: CallOptions) -> None:
     assert_type(await cache.refresh("a:b", fetch_with, tags=("a",), error_backoff=0, wait="1s"), User)
     assert_type(await cache.get_many(["a:b"], fetch_many, tags={"a"}, type=User), dict[str, User])
     assert_type(await cache.set("a:b", 1, ttl=5, tags=["a"], stale_while_revalidate="5m"), bool)
+    assert_type(await cache.write_through("a:b", User(id=1), save, ttl=5, on_store_down="refuse"), bool)
+    assert_type(await cache.write_through("a:b", User(id=1), save_plain, tags=["a"]), bool)
+    assert_type(blocking.write_through("a:b", User(id=1), save_plain, on_store_down="persist"), bool)
+    await cache.write_through("a:b", 1, save)  # type: ignore[arg-type]
+    await cache.write_through("a:b", User(id=1), save, on_store_down="maybe")  # type: ignore[arg-type]
     assert_type(await cache.set_many({"a:b": 1}, stale_if_error=timedelta(hours=1)), bool)
     assert_type(await cache.invalidate_tag("a", "b", required=True), bool)
     assert_type(await cache.namespace("shop").clear(), bool)
+    assert_type(cache.tenant("acme", ttl="1h", max_fallbacks=8), CacheManager)
+    assert_type(await cache.tenant(42).get("a:b", fetch), User)
+    assert_type(blocking.tenant("acme").namespace("shop").clear(), bool)
+    cache.tenant(None)  # type: ignore[arg-type]
+    cache.tenant("acme", service="x")  # type: ignore[call-arg]
     assert_type(blocking.get("a:b", fetch_plain, tags=["a"], soft_timeout="1s"), User)
     assert_type(blocking.set("a:b", 1, tags=["a"]), bool)
     assert_type(blocking.invalidate_tag("a"), bool)
@@ -117,6 +130,13 @@ async def options(same: CallOptions) -> None:
     await cache.set("a:b", 1, soft_timeout=5)  # type: ignore[call-arg]
 
 
+async def save(user: User) -> None: ...
+
+
+def save_plain(user: User) -> int:
+    return 1
+
+
 async def write_behind() -> None:
     async def save(items: list[WriteItem]) -> None: ...
     def save_some(items: list[WriteItem]) -> list[str]:
@@ -124,7 +144,7 @@ async def write_behind() -> None:
 
     behind = cache.write_behind("counters", save, batch=10, max_delay="1s", coalesce=True, type=User)
     assert_type(behind, WriteBehind)
-    assert_type(await behind.put("a:b", 1, ttl="1h", operation="order-1"), str)
+    assert_type(await behind.put("a:b", 1, ttl="1h", operation_id="order-1"), str)
     assert_type(await behind.flush(timeout=5), bool)
     assert_type(behind.pending, int)
     assert_type(await behind.dead_letters.list(limit=5), list[DeadLetter])
@@ -145,6 +165,7 @@ async def fetch_many(keys: list[str]) -> dict[str, User]:
 def observe(event: CacheEvent) -> None:
     assert_type(event.key, str | None)
     assert_type(event.tag, str | None)
+    assert_type(event.tenant, str | None)
 
 
 async def decorated() -> None:
@@ -171,3 +192,21 @@ def plain() -> None:
     assert_type(Repository().get_user_plain.refresh(1), User)
     with blocking as same:
         assert_type(same, Blocking)
+
+
+async def events() -> None:
+    def handle(user: User, details: EventDetails) -> list[str]:
+        return [key("user", "profile", details.id), tag("users")]
+
+    async def handle_async(user: User) -> str | None:
+        return None
+
+    subscription = cache.on_event("user.updated", handle, on_gap=lambda missed: tag("users"), type=User)
+    assert_type(await subscription.started(), bool)
+    assert_type(await subscription.close(), bool)
+    cache.on_event("user.removed", handle_async, max_attempts=3, redeliver_after="1m")
+    assert_type(await cache.publish_event("user.updated", {"id": 42}, max_len=10, operation_id="7"), str)
+    assert_type(blocking.publish_event("user.updated", 42), str)
+    assert_type(await cache.event_dead_letters("user.updated").list(), list[DeadEvent])
+    assert_type(blocking.event_dead_letters("user.updated").retry(), int)
+    cache.on_event("user.moved", 7)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .._decorators import PlainDecorator
     from .._entry import Entry
+    from .._subscription import Handler
     from .._types import (
         AnyFallback,
         BehindOptions,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
         WriteThroughOptions,
     )
     from .._write_behind import Sink
+    from ._dead_events import EventDeadLetters
+    from ._subscription import Subscription
     from ._write_behind import WriteBehind
 
 T = TypeVar("T")
@@ -55,6 +58,7 @@ class CacheManager(Reader):
         super().__init__(url, **options)
         self._courier: Port | None = None
         self._workers = Workers()
+        self._subscriptions: list[Subscription] = []
         _threads.managers.add(self)
 
     # --- reads -----------------------------------------------------------------------------------------------------
@@ -188,9 +192,9 @@ class CacheManager(Reader):
         """Have `persist(value)` write to the database, and store the value, so that no reader is left with the old one.
 
         `persist` is a plain function; what it raises is raised unchanged, and the cache holds nothing for the key then.
-        True: the store holds the value. False: the row is written and the cache holds nothing for the key, since another
-        writer or an invalidation came between, or the store is away (then an invalidation is journalled). Meanwhile
-        readers wait for up to their `wait`, then compute without storing.
+        True: the store holds the value. False: the row is written and the cache holds nothing for the key, since
+        another writer or an invalidation came between, or the store is away (then an invalidation is journalled).
+        Meanwhile readers wait for up to their `wait`, then compute without storing.
 
         Before `persist` is called: `EncodeError`, `ValueTooLarge`; with `on_store_down="refuse"` (`"persist"`)
         `StoreUnavailable`. The other options are those of `set`.
@@ -209,6 +213,10 @@ class CacheManager(Reader):
         try:
             with self._leading([key]):
                 refuse_awaitable(persist(value), "persist")
+        except Exception:
+            # Nobody knows what became of the row: when the caller hears of it, nothing that stood there is left.
+            write.commit(False)
+            raise
         except BaseException:
             write.abort()
             raise
@@ -251,12 +259,12 @@ class CacheManager(Reader):
         True
         """
         port = _threads.port()
-        return self._told(confirmed(answers(port, self._native.invalidate(port, [key, *more], required))))
+        return self._told(confirmed(answers(port, self._native.invalidate(port, [key, *more], required, self._terms))))
 
     def expire(self, key: str, *more: str, required: bool = False) -> bool:
         """As `invalidate`, but what stands there is kept for callers who accept stale values."""
         port = _threads.port()
-        return self._told(confirmed(answers(port, self._native.expire(port, [key, *more], required))))
+        return self._told(confirmed(answers(port, self._native.expire(port, [key, *more], required, self._terms))))
 
     def invalidate_tag(self, tag: str, *more: str, required: bool = False) -> bool:
         """From now on no entry that carries one of these tags counts, here and for everybody, however many they are.
@@ -271,7 +279,9 @@ class CacheManager(Reader):
         False
         """
         port = _threads.port()
-        return self._told(confirmed(answers(port, self._native.invalidate_tag(port, [tag, *more], required))))
+        return self._told(
+            confirmed(answers(port, self._native.invalidate_tag(port, [tag, *more], required, self._terms)))
+        )
 
     def clear(self, *, required: bool = False) -> bool:
         """Remove every entry of this namespace, and of those within it; answers as `invalidate` does.
@@ -279,7 +289,7 @@ class CacheManager(Reader):
         `ConfigError` for a manager that is no view: see `namespace`.
         """
         namespace = self._namespace()
-        return self._told(confirmed([self._native.clear(_threads.port(), namespace, required)]))
+        return self._told(confirmed([self._native.clear(_threads.port(), namespace, required, self._terms)]))
 
     @overload
     def refresh(self, key: str, fallback: AnyFallback, *, type: type[T], **options: Unpack[CallOptions]) -> T: ...
@@ -323,6 +333,75 @@ class CacheManager(Reader):
 
         decorator: PlainDecorator = plain_decorator(self, template, type, ignore, cast("dict[str, Any]", options))
         return decorator
+
+    # --- events between services -----------------------------------------------------------------------------------
+
+    def publish_event(self, name: str, data: Any, *, max_len: int = 100_000, operation_id: str | None = None) -> str:
+        """Tell every service that handles events of this name; gives the event's id once the store has it.
+
+        `StoreUnavailable` when the store did not confirm it (it may have it all the same). `data` is any value that the
+        codec can write, else `EncodeError`; over `max_value_bytes` `ValueTooLarge`. The stream keeps about `max_len`
+        events. Within ten minutes a second event of this service with the same `operation_id` is the first one.
+
+        >>> CacheManager().publish_event("user.updated", {"id": 42}).count("-")
+        1
+        """
+        from .._publishing import event_id, event_payload
+
+        payload = event_payload(name, data, max_len, operation_id)
+        outcome = self._native.publish_event(_threads.port(), name, payload, max_len, operation_id)
+        return event_id(self._told(outcome))
+
+    def on_event(
+        self,
+        name: str,
+        handler: Handler,
+        *,
+        on_gap: Handler | None = None,
+        max_attempts: int = 10,
+        redeliver_after: Duration = 30,
+        type: Any = None,
+    ) -> Subscription:
+        """Call `handler` with the data of each event of this name; what it gives is invalidated: keys and tags.
+
+        It runs in a thread of its own, one event at a time. Each event goes to one process of the service, at least
+        once: a handler that raises is called again, up to `max_attempts` times, and what a process held that is silent
+        for `redeliver_after` seconds goes to another. With two arguments it gets the `EventDetails` too.
+        `on_gap(missed)` is called when events are gone that the service had not read (0: nobody knows how many). `type`
+        is what data is decoded to.
+
+        >>> import threading
+        >>> from tidegate import key, tag
+        >>> handled = threading.Event()
+        >>> def handle(user):
+        ...     handled.set()
+        ...     return [key("user", "profile", user["id"]), tag(f"user:{user['id']}")]
+        >>> with CacheManager() as cache:
+        ...     subscription = cache.on_event("user.updated", handle)
+        ...     id = cache.publish_event("user.updated", {"id": 42})
+        ...     handled.wait(10), subscription.close()
+        (True, True)
+        """
+        from .._publishing import check_single
+        from .._subscription import Work
+        from ._subscription import Subscription
+
+        work = Work(self, name, handler, on_gap, max_attempts, redeliver_after, type)
+        check_single(work.name, self._subscriptions)
+        subscription = Subscription(self._root or self, work)
+        subscription._begin()
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def event_dead_letters(self, name: str) -> EventDeadLetters:
+        """The events of this name that this service has set aside: `list`, `retry`, `drop`."""
+        from ._dead_events import EventDeadLetters
+
+        return EventDeadLetters(self, name)
+
+    def _forget(self, subscription: Subscription) -> None:
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
 
     # --- life ------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .._context import Context
     from .._tidegate import Terms
     from .._types import AnyFallback
+    from ._subscription import Subscription
     from ._workers import Workers
 
 T = TypeVar("T")
@@ -32,10 +33,11 @@ T = TypeVar("T")
 class Reader(ManagerBase):
     """Not for use by itself."""
 
-    __slots__ = ("_courier", "_workers")
+    __slots__ = ("_courier", "_subscriptions", "_workers")
 
     _courier: Port | None
     _workers: Workers
+    _subscriptions: list[Subscription]
 
     def _get(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
         """`get` with everything checked."""
@@ -94,7 +96,7 @@ class Reader(ManagerBase):
         lease = served.more()
         if lease.__class__ is Lease:
             context = self._context(fallback, key, decode, terms, lease)
-            self._ended(lease, self._run(fallback, key, context), key, decode, context)
+            self._ended(lease, self._run(fallback, key, context, lease), key, decode, context)
 
     def _lead(self, lease: Lease, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
         """Runs the fallback under a lease, and settles the lease whatever happens."""
@@ -104,18 +106,19 @@ class Reader(ManagerBase):
                 apart = Apart([lease])
                 if self._workers.start(partial(self._run_apart, apart, lease, key, fallback, decode, context), True):
                     return self._await_apart(apart, lease, key, decode, context)
-            result = self._run(fallback, key, context)
+            result = self._run(fallback, key, context, lease)
         except BaseException:
             # The program ends, in the middle: one of those who wait takes over.
             lease.give_back()
             raise
         return self._ended(lease, result, key, decode, context)
 
-    def _run(self, fallback: Any, key: str, context: Context | None) -> Result:
+    def _run(self, fallback: Any, key: str, context: Context | None, lease: Lease) -> Result:
         """What the fallback gives or raises, an exception that ends the program aside."""
         try:
+            run = fallback if context is None else partial(fallback, context)
             with self._leading([key]):
-                value = fallback() if context is None else fallback(context)
+                value = self._upgrades.over(self._native, key, lease, run)()
                 refuse_awaitable(value)
         except Exception as error:  # noqa: BLE001 - raised by `_ended`
             return Result(error=error)
@@ -126,7 +129,7 @@ class Reader(ManagerBase):
     ) -> None:
         """The fallback in a thread of its own; settled here once its caller has been served."""
         try:
-            result = self._run(fallback, key, context)
+            result = self._run(fallback, key, context, lease)
         except BaseException as error:  # noqa: BLE001 - its caller raises it
             result = Result(error=error)
         if apart.bring(result):
@@ -215,7 +218,7 @@ class Reader(ManagerBase):
     def _run_fetch(self, fetch_missing: Callable[[list[str]], Any], part: Part) -> Result:
         try:
             with self._leading(part.keys):
-                found = fetch_missing(part.keys)
+                found = self._upgrades.over_many(self._native, part.leases, fetch_missing)(part.keys)
                 refuse_awaitable(found)
         except Exception as error:  # noqa: BLE001 - raised by `_fetched`
             return Result(error=error)
@@ -326,10 +329,12 @@ class Reader(ManagerBase):
         """In a forked child: the courier is not here."""
         self._courier = None
         self._workers.renew()
+        for subscription in self._subscriptions:
+            subscription._renew()
         super()._renew()
 
     def _share(self, root: Self) -> None:
-        self._courier, self._workers = None, root._workers
+        self._courier, self._workers, self._subscriptions = None, root._workers, root._subscriptions
         super()._share(root)
 
 

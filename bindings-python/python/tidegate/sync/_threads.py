@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _local = threading.local()
 managers: weakref.WeakSet[Reader] = weakref.WeakSet()
+_is_forked = False
 
 
 def port() -> Port:
@@ -21,6 +22,7 @@ def port() -> Port:
         return _local.port  # type: ignore[no-any-return]  # an attribute of a local has no type
     except AttributeError:
         _local.port = Port.of_thread(threading.current_thread() is threading.main_thread())
+        _begin_anew()
         return port()
 
 
@@ -43,9 +45,20 @@ def _carry(home: Port, reference: weakref.ref[Reader]) -> None:
         del manager
 
 
+def _begin_anew() -> None:
+    """In a forked child that uses a manager: its subscriptions have threads here too."""
+    global _is_forked
+    if _is_forked:
+        _is_forked = False
+        for manager in list(managers):
+            for subscription in list(manager._subscriptions):
+                subscription._begin()
+
+
 def renew() -> None:
     """In a forked child: the parent's threads are not here, and its ports are the parent's."""
-    global _local
+    global _is_forked, _local
+    _is_forked = True
     _local = threading.local()
     for manager in managers:
         manager._renew()

@@ -48,19 +48,19 @@ class WriteBehind(QueueBase["Reader"]):
                 self._threads.append(thread)
                 thread.start()
 
-    def put(self, key: str, value: Any, *, ttl: Duration | None = None, operation: str | None = None) -> str:
+    def put(self, key: str, value: Any, *, ttl: Duration | None = None, operation_id: str | None = None) -> str:
         """Put a write: durable in the queue, and the value set for readers, when this returns. Gives the write's id.
 
-        Within five minutes a second put of the same `operation` and key does nothing and is answered as the first was.
+        Within five minutes a second put of the same `operation_id` and key does nothing and is answered as the first was.
         `QueueFull` with `max_pending` writes pending; `StoreUnavailable` when the store does not confirm (it may have
-        taken the write all the same: an `operation` makes a second try safe); `EncodeError`; `ValueTooLarge`;
+        taken the write all the same: an `operation_id` makes a second try safe); `EncodeError`; `ValueTooLarge`;
         `ConfigError` for a server that would drop a queue when its memory is short.
         """
         self.start()
         manager = self._manager
         payload = manager._encode_one(key, value)
         port = _threads.port()
-        put = self._native.put(port, key, payload, self._checked(operation), self._terms_of(ttl))
+        put = self._native.put(port, key, payload, self._checked(operation_id), self._terms_of(ttl))
         return cast("str", manager._told(taken(put)))
 
     def flush(self, timeout: Duration = 30) -> bool:

@@ -48,8 +48,9 @@ impl Engine {
             Ok(Reply { verdict: Verdict::Durability(kept), .. }) => match &kept.evicts {
                 Some(policy) => Known::Refused { policy: policy.clone(), until_us: self.clock.now_us() + REFUSAL_US },
                 None => {
-                    if !kept.is_logged {
-                        complaint = Some(self.not_durable());
+                    // Who puts into memory:// knows how long it lives.
+                    if !kept.is_logged && self.store.name() != "memory" {
+                        complaint = Some(NOT_DURABLE.to_owned());
                     }
                     Known::Good
                 }
@@ -70,16 +71,10 @@ impl Engine {
             Known::Refused { policy, .. } => Err(refusal(&policy)),
         })
     }
-
-    fn not_durable(&self) -> String {
-        if self.store.name() == "memory" {
-            "a queue in memory:// lives as long as this process: what is pending when it ends is lost".to_owned()
-        } else {
-            "the server of a queue keeps no append-only file: what is pending when it ends may be lost; set appendonly yes"
-                .to_owned()
-        }
-    }
 }
+
+const NOT_DURABLE: &str =
+    "the server of a queue keeps no append-only file: what is pending when it ends may be lost; set appendonly yes";
 
 fn refusal(policy: &str) -> Error {
     Error::config(format!(

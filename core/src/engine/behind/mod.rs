@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `put`, `putting` | one write's way into its queue, with its value |
 //! | `partition`, `seen` | the work on one partition, where the host has a sink: runs [`crate::protocol::queue::worker`] |
+//! | `settling` | the end of what a sink has committed, in every version |
 //! | `flush` | waiting until what is pending is dealt with |
 //! | `letters` | what was set aside |
 //! | `durable` | which servers are no place for a queue |
@@ -16,11 +17,12 @@ mod partition;
 mod put;
 mod putting;
 mod seen;
+mod settling;
 
 use super::Engine;
 use super::feed::FeedId;
 use super::outcome::Failure;
-use crate::config::{BehindOptions, Dialect, OptionValue};
+use crate::config::{BehindOptions, Dialect, OptionValue, Terms};
 use crate::error::{Error, ErrorKind};
 use crate::ports::{Command, StoreError};
 use crate::protocol::key::Key;
@@ -81,7 +83,7 @@ impl Behind {
 
 impl Partition {
     fn command(&self, act: QueueAct) -> Command {
-        Command::Queue { queue: self.stream.clone(), act: Box::new(act) }
+        Command::Queue { queue: self.stream.clone(), act }
     }
 
     fn heard(&self, reply: &QueueReply) {
@@ -110,6 +112,7 @@ impl Engine {
     pub fn behind(
         &self,
         name: &str,
+        view: Option<&Arc<Terms>>,
         options: &[(String, OptionValue)],
         dialect: Dialect,
         works: bool,
@@ -121,7 +124,7 @@ impl Engine {
         let owned = Arc::new(AtomicU64::new(0));
         let mut partitions = Vec::new();
         for number in 0..options.partitions {
-            let stream = self.space.queue(name, number)?;
+            let stream = self.space_of(view).queue(name, number)?;
             let pending = Arc::new(AtomicU64::new(0));
             let feed = works.then(|| PartitionFeed::open(self, &stream, &pending, &owned, &options));
             partitions.push(Partition { stream, pending, feed });

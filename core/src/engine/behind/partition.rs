@@ -1,16 +1,18 @@
 //! The work on one partition: what the worker ([`crate::protocol::queue::worker`]) says is done here, and what comes of it
 //! is told to it.
 
+use std::sync::Weak;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::Engine;
 use super::super::batch::{Batch, BatchToken, Settled};
 use super::super::feed::{Feed, FeedId, Push};
-use super::super::journal::Owed;
 use super::super::outcome::Outcome;
 use super::super::ticket::Ticket;
 use super::heard;
 use super::seen::{answer_of, item};
+use super::settling::Values;
 use crate::config::BehindOptions;
 use crate::ports::{Address, Command, Reply, StoreError, Verdict};
 use crate::protocol::key::Key;
@@ -25,16 +27,17 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
 const REFUSED_US: u64 = 5_000_000;
 
 pub(super) struct PartitionFeed {
+    pub(super) me: Weak<Self>,
     id: FeedId,
     stream: Key,
     owner: Owner,
     pending: Arc<AtomicU64>,
     /// How many partitions of the queue this process owns.
     owned: Arc<AtomicU64>,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
 }
 
-struct State {
+pub(super) struct State {
     worker: Worker,
     is_owner: bool,
     is_watching: bool,
@@ -45,19 +48,15 @@ struct State {
     settles: Option<Arc<Ticket>>,
     closes: Vec<Arc<Ticket>>,
     /// The questions that are out, with what is known of their parts.
-    out: FxHashMap<u32, Out>,
+    pub(super) out: FxHashMap<u32, Out>,
 }
 
-enum Out {
+pub(super) enum Out {
     One,
     /// Whether the server keeps a queue is asked before the first OWN.
     Durability,
-    /// The values, and which parts are not answered yet; then the writes.
-    Values {
-        settlement: Settlement,
-        missing: FxHashSet<u16>,
-        has_failed: bool,
-    },
+    /// The values of one version, and which parts are not answered yet; then the next one's; then the writes.
+    Values(Values),
     Writes {
         aside: Vec<SetAside>,
         missing: FxHashSet<u16>,
@@ -91,9 +90,10 @@ impl PartitionFeed {
         };
         let id = engine.feeds.number();
         let owner = Owner { nonce: engine.moment().nonce, lease_ms: LEASE_US / 1_000 };
-        let (pending, owned) = (Arc::clone(pending), Arc::clone(owned));
-        let feed = Self { id, stream: stream.clone(), owner, pending, owned, state: Mutex::new(state) };
-        engine.feeds.insert(id, Arc::new(feed));
+        let (stream, pending, owned) = (stream.clone(), Arc::clone(pending), Arc::clone(owned));
+        let state = Mutex::new(state);
+        let feed = Arc::new_cyclic(|me| Self { me: me.clone(), id, stream, owner, pending, owned, state });
+        engine.feeds.insert(id, feed);
         id
     }
 
@@ -146,7 +146,7 @@ impl PartitionFeed {
             }
             Action::GiveUp => {
                 let act = QueueAct::GiveUp { nonce: self.owner.nonce };
-                engine.give_back(Command::Queue { queue: self.stream.clone(), act: Box::new(act) });
+                engine.give_back(Command::Queue { queue: self.stream.clone(), act });
             }
             Action::Over(is_clean) => self.over(engine, is_clean),
         }
@@ -198,34 +198,19 @@ impl PartitionFeed {
     }
 
     fn submit_act(&self, engine: &Engine, act: QueueAct, number: u32, part: u16) {
-        self.submit(engine, Command::Queue { queue: self.stream.clone(), act: Box::new(act) }, number, part);
+        self.submit(engine, Command::Queue { queue: self.stream.clone(), act }, number, part);
     }
 
-    fn submit(&self, engine: &Engine, command: Command, number: u32, part: u16) {
+    pub(super) fn submit(&self, engine: &Engine, command: Command, number: u32, part: u16) {
         engine.submit_part(command, self.id.target(), number, part);
     }
 
-    /// The values first: nobody may store what he read before the commit, once the writes are gone.
-    fn settle(&self, engine: &Engine, number: u32, settlement: Settlement) {
-        let values = settlement.values.clone();
-        let missing = (0..).zip(&values).map(|(part, _)| part).collect();
-        let out = Out::Values { settlement, missing, has_failed: false };
-        lock(&self.state).out.insert(number, out);
-        if values.is_empty() {
-            return self.settle_writes(engine, number);
-        }
-        for (part, (key, id)) in (0..).zip(values) {
-            engine.forget_here(&key, Owed::Invalidate);
-            self.submit(engine, Command::SettleValue { key, id }, number, part);
-        }
-    }
-
-    fn settle_writes(&self, engine: &Engine, number: u32) {
+    pub(super) fn settle_writes(&self, engine: &Engine, number: u32) {
         let owner = self.owner;
         let mut acts = Vec::new();
         {
             let mut state = lock(&self.state);
-            let Some(Out::Values { settlement, .. }) = state.out.remove(&number) else { return };
+            let Some(Out::Values(Values { settlement, .. })) = state.out.remove(&number) else { return };
             let Settlement { done, aside, .. } = settlement;
             if !done.is_empty() {
                 acts.push(QueueAct::Settle { owner, ids: done });
@@ -246,41 +231,8 @@ impl PartitionFeed {
         }
     }
 
-    fn answer(&self, engine: &Engine, number: u32, sent_us: u64, answer: Answer) {
+    pub(super) fn answer(&self, engine: &Engine, number: u32, sent_us: u64, answer: Answer) {
         self.step(engine, |_| Some(Event::Answered { number, sent_us, answer }));
-    }
-
-    fn value_settled(&self, engine: &Engine, address: Address, answer: &Result<Reply, StoreError>) {
-        let number = address.sequence;
-        let key = {
-            let state = lock(&self.state);
-            let Some(Out::Values { settlement, .. }) = state.out.get(&number) else { return };
-            settlement.values.get(usize::from(address.part)).map(|(key, _)| key.clone())
-        };
-        let Some(key) = key else { return };
-        let is_kept = answer.is_ok() && address.node == engine.store.primary(&key).node;
-        engine.forget_here(&key, Owed::Invalidate);
-        if is_kept {
-            engine.remember(&key, Owed::Invalidate);
-        }
-        let (is_last, has_failed) = {
-            let mut state = lock(&self.state);
-            let Some(Out::Values { missing, has_failed, .. }) = state.out.get_mut(&number) else { return };
-            if !missing.remove(&address.part) {
-                return;
-            }
-            *has_failed |= !is_kept;
-            let (is_last, has_failed) = (missing.is_empty(), *has_failed);
-            if is_last && has_failed {
-                state.out.remove(&number);
-            }
-            (is_last, has_failed)
-        };
-        match (is_last, has_failed) {
-            (false, _) => {}
-            (true, true) => self.answer(engine, number, address.sent_us, Answer::None),
-            (true, false) => self.settle_writes(engine, number),
-        }
     }
 
     fn writes_settled(&self, engine: &Engine, address: Address, answer: Answer) {
@@ -328,7 +280,7 @@ impl PartitionFeed {
 }
 
 /// The parts of a settlement from here on are of its writes: more values than a batch has.
-const WRITES_PART: u16 = 1 << 15;
+pub(super) const WRITES_PART: u16 = 1 << 15;
 
 impl Feed for PartitionFeed {
     fn next(&self, engine: &Engine, ticket: Arc<Ticket>) {
@@ -397,7 +349,7 @@ impl Feed for PartitionFeed {
             match state.out.get(&number) {
                 None => return,
                 Some(Out::One | Out::Durability) => state.out.remove(&number),
-                Some(Out::Values { .. } | Out::Writes { .. }) => None,
+                Some(Out::Values(_) | Out::Writes { .. }) => None,
             }
         };
         match kind {

@@ -4,6 +4,8 @@
 //!
 //! A put whose answer is lost is sent again under the same operation, which the store drops if the first one ran.
 
+use std::sync::Weak;
+
 use super::super::Engine;
 use super::super::feed::{Feed, FeedId};
 use super::super::journal::Owed;
@@ -57,6 +59,7 @@ enum Value {
 }
 
 struct PutFeed {
+    me: Weak<Self>,
     id: FeedId,
     state: Mutex<Putting>,
 }
@@ -81,7 +84,7 @@ impl Engine {
     ) -> Result<Begun, Error> {
         behind.check_open(self)?;
         let terms = terms.unwrap_or(&self.terms);
-        let value_key = self.open_key(key)?;
+        let value_key = self.open_key(key, terms)?;
         let life = self.life_of_set(&value_key, &payload, terms)?;
         let nonce = self.moment().nonce;
         let (operation, kept_ms) = match operation {
@@ -110,9 +113,15 @@ impl Engine {
             id: StreamId::default(),
             armed_us: None,
         };
-        let feed = Arc::new(PutFeed { id: feed, state: Mutex::new(putting) });
+        let feed = Arc::new_cyclic(|me| PutFeed { me: me.clone(), id: feed, state: Mutex::new(putting) });
         self.feeds.insert(feed.id, Arc::clone(&feed) as Arc<dyn Feed>);
-        feed.begin(self);
+        self.with_versions_for(life.kept_ms, move |engine, listed| match listed {
+            Some(_) => feed.begin(engine),
+            None => {
+                let failed = lock(&feed.state).failed(None);
+                feed.end(engine, failed);
+            }
+        });
         Ok(Self::leave_call(ticket))
     }
 }
@@ -287,21 +296,35 @@ impl PutFeed {
     }
 
     fn done(&self, engine: &Engine, value: &Value) {
-        let (key, id, started_us) = {
-            let put = lock(&self.state);
-            (put.key.clone(), put.id, put.ticket.started_us)
+        let (key, id, ticket) = {
+            let mut put = lock(&self.state);
+            // A second answer says nothing more.
+            put.stage = Stage::Over;
+            put.sequence += 1;
+            (put.key.clone(), put.id, Arc::clone(&put.ticket))
         };
+        let (terms, started_us) = (&ticket.terms, ticket.started_us);
         match value {
             Value::Owed => engine.owe(&key, Owed::Invalidate),
             Value::Set { version } => {
                 engine.forget_here(&key, Owed::Invalidate);
                 engine.remember(&key, Owed::Invalidate);
                 if *version > 0 {
-                    engine.stored(&key, *version, engine.clock.now_us().saturating_sub(started_us));
+                    engine.stored(&key, terms, *version, engine.clock.now_us().saturating_sub(started_us));
                 }
             }
         }
-        self.end(engine, Outcome::Put(id));
+        let (me, value_key) = (self.me.clone(), key.clone());
+        let end = move |engine: &Engine, is_confirmed: bool| {
+            if !is_confirmed {
+                engine.owe(&key, Owed::Invalidate);
+            }
+            if let Some(feed) = me.upgrade() {
+                feed.end(engine, Outcome::Put(id));
+            }
+        };
+        // The value is of this version; the others lose theirs before the caller is answered.
+        engine.end_others(value_key, Box::new(end));
     }
 }
 
@@ -346,7 +369,9 @@ impl Feed for PutFeed {
                 }
                 Stage::Recalling => match answer {
                     Ok(Reply { verdict: Verdict::Queue(QueueReply::Appended { id, .. }), .. }) => {
-                        Next::Over(Outcome::Put(id))
+                        // Whoever put it may have died before the others' entries had ended.
+                        put.id = id;
+                        Next::Done(Value::Set { version: 0 })
                     }
                     Ok(_) => Self::hold_readers(engine, &mut put),
                     Err(error) => Next::Over(put.failed(Some(&error))),

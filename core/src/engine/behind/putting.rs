@@ -2,16 +2,17 @@
 
 use super::super::Engine;
 use super::super::outcome::Outcome;
+use super::super::publish::check_operation_id;
 use super::super::sheet::{Sheet, Standing};
 use super::super::ticket::Ticket;
 use super::{Behind, unavailable};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::ports::{Command, StoreError, StoreErrorKind};
 use crate::protocol::envelope::Draft;
 use crate::protocol::freshness::Life;
 use crate::protocol::key::Key;
 use crate::protocol::lease::Nonce;
-use crate::protocol::queue::{OPERATION_BYTES_MAX, QueueAct, Write};
+use crate::protocol::queue::{Put, QueueAct, Write};
 use crate::protocol::stream::StreamId;
 use crate::sync::Arc;
 
@@ -57,15 +58,7 @@ pub(super) enum Stage {
 
 /// An operation is of one key: another key's put of the same name is another one.
 pub(super) fn name_of(operation: &str, key: &str) -> Result<Box<str>, Error> {
-    if operation.is_empty() || operation.len() > OPERATION_BYTES_MAX {
-        return Err(Error::new(
-            ErrorKind::ConfigError,
-            format!(
-                "operation={operation:?} is not accepted: operation takes a text of 1 to {OPERATION_BYTES_MAX} bytes; a \
-                 right example: operation=\"order-1234\""
-            ),
-        ));
-    }
+    check_operation_id(operation)?;
     let hash = crate::protocol::key::hash128(format!("{operation}\0{key}").as_bytes());
     let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("u{digits}").into())
@@ -89,14 +82,14 @@ impl Putting {
     /// With no room at all it puts nothing, and tells of an operation that has been put before.
     pub(super) fn put_command(&self, engine: &Engine, room: u64) -> Command {
         let value = (!engine.store.is_cluster()).then(|| (self.key.clone(), self.entry(engine)));
-        self.behind.partitions[self.partition].command(QueueAct::Put {
+        self.behind.partitions[self.partition].command(QueueAct::Put(Box::new(Put {
             operation: self.operation.clone(),
             kept_ms: self.kept_ms,
             not_after_ms: self.not_after_ms,
             most: room,
             write: self.write.clone(),
             value,
-        })
+        })))
     }
 
     /// What ends the writer's mark on the value, and with it what stands there.

@@ -31,5 +31,6 @@ pub(super) fn item(queued: &Queued) -> Item {
         payload: queued.write.payload.clone(),
         attempt: queued.attempts,
         published_ms: id.ms,
+        service: None,
     }
 }

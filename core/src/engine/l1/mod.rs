@@ -19,8 +19,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
 
 use super::counter::Counter;
 use crate::config::L1Config;
@@ -28,7 +28,7 @@ use crate::protocol::answer::Hit;
 use crate::protocol::envelope::Payload;
 use crate::protocol::freshness::early_gap_ms;
 use crate::protocol::held::{Held, Seen, Words};
-use crate::protocol::key::KeySpace;
+use crate::protocol::key::{KEY_BYTES_MAX, KeySpace};
 use crate::protocol::tag::Tag;
 use crate::sync::{Mutex, lock};
 pub use words::{ALL_AT, KEY_WORDS, KEYS_AT, TABLE_BYTES, TAG_WORDS, TAGS_AT, TRUSTED_AT, WordTable};
@@ -105,6 +105,22 @@ impl PartialEq for ByKey {
 
 impl Eq for ByKey {}
 
+/// A tenant's key within the manager. A type of its own, so that a look-up of the manager's own, which is compiled for
+/// bytes, has one place, of which it is a part.
+struct Whole(String);
+
+impl Hash for Whole {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_bytes().hash(state);
+    }
+}
+
+impl Equivalent<ByKey> for Whole {
+    fn equivalent(&self, key: &ByKey) -> bool {
+        self.0.as_bytes() == key.0.key()
+    }
+}
+
 impl L1 {
     pub(super) fn new(config: &L1Config, space: &KeySpace, side: IndexSide) -> Self {
         // The index sets aside what a hundredth of the entries would need and grows from there.
@@ -128,18 +144,33 @@ impl L1 {
         &self.words
     }
 
-    /// What a read of `key` (relative, as its user wrote it) that names `tags` may be answered with, at `now_us`.
+    /// What a read of `key` (the manager's own, not checked yet) that names `tags` may be answered with, at `now_us`.
     pub(super) fn get(&self, key: &str, tags: &[Tag], now_us: u64) -> Option<Held> {
         let held = self.index.as_ref()?.get(key.as_bytes())?;
-        let counts = held.all == self.words.all()
+        // What begins as a tenant's key does is none of the manager's own.
+        (self.counts(&held, tags, now_us) && key.as_bytes().first() != Some(&b'@')).then_some(held)
+    }
+
+    /// The same of a tenant's; `scope` is its `@tenant:`.
+    #[inline(never)]
+    pub(super) fn get_of(&self, scope: &str, key: &str, tags: &[Tag], now_us: u64) -> Option<Held> {
+        // Longer keys are shortened, and not held.
+        let whole = (key.len() <= KEY_BYTES_MAX).then(|| Whole([scope, key].concat()))?;
+        let held = self.index.as_ref()?.get(&whole)?;
+        self.counts(&held, tags, now_us).then_some(held)
+    }
+
+    #[inline(always)]
+    fn counts(&self, held: &Held, tags: &[Tag], now_us: u64) -> bool {
+        held.all == self.words.all()
             && now_us < held.expires_us
             && self.words.is_trusted(now_us)
             && self.words.tags_stand(held.tag_words())
-            && tags.iter().all(|tag| held.tags().iter().any(|name| **name == *tag.name()));
-        counts.then_some(held)
+            && tags.iter().all(|tag| held.tags().iter().any(|name| **name == *tag.name()))
     }
 
-    /// The words of a key and of tags as they stand now: before the read is sent.
+    /// The words of a key and of tags as they stand now: before the read is sent. Keys go by their name within the manager
+    /// from here on, a tenant's with its `@tenant:`.
     pub(super) fn capture(&self, key: &str, tags: &[Tag]) -> Words {
         let mut words =
             Words { all: self.words.all(), key: self.words.key(WordTable::key_word(key)), tags: Vec::new() };

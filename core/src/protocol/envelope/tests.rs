@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::protocol::freshness::Life;
 use crate::protocol::key::KeySpace;
 
 const LIFE: Life = Life { fresh_ms: 60_000, kept_ms: 90_000 };

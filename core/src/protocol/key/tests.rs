@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::protocol::tag::Tag;
 
 fn space() -> KeySpace {
     KeySpace::new("billing", 1).expect("a right name")
@@ -108,4 +109,115 @@ proptest! {
         let _ = check(&raw);
         let _ = space().key(&raw);
     }
+}
+
+/// What somebody would try who wants another's keys.
+fn hostile() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[a-c@:~%{}#4 0.]{1,8}",
+        2 => ".{1,12}",
+        1 => prop::sample::select(vec![
+            "acme", "Acme", "@acme", "%40acme", "acme:user", "@acme:user:1", "..", "../acme", "~tag", "~ns:x", "*", "{acme}",
+            "acme}", "a\0b", "acme\n", "ａｃｍｅ", "асme", "acme\u{200b}", "%", "%25", "%2525", ":", "::",
+        ]).prop_map(str::to_owned),
+    ]
+}
+
+/// Where a key of this text would be looked for: a raw key where it is right, and what the builder makes of it.
+fn keys_of(space: &KeySpace, text: &str) -> Vec<Key> {
+    let built = build(&[Part::Text(text), Part::Text(text)]).expect("not empty");
+    let long = format!("{built}:{}", "x".repeat(KEY_BYTES_MAX));
+    [text, &format!("user:{text}"), &built, &long].into_iter().filter_map(|raw| space.key(raw).ok()).collect()
+}
+
+fn tags_of(space: &KeySpace, text: &str) -> Vec<Tag> {
+    let escaped = part("{}", &Part::Text(text)).expect("not empty");
+    let names = [text, &format!("user:{text}"), &escaped];
+    names.iter().flat_map(|name| [space.tag(name), space.namespace_tag(name)]).filter_map(Result::ok).collect()
+}
+
+/// Every name in a store that belongs to these.
+fn names_of(space: &KeySpace, text: &str) -> Vec<String> {
+    let keys = keys_of(space, text);
+    let values = keys.iter().flat_map(|key| [key.full().to_owned(), key.lease(), key.fields(), key.wake()]);
+    values.chain(tags_of(space, text).iter().map(|tag| tag.full().to_owned())).collect()
+}
+
+proptest! {
+    #[test]
+    fn no_tenant_and_no_key_reaches_anothers(a in hostile(), b in hostile(), x in hostile(), y in hostile()) {
+        let own = space();
+        let tenants = [&a, &b].map(|name| own.tenant(&Part::Text(name)));
+        for (name, tenant) in [&a, &b].iter().zip(&tenants) {
+            let Ok(tenant) = tenant else { prop_assert!(name.len() > TENANT_BYTES_MAX / 12); continue };
+            prop_assert_eq!(tenant.tenant(&Part::Text(&b)).expect_err("nested").kind().name(), "ConfigError");
+            // Neither the manager's own, whatever is asked of either,
+            let (theirs, ours) = (names_of(tenant, &x), names_of(&own, &y));
+            prop_assert!(theirs.iter().all(|name| !ours.contains(name)), "{theirs:?} {ours:?}");
+            // and each knows whose it is.
+            let found: Vec<_> = keys_of(tenant, &x).iter().map(|key| unescaped(key.tenant().expect("a tenant's"))).collect();
+            prop_assert!(found.iter().all(|found| found == *name), "{found:?}");
+            prop_assert!(keys_of(&own, &x).iter().all(|key| key.tenant().is_none()));
+            for tag in tags_of(tenant, &x) {
+                // An envelope names it; whoever reads that finds it again.
+                let found = own.recorded_tag(tag.name());
+                prop_assert_eq!((found.full(), found.key().tenant()), (tag.full(), tag.key().tenant()));
+                prop_assert_eq!(found.key().relative(), tag.key().relative());
+                prop_assert!(tag.name().len() <= 255);
+            }
+        }
+        if let [Ok(one), Ok(other)] = &tenants && a != b {
+            for (x, y) in [(&x, &y), (&x, &x)] {
+                let (one, other) = (names_of(one, x), names_of(other, y));
+                prop_assert!(one.iter().all(|name| !other.contains(name)), "{one:?} {other:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tenant_is_one_segment_behind_the_services() {
+    let acme = space().tenant(&Part::Text("acme")).expect("right");
+    let key = acme.key("user:profile:42").expect("right");
+    assert_eq!(key.full(), "billing:v1:@acme:user:profile:42");
+    assert_eq!((key.relative(), key.local(), key.tenant()), ("user:profile:42", "@acme:user:profile:42", Some("acme")));
+    assert_eq!(key.lease(), "{billing:v1:@acme:user:profile:42}:lease");
+    let tag = acme.tag("user:42").expect("right");
+    assert_eq!((tag.full(), tag.name()), ("billing:~tag:@acme:user:42", "@acme:user:42"));
+    assert_eq!((tag.key().relative(), Tag::public_name(tag.name())), ("user:42", Some("user:42")));
+    let namespace = acme.namespace_tag("shop").expect("right");
+    assert_eq!(namespace.full(), "billing:~tag:@acme:~ns:shop");
+    assert_eq!((Tag::public_name(namespace.name()), Tag::namespace_of(namespace.name())), (None, "shop"));
+}
+
+#[test]
+fn whatever_text_a_tenants_name_is_it_is_escaped_and_one_that_is_none_is_refused() {
+    let tenant = |part: Part<'_>| space().tenant(&part).map(|space| space.scope().to_owned());
+    for (part, scope) in [
+        (Part::Text("a:b"), "@a%3Ab:"),
+        (Part::Text("@acme"), "@%40acme:"),
+        (Part::Text("*"), "@%2A:"),
+        (Part::Text("%40acme"), "@%2540acme:"),
+        (Part::Text("shop.example"), "@shop.example:"),
+        (Part::Integer("42"), "@42:"),
+        (Part::Uuid("F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6"), "@f81d4fae-7dec-11d0-a765-00a0c91e6bf6:"),
+        (Part::Text(&"x".repeat(100)), &format!("@{}:", "x".repeat(100))),
+    ] {
+        assert_eq!(tenant(part).expect("right"), scope);
+        assert_eq!(unescaped("a%3Ab%C3%A9%"), "a:bé%");
+    }
+    for (part, said) in [
+        (Part::Text(""), "the tenant is \"\";"),
+        (Part::Other("None"), "the tenant is None;"),
+        (Part::Text(&"x".repeat(101)), "has 101 bytes, escaped as in keys; it has 100 at most"),
+        (Part::Text(&":".repeat(34)), "has 102 bytes, escaped as in keys; it has 100 at most"),
+        (Part::Text(&"{".repeat(1 << 20)), "has 1048576 bytes"),
+    ] {
+        let error = tenant(part).expect_err(said);
+        assert_eq!(error.kind().name(), "KeyFormatError");
+        assert!(error.message().contains(said) && error.message().len() < 400, "{error}");
+        assert!(error.message().contains("cache.tenant(\"acme\")"), "{error}");
+    }
+    let error = space().tenant(&Part::Text("acme")).expect("right").tag(&"x".repeat(150)).expect_err("too long");
+    assert!(error.message().ends_with("has 150 bytes; a tag of a tenant has 149 at most"), "{error}");
 }

@@ -7,11 +7,8 @@ use super::envelope::{Codec, Draft, Payload};
 use super::key::{Key, KeySpace};
 use super::lease::Nonce;
 use super::stream::StreamId;
-use super::tag::check_name;
+use super::tag::check_name_within;
 use crate::error::Error;
-
-/// Longer names of operations are refused.
-pub const OPERATION_BYTES_MAX: usize = 200;
 
 /// The keys beside a partition's stream Q, in its Cluster slot.
 impl Key {
@@ -37,13 +34,13 @@ impl Key {
 }
 
 impl KeySpace {
-    /// The stream of one partition: `service:~queue:NAME:P`, of all versions of the service.
+    /// The stream of one partition: `service:~queue:NAME:P`, of a tenant's `service:~queue:@tenant:NAME:P`, of all versions of the service.
     ///
     /// # Errors
     /// `KeyFormatError` for a name that is none.
     pub fn queue(&self, name: &str, partition: u32) -> Result<Key, Error> {
-        check_name("queue", name)?;
-        Ok(Key::plain(self.queue_prefix(), &format!("{name}:{partition}")))
+        check_name_within("queue", name, self.name_bytes_max())?;
+        Ok(Key::plain(self.queue_prefix(), &format!("{}{name}:{partition}", self.scope())))
     }
 }
 
@@ -157,20 +154,24 @@ pub struct Owner {
     pub lease_ms: u64,
 }
 
+/// A write on its way into its stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Put {
+    pub operation: Box<str>,
+    /// How long the operation is remembered.
+    pub kept_ms: u64,
+    pub not_after_ms: u64,
+    pub most: u64,
+    pub write: Write,
+    pub value: Option<(Key, Draft)>,
+}
+
 /// What is asked of a partition's stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum QueueAct {
     /// Append a write, once for its operation, unless the server's clock has passed `not_after_ms` or `most` are pending.
     /// With it the value is set, where that lies on the same server; the entry is stamped with the write's id.
-    Put {
-        operation: Box<str>,
-        /// How long the operation is remembered.
-        kept_ms: u64,
-        not_after_ms: u64,
-        most: u64,
-        write: Write,
-        value: Option<(Key, Draft)>,
-    },
+    Put(Box<Put>),
     /// Become the owner, or prolong that.
     Own(Owner),
     /// Up to `count` of what is pending behind `after`, in its order.

@@ -3,8 +3,11 @@
 //! [`table`] decides; this file locks, delivers, wakes and tells of changes. Several managers may share one [`MemoryHub`], as several
 //! processes share one Redis.
 
+mod events;
 mod queues;
 pub mod table;
+mod tags;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};

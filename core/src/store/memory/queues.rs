@@ -8,7 +8,7 @@ use crate::ports::Verdict;
 use crate::protocol::key::Key;
 use crate::protocol::lease::Nonce;
 use crate::protocol::queue::{
-    Aside, DEAD_AT_ONCE, DeadLetter, Ends, Owner, QueueAct, QueueReply, Queued, READ_BYTES_MAX, Write,
+    Aside, DEAD_AT_ONCE, DeadLetter, Ends, Owner, Put, QueueAct, QueueReply, Queued, READ_BYTES_MAX, Write,
 };
 use crate::protocol::stream::StreamId;
 
@@ -66,7 +66,8 @@ impl Queues {
     /// What is answered, and whether it ends somebody's wait. Of a PUT the id of the new write, whose value is to be set.
     pub(super) fn apply(&mut self, queue: &Key, act: &QueueAct, now_ms: u64) -> (Verdict, bool, Option<StreamId>) {
         let partition = self.by_key.entry(queue.clone()).or_default();
-        if let QueueAct::Put { operation, kept_ms, not_after_ms, most, write, value } = act {
+        if let QueueAct::Put(put) = act {
+            let Put { operation, kept_ms, not_after_ms, most, write, value } = &**put;
             let was_empty = partition.pending.entries.is_empty();
             return match partition.put(operation, *kept_ms, *not_after_ms, *most, write, now_ms) {
                 (mut reply, Some(id)) => {
@@ -110,7 +111,7 @@ impl Partition {
 
     fn act(&mut self, act: &QueueAct, now_ms: u64) -> (Verdict, bool) {
         let reply = match act {
-            QueueAct::Put { .. } => unreachable!("answered by the queues"),
+            QueueAct::Put(_) => unreachable!("answered by the queues"),
             QueueAct::Own(owner) => match self.owner {
                 Some((nonce, until_ms)) if nonce != owner.nonce && until_ms > now_ms => {
                     QueueReply::Taken { left_ms: until_ms - now_ms }

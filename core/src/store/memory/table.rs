@@ -4,8 +4,11 @@
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+use super::events::Streams;
 use super::queues::Queues;
-use crate::ports::{Command, Reply, Verdict};
+use super::tags::TagRow;
+use super::versions::beat;
+use crate::ports::{Command, LiveVersion, Reply, Verdict};
 use crate::protocol::envelope::{self, Draft};
 use crate::protocol::freshness::{FUTURE_SLACK_MS, Freshness, judge};
 use crate::protocol::key::Key;
@@ -23,6 +26,9 @@ mod writers;
 pub struct Table {
     rows: FxHashMap<Key, Row>,
     tags: FxHashMap<Tag, TagRow>,
+    /// Of each service, by `service:~versions`.
+    versions: FxHashMap<Key, Vec<LiveVersion>>,
+    streams: Streams,
     queues: Queues,
     writes_since_sweep: usize,
 }
@@ -32,12 +38,6 @@ pub struct Table {
 struct Row {
     value: Option<Value>,
     lease: Option<Lease>,
-}
-
-#[derive(Clone)]
-struct TagRow {
-    nonce: TagNonce,
-    expires_ms: u64,
 }
 
 #[derive(Clone)]
@@ -95,6 +95,10 @@ impl Table {
             Command::Get { key } => {
                 plain(None, Verdict::Value(self.rows.get(key).and_then(|row| row.live_value(now_ms))))
             }
+            Command::Beat { key, version, kept_ms, quarantine_ms } => {
+                let listed = self.versions.entry(key.clone()).or_default();
+                plain(Some(now_us), Verdict::Versions(beat(listed, *version, *kept_ms, *quarantine_ms, now_ms)))
+            }
             Command::ReadTag { tag } => plain(None, Verdict::Nonce(self.nonce(tag, now_ms))),
             Command::OpenTag { tag, nonce, kept_ms } => {
                 self.sweep_sometimes(now_ms);
@@ -117,13 +121,19 @@ impl Table {
                 self.tags.insert(tag.clone(), TagRow::new(nonce, now_ms, *kept_ms));
                 Answer { changes: true, ..plain(Some(now_us), Verdict::Nonce(Some(nonce))) }
             }
+            Command::Event { stream, ask } => {
+                let (reply, wakes) = self.streams.apply(stream, ask, now_us);
+                Answer { reply, wakes, changes: false, value: None }
+            }
             Command::Durability { .. } => {
                 plain(Some(now_us), Verdict::Durability(Durability { evicts: None, is_logged: false }))
             }
             Command::Queue { queue, act } => {
                 let (mut verdict, wakes, new) = self.queues.apply(queue, act, now_ms);
                 let mut value = None;
-                if let (Some(id), QueueAct::Put { value: Some((key, entry)), .. }) = (new, &**act) {
+                if let (Some(id), QueueAct::Put(put)) = (new, act)
+                    && let Some((key, entry)) = &put.value
+                {
                     self.sweep_sometimes(now_ms);
                     let row = self.rows.entry(key.clone()).or_default();
                     row.forget_expired(now_ms);
@@ -182,6 +192,8 @@ impl Table {
     pub fn clear(&mut self) {
         self.rows.clear();
         self.tags.clear();
+        self.versions.clear();
+        self.streams.clear();
         self.queues.clear();
     }
 
@@ -205,22 +217,6 @@ impl Table {
             });
             self.tags.retain(|_, tag| tag.expires_ms > now_ms);
         }
-    }
-}
-
-impl TagRow {
-    /// A life of nothing is one of a millisecond, as the scripts have it.
-    fn new(nonce: TagNonce, now_ms: u64, kept_ms: u64) -> Self {
-        Self { nonce, expires_ms: now_ms + kept_ms.max(1) }
-    }
-
-    /// Prolongs a life of which less than half is left. True when it did: that is a write.
-    fn renew(&mut self, now_ms: u64, kept_ms: u64) -> bool {
-        let is_due = (self.expires_ms - now_ms).saturating_mul(2) < kept_ms;
-        if is_due {
-            self.expires_ms = now_ms + kept_ms;
-        }
-        is_due
     }
 }
 
@@ -315,7 +311,9 @@ impl Row {
             | Command::ReadTag { .. }
             | Command::OpenTag { .. }
             | Command::InvalidateTag { .. }
+            | Command::Beat { .. }
             | Command::Ping
+            | Command::Event { .. }
             | Command::Time { .. } => unreachable!("answered by the table"),
         }
     }
@@ -411,7 +409,10 @@ impl Row {
         let ceiling = now_us + FUTURE_SLACK_MS * 1_000;
         let version = if believed > ceiling { now_us } else { now_us.max(believed + 1) };
         let now_ms = now_us / 1_000;
-        self.value = Some(Value { bytes: entry.stamped(version, now_ms), expires_ms: now_ms + entry.life.kept_ms });
+        self.value = Some(Value {
+            bytes: entry.stamped(version, now_ms),
+            expires_ms: entry.times(now_ms).stale_until_ms.max(now_ms + 1),
+        });
         Verdict::Stored { version }
     }
 

@@ -16,6 +16,7 @@ mod doors;
 mod driver;
 mod endpoint;
 mod errors;
+mod events;
 mod link;
 mod node;
 mod pending;

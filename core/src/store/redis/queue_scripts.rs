@@ -8,13 +8,14 @@ use super::scripts::{Request, ScriptName, ms, text};
 use crate::ports::{StoreError, Verdict};
 use crate::protocol::key::Key;
 use crate::protocol::queue::{
-    DEAD_AT_ONCE, DeadLetter, Durability, Ends, Owner, QueueAct, QueueReply, Queued, READ_BYTES_MAX, Write,
+    DEAD_AT_ONCE, DeadLetter, Durability, Ends, Owner, Put, QueueAct, QueueReply, Queued, READ_BYTES_MAX, Write,
 };
 use crate::protocol::stream::StreamId;
 
 pub(super) fn queue_script(queue: &Key, act: &QueueAct) -> Request {
     let (name, arguments) = match act {
-        QueueAct::Put { operation, kept_ms, not_after_ms, most, write, value } => {
+        QueueAct::Put(put) => {
+            let Put { operation, kept_ms, not_after_ms, most, write, value } = &**put;
             let fields = fields_of(write);
             let mut arguments =
                 vec![text(not_after_ms), ms((*kept_ms).max(1)), text(most), text(&queue.wake()), text(&fields.len())];

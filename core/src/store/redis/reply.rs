@@ -6,7 +6,7 @@ use redis_protocol::resp3::types::BytesFrame as Frame;
 use super::errors::refused;
 use super::queue_scripts::{durability, queue_verdict};
 use super::scripts::Request;
-use crate::ports::{Reply, StoreError, StoreErrorKind, Verdict};
+use crate::ports::{LiveVersion, Reply, StoreError, StoreErrorKind, Verdict};
 use crate::protocol::lease::Grant;
 use crate::protocol::tag::TagNonce;
 
@@ -75,6 +75,17 @@ fn time(frame: Frame) -> Result<Reply, StoreError> {
     Ok(Reply { server_us: Some(server_us.ok_or_else(nonsense)?), verdict: Verdict::Ok })
 }
 
+/// Each in three numbers.
+fn versions(mut parts: impl Iterator<Item = Frame>) -> Result<Vec<LiveVersion>, StoreError> {
+    let mut live = Vec::new();
+    while let Some(version) = parts.next() {
+        let version = u32::try_from(number(version)?).map_err(|_| nonsense())?;
+        let mut time = || number(parts.next().ok_or_else(nonsense)?);
+        live.push(LiveVersion { version, until_ms: time()?, since_ms: time()? });
+    }
+    Ok(live)
+}
+
 /// What a script answers: its verdict, the microseconds at which it ran, and the verdict's own parts.
 fn verdict(frame: Frame) -> Result<Reply, StoreError> {
     let mut parts = array(frame)?.into_iter();
@@ -103,6 +114,10 @@ fn verdict(frame: Frame) -> Result<Reply, StoreError> {
         b"LOST" => Verdict::Lost,
         b"LATE" => Verdict::Late,
         b"NOT_STORED" => Verdict::NotStored,
+        b"VERSIONS" => Verdict::Versions(versions(parts)?),
+        b"PUBLISHED" | b"EVENTS" | b"DONE" | b"GONE" | b"DEAD_LETTERS" => {
+            Verdict::Event(super::events::reply(&name, parts)?)
+        }
         other => queue_verdict(other, next)?.ok_or_else(nonsense)?,
     };
     Ok(Reply { server_us, verdict })

@@ -44,9 +44,19 @@ scripts! {
     Set: "lua/prelude.lua" "lua/set.lua",
     OpenTag: "lua/tag_prelude.lua" "lua/open_tag.lua",
     InvalidateTag: "lua/tag_prelude.lua" "lua/invalidate_tag.lua",
+    Beat: "lua/beat.lua",
     BeginWrite: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/begin_write.lua",
     RenewWrite: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/renew_write.lua",
     Commit: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/commit.lua",
+    EventPublish: "lua/event_prelude.lua" "lua/event_publish.lua",
+    EventRead: "lua/event_prelude.lua" "lua/event_read.lua",
+    EventRetry: "lua/event_prelude.lua" "lua/event_retry.lua",
+    EventAck: "lua/event_prelude.lua" "lua/event_ack.lua",
+    EventSetAside: "lua/event_prelude.lua" "lua/event_set_aside.lua",
+    EventLeave: "lua/event_prelude.lua" "lua/event_leave.lua",
+    EventGapDone: "lua/event_prelude.lua" "lua/event_gap_done.lua",
+    EventDeadLetters: "lua/event_prelude.lua" "lua/event_dead_letters.lua",
+    EventTakeDeadLetter: "lua/event_prelude.lua" "lua/event_take_dead_letter.lua",
     Put: "lua/prelude.lua" "lua/append.lua" "lua/put.lua",
     PutAlone: "lua/queue_prelude.lua" "lua/append.lua" "lua/put_alone.lua",
     Own: "lua/queue_prelude.lua" "lua/own.lua",
@@ -89,9 +99,10 @@ pub(super) enum Request {
 }
 
 impl Request {
-    /// Whether it may be sent again when its answer is lost. A second SET would overwrite what came in between.
+    /// Whether it may be sent again when its answer is lost. A second SET would overwrite what came in between; a second
+    /// read of events would hide that the first has been given some.
     pub(super) fn may_repeat(&self) -> bool {
-        !matches!(self, Self::Script(ScriptName::Set, _))
+        !matches!(self, Self::Script(ScriptName::Set | ScriptName::EventRead, _))
     }
 
     pub(super) fn is_read(&self) -> bool {
@@ -119,14 +130,24 @@ impl Request {
             Command::InvalidateTag { tag, nonce, kept_ms } => {
                 return Self::Script(ScriptName::InvalidateTag, with_tag(tag, *nonce, *kept_ms));
             }
+            Command::Beat { key, version, kept_ms, quarantine_ms } => {
+                let arguments = [Bytes::from_static(b"1"), text(key.full()), text(version)];
+                let times = [ms(*kept_ms), ms(*quarantine_ms)];
+                return Self::Script(ScriptName::Beat, arguments.into_iter().chain(times).collect());
+            }
+            Command::Event { stream, ask } => return super::events::request(stream, ask),
             Command::Acquire { key, nonce, exclusive_ms, validity_ms, seen } => {
                 let arguments = vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms), text(seen)];
                 (ScriptName::Acquire, key, arguments)
             }
             Command::Fill { key, grant, entry } => {
                 let (life, draft) = (entry.life, entry.bytes.clone());
-                let arguments =
+                let mut arguments =
                     vec![text(&grant.generation), text(&grant.number), draft, ms(life.fresh_ms), ms(life.kept_ms)];
+                if let Some(times) = entry.given {
+                    arguments
+                        .extend([times.created_ms, times.fresh_until_ms, times.stale_until_ms].map(|at| text(&at)));
+                }
                 (ScriptName::Fill, key, arguments)
             }
             Command::Renew { key, grant, exclusive_ms, validity_ms } => {

@@ -32,10 +32,11 @@ end
 -- The marks in w of the writers that stand between database and cache, `nonce:until;` each, until by the server's ms.
 -- One past its time is of a writer that died, and counts no more.
 local function marks(w)
+  if not w then return '' end
   local function keep(ends)
     if tonumber(ends) < now then return '' end
   end
-  return (string.gsub(w or '', '%x+:(%d+);', keep))
+  return (string.gsub(w, '%x+:(%d+);', keep))
 end
 
 -- While there are any nothing is stored, and none of their marks is removed.

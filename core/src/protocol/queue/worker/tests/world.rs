@@ -7,7 +7,7 @@ use crate::ports::{Command, Verdict};
 use crate::protocol::envelope::Payload;
 use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
-use crate::protocol::queue::{Owner, QueueAct, QueueReply, Write};
+use crate::protocol::queue::{Owner, Put, QueueAct, QueueReply, Write};
 use crate::store::memory::table::Table;
 
 const EPOCH_US: u64 = 1_700_000_000_000_000;
@@ -45,7 +45,7 @@ impl World {
     }
 
     pub(super) fn act(&mut self, act: QueueAct) -> Verdict {
-        let command = Command::Queue { queue: self.queue.clone(), act: Box::new(act) };
+        let command = Command::Queue { queue: self.queue.clone(), act };
         self.table.apply(&command, EPOCH_US + self.now_us).reply.verdict
     }
 
@@ -53,14 +53,14 @@ impl World {
         self.puts += 1;
         let payload = Payload::json(self.puts.to_string().into_bytes());
         let write = Write { prefix: self.space.prefix().into(), key: key.into(), payload, origin: None };
-        let act = QueueAct::Put {
+        let act = QueueAct::Put(Box::new(Put {
             operation: self.puts.to_string().into(),
             kept_ms: 1_000,
             not_after_ms: u64::MAX,
             most: 1_000_000,
             write,
             value: None,
-        };
+        }));
         let Verdict::Queue(QueueReply::Appended { id, .. }) = self.act(act) else { panic!("not put") };
         id
     }

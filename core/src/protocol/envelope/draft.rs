@@ -1,0 +1,132 @@
+//! Envelopes on their way to a store.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{
+    AT_COST, AT_CRC, AT_VERSION, FORMAT, HEADER_BYTES, MAGIC, Payload, STREAM_ID_BYTES, checksum, flags, stream_id_at,
+    tail_len,
+};
+use crate::protocol::freshness::Life;
+use crate::protocol::key::Key;
+use crate::protocol::stream::StreamId;
+use crate::protocol::tag::{Tag, TagNonce};
+
+/// An envelope that lacks only its version and times, which the store writes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    pub bytes: Bytes,
+    pub life: Life,
+    /// The times of the entry that it was upgraded from, instead of `life` from the moment it is stored.
+    pub given: Option<GivenTimes>,
+}
+
+/// When an entry was made and how long it lives, in ms of the server's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenTimes {
+    pub created_ms: u64,
+    pub fresh_until_ms: u64,
+    pub stale_until_ms: u64,
+}
+
+impl GivenTimes {
+    pub fn from_now(now_ms: u64, life: Life) -> Self {
+        Self { created_ms: now_ms, fresh_until_ms: now_ms + life.fresh_ms, stale_until_ms: now_ms + life.kept_ms }
+    }
+}
+
+impl Draft {
+    /// The times that are written in where it is stored at `now_ms`.
+    pub fn times(&self, now_ms: u64) -> GivenTimes {
+        self.given.unwrap_or_else(|| GivenTimes::from_now(now_ms, self.life))
+    }
+}
+
+impl Draft {
+    /// Writes the envelope of `payload` for `key`. `cost_ms` is what the fallback took; `tags` are at most
+    /// [`TAGS_MAX`](super::tag::TAGS_MAX), each with the nonce that stood before the fallback started.
+    pub fn new(key: &Key, payload: &Payload, tags: &[(Tag, TagNonce)], schema: u32, life: Life, cost_ms: u32) -> Self {
+        Self::write(key, payload, tags, schema, life, cost_ms, false)
+    }
+
+    /// The same for a value that is written behind: with room for the id of its write, which the store writes in too.
+    pub fn behind(key: &Key, payload: &Payload, tags: &[(Tag, TagNonce)], schema: u32, life: Life) -> Self {
+        Self::write(key, payload, tags, schema, life, 0, true)
+    }
+
+    fn write(
+        key: &Key,
+        payload: &Payload,
+        tags: &[(Tag, TagNonce)],
+        schema: u32,
+        life: Life,
+        cost_ms: u32,
+        is_behind: bool,
+    ) -> Self {
+        let stream_id_at = is_behind.then_some(HEADER_BYTES + tail_len(tags));
+        let header_len = HEADER_BYTES + tail_len(tags) + if is_behind { STREAM_ID_BYTES } else { 0 };
+        let mut bytes = BytesMut::with_capacity(header_len + payload.len());
+        let mut flag_bits = 0;
+        if payload.bytes.is_none() {
+            flag_bits |= flags::NEGATIVE;
+        }
+        if payload.big_integers {
+            flag_bits |= flags::BIG_INTEGERS;
+        }
+        if !tags.is_empty() {
+            flag_bits |= flags::TAGGED;
+        }
+        if is_behind {
+            flag_bits |= flags::WRITTEN_BEHIND;
+        }
+        bytes.put_slice(&MAGIC);
+        bytes.put_u8(FORMAT);
+        bytes.put_u8(flag_bits);
+        bytes.put_u8(payload.codec as u8);
+        bytes.put_u8(0);
+        bytes.put_u16_le(u16::try_from(header_len).expect("32 tags of 200 bytes fit"));
+        bytes.put_u32_le(schema);
+        bytes.put_bytes(0, AT_COST - AT_VERSION);
+        bytes.put_u32_le(cost_ms);
+        bytes.put_u32_le(u32::try_from(payload.len()).expect("max_value_bytes is below 4 GiB"));
+        bytes.put_slice(key.hash());
+        bytes.put_u32_le(0);
+        if !tags.is_empty() {
+            bytes.put_u8(u8::try_from(tags.len()).expect("TAGS_MAX is small"));
+            for (tag, nonce) in tags {
+                bytes.put_u8(u8::try_from(tag.name().len()).expect("TAG_BYTES_MAX is small"));
+                bytes.put_slice(tag.name().as_bytes());
+                bytes.put_slice(&nonce.0);
+            }
+        }
+        if is_behind {
+            bytes.put_bytes(0, STREAM_ID_BYTES);
+        }
+        if let Some(body) = &payload.bytes {
+            bytes.put_slice(body);
+        }
+        let crc = checksum(&bytes, stream_id_at);
+        bytes[AT_CRC..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+        Self { bytes: bytes.freeze(), life, given: None }
+    }
+
+    /// The envelope with its version and times written in: what a store keeps.
+    pub fn stamped(&self, version: u64, now_ms: u64) -> Bytes {
+        let mut bytes = BytesMut::from(&self.bytes[..]);
+        let GivenTimes { created_ms, fresh_until_ms, stale_until_ms } = self.times(now_ms);
+        let words = [version, created_ms, fresh_until_ms, stale_until_ms];
+        for (word, value) in bytes[AT_VERSION..AT_COST].chunks_exact_mut(8).zip(words) {
+            word.copy_from_slice(&value.to_le_bytes());
+        }
+        bytes.freeze()
+    }
+
+    /// The same with the id of its write, where it has room for one.
+    #[must_use]
+    pub fn of_write(self, id: StreamId) -> Self {
+        let mut bytes = BytesMut::from(&self.bytes[..]);
+        if let Some(at) = stream_id_at(&bytes) {
+            bytes[at..at + STREAM_ID_BYTES].copy_from_slice(&id.to_bytes());
+        }
+        Self { bytes: bytes.freeze(), ..self }
+    }
+}
