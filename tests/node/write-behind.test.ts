@@ -47,7 +47,10 @@ onBoth('what cannot work is refused by name', async ({ cache }) => {
   const behind: any = open(null);
   for (const [call, told] of [
     [() => behind.put(KEY, 1, { operationId: 7 }), /operationId=7 is not a text/],
-    [() => behind.put(KEY, 1, { operationId: 'x'.repeat(201) }), /operationId.* has 201 bytes; it takes a text of 1 to 200/],
+    [
+      () => behind.put(KEY, 1, { operationId: 'x'.repeat(201) }),
+      /operationId.* has 201 bytes; it takes a text of 1 to 200/,
+    ],
     [() => behind.put(KEY, 1, { speed: 7 }), /there is no option "speed"/],
     [() => behind.put(KEY, 1, { ttl: -1 }), /ttl=-1 is not accepted/],
     [() => behind.flush({ timeout: 'soon' }), /timeout="soon" is not accepted/],

@@ -81,7 +81,10 @@ class Queues:
         queue = self._queues[place]
         match step["do"]:
             case "put":
-                options = {**step.get("with", {}), **({"operation_id": step["operation"]} if "operation" in step else {})}
+                options = {
+                    **step.get("with", {}),
+                    **({"operation_id": step["operation"]} if "operation" in step else {}),
+                }
                 value = object() if "to_unstorable" in step else step.get("to", "x" * step.get("to_large", 0))
                 future = self._driver.start(lambda: queue.put(step["key"], value, **options), 1)[0]
             case "flush" | "close" as verb:

@@ -123,7 +123,7 @@ def test_a_program_that_ends_with_a_handler_at_work_ends(redis_server: RedisServ
             begun.set()
             await asyncio.sleep(60)
         async def main():
-            cache = tidegate.CacheManager(url, service=service)
+            cache = tidegate.CacheManager(url, service=service, command_timeout=5)
             assert await cache.on_event("user.updated", handle_async).started()
             await cache.publish_event("user.updated", 1)
             while not begun.is_set():
@@ -131,7 +131,7 @@ def test_a_program_that_ends_with_a_handler_at_work_ends(redis_server: RedisServ
         if flavour == "asyncio":
             asyncio.run(main())
         else:
-            cache = tidegate.sync.CacheManager(url, service=service)
+            cache = tidegate.sync.CacheManager(url, service=service, command_timeout=5)
             assert cache.on_event("user.updated", handle).started()
             cache.publish_event("user.updated", 1)
             assert begun.wait(10)
@@ -168,10 +168,10 @@ def test_a_forked_child_starts_afresh(redis_server: RedisServer, service: str, f
                 time.sleep(0.01)
         seen = []
         if flavour == "asyncio":
-            cache = tidegate.CacheManager(url, service=service)
+            cache = tidegate.CacheManager(url, service=service, command_timeout=5)
             run = lambda mine: asyncio.run(work(cache, subscription, mine))
         else:
-            cache = tidegate.sync.CacheManager(url, service=service)
+            cache = tidegate.sync.CacheManager(url, service=service, command_timeout=5)
             run = lambda mine: work_blocking(cache, subscription, mine)
         subscription = cache.on_event("user.updated", seen.append)
         run("parent")

@@ -91,7 +91,10 @@ async def test_what_cannot_work_is_refused_by_name(cache: CacheManager) -> None:
     behind = opened(cache, None)
     refusals: list[tuple[Callable[[], Any], str]] = [
         (lambda: behind.put("page:views:7", 1, operation_id=7), r"operation_id=7 is not a text"),
-        (lambda: behind.put("page:views:7", 1, operation_id="x" * 201), r"operation_id.* has 201 bytes; it takes a text of 1 to 200"),
+        (
+            lambda: behind.put("page:views:7", 1, operation_id="x" * 201),
+            r"operation_id.* has 201 bytes; it takes a text of 1 to 200",
+        ),
         (lambda: behind.put("page:views:7", 1, ttl=-1), r"ttl=-1 is not accepted"),
         (lambda: behind.flush(timeout="soon"), r'timeout="soon" is not accepted'),
         (lambda: behind.dead_letters.list(limit=0), r"limit=0 is not accepted"),

@@ -114,7 +114,7 @@ class QueueBase(Generic[M]):
         if operation_id is None or isinstance(operation_id, str):
             return operation_id
         raise ConfigError(
-            f"operation_id={operation_id!r} is not a text; it names what is put, so that a second put of it does nothing; "
+            f"operation_id={operation_id!r} is not a text; it names what is put, so a second put of it does nothing; "
             'a right example: operation_id="order-1234"'
         )
 
@@ -200,7 +200,7 @@ class WriteBehind(QueueBase["Reader"]):
     async def put(self, key: str, value: Any, *, ttl: Duration | None = None, operation_id: str | None = None) -> str:
         """Put a write: durable in the queue, and the value set for readers, when this returns. Gives the write's id.
 
-        Within five minutes a second put of the same `operation_id` and key does nothing and is answered as the first was.
+        Within five minutes a second put of the same `operation_id` and key does nothing, and is answered as the first.
         `QueueFull` with `max_pending` writes pending; `StoreUnavailable` when the store does not confirm (it may have
         taken the write all the same: an `operation_id` makes a second try safe); `EncodeError`; `ValueTooLarge`;
         `ConfigError` for a server that would drop a queue when its memory is short.

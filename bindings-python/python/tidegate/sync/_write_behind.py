@@ -51,7 +51,7 @@ class WriteBehind(QueueBase["Reader"]):
     def put(self, key: str, value: Any, *, ttl: Duration | None = None, operation_id: str | None = None) -> str:
         """Put a write: durable in the queue, and the value set for readers, when this returns. Gives the write's id.
 
-        Within five minutes a second put of the same `operation_id` and key does nothing and is answered as the first was.
+        Within five minutes a second put of the same `operation_id` and key does nothing, and is answered as the first.
         `QueueFull` with `max_pending` writes pending; `StoreUnavailable` when the store does not confirm (it may have
         taken the write all the same: an `operation_id` makes a second try safe); `EncodeError`; `ValueTooLarge`;
         `ConfigError` for a server that would drop a queue when its memory is short.
