@@ -218,6 +218,7 @@ export class CacheManager {
    * least once: it applies one only where its row is of a smaller `order`. Without a sink (null) this process only puts.
    *
    * ```ts
+   * cache.on('cache.error', console.log); // of memory:// that a queue in it ends with the process
    * const rows = new Map<string, unknown>();
    * const behind = cache.writeBehind<number>('counters', (items) => {
    *   for (const { key, value } of items) rows.set(key, value);

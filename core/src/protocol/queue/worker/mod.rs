@@ -30,7 +30,9 @@ const REST_LONGEST_US: u64 = 5_000_000;
 /// A question that got no answer is asked again after so long.
 const AGAIN_US: u64 = 200_000;
 /// How often an owner who holds something looks for more; put tells him only when the queue was empty.
-const LOOK_US: std::ops::RangeInclusive<u64> = 5_000..=250_000;
+const LOOK_US: (u64, u64) = (5_000, 250_000);
+/// And one who only waits to try again, at the most.
+const LOOK_WAITING_US: u64 = 50_000;
 /// Who owns other partitions of the queue lets others go first, for so long each, and no longer than that in all: so
 /// processes that come together share the work.
 const COURTESY_US: u64 = 200_000;
@@ -235,7 +237,10 @@ impl Worker {
                 let pause_us = match (has_more, self.items.is_empty()) {
                     (true, _) => 0,
                     (_, true) => RENEW_US,
-                    _ => (self.rules.max_delay_us / 4).clamp(*LOOK_US.start(), *LOOK_US.end()),
+                    _ if self.items.values().all(|pending| pending.retry_at_us > now_us) => {
+                        (self.rules.max_delay_us / 4).clamp(LOOK_WAITING_US, LOOK_US.1)
+                    }
+                    _ => (self.rules.max_delay_us / 4).clamp(LOOK_US.0, LOOK_US.1),
                 };
                 self.read_at_us = now_us + pause_us;
             }
