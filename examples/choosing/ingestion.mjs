@@ -13,7 +13,7 @@ class Meters {
   async put(name, total) {
     for (;;) {
       try {
-        return await this.queue.put(name, total, { operation: `${name}-${total}` });
+        return await this.queue.put(name, total, { operationId: `${name}-${total}` });
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
         await sleep(100);
