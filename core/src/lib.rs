@@ -12,6 +12,7 @@
 //! | [`protocol`] | pure values and transitions |
 //! | [`ports`] | what the engine asks of the world: store, clock, wake |
 //! | [`store`] | the drivers: memory (the reference) and Redis |
+//! | [`payload`] | compression, signatures, and a look at a payload's shape |
 //! | [`config`] | every default and limit |
 //! | [`error`] | every error, its code and message |
 //! | [`tenant`] | what a manager keeps of one tenant |
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod payload;
 pub mod ports;
 pub mod protocol;
 pub mod store;

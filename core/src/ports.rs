@@ -309,6 +309,10 @@ pub trait Store: Send + Sync {
     /// Takes the command and returns at once. The answer arrives at the inbox within `command_timeout`, with an error
     /// if nothing better is known by then; it may arrive before this returns, so the caller holds no lock.
     fn submit(&self, command: Command, address: Address);
+    /// Does work that takes a while on a thread of its own, where there is one.
+    fn aside(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
     /// Asks for [`Notice::Woken`] of `key`; counted, so each `watch` is undone by one `unwatch`.
     fn watch(&self, key: &Key);
     fn unwatch(&self, key: &Key);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use support::*;
 use tidegate::ports::{Command, Verdict};
-use tidegate::protocol::envelope::{Draft, Entry, Payload};
+use tidegate::protocol::envelope::{Draft, Entry, Payload, Seal};
 use tidegate::protocol::freshness::Life;
 use tidegate::protocol::key::Key;
 use tidegate::protocol::lease::Nonce;
@@ -132,7 +132,7 @@ impl Client {
 
     /// The version that an entry shows, if it counts under the tag's nonce; else the version to ask past.
     fn shown(bytes: &bytes::Bytes, key: &Key, nonce: Option<TagNonce>) -> Result<u64, u64> {
-        let entry = Entry::decode(bytes, key, 1 << 20).expect("only entries stand here");
+        let entry = Entry::decode(bytes, key, &Seal::plain(1 << 20)).expect("only entries stand here");
         if entry.fresh_until_ms == 0 {
             // Expired by hand.
             return Err(0);

@@ -9,15 +9,19 @@ use std::process::Command;
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("sync", &[]),
-    ("protocol", &["error"]),
+    ("payload", &["error"]),
+    ("protocol", &["error", "payload"]),
     ("tenant", &["error", "protocol"]),
-    ("config", &["error", "protocol", "tenant"]),
+    ("config", &["error", "payload", "protocol", "tenant"]),
     ("ports", &["error", "protocol"]),
     ("clock", &["ports"]),
     ("store", &["clock", "config", "error", "ports", "protocol", "sync"]),
-    ("engine", &["config", "error", "ports", "protocol", "sync", "tenant"]),
+    ("engine", &["config", "error", "payload", "ports", "protocol", "sync", "tenant"]),
     ("client", &["clock", "config", "engine", "error", "ports", "protocol", "store", "sync"]),
-    ("lib", &["client", "clock", "config", "engine", "error", "ports", "protocol", "store", "sync", "tenant"]),
+    (
+        "lib",
+        &["client", "clock", "config", "engine", "error", "payload", "ports", "protocol", "store", "sync", "tenant"],
+    ),
 ];
 
 /// Files that may name one module more, each with its reason.

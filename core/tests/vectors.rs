@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tidegate::key::{KeySpace, Part, build, check};
-use tidegate::protocol::envelope::{Codec, Entry};
+use tidegate::protocol::envelope::{Codec, Entry, Seal};
 
 fn load(name: &str) -> Value {
     let path = format!("{}/../tests/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -132,7 +132,7 @@ fn entries_are_read_as_the_vectors_say() {
     for case in cases {
         let name = text(case, "name");
         let bytes = unhex(text(case, "bytes"));
-        let read = Entry::decode(&bytes.into(), &key, 1_048_576);
+        let read = Entry::decode(&bytes.into(), &key, &Seal::plain(1_048_576));
         if let Some(reason) = case["reject"].as_str() {
             assert_eq!(read.expect_err(name).reason(), reason, "{name}");
             continue;
@@ -183,6 +183,7 @@ fn entries_are_written_as_the_vectors_say() {
             bytes: seen["payload"].as_str().map(|payload| unhex(payload).into()),
             codec: if seen["codec"] == 0 { Codec::Raw } else { Codec::Json },
             big_integers: seen["big_integers"] == true,
+            packed: None,
         };
         let draft = match written.and_then(|id| StreamId::read(id.as_bytes())) {
             Some(id) => Draft::behind(&key, &payload, &tags, 1, life).of_write(id),

@@ -10,6 +10,9 @@ mod terms;
 use std::borrow::Cow;
 
 use crate::error::Error;
+use crate::payload::compress::Compression;
+use crate::payload::sign::SigningKeys;
+use crate::protocol::envelope::{Codec, Seal};
 use crate::protocol::freshness::Grace;
 use groups::{breaker, l1, tls};
 use read::{between_ms, boolean, optional, share, text, versions, whole};
@@ -146,8 +149,15 @@ pub struct Config {
     pub l1: Option<L1Config>,
     /// Whether the host's own objects in the tier are shared among callers, whatever they are.
     pub share_values: bool,
-    /// The longest payload that is stored or read.
+    /// What values are written with, where a call does not say otherwise.
+    pub codec: Codec,
+    /// What payloads of more than `compress_over` bytes are compressed with, where it saves a tenth at least.
+    pub compression: Option<Compression>,
+    pub compress_over: usize,
+    /// The longest payload that is stored or read, before it is compressed.
     pub max_value_bytes: usize,
+    /// The first signs every entry, and no entry counts that none of them has signed. None: nothing is signed.
+    pub signing_keys: SigningKeys,
     /// Raise what cannot be encoded instead of returning it uncached.
     pub strict: bool,
 }
@@ -179,7 +189,11 @@ impl Default for Config {
             journal: 100_000,
             l1: None,
             share_values: false,
+            codec: Codec::Json,
+            compression: Some(Compression::Lz4),
+            compress_over: 1_024,
             max_value_bytes: 1_048_576,
+            signing_keys: SigningKeys::default(),
             strict: false,
         }
     }
@@ -207,7 +221,26 @@ pub(crate) const TENANTS_MAX: usize = 10_000;
 /// Callers that may wait at once; beyond it the fallback serves uncached.
 pub(crate) const TICKETS_MAX: usize = 1_000_000;
 
-const OPTIONS: [&str; 26] = [
+/// What Redis keeps at one key.
+const MAX_VALUE_BYTES: u64 = 512 << 20;
+
+/// How many keys, or tags, one call takes.
+pub const BATCH_MAX: usize = 10_000;
+
+/// Checks how many keys or tags a call was given as `name`.
+///
+/// # Errors
+/// `ConfigError` for more than [`BATCH_MAX`].
+pub fn check_batch(name: &str, count: usize) -> Result<(), Error> {
+    if count <= BATCH_MAX {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "{name} has {count} items: one call takes {BATCH_MAX} at most; a right example: several calls, of 1000 each"
+    )))
+}
+
+const OPTIONS: [&str; 30] = [
     "service",
     "version",
     "upgrade",
@@ -232,13 +265,27 @@ const OPTIONS: [&str; 26] = [
     "journal",
     "l1",
     "share_values",
+    "codec",
+    "compression",
+    "compress_over",
     "max_value_bytes",
+    "signing_keys",
     "strict",
 ];
 impl Config {
     /// What a call goes by that says nothing of its own.
     pub fn grace(&self) -> Grace {
         Grace { if_error_ms: self.stale_if_error_ms, while_revalidate_ms: self.stale_while_revalidate_ms }
+    }
+
+    /// How entries are sealed. What stays in the process is not compressed: nothing travels, and a hit is no copy.
+    pub(crate) fn seal(&self, is_in_process: bool) -> Seal {
+        Seal {
+            compression: self.compression.filter(|_| !is_in_process),
+            compress_over: self.compress_over,
+            max_value_bytes: self.max_value_bytes,
+            keys: self.signing_keys.clone(),
+        }
     }
 
     /// Mixes of options that work but make no sense, each with the reason: told once, when a manager is made.
@@ -308,7 +355,13 @@ impl Config {
                 "journal" => config.journal = whole(name, value, 1, 10_000_000)? as usize,
                 "l1" => config.l1 = optional(value, |value| l1(name, value, dialect))?,
                 "share_values" => config.share_values = boolean(name, value)?,
-                "max_value_bytes" => config.max_value_bytes = whole(name, value, 1, 512 << 20)? as usize,
+                "codec" => config.codec = read::codec(name, value)?,
+                "compression" => config.compression = optional(value, |value| compression(name, value))?,
+                "compress_over" => config.compress_over = whole(name, value, 0, MAX_VALUE_BYTES)? as usize,
+                "signing_keys" => {
+                    config.signing_keys = optional(value, |value| read::secrets(name, value))?.unwrap_or_default();
+                }
+                "max_value_bytes" => config.max_value_bytes = whole(name, value, 1, MAX_VALUE_BYTES)? as usize,
                 "strict" => config.strict = boolean(name, value)?,
                 other => unreachable!("OPTIONS has {other}, which is not read"),
             }
@@ -322,6 +375,10 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+fn compression(name: &str, value: &OptionValue) -> Result<Compression, Error> {
+    Ok(Compression::ALL[read::one_of(name, value, &Compression::ALL.map(Compression::name))?])
 }
 
 /// An entry of an older version goes through the function of each version from its own on: none may be missing.

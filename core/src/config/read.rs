@@ -2,6 +2,8 @@
 
 use super::{Dialect, OptionValue};
 use crate::error::Error;
+use crate::payload::sign::SigningKeys;
+use crate::protocol::envelope::Codec;
 
 /// The longest duration that any option takes: 10 years.
 pub(super) const DURATION_MS_MAX: f64 = 10.0 * 365.0 * 86_400_000.0;
@@ -38,18 +40,40 @@ pub(super) fn boolean(name: &str, value: &OptionValue) -> Result<bool, Error> {
     }
 }
 
-/// One of two words, by its place.
-pub(super) fn one_of(name: &str, value: &OptionValue, words: [&str; 2]) -> Result<usize, Error> {
+/// One of a few words, by its place.
+pub(super) fn one_of(name: &str, value: &OptionValue, words: &[&str]) -> Result<usize, Error> {
     let given = if let OptionValue::Text(text) = value { text.as_str() } else { "" };
     words.iter().position(|word| *word == given).ok_or_else(|| {
-        let accepted = format!("{:?} or {:?}", words[0], words[1]);
+        let accepted = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
         refused(name, value, &accepted, &format!("{name}={:?}", words[0]))
     })
 }
 
+/// Kept out of every message: they are nobody's to see.
+pub(super) fn secrets<'a>(name: &str, value: &'a OptionValue) -> Result<SigningKeys, Error> {
+    let hidden = |value: &OptionValue| match value {
+        OptionValue::Text(_) => OptionValue::Other("text".into()),
+        OptionValue::Other(_) => value.clone(),
+        _ => OptionValue::Other("value of another kind".into()),
+    };
+    let refusal = |value: &OptionValue| {
+        let accepted = "a list of secrets, each a text";
+        refused(name, &hidden(value), accepted, &format!("{name}=[\"<64 hexadecimal digits>\"]"))
+    };
+    let OptionValue::List(list) = value else { return Err(refusal(value)) };
+    let text = |value: &'a OptionValue| {
+        if let OptionValue::Text(text) = value { Ok(text.as_str()) } else { Err(refusal(value)) }
+    };
+    SigningKeys::new(name, &list.iter().map(text).collect::<Result<Vec<_>, _>>()?)
+}
+
+pub(super) fn codec(name: &str, value: &OptionValue) -> Result<Codec, Error> {
+    Ok(Codec::ALL[one_of(name, value, &Codec::ALL.map(Codec::name))?])
+}
+
 pub(super) fn whole(name: &str, value: &OptionValue, least: u64, most: u64) -> Result<u64, Error> {
     match value {
-        OptionValue::Int(number) if (least..=most).contains(&u64::try_from(*number).unwrap_or(0)) => {
+        OptionValue::Int(number) if u64::try_from(*number).is_ok_and(|number| (least..=most).contains(&number)) => {
             Ok(u64::try_from(*number).unwrap_or(least))
         }
         other => {

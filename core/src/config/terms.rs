@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::read::{beta, one_of, optional, texts};
+use super::read::{beta, codec, one_of, optional, texts};
 use super::{Config, Dialect, OptionValue, POLL_FIRST_MS, POLL_LONGEST_MS, duration_ms, positive_ms, unknown_option};
 use crate::error::Error;
+use crate::protocol::envelope::Codec;
 use crate::protocol::flight::Rules;
 use crate::protocol::freshness::{Grace, Life};
 use crate::protocol::key::KeySpace;
@@ -26,9 +27,10 @@ pub enum CallKind {
     WriteThrough,
 }
 
-const READ_OPTIONS: [&str; 10] = [
+const READ_OPTIONS: [&str; 11] = [
     "ttl",
     "tags",
+    "codec",
     "null_ttl",
     "stale_if_error",
     "stale_while_revalidate",
@@ -39,8 +41,8 @@ const READ_OPTIONS: [&str; 10] = [
     "hard_timeout",
 ];
 /// What reads of a tenant go by, and its limits.
-const TENANT_OPTIONS: [&str; 11] = {
-    let mut options = ["max_fallbacks"; 11];
+const TENANT_OPTIONS: [&str; 12] = {
+    let mut options = ["max_fallbacks"; 12];
     let mut at = 0;
     while at < READ_OPTIONS.len() {
         options[at] = READ_OPTIONS[at];
@@ -48,8 +50,9 @@ const TENANT_OPTIONS: [&str; 11] = {
     }
     options
 };
-const WRITE_OPTIONS: [&str; 4] = ["ttl", "tags", "stale_if_error", "stale_while_revalidate"];
-const WRITE_THROUGH_OPTIONS: [&str; 5] = ["ttl", "tags", "stale_if_error", "stale_while_revalidate", "on_store_down"];
+const WRITE_OPTIONS: [&str; 5] = ["ttl", "tags", "codec", "stale_if_error", "stale_while_revalidate"];
+const WRITE_THROUGH_OPTIONS: [&str; 6] =
+    ["ttl", "tags", "codec", "stale_if_error", "stale_while_revalidate", "on_store_down"];
 
 impl CallKind {
     /// The names of its options, in snake case.
@@ -78,6 +81,8 @@ pub struct Terms {
     pub(crate) can_go_on: bool,
     /// Whether a write whose beginning the store does not confirm is refused before anything is persisted.
     pub(crate) refuses_unconfirmed: bool,
+    /// What the host writes the value with; what it reads is in its own.
+    pub(crate) codec: Codec,
     /// Those of the view's namespaces first; none twice.
     pub(crate) tags: Vec<Tag>,
     /// Whose keys and tags are meant, in a tenant's view.
@@ -108,9 +113,15 @@ impl Terms {
             early_refresh: config.early_refresh,
             can_go_on: true,
             refuses_unconfirmed: false,
+            codec: config.codec,
             tags: namespaces.iter().map(|name| space.namespace_tag(name)).collect::<Result<_, _>>()?,
             tenant: None,
         })
+    }
+
+    /// What a host writes the values of these calls with.
+    pub fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// Where keys and tags are looked for; `space` is the manager's own.
@@ -141,6 +152,7 @@ impl Terms {
                 }
                 Some("null_ttl") => self.null_ttl_ms = positive_ms(name, value, dialect)?,
                 Some("tags") => self.tags = self.tagged(name, value, space)?,
+                Some("codec") => self.codec = codec(name, value)?,
                 Some("stale_if_error") => self.grace.if_error_ms = duration_ms(name, value, dialect)?,
                 Some("stale_while_revalidate") => self.grace.while_revalidate_ms = duration_ms(name, value, dialect)?,
                 Some("error_backoff") => self.error_backoff_ms = duration_ms(name, value, dialect)?,
@@ -153,7 +165,7 @@ impl Terms {
                 Some("hard_timeout") => {
                     self.rules.hard_timeout_us = positive_ms(name, value, dialect)? * 1_000;
                 }
-                Some("on_store_down") => self.refuses_unconfirmed = one_of(name, value, ["persist", "refuse"])? == 1,
+                Some("on_store_down") => self.refuses_unconfirmed = one_of(name, value, &["persist", "refuse"])? == 1,
                 _ => return Err(unknown_option(given, &known)),
             }
         }

@@ -10,7 +10,7 @@ use super::outcome::{Keeps, Older, Outcome, Token};
 use super::ticket::Ticket;
 use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS, TAG_KEPT_MS, Terms};
 use crate::ports::{Address, Command, Inbox, StoreError, StoreErrorKind};
-use crate::protocol::envelope::{Draft, Payload};
+use crate::protocol::envelope::{Draft, Payload, Saying};
 use crate::protocol::flight::{Action, Event, Flight, Moment, Patience};
 use crate::protocol::freshness::Life;
 use crate::protocol::key::Key;
@@ -135,6 +135,11 @@ impl Engine {
 
     pub(super) fn busy(&self) -> Busy<'_> {
         self.busy.fetch_add(1, Ordering::AcqRel);
+        Busy { engine: self }
+    }
+
+    /// The end of a `busy` that was forgotten.
+    pub(super) fn still_busy(&self) -> Busy<'_> {
         Busy { engine: self }
     }
 
@@ -354,7 +359,8 @@ impl Engine {
         cost_us: u64,
     ) -> Draft {
         let cost_ms = u32::try_from(cost_us / 1_000).unwrap_or(u32::MAX);
-        Draft::new(key, payload, tags, self.config.version, life, cost_ms)
+        let saying = Saying { tags, schema: self.config.version, life, cost_ms, is_behind: false };
+        Draft::sealed(key, payload, &saying, &self.seal.keys)
     }
 
     /// A command about a key, to the node that the key is on.

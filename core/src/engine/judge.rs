@@ -113,7 +113,7 @@ impl Engine {
 
     /// Decodes; what is wrong is reported, and the version to ask past is given (0 when there is no need).
     fn decode(&self, key: &Key, bytes: &Bytes) -> Result<Entry, u64> {
-        Entry::decode(bytes, key, self.config.max_value_bytes).map_err(|reject| {
+        Entry::decode(bytes, key, &self.seal).map_err(|reject| {
             let message = format!("the entry of {:?} does not count: {}", key.relative(), reject.reason());
             self.report(Some(key), reject.reason(), &message);
             match reject {

@@ -16,6 +16,7 @@
 //! | `l1` | the tier in the process |
 //! | `renew` | what is computed behind a value that was served, and fallbacks that are spared |
 //! | `views` | what calls go by |
+//! | `payloads` | which payloads may be stored, and their compression |
 //! | `peek`, `write`, `write_through` | a read without a fallback; set; write-through |
 //! | `operations` | invalidations of keys and tags, close |
 //! | `upgrade` | entries of an older version, taken over |
@@ -55,6 +56,7 @@ mod nodes;
 pub mod observe;
 mod operations;
 pub mod outcome;
+mod payloads;
 mod peek;
 mod places;
 pub mod publish;
@@ -82,6 +84,7 @@ use crate::clock::MonotonicClock;
 use crate::config::{Config, TICKETS_MAX, Terms};
 use crate::error::{Error, ErrorKind};
 use crate::ports::{Clock, Inbox, Store};
+use crate::protocol::envelope::Seal;
 use crate::protocol::flight::Moment;
 use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
@@ -155,6 +158,7 @@ pub struct Engine {
     space: KeySpace,
     source: Source,
     store: Arc<dyn Store>,
+    seal: Seal,
     clock: Arc<dyn Clock>,
     alarm: Arc<dyn Alarm>,
     epoch_us: u64,
@@ -226,6 +230,7 @@ impl Engine {
             me: me.clone(),
             terms,
             space,
+            seal: config.seal(store.name() == "memory"),
             source: if store.name() == "memory" { Source::Memory } else { Source::Redis },
             clock,
             alarm,
@@ -377,11 +382,6 @@ impl Engine {
 
     fn throw(&self) -> f64 {
         lock(&self.chance).f64()
-    }
-
-    fn too_large(&self, key: &Key, len: usize) -> String {
-        let limit = self.config.max_value_bytes;
-        format!("the value of {:?} has {len} bytes, max_value_bytes is {limit}", key.relative())
     }
 
     fn is_crowded(&self) -> bool {

@@ -4,7 +4,7 @@ use super::Engine;
 use super::operations::Operation;
 use super::outcome::{Begun, Failure, Outcome};
 use super::ticket::{Queue, Ticket};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::ports::{Command, Reply, StoreError, StoreErrorKind, Verdict};
 use crate::protocol::envelope::Payload;
 use crate::protocol::event::{self, EventAsk, EventReply, Message};
@@ -80,9 +80,7 @@ impl Engine {
             return Err(Error::closed());
         }
         let stream = event::stream(name)?;
-        if payload.len() > self.config.max_value_bytes {
-            return Err(Error::new(ErrorKind::ValueTooLarge, self.too_large(&stream, payload.len())));
-        }
+        self.check_payload(&stream, &payload)?;
         if how.max_len == 0 {
             return Err(Error::config("max_len=0 would keep no event; a right example: max_len=100_000"));
         }

@@ -2,7 +2,7 @@
 
 use super::drive::Round;
 use super::ending::After;
-use super::flights::{self, Slot, SlotKind};
+use super::flights::{self, FlightId, Slot, SlotKind};
 use super::observe::EventKind;
 use super::outcome::{self, Begun, Hit, Lease, Made, Outcome, Settlement, Token};
 use super::ticket::{Queue, Ticket};
@@ -12,6 +12,7 @@ use crate::config::{Terms, join_tags};
 use crate::error::Error;
 use crate::protocol::envelope::Payload;
 use crate::protocol::flight::{Abandoned as FlightAbandoned, Event as FlightEvent, Flight, Patience};
+use crate::protocol::freshness::Life;
 use crate::protocol::key::Key;
 use crate::sync::{Arc, Ordering};
 use crate::tenant::Count;
@@ -109,8 +110,8 @@ impl Engine {
         // Not so when it was answered at the hard timeout: then its flight is over, and the step does nothing.
         let is_awaited = ticket.enter_call();
         let turn = token.turn;
-        if payload.len() > self.config.max_value_bytes {
-            self.report(Some(&lease.key), "too_large", &self.too_large(&lease.key, payload.len()));
+        if let Err(error) = self.check_payload(&lease.key, &payload) {
+            self.report_unstorable(&lease.key, &error);
             let why = FlightAbandoned::TooLarge(payload);
             self.step(token.flight, FlightEvent::Abandon { turn, why });
             // The step retired the ticket: the leader has its value, and nothing was stored.
@@ -119,16 +120,27 @@ impl Engine {
         let (is_null, jitter) = (payload.bytes.is_none(), self.config.ttl_jitter);
         let life = lease.terms.life(ttl_ms, is_null, jitter, self.throw());
         self.longest_life_ms.fetch_max(life.kept_ms, Ordering::Relaxed);
-        if tags.is_empty() || !lease.store {
-            self.step_with(token.flight, |slot| {
-                slot.life = Some(life);
-                let is_tagged = !slot.terms.tags.is_empty();
-                Some(FlightEvent::Fill { turn, payload, is_tagged })
-            });
+        let flight = token.flight;
+        if !lease.store {
+            self.step_filled(flight, turn, payload, life);
         } else {
-            self.open_then_fill(token.flight, &tags, flights::Unsent { turn, payload, life });
+            self.with_packed(payload, move |engine, payload| {
+                if tags.is_empty() {
+                    engine.step_filled(flight, turn, payload, life);
+                } else {
+                    engine.open_then_fill(flight, &tags, flights::Unsent { turn, payload, life });
+                }
+            });
         }
         if is_awaited { Self::leave_call(ticket) } else { Begun::Ready(Outcome::Settled(Settlement::NotStored)) }
+    }
+
+    fn step_filled(&self, flight: FlightId, turn: u32, payload: Payload, life: Life) {
+        self.step_with(flight, |slot| {
+            slot.life = Some(life);
+            let is_tagged = !slot.terms.tags.is_empty();
+            Some(FlightEvent::Fill { turn, payload, is_tagged })
+        });
     }
 
     /// The fallback found that what stands there is still right: it is stored anew, with a new life, under the tags that it

@@ -112,8 +112,8 @@ impl Engine {
         let Older { keeps, .. } = *older;
         let is_awaited = ticket.enter_call();
         let turn = token.turn;
-        if payload.len() > self.config.max_value_bytes {
-            self.report(Some(&lease.key), "too_large", &self.too_large(&lease.key, payload.len()));
+        if let Err(error) = self.check_payload(&lease.key, &payload) {
+            self.report_unstorable(&lease.key, &error);
             self.step(token.flight, Event::Abandon { turn, why: Abandoned::TooLarge(payload) });
             return not_stored;
         }
@@ -122,11 +122,13 @@ impl Engine {
         let life =
             Life { fresh_ms: fresh_until_ms.saturating_sub(now_ms), kept_ms: stale_until_ms.saturating_sub(now_ms) };
         self.longest_life_ms.fetch_max(life.kept_ms, Ordering::Relaxed);
-        self.step_with(token.flight, |slot| {
-            slot.life = Some(life);
-            let is_tagged = !keeps.tags.is_empty();
-            slot.keeps = Some(keeps);
-            Some(Event::Fill { turn, payload, is_tagged })
+        self.with_packed(payload, move |engine, payload| {
+            engine.step_with(token.flight, |slot| {
+                slot.life = Some(life);
+                let is_tagged = !keeps.tags.is_empty();
+                slot.keeps = Some(keeps);
+                Some(Event::Fill { turn, payload, is_tagged })
+            });
         });
         if is_awaited { Self::leave_call(ticket) } else { not_stored }
     }

@@ -11,7 +11,7 @@ use super::sheet::{Sheet, Standing};
 use super::ticket::{Queue, Ticket};
 use super::versions::Part;
 use crate::config::Terms;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::ports::{Command, Reply, StoreError, Verdict};
 use crate::protocol::envelope::Payload;
 use crate::protocol::flight::{Abandoned, Event};
@@ -53,11 +53,13 @@ impl Engine {
         let ticket = self.ticket(queue, id, terms);
         self.flights.detach(&key);
         self.drop_held(&key);
-        let set = Set { key, ticket: Arc::clone(&ticket), payload, life };
-        if self.is_open_for(&set.key) {
-            self.set_failed(&set.key, &set.ticket);
+        if self.is_open_for(&key) {
+            self.set_failed(&key, &ticket);
         } else {
-            self.set_in_versions(set);
+            let ticket = Arc::clone(&ticket);
+            self.with_packed(payload, move |engine, payload| {
+                engine.set_in_versions(Set { key, ticket, payload, life });
+            });
         }
         Ok(Self::leave_call(ticket))
     }
@@ -101,9 +103,7 @@ impl Engine {
 
     /// How long a value lives that its caller brings, if it may be stored at all.
     pub(super) fn life_of_set(&self, key: &Key, payload: &Payload, terms: &Terms) -> Result<Life, Error> {
-        if payload.len() > self.config.max_value_bytes {
-            return Err(Error::new(ErrorKind::ValueTooLarge, self.too_large(key, payload.len())));
-        }
+        self.check_payload(key, payload)?;
         let is_short_lived = payload.bytes.is_none() && !terms.is_ttl_named;
         let life = terms.life(None, is_short_lived, self.config.ttl_jitter, self.throw());
         self.longest_life_ms.fetch_max(life.kept_ms, Ordering::Relaxed);

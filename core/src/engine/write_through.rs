@@ -115,24 +115,27 @@ impl Engine {
         let key = self.open_key(key, terms)?;
         let life = self.life_of_set(&key, &payload, terms)?;
         let ticket = self.ticket(queue, id, terms);
-        let writing = Box::new(Writing {
-            key,
-            payload,
-            life,
-            terms: Arc::clone(terms),
-            nonce: self.moment().nonce,
-            tags: Vec::new(),
-            marks: Vec::new(),
-            at: 0,
-            keeps: false,
-            stored: None,
-            is_journalled: false,
-            started_us: ticket.started_us,
-            ticket: Some(Arc::clone(&ticket)),
-            armed_us: None,
-        });
-        self.with_versions_for(life.kept_ms, move |engine, _| {
-            engine.with_versions(move |engine, listed| engine.begin_in_versions(writing, listed));
+        let (terms, nonce, caller) = (Arc::clone(terms), self.moment().nonce, Arc::clone(&ticket));
+        self.with_packed(payload, move |engine, payload| {
+            let writing = Box::new(Writing {
+                key,
+                payload,
+                life,
+                terms,
+                nonce,
+                tags: Vec::new(),
+                marks: Vec::new(),
+                at: 0,
+                keeps: false,
+                stored: None,
+                is_journalled: false,
+                started_us: caller.started_us,
+                ticket: Some(caller),
+                armed_us: None,
+            });
+            engine.with_versions_for(life.kept_ms, move |engine, _| {
+                engine.with_versions(move |engine, listed| engine.begin_in_versions(writing, listed));
+            });
         });
         Ok(Self::leave_call(ticket))
     }

@@ -4,15 +4,19 @@
 //! read it. Decoding trusts nothing: whatever is wrong is a [`Reject`] with a reason, never a panic.
 
 mod draft;
+mod seal;
 
 use bytes::{Bytes, BytesMut};
 
 use super::key::Key;
-use super::numbers;
 use super::stream::StreamId;
 use super::tag::{Tag, TagNonce};
+use crate::payload::compress::{Compression, RATIO_MAX};
+use crate::payload::sign::MAC_BYTES;
+use crate::payload::{self, Look};
 
-pub use draft::{Draft, GivenTimes};
+pub use draft::{Draft, GivenTimes, Saying};
+pub use seal::Seal;
 
 pub const MAGIC: [u8; 2] = *b"TG";
 pub const FORMAT: u8 = 1;
@@ -43,7 +47,7 @@ const AT_RAW_LEN: usize = 48;
 const AT_HASH: usize = 52;
 const AT_CRC: usize = 68;
 const STREAM_ID_BYTES: usize = 16;
-const SIGNATURE_BYTES: usize = 1 + 16;
+const SIGNATURE_BYTES: usize = 1 + MAC_BYTES;
 
 /// How the payload is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +58,17 @@ pub enum Codec {
 }
 
 impl Codec {
+    pub const ALL: [Self; 3] = [Self::Json, Self::Msgpack, Self::Raw];
+
+    /// As an option names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Json => "json",
+            Self::Msgpack => "msgpack",
+        }
+    }
+
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             0 => Some(Self::Raw),
@@ -72,18 +87,31 @@ pub struct Payload {
     pub codec: Codec,
     /// Integers beyond 2^53 are inside.
     pub big_integers: bool,
+    /// The same compressed, where that was tried and helps: what an envelope holds then.
+    pub packed: Option<Box<(Compression, Bytes)>>,
 }
 
 impl Payload {
     /// JSON text, looked through for integers that not every language reads as such.
     pub fn json(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        let big_integers = numbers::has_big_integers(&bytes);
-        Self { bytes: Some(bytes), codec: Codec::Json, big_integers }
+        let big_integers = payload::has_big_integers(&bytes);
+        Self { bytes: Some(bytes), codec: Codec::Json, big_integers, packed: None }
+    }
+
+    /// What a host's `codec` has written.
+    pub fn of(codec: Codec, bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        let big_integers = match codec {
+            Codec::Json => return Self::json(bytes),
+            Codec::Msgpack => payload::look(&bytes) == Look::Whole { has_big_integers: true },
+            Codec::Raw => false,
+        };
+        Self { bytes: Some(bytes), codec, big_integers, packed: None }
     }
 
     pub fn null() -> Self {
-        Self { bytes: None, codec: Codec::Json, big_integers: false }
+        Self { bytes: None, codec: Codec::Json, big_integers: false, packed: None }
     }
 
     pub fn len(&self) -> usize {
@@ -92,6 +120,27 @@ impl Payload {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The same, compressed as `seal` says.
+    #[must_use]
+    pub fn packed(self, seal: &Seal) -> Self {
+        let packed = self.bytes.as_ref().and_then(|bytes| seal.packed(bytes)).map(Box::new);
+        Self { packed, ..self }
+    }
+
+    /// Why it is no payload to be taken, read or stored.
+    pub fn fault(&self) -> Option<Reject> {
+        let bytes = self.bytes.as_deref()?;
+        match self.codec {
+            Codec::Raw => None,
+            Codec::Json => payload::nests_too_deep(bytes).then_some(Reject::Nesting),
+            Codec::Msgpack => match payload::look(bytes) {
+                Look::Whole { .. } => None,
+                Look::TooDeep => Some(Reject::Nesting),
+                Look::Broken => Some(Reject::Decode),
+            },
+        }
     }
 }
 
@@ -151,7 +200,16 @@ pub enum Reject {
     WrongKey,
     /// Over `max_value_bytes`.
     TooLarge,
+    /// It says that more than a thousand times as much comes out of it as is in it.
+    Ratio,
+    /// What is compressed does not come to the length that it should.
+    Decompress,
+    /// Signed with no secret of ours, or not as it stands; or not signed, where entries have to be.
     Signature,
+    /// Lists and objects within one another, more than 64.
+    Nesting,
+    /// No whole value of its codec.
+    Decode,
     /// The tags or other parts of the tail do not parse.
     Tail,
 }
@@ -169,6 +227,10 @@ impl Reject {
             Self::Checksum => "checksum",
             Self::WrongKey => "wrong_key",
             Self::TooLarge => "too_large",
+            Self::Ratio => "ratio",
+            Self::Decompress => "decompress",
+            Self::Nesting => "nesting",
+            Self::Decode => "decode",
             Self::Signature => "signature",
             Self::Tail => "tail",
         }
@@ -241,11 +303,11 @@ pub fn expired(bytes: &Bytes) -> Bytes {
 }
 
 impl Entry {
-    /// Reads an envelope that should be `key`'s. The payload shares the bytes, nothing is copied.
+    /// Reads an envelope that should be `key`'s, as far as `seal` trusts it. An uncompressed payload shares the bytes.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn decode(bytes: &Bytes, key: &Key, max_value_bytes: usize) -> Result<Self, Reject> {
+    pub fn decode(bytes: &Bytes, key: &Key, seal: &Seal) -> Result<Self, Reject> {
         if !is_envelope(bytes) {
             return Err(Reject::NotAnEntry);
         }
@@ -270,23 +332,22 @@ impl Entry {
         if bytes[AT_HASH..AT_CRC] != *key.hash() {
             return Err(Reject::WrongKey);
         }
-        if flag_bits & flags::SIGNED != 0 {
+        if !seal.trusts(bytes, signature_at(bytes), stream_id_at) {
             return Err(Reject::Signature);
         }
-        if bytes[AT_COMPRESSION] != 0 {
-            return Err(Reject::UnknownCompression);
-        }
-        let body = bytes.slice(header_len..);
-        let raw_len = u32_at(bytes, AT_RAW_LEN) as usize;
-        if raw_len > max_value_bytes {
-            return Err(Reject::TooLarge);
-        }
         let is_negative = flag_bits & flags::NEGATIVE != 0;
-        if is_negative && !body.is_empty() {
+        if is_negative && bytes.len() > header_len {
             return Err(Reject::NegativeWithPayload);
         }
-        if raw_len != body.len() {
-            return Err(Reject::Length);
+        let body = opened(bytes, header_len, seal.max_value_bytes)?;
+        let payload = Payload {
+            bytes: (!is_negative).then_some(body),
+            codec,
+            big_integers: flag_bits & flags::BIG_INTEGERS != 0,
+            packed: None,
+        };
+        if let Some(fault) = payload.fault() {
+            return Err(fault);
         }
         let times = header_times(bytes).ok_or(Reject::NotAnEntry)?;
         Ok(Self {
@@ -296,15 +357,45 @@ impl Entry {
             stale_until_ms: times.stale_until_ms,
             cost_ms: u32_at(bytes, AT_COST),
             schema: u32_at(bytes, AT_SCHEMA),
-            payload: Payload {
-                bytes: (!is_negative).then_some(body),
-                codec,
-                big_integers: flag_bits & flags::BIG_INTEGERS != 0,
-            },
+            payload,
             tags,
             written: written_id(bytes),
         })
     }
+}
+
+/// The payload of an envelope, uncompressed. Nothing is made room for before the sizes have been looked at.
+fn opened(bytes: &Bytes, header_len: usize, max_value_bytes: usize) -> Result<Bytes, Reject> {
+    let body = bytes.slice(header_len..);
+    let raw_len = u32_at(bytes, AT_RAW_LEN) as usize;
+    let compression = match bytes[AT_COMPRESSION] {
+        0 => None,
+        byte => Some(Compression::from_byte(byte).ok_or(Reject::UnknownCompression)?),
+    };
+    if raw_len > max_value_bytes {
+        return Err(Reject::TooLarge);
+    }
+    match compression {
+        None if raw_len == body.len() => Ok(body),
+        None => Err(Reject::Length),
+        Some(_) if raw_len > body.len().saturating_mul(RATIO_MAX) => Err(Reject::Ratio),
+        Some(compression) => compression.decompress(&body, raw_len).ok_or(Reject::Decompress),
+    }
+}
+
+/// Whether reading these bytes, as they came from a store, takes so long that it is better done on a thread of its own.
+pub fn is_long_to_open(bytes: &[u8]) -> bool {
+    is_envelope(bytes)
+        && bytes[2] == FORMAT
+        && Compression::from_byte(bytes[AT_COMPRESSION])
+            .is_some_and(|compression| compression.is_long(u32_at(bytes, AT_RAW_LEN) as usize))
+}
+
+/// Where the signature of an envelope stands, its key's id first: at the header's end. The header's length has been looked
+/// at.
+fn signature_at(bytes: &[u8]) -> Option<usize> {
+    let header_len = usize::from(u16_at(bytes, AT_HEADER_LEN));
+    (bytes[AT_FLAGS] & flags::SIGNED != 0).then(|| header_len - SIGNATURE_BYTES)
 }
 
 fn tail_len(tags: &[(Tag, TagNonce)]) -> usize {

@@ -44,7 +44,7 @@ pub struct Message {
 impl Message {
     /// How its payload is written, in one number.
     pub fn format(&self) -> u8 {
-        let Payload { bytes, codec, big_integers } = &self.payload;
+        let Payload { bytes, codec, big_integers, .. } = &self.payload;
         *codec as u8 + if *big_integers { BIG_INTEGERS } else { 0 } + if bytes.is_none() { NULL } else { 0 }
     }
 
@@ -52,7 +52,10 @@ impl Message {
     pub fn read(service: &str, format: u8, data: Bytes) -> Self {
         let codec = Codec::from_byte(format & 15).unwrap_or(Codec::Raw);
         let bytes = (format & NULL == 0).then_some(data);
-        Self { service: service.into(), payload: Payload { bytes, codec, big_integers: format & BIG_INTEGERS != 0 } }
+        Self {
+            service: service.into(),
+            payload: Payload { bytes, codec, big_integers: format & BIG_INTEGERS != 0, packed: None },
+        }
     }
 }
 

@@ -8,7 +8,6 @@ pub mod freshness;
 pub mod held;
 pub mod key;
 pub mod lease;
-mod numbers;
 pub mod queue;
 pub mod stream;
 pub mod subscription;

@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use tidegate::ports::{Command as RealCommand, Verdict as RealVerdict};
-use tidegate::protocol::envelope::{self, Draft as RealDraft, Entry as RealEntry, Payload};
+use tidegate::protocol::envelope::{self, Draft as RealDraft, Entry as RealEntry, Payload, Seal};
 use tidegate::protocol::freshness::Life;
 use tidegate::protocol::key::{Key as RealKey, KeySpace};
 use tidegate::protocol::lease::{Grant as RealGrant, Nonce as RealNonce};
@@ -154,7 +154,7 @@ impl Pair {
             if envelope::is_foreign(bytes) {
                 return (None, [0; TAGS], false);
             }
-            let entry = RealEntry::decode(bytes, &self.keys[at], 1_000).expect("an entry");
+            let entry = RealEntry::decode(bytes, &self.keys[at], &Seal::plain(1_000)).expect("an entry");
             let mut tags = [0; TAGS];
             for record in &entry.tags {
                 let tag = self.tags.iter().position(|tag| tag.name() == &*record.name).expect("a known tag");

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use support::*;
 use tidegate::ports::{Command, Verdict};
-use tidegate::protocol::envelope::{Draft, Entry, Payload};
+use tidegate::protocol::envelope::{Draft, Entry, Payload, Seal};
 use tidegate::protocol::freshness::Life;
 use tidegate::protocol::key::Key;
 use tidegate::protocol::lease::Grant;
@@ -61,7 +61,7 @@ fn value_of(verdict: Verdict) -> Option<Bytes> {
 }
 
 fn payload_of(bytes: &Bytes, key: &Key) -> Bytes {
-    Entry::decode(bytes, key, 1_000).expect("an entry").payload.bytes.expect("no null")
+    Entry::decode(bytes, key, &Seal::plain(1_000)).expect("an entry").payload.bytes.expect("no null")
 }
 
 fn stored(caller: &Caller, key: &Key) -> Option<Bytes> {
@@ -76,7 +76,7 @@ fn what_is_set_is_read_back_with_the_servers_times() {
         let before_ms = caller.now_us() / 1_000;
         let Verdict::Stored { version } = caller.ask(set(&key, "\"first\"")) else { panic!("not stored") };
         let bytes = value_of(caller.ask(get(&key))).expect("stored");
-        let entry = Entry::decode(&bytes, &key, 1_000).expect("an entry");
+        let entry = Entry::decode(&bytes, &key, &Seal::plain(1_000)).expect("an entry");
         assert_eq!(entry.version, version);
         assert_eq!(entry.created_ms, version / 1_000);
         assert!((before_ms..before_ms + 5_000).contains(&entry.created_ms));
@@ -258,10 +258,12 @@ fn expire_keeps_the_entry_but_not_its_freshness() {
     everywhere(|world| {
         let (caller, key) = (world.caller(), key("user:profile:1"));
         caller.ask(set(&key, "1"));
-        let before = Entry::decode(&value_of(caller.ask(get(&key))).expect("there"), &key, 100).expect("an entry");
+        let before =
+            Entry::decode(&value_of(caller.ask(get(&key))).expect("there"), &key, &Seal::plain(100)).expect("an entry");
         for _ in 0..2 {
             assert_eq!(caller.ask(expire(&key)), Verdict::Ok);
-            let entry = Entry::decode(&value_of(caller.ask(get(&key))).expect("there"), &key, 100).expect("an entry");
+            let entry = Entry::decode(&value_of(caller.ask(get(&key))).expect("there"), &key, &Seal::plain(100))
+                .expect("an entry");
             assert_eq!(entry, Entry { fresh_until_ms: 0, ..before.clone() });
         }
         let Verdict::Lease(_, Some(bytes)) = caller.ask(acquire(&key, nonce(1))) else { panic!("no lease") };

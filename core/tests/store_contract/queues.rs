@@ -1,7 +1,7 @@
 //! Write-behind's queues: each command, and what a repeat of it does.
 
 use tidegate::ports::{Command, Notice, Verdict};
-use tidegate::protocol::envelope::{self, Draft, Payload};
+use tidegate::protocol::envelope::{self, Draft, Payload, Seal};
 use tidegate::protocol::key::{Key, KeySpace};
 use tidegate::protocol::lease::Nonce;
 use tidegate::protocol::queue::{Aside, DeadLetter, Owner, Put, QueueAct, QueueReply, Queued, Write};
@@ -269,7 +269,7 @@ fn an_entry_that_was_written_behind_is_an_entry_like_any_other() {
         };
         let bytes = value_of(caller.ask(get(&key))).expect("there");
         assert_eq!(payload_of(&bytes, &key), "{\"a\":1}");
-        let entry = tidegate::protocol::envelope::Entry::decode(&bytes, &key, 1_000).expect("an entry");
+        let entry = tidegate::protocol::envelope::Entry::decode(&bytes, &key, &Seal::plain(1_000)).expect("an entry");
         assert_eq!((entry.version, entry.written, entry.tags.len()), (version, Some(id), 1));
     });
 }

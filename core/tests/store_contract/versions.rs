@@ -1,7 +1,7 @@
 //! BEAT, and FILLs that keep the times of an older entry.
 
 use tidegate::ports::{Command, LiveVersion, Verdict};
-use tidegate::protocol::envelope::{Draft, Entry, GivenTimes};
+use tidegate::protocol::envelope::{Draft, Entry, GivenTimes, Seal};
 use tidegate::protocol::key::{Key, KeySpace};
 
 use crate::support::*;
@@ -68,7 +68,7 @@ fn an_upgraded_entry_keeps_its_times_and_has_a_version_of_its_own() {
         let grant = caller.lease(&key, nonce(1));
         let Verdict::Stored { version } = caller.ask(fill_with(grant, entry.clone())) else { panic!("stored") };
         let bytes = value_of(caller.ask(get(&key))).expect("stored");
-        let read = Entry::decode(&bytes, &key, 1_000).expect("whole");
+        let read = Entry::decode(&bytes, &key, &Seal::plain(1_000)).expect("whole");
         assert_eq!((read.created_ms, read.fresh_until_ms), (given.created_ms, given.fresh_until_ms));
         assert_eq!((read.stale_until_ms, read.version), (given.stale_until_ms, version));
         assert!(version / 1_000 >= now_ms, "it was stored now");

@@ -35,6 +35,7 @@ const OWN_KEPT_MS: u64 = 5_000;
 const USERS_KEPT_MS: u64 = 300_000;
 
 /// What is to be done once the lock is gone.
+#[expect(clippy::large_enum_variant, reason = "one lives for a moment on the stack")]
 enum Next {
     Ask(Vec<Command>),
     Prepare {
@@ -86,6 +87,8 @@ impl Engine {
         let terms = terms.unwrap_or(&self.terms);
         let value_key = self.open_key(key, terms)?;
         let life = self.life_of_set(&value_key, &payload, terms)?;
+        // Puts of a key keep the order of their calls: nothing of them is done on the side.
+        let payload = if self.seal.is_long(payload.len()) { payload } else { payload.packed(&self.seal) };
         let nonce = self.moment().nonce;
         let (operation, kept_ms) = match operation {
             None => (format!("o{nonce}").into_boxed_str(), OWN_KEPT_MS + PATIENCE * self.config.command_timeout_ms),

@@ -8,7 +8,7 @@ use super::super::ticket::Ticket;
 use super::{Behind, unavailable};
 use crate::error::Error;
 use crate::ports::{Command, StoreError, StoreErrorKind};
-use crate::protocol::envelope::Draft;
+use crate::protocol::envelope::{Draft, Saying};
 use crate::protocol::freshness::Life;
 use crate::protocol::key::Key;
 use crate::protocol::lease::Nonce;
@@ -76,7 +76,9 @@ impl Putting {
 
     pub(super) fn entry(&self, engine: &Engine) -> Draft {
         let tags: Vec<_> = self.tags.iter().filter_map(|known| Some((known.tag.clone(), known.nonce?))).collect();
-        Draft::behind(&self.key, &self.write.payload, &tags, engine.config.version, self.life)
+        let saying =
+            Saying { tags: &tags, schema: engine.config.version, life: self.life, cost_ms: 0, is_behind: true };
+        Draft::sealed(&self.key, &self.write.payload, &saying, &engine.seal.keys)
     }
 
     /// With no room at all it puts nothing, and tells of an operation that has been put before.

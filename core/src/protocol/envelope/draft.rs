@@ -2,10 +2,12 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::seal::signed_parts;
 use super::{
-    AT_COST, AT_CRC, AT_VERSION, FORMAT, HEADER_BYTES, MAGIC, Payload, STREAM_ID_BYTES, checksum, flags, stream_id_at,
-    tail_len,
+    AT_COST, AT_CRC, AT_VERSION, FORMAT, HEADER_BYTES, MAGIC, Payload, SIGNATURE_BYTES, STREAM_ID_BYTES, checksum,
+    flags, stream_id_at, tail_len,
 };
+use crate::payload::sign::{MAC_BYTES, SigningKeys};
 use crate::protocol::freshness::Life;
 use crate::protocol::key::Key;
 use crate::protocol::stream::StreamId;
@@ -41,48 +43,55 @@ impl Draft {
     }
 }
 
+/// What an envelope says besides its payload and its key.
+#[derive(Clone, Copy, Debug)]
+pub struct Saying<'a> {
+    /// At most [`TAGS_MAX`](crate::protocol::tag::TAGS_MAX), each with the nonce that stood before the fallback started.
+    pub tags: &'a [(Tag, TagNonce)],
+    pub schema: u32,
+    pub life: Life,
+    /// What the fallback took.
+    pub cost_ms: u32,
+    /// With room for the id of its write, which the store writes in too.
+    pub is_behind: bool,
+}
+
 impl Draft {
-    /// Writes the envelope of `payload` for `key`. `cost_ms` is what the fallback took; `tags` are at most
-    /// [`TAGS_MAX`](super::tag::TAGS_MAX), each with the nonce that stood before the fallback started.
+    /// Writes the envelope of `payload` for `key`, neither compressed nor signed.
     pub fn new(key: &Key, payload: &Payload, tags: &[(Tag, TagNonce)], schema: u32, life: Life, cost_ms: u32) -> Self {
-        Self::write(key, payload, tags, schema, life, cost_ms, false)
+        Self::sealed(key, payload, &Saying { tags, schema, life, cost_ms, is_behind: false }, &SigningKeys::default())
     }
 
-    /// The same for a value that is written behind: with room for the id of its write, which the store writes in too.
+    /// The same for a value that is written behind.
     pub fn behind(key: &Key, payload: &Payload, tags: &[(Tag, TagNonce)], schema: u32, life: Life) -> Self {
-        Self::write(key, payload, tags, schema, life, 0, true)
+        Self::sealed(key, payload, &Saying { tags, schema, life, cost_ms: 0, is_behind: true }, &SigningKeys::default())
     }
 
-    fn write(
-        key: &Key,
-        payload: &Payload,
-        tags: &[(Tag, TagNonce)],
-        schema: u32,
-        life: Life,
-        cost_ms: u32,
-        is_behind: bool,
-    ) -> Self {
+    /// Writes the envelope of `payload`, compressed where it is, for `key`, signed with the first of `keys`.
+    pub fn sealed(key: &Key, payload: &Payload, saying: &Saying<'_>, keys: &SigningKeys) -> Self {
+        let &Saying { tags, schema, life, cost_ms, is_behind } = saying;
+        let packed = payload.packed.as_ref();
+        let body = packed.map(|packed| &packed.1[..]).or(payload.bytes.as_deref()).unwrap_or_default();
+        let signer = keys.signer();
         let stream_id_at = is_behind.then_some(HEADER_BYTES + tail_len(tags));
-        let header_len = HEADER_BYTES + tail_len(tags) + if is_behind { STREAM_ID_BYTES } else { 0 };
-        let mut bytes = BytesMut::with_capacity(header_len + payload.len());
+        let signature_at = HEADER_BYTES + tail_len(tags) + if is_behind { STREAM_ID_BYTES } else { 0 };
+        let header_len = signature_at + if signer.is_some() { SIGNATURE_BYTES } else { 0 };
+        let mut bytes = BytesMut::with_capacity(header_len + body.len());
         let mut flag_bits = 0;
-        if payload.bytes.is_none() {
-            flag_bits |= flags::NEGATIVE;
-        }
-        if payload.big_integers {
-            flag_bits |= flags::BIG_INTEGERS;
-        }
-        if !tags.is_empty() {
-            flag_bits |= flags::TAGGED;
-        }
-        if is_behind {
-            flag_bits |= flags::WRITTEN_BEHIND;
+        for (flag, is_set) in [
+            (flags::NEGATIVE, payload.bytes.is_none()),
+            (flags::TAGGED, !tags.is_empty()),
+            (flags::SIGNED, signer.is_some()),
+            (flags::BIG_INTEGERS, payload.big_integers),
+            (flags::WRITTEN_BEHIND, is_behind),
+        ] {
+            flag_bits |= if is_set { flag } else { 0 };
         }
         bytes.put_slice(&MAGIC);
         bytes.put_u8(FORMAT);
         bytes.put_u8(flag_bits);
         bytes.put_u8(payload.codec as u8);
-        bytes.put_u8(0);
+        bytes.put_u8(packed.map_or(0, |packed| packed.0 as u8));
         bytes.put_u16_le(u16::try_from(header_len).expect("32 tags of 200 bytes fit"));
         bytes.put_u32_le(schema);
         bytes.put_bytes(0, AT_COST - AT_VERSION);
@@ -98,11 +107,15 @@ impl Draft {
                 bytes.put_slice(&nonce.0);
             }
         }
-        if is_behind {
-            bytes.put_bytes(0, STREAM_ID_BYTES);
+        bytes.put_bytes(0, signature_at - bytes.len());
+        if let Some(signer) = signer {
+            bytes.put_u8(signer.id());
+            bytes.put_bytes(0, MAC_BYTES);
         }
-        if let Some(body) = &payload.bytes {
-            bytes.put_slice(body);
+        bytes.put_slice(body);
+        if let Some(signer) = signer {
+            let signature = signer.sign(&signed_parts(&bytes, signature_at, stream_id_at));
+            bytes[signature_at + 1..header_len].copy_from_slice(&signature);
         }
         let crc = checksum(&bytes, stream_id_at);
         bytes[AT_CRC..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());

@@ -19,7 +19,7 @@ fn stored(payload: &Payload) -> Bytes {
 #[test]
 fn what_is_written_is_read_back() {
     for payload in [Payload::json(&b"{\"a\":1}"[..]), Payload::json(&b""[..]), Payload::null()] {
-        let entry = Entry::decode(&stored(&payload), &key(), 100).expect("whole");
+        let entry = Entry::decode(&stored(&payload), &key(), &Seal::plain(100)).expect("whole");
         assert_eq!(entry.payload, payload);
         assert_eq!((entry.version, entry.created_ms), (1_000_000, 1_000));
         assert_eq!((entry.fresh_until_ms, entry.stale_until_ms, entry.cost_ms), (61_000, 91_000, 7));
@@ -32,10 +32,10 @@ fn the_checksum_allows_what_scripts_patch_and_nothing_else() {
     for at in 0..bytes.len() {
         let mut bent = bytes.to_vec();
         bent[at] ^= 0x40;
-        let read = Entry::decode(&bent.into(), &key(), 100);
+        let read = Entry::decode(&bent.into(), &key(), &Seal::plain(100));
         assert_eq!(read.is_ok(), (AT_VERSION..AT_COST).contains(&at), "byte {at}");
     }
-    assert!(Entry::decode(&expired(&bytes), &key(), 100).is_ok());
+    assert!(Entry::decode(&expired(&bytes), &key(), &Seal::plain(100)).is_ok());
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn each_fault_has_its_reason() {
     let bent = |at: usize, value: u8| {
         let mut bytes = good.to_vec();
         bytes[at] = value;
-        Entry::decode(&bytes.into(), &key(), 100).expect_err("bent").reason()
+        Entry::decode(&bytes.into(), &key(), &Seal::plain(100)).expect_err("bent").reason()
     };
     assert_eq!(bent(0, b'X'), "not_an_entry");
     assert_eq!(bent(2, 2), "foreign_format");
@@ -55,8 +55,8 @@ fn each_fault_has_its_reason() {
     assert_eq!(bent(3, 2), "tail");
     assert_eq!(bent(75, 0), "checksum");
     let other = KeySpace::new("billing", 1).expect("right").key("user:profile:43").expect("right");
-    assert_eq!(Entry::decode(&good, &other, 100), Err(Reject::WrongKey));
-    assert_eq!(Entry::decode(&good, &key(), 6), Err(Reject::TooLarge));
+    assert_eq!(Entry::decode(&good, &other, &Seal::plain(100)), Err(Reject::WrongKey));
+    assert_eq!(Entry::decode(&good, &key(), &Seal::plain(6)), Err(Reject::TooLarge));
 }
 
 proptest! {
@@ -65,6 +65,6 @@ proptest! {
         if as_ours && bytes.len() >= 3 {
             bytes[..3].copy_from_slice(b"TG\x01");
         }
-        let _ = Entry::decode(&bytes.into(), &key(), 100);
+        let _ = Entry::decode(&bytes.into(), &key(), &Seal::plain(100));
     }
 }

@@ -212,6 +212,10 @@ impl Store for RedisStore {
         }
     }
 
+    fn aside(&self, work: Box<dyn FnOnce() + Send>) {
+        runtime::aside(work);
+    }
+
     fn watch(&self, key: &Key) {
         self.tell(PushPost::Watch(key.clone()), ClusterPost::Watch(key.clone()));
     }

@@ -14,6 +14,9 @@ use tokio::sync::oneshot;
 
 use crate::ports::{StoreError, StoreErrorKind};
 
+/// Threads for names that are looked up and for long payloads; they end when they have had nothing to do for a while.
+const ASIDE_MAX: usize = 8;
+
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static IO: PerProcess<Io> = PerProcess::new();
 
@@ -34,11 +37,24 @@ pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<(
     Ok(())
 }
 
+/// Does work that would keep the I/O thread, or its caller's, for too long.
+pub(super) fn aside(work: impl FnOnce() + Send + 'static) {
+    match IO.get_or_open(start) {
+        Ok(io) => drop(io.handle.spawn_blocking(work)),
+        Err(_) => work(),
+    }
+}
+
 fn start() -> Result<Io, StoreError> {
     let fault = |error: std::io::Error| {
         StoreError::new(StoreErrorKind::Disconnected, format!("the I/O thread could not be started: {error}"))
     };
-    let runtime = Builder::new_current_thread().enable_all().thread_name("tidegate-dns").build().map_err(fault)?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .thread_name("tidegate-aside")
+        .max_blocking_threads(ASIDE_MAX)
+        .build()
+        .map_err(fault)?;
     let handle = runtime.handle().clone();
     let (stop, stopped) = oneshot::channel();
     let body = move || {

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, ServerAddress};
+use super::runtime;
 use super::tls::Tls;
-use crate::ports::{Address, Inbox, Notice, Reply, StoreError};
+use crate::ports::{Address, Inbox, Notice, Reply, StoreError, Verdict};
+use crate::protocol::envelope::is_long_to_open;
 
 pub(super) struct Shared {
     pub(super) endpoint: Endpoint,
@@ -49,7 +51,11 @@ impl Shared {
     }
 
     pub(super) fn deliver(&self, address: Address, answer: Result<Reply, StoreError>) {
-        if let Some(inbox) = self.inbox() {
+        let Some(inbox) = self.inbox() else { return };
+        if answer.as_ref().is_ok_and(takes_long) {
+            // What is behind it on this connection need not wait for it.
+            runtime::aside(move || inbox.deliver(address, answer));
+        } else {
             inbox.deliver(address, answer);
         }
     }
@@ -89,4 +95,17 @@ impl fmt::Display for Target {
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether an answer has an entry that is long in being opened.
+fn takes_long(reply: &Reply) -> bool {
+    let entry = match &reply.verdict {
+        Verdict::Value(entry)
+        | Verdict::Lease(_, entry)
+        | Verdict::Wait { value: entry, .. }
+        | Verdict::Solo(entry) => entry.as_ref(),
+        Verdict::Hit(entry) => Some(entry),
+        _ => None,
+    };
+    entry.is_some_and(|entry| is_long_to_open(entry))
 }

@@ -1,5 +1,7 @@
-//! Integers in JSON text: which of them a double cannot hold. Languages whose only number is a double read such an
-//! entry by another way, so that nothing is rounded.
+//! A look through JSON text, without building anything of it: which of its integers a double cannot hold (languages whose
+//! only number is a double read such an entry by another way, so that nothing is rounded), and how deep it nests.
+
+use super::DEPTH_MAX;
 
 /// The largest integer up to which every one is a double: 2^53.
 const SAFE_INTEGER: u64 = 1 << 53;
@@ -30,6 +32,33 @@ pub(crate) fn has_big_integers(json: &[u8]) -> bool {
     false
 }
 
+/// Whether lists and objects stand within one another deeper than [`DEPTH_MAX`]. What is no JSON may be judged either way.
+pub(crate) fn nests_too_deep(json: &[u8]) -> bool {
+    // Most texts have too few brackets for that, and to count them is quick. Either bracket, with bit 5 set, is a brace.
+    let opens = |byte: u8| byte | 0x20 == b'{';
+    if json.iter().filter(|byte| opens(**byte)).count() <= DEPTH_MAX {
+        return false;
+    }
+    let (mut at, mut depth) = (0, 0_usize);
+    while at < json.len() {
+        match json[at] {
+            b'"' => at = string_end(json, at),
+            byte => {
+                if opens(byte) {
+                    depth += 1;
+                } else if matches!(byte, b'}' | b']') {
+                    depth = depth.saturating_sub(1);
+                }
+                if depth > DEPTH_MAX {
+                    return true;
+                }
+                at += 1;
+            }
+        }
+    }
+    false
+}
+
 /// The first place after the string that begins at `at`.
 fn string_end(json: &[u8], at: usize) -> usize {
     let mut at = at + 1;
@@ -46,7 +75,7 @@ fn is_beyond(digits: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::has_big_integers;
+    use super::{DEPTH_MAX, has_big_integers, nests_too_deep};
 
     #[test]
     fn only_integers_outside_of_strings_count() {
@@ -67,5 +96,19 @@ mod tests {
         ] {
             assert_eq!(has_big_integers(json.as_bytes()), expected, "{json}");
         }
+    }
+
+    #[test]
+    fn nesting_is_counted_outside_of_strings() {
+        let nested = |depth: usize| format!("{}{}", "[{\"a\":".repeat(depth / 2), "}]".repeat(depth / 2));
+        assert!(!nests_too_deep(nested(DEPTH_MAX).as_bytes()));
+        assert!(nests_too_deep(nested(DEPTH_MAX + 2).as_bytes()));
+        assert!(nests_too_deep(&vec![b'['; 1_000_000]));
+        let wide = format!("[{}{{}}]", "[],".repeat(500));
+        assert!(!nests_too_deep(wide.as_bytes()));
+        let text = format!("[\"\\\"{}\"]", "[".repeat(500));
+        assert!(!nests_too_deep(text.as_bytes()));
+        let hidden = format!("[\"{}\",{}]", "]".repeat(100), "[".repeat(DEPTH_MAX));
+        assert!(nests_too_deep(hidden.as_bytes()));
     }
 }

@@ -1,0 +1,53 @@
+//! Payloads on their way in: which of them may be stored, and their compression.
+
+use super::Engine;
+use crate::error::{Error, ErrorKind};
+use crate::payload::DEPTH_MAX;
+use crate::protocol::envelope::{Payload, Reject};
+use crate::protocol::key::Key;
+
+impl Engine {
+    /// Whether a payload is one that may be stored.
+    ///
+    /// # Errors
+    /// `ValueTooLarge`; `EncodeError` for what no reader takes.
+    pub(super) fn check_payload(&self, key: &Key, payload: &Payload) -> Result<(), Error> {
+        let (len, limit, key) = (payload.len(), self.config.max_value_bytes, key.relative());
+        if len > limit {
+            let message = format!("the value of {key:?} has {len} bytes, max_value_bytes is {limit}");
+            return Err(Error::new(ErrorKind::ValueTooLarge, message));
+        }
+        match payload.fault() {
+            None => Ok(()),
+            Some(Reject::Nesting) => Err(Error::new(
+                ErrorKind::EncodeError,
+                format!("the value of {key:?} is not stored: it is nested deeper than {DEPTH_MAX} levels"),
+            )),
+            Some(fault) => Err(Error::new(
+                ErrorKind::EncodeError,
+                format!("the value of {key:?} is not stored: {}", fault.reason()),
+            )),
+        }
+    }
+
+    /// Has a payload compressed, here or on a thread of its own where that takes long, and goes on with it.
+    pub(super) fn with_packed(&self, payload: Payload, go_on: impl FnOnce(&Self, Payload) + Send + 'static) {
+        if !self.seal.is_long(payload.len()) {
+            return go_on(self, payload.packed(&self.seal));
+        }
+        let me = self.me.clone();
+        // Busy until it has gone on: a close waits for it.
+        std::mem::forget(self.busy());
+        self.store.aside(Box::new(move || {
+            let Some(engine) = me.upgrade() else { return };
+            let _busy = engine.still_busy();
+            go_on(&engine, payload.packed(&engine.seal));
+        }));
+    }
+
+    /// A fallback's value that goes to its callers only.
+    pub(super) fn report_unstorable(&self, key: &Key, error: &Error) {
+        let reason = if error.kind() == ErrorKind::ValueTooLarge { "too_large" } else { "encode" };
+        self.report(Some(key), reason, error.message());
+    }
+}
