@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::protocol::envelope::Draft;
 use crate::protocol::event::{EventAsk, EventReply};
+use crate::protocol::fields::FieldNames;
 use crate::protocol::key::Key;
 use crate::protocol::lease::{Grant, Nonce};
 use crate::protocol::queue::{Durability, QueueAct, QueueReply};
@@ -70,6 +71,17 @@ pub enum Command {
     SettleValue { key: Key, id: StreamId },
     /// What the server that `key` is on does with its data when memory is short, and when it ends.
     Durability { key: Key },
+    /// The raw bytes of fields of the key, as a [`bundle`](crate::protocol::fields::bundle).
+    GetFields { key: Key, names: FieldNames },
+    /// As ACQUIRE, for a caller of fields: the lease is the key's own, and it is a hit where all of them are fresh and newer than
+    /// `seen`. Values are bundles.
+    AcquireFields { key: Key, names: FieldNames, nonce: Nonce, exclusive_ms: u64, validity_ms: u64, seen: u64 },
+    /// As FILL, of fields; what else stands at the key stays.
+    FillFields { key: Key, grant: Grant, entries: Vec<(Box<str>, Draft)> },
+    /// As SET, of fields: the whole value goes, and other fields stay.
+    SetFields { key: Key, not_after_ms: u64, entries: Vec<(Box<str>, Draft)> },
+    /// As INVALIDATE, but other fields stay.
+    InvalidateFields { key: Key, settle_ms: u64, names: FieldNames },
 }
 
 impl Command {
@@ -93,6 +105,11 @@ impl Command {
             | Self::Time { key }
             | Self::Queue { queue: key, .. }
             | Self::SettleValue { key, .. }
+            | Self::GetFields { key, .. }
+            | Self::AcquireFields { key, .. }
+            | Self::FillFields { key, .. }
+            | Self::SetFields { key, .. }
+            | Self::InvalidateFields { key, .. }
             | Self::Durability { key } => Some(key),
             Self::ReadTag { tag } | Self::OpenTag { tag, .. } | Self::InvalidateTag { tag, .. } => Some(tag.key()),
             Self::Ping => None,
@@ -113,7 +130,7 @@ pub struct Reply {
 /// The verdicts, by command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// GET: the bytes.
+    /// GET: the bytes; of fields a bundle.
     Value(Option<Bytes>),
     /// ACQUIRE: the entry is fresh and newer than `seen`.
     Hit(Bytes),

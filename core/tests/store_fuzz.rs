@@ -7,6 +7,7 @@ use bytes::Bytes;
 use support::*;
 use tidegate::ports::{Command, Verdict};
 use tidegate::protocol::envelope::Draft;
+use tidegate::protocol::fields::{FieldNames, unbundle};
 use tidegate::protocol::freshness::Life;
 use tidegate::protocol::key::Key;
 use tidegate::protocol::lease::{Grant, Nonce};
@@ -71,7 +72,7 @@ impl Fuzz {
         let ms = [0, 30_000][self.random.usize(0..2)];
         let entry = self.entry(&key);
         let both = |command: Command| (command.clone(), command, at);
-        match self.random.u32(0..20) {
+        match self.random.u32(0..24) {
             16..=19 => self.on_writers(at, nonce),
             13..=15 => both(self.on_tag(nonce)),
             0..=2 => {
@@ -81,6 +82,7 @@ impl Fuzz {
                 (ask(left), ask(right), at)
             }
             3 => both(get(&key)),
+            20..=23 => both(self.on_fields(key, nonce, ms)),
             4 => both(Command::Invalidate { key, settle_ms: if self.random.u8(0..4) == 0 { 30_000 } else { 0 } }),
             5 => both(expire(&key)),
             6 => both(Command::Refresh { key, nonce, exclusive_ms: ms, validity_ms: 60_000 }),
@@ -90,16 +92,37 @@ impl Fuzz {
                 Some((at, left, right)) => {
                     let key = support::key(["user:a", "user:b"][at]);
                     let entry = self.entry(&key);
-                    let kind = self.random.u32(0..6);
+                    let kind = self.random.u32(0..8);
+                    let entries = self.fields(&key);
                     let ask = |grant: Grant| match kind {
                         0..=2 => Command::Fill { key: key.clone(), grant, entry: entry.clone() },
                         3 => Command::Renew { key: key.clone(), grant, exclusive_ms: ms, validity_ms: 60_000 },
                         4 => Command::Release { key: key.clone(), grant },
+                        5..=6 => Command::FillFields { key: key.clone(), grant, entries: entries.clone() },
                         _ => Command::Pass { key: key.clone(), grant, solo_ms: ms },
                     };
                     (ask(left), ask(right), at)
                 }
             },
+        }
+    }
+
+    fn fields(&mut self, key: &Key) -> Vec<(Box<str>, Draft)> {
+        let count = self.random.usize(1..3);
+        (0..count).map(|at| (["a", "b"][(at + self.random.usize(0..2)) % 2].into(), self.entry(key))).collect()
+    }
+
+    fn on_fields(&mut self, key: Key, nonce: Nonce, exclusive_ms: u64) -> Command {
+        let names = [&["a"][..], &["b"], &["a", "b"], &["a", "c"]][self.random.usize(0..4)];
+        let names = FieldNames::new(names.iter().copied()).expect("right");
+        match self.random.u8(0..8) {
+            0..=1 => Command::GetFields { key, names },
+            2..=4 => Command::AcquireFields { key, names, nonce, exclusive_ms, validity_ms: 60_000, seen: 0 },
+            5..=6 => {
+                let entries = self.fields(&key);
+                Command::SetFields { key, not_after_ms: [0, 1 << 44][self.random.usize(0..2)], entries }
+            }
+            _ => Command::InvalidateFields { key, settle_ms: 0, names },
         }
     }
 
@@ -183,7 +206,7 @@ impl Fuzz {
 /// A verdict without what the clock decides: its kind, the grant's number, and the value with its times taken out.
 fn shape(verdict: &Verdict) -> (&'static str, u64, Option<Vec<u8>>) {
     // Our format only: memory gives LEASE's bytes as they are, the scripts give what they know to be an entry.
-    let ours = |bytes: &Bytes| bytes.starts_with(b"TG\x01").then(|| timeless(bytes));
+    let ours = |bytes: &Bytes| (bytes.starts_with(b"TG\x01") || fields_of(bytes).is_some()).then(|| timeless(bytes));
     match verdict {
         Verdict::Value(value) => ("VALUE", 0, value.as_ref().map(timeless)),
         Verdict::Hit(value) => ("HIT", 0, Some(timeless(value))),
@@ -206,7 +229,15 @@ fn shape(verdict: &Verdict) -> (&'static str, u64, Option<Vec<u8>>) {
     }
 }
 
+/// What is a bundle of one field or two.
+fn fields_of(bytes: &Bytes) -> Option<Vec<Option<Bytes>>> {
+    (1..=2).find_map(|count| unbundle(bytes, count))
+}
+
 fn timeless(bytes: &Bytes) -> Vec<u8> {
+    if let Some(fields) = fields_of(bytes) {
+        return fields.iter().flat_map(|field| field.as_ref().map_or(vec![b'-'], timeless)).collect();
+    }
     let mut copy = bytes.to_vec();
     let is_expired = copy[28..36] == [0; 8];
     copy[12..44].fill(u8::from(is_expired));

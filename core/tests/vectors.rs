@@ -184,6 +184,7 @@ fn entries_are_written_as_the_vectors_say() {
             codec: if seen["codec"] == 0 { Codec::Raw } else { Codec::Json },
             big_integers: seen["big_integers"] == true,
             packed: None,
+            fields: None,
         };
         let draft = match written.and_then(|id| StreamId::read(id.as_bytes())) {
             Some(id) => Draft::behind(&key, &payload, &tags, 1, life).of_write(id),

@@ -8,6 +8,7 @@ use super::read::{beta, codec, one_of, optional, texts};
 use super::{Config, Dialect, OptionValue, POLL_FIRST_MS, POLL_LONGEST_MS, duration_ms, positive_ms, unknown_option};
 use crate::error::Error;
 use crate::protocol::envelope::Codec;
+use crate::protocol::fields::FieldNames;
 use crate::protocol::flight::Rules;
 use crate::protocol::freshness::{Grace, Life};
 use crate::protocol::key::KeySpace;
@@ -87,6 +88,8 @@ pub struct Terms {
     pub(crate) tags: Vec<Tag>,
     /// Whose keys and tags are meant, in a tenant's view.
     pub(crate) tenant: Option<Arc<Tenant>>,
+    /// Which fields of its key are meant; none for the whole value.
+    pub(crate) fields: Option<FieldNames>,
 }
 
 impl Terms {
@@ -116,6 +119,7 @@ impl Terms {
             codec: config.codec,
             tags: namespaces.iter().map(|name| space.namespace_tag(name)).collect::<Result<_, _>>()?,
             tenant: None,
+            fields: None,
         })
     }
 
@@ -181,6 +185,17 @@ impl Terms {
         self
     }
 
+    /// The same for a call of these fields. They are computed anew all at once, or not early.
+    #[must_use]
+    pub(crate) fn of_fields(&self, names: FieldNames) -> Self {
+        Self { fields: Some(names), early_refresh: 0.0, ..self.clone() }
+    }
+
+    /// The fields that the call means; none for the whole value.
+    pub fn fields(&self) -> Option<&FieldNames> {
+        self.fields.as_ref()
+    }
+
     /// The names of its tags as entries carry them, those of namespaces too.
     pub fn tag_names(&self) -> impl Iterator<Item = &str> {
         self.tags.iter().map(Tag::name)
@@ -200,6 +215,12 @@ impl Terms {
         let space = self.space(space);
         let named = texts(name, value)?.into_iter().map(|text| space.tag(text)).collect::<Result<Vec<_>, _>>()?;
         join_tags(&self.tags, named)
+    }
+
+    /// The life of a field of a fill, where it is a null.
+    pub(crate) fn life_of_null(&self, life: Life) -> Life {
+        let fresh_ms = life.fresh_ms.min(self.null_ttl_ms);
+        Life { fresh_ms, kept_ms: fresh_ms.saturating_add(self.grace.kept_ms()).min(life.kept_ms) }
     }
 
     /// The life of what a fallback gave, or of what is set; `chance` is the jitter's.

@@ -201,7 +201,7 @@ impl Engine {
             Some(Unjudged { question, reply, older }) => (question, Some(Ok(reply)), older),
             None => (answered.question, answered.reply.take(), None),
         };
-        let mut may_ask_older = answered.kind == SlotKind::Read;
+        let mut may_ask_older = answered.kind == SlotKind::Read && answered.terms.fields().is_none();
         if let (Question::Older, Some(older)) = (answered.question, &mut asked_older) {
             let answer = answered.reply.take();
             // One timeout a call is enough: then the fallback runs.
@@ -255,6 +255,9 @@ impl Engine {
 
     fn read_of(&self, about: &Circumstances<'_>, reply: &Reply) -> Result<Option<Reading>, Vec<Tag>> {
         let Verdict::Value(bytes) = &reply.verdict else { return Ok(None) };
+        if about.terms.fields().is_some() {
+            return self.read_of_fields(about, bytes.as_ref()).map(Some);
+        }
         let Some(bytes) = bytes else { return Ok(Some(Reading::Miss { seen: 0, stale: None })) };
         match self.judge(about, bytes) {
             Judged::Counts(entry) => Ok(Some(self.reading(about, *entry))),
@@ -265,7 +268,11 @@ impl Engine {
 
     fn asked_of(&self, about: &Circumstances<'_>, reply: &Reply) -> Result<Option<Asked>, Vec<Tag>> {
         let server_ms = reply.server_us.unwrap_or_default() / 1_000;
+        let are_fields = about.terms.fields().is_some();
         let stale = |bytes: &Option<Bytes>| {
+            if are_fields {
+                return self.stale_of_fields(about, bytes.as_ref(), server_ms);
+            }
             let Some(bytes) = bytes else { return Ok(None) };
             match self.judge(about, bytes) {
                 Judged::Counts(entry) => Ok(self.stale_of(about.terms, *entry, server_ms)),
@@ -274,6 +281,7 @@ impl Engine {
             }
         };
         Ok(Some(match &reply.verdict {
+            Verdict::Hit(bytes) if are_fields => self.hit_of_fields(about, bytes, server_ms)?,
             Verdict::Hit(bytes) => match self.judge(about, bytes) {
                 Judged::Counts(entry) => Asked::Hit(self.held_hit(about, *entry, server_ms)),
                 Judged::Dead { seen } => Asked::Dead { seen },

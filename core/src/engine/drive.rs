@@ -103,7 +103,7 @@ impl Engine {
             let is_alone = self.is_crowded();
             let goes_round = matches!(round, Round::Again { .. });
             let takes = |slot: &Slot| !met_away && slot.flight.takes(goes_round, may_ask) && slot.carries(&terms.tags);
-            let flying = shard.joinable(number, &key).filter(|(_, slot)| takes(slot));
+            let flying = shard.joinable(number, &key, terms.fields.as_ref()).filter(|(_, slot)| takes(slot));
             if let (Some((id, slot)), false) = (flying, is_alone) {
                 let mut actions = Vec::new();
                 for (caller, patience) in callers {
@@ -183,7 +183,9 @@ impl Engine {
                     let terms = Arc::clone(&slot.terms);
                     slot.ask(question, true, self.asked_tags(&terms.tags));
                     slot.asked = self.asked(&slot.key);
-                    slot.words = self.l1.as_ref().map(|l1| l1.capture(slot.key.local(), &terms.tags));
+                    // Fields are not held: what is pushed of their hash names another key.
+                    let l1 = self.l1.as_ref().filter(|_| terms.fields.is_none());
+                    slot.words = l1.map(|l1| l1.capture(slot.key.local(), &terms.tags));
                 }
                 Action::Fill { .. } => {
                     slot.ask(Question::Fill, true, Vec::new());
@@ -243,11 +245,15 @@ impl Engine {
             match action {
                 Action::Get => {
                     self.ask_time_sometimes(key);
-                    ask(Command::Get { key: key.clone() });
+                    ask(get_of(key, terms));
                     with_tags(&read_tag);
                 }
                 Action::Acquire { nonce, seen } => {
-                    ask(Command::Acquire { key: key.clone(), nonce, exclusive_ms, validity_ms, seen });
+                    let key = key.clone();
+                    ask(match terms.fields.clone() {
+                        None => Command::Acquire { key, nonce, exclusive_ms, validity_ms, seen },
+                        Some(names) => Command::AcquireFields { key, names, nonce, exclusive_ms, validity_ms, seen },
+                    });
                     with_tags(&|tag| self.open_tag(tag, nonce));
                 }
                 Action::Refresh { nonce } => {
@@ -258,11 +264,16 @@ impl Engine {
                     let life = batch.life.expect("a fill sets its life before its step");
                     let cost_us = self.clock.now_us().saturating_sub(batch.led_us);
                     let cost_us = batch.keeps.as_ref().map_or(cost_us, |keeps| u64::from(keeps.cost_ms) * 1_000);
-                    let mut entry = self.draft(key, &payload, &batch.tags, life, cost_us);
-                    entry.given = batch.keeps.as_ref().map(|keeps| keeps.times);
-                    let command = Command::Fill { key: key.clone(), grant, entry };
+                    let command = if let Some(fields) = &payload.fields {
+                        let entries = self.field_drafts(key, fields, &batch.tags, terms, life, cost_us);
+                        Command::FillFields { key: key.clone(), grant, entries }
+                    } else {
+                        let mut entry = self.draft(key, &payload, &batch.tags, life, cost_us);
+                        entry.given = batch.keeps.as_ref().map(|keeps| keeps.times);
+                        Command::Fill { key: key.clone(), grant, entry }
+                    };
                     let since_us = batch.keeps.as_ref().map_or(batch.led_us, |keeps| keeps.asked_us);
-                    self.submit_fill(command, (flight, sequence), since_us);
+                    self.submit_fill(command, life, (flight, sequence), since_us);
                 }
                 Action::Renew(grant) => {
                     let command = Command::Renew { key: key.clone(), grant, exclusive_ms, validity_ms };
@@ -358,9 +369,21 @@ impl Engine {
         life: Life,
         cost_us: u64,
     ) -> Draft {
+        self.draft_of(key.hash(), payload, tags, life, cost_us)
+    }
+
+    /// The same for what has this hash: a key, or a field of one.
+    pub(super) fn draft_of(
+        &self,
+        hash: &[u8; 16],
+        payload: &Payload,
+        tags: &[(Tag, TagNonce)],
+        life: Life,
+        cost_us: u64,
+    ) -> Draft {
         let cost_ms = u32::try_from(cost_us / 1_000).unwrap_or(u32::MAX);
         let saying = Saying { tags, schema: self.config.version, life, cost_ms, is_behind: false };
-        Draft::sealed(key, payload, &saying, &self.seal.keys)
+        Draft::sealed(hash, payload, &saying, &self.seal.keys)
     }
 
     /// A command about a key, to the node that the key is on.
@@ -437,6 +460,15 @@ impl Engine {
         {
             self.alarm.set(&self.me, at_us);
         }
+    }
+}
+
+/// The read that a call's terms mean.
+pub(super) fn get_of(key: &Key, terms: &Terms) -> Command {
+    let key = key.clone();
+    match terms.fields.clone() {
+        None => Command::Get { key },
+        Some(names) => Command::GetFields { key, names },
     }
 }
 

@@ -9,6 +9,8 @@ use super::outcome::Outcome;
 use super::ticket::Ticket;
 use super::versions::{CONFIRMED_US, Listed, Part};
 use super::write::Set;
+use crate::ports::Command;
+use crate::protocol::fields::FieldNames;
 use crate::protocol::key::Key;
 use crate::sync::Arc;
 
@@ -16,6 +18,8 @@ pub(super) struct Ending {
     /// The key as its user means it, in this manager's version; or a tag's.
     key: Key,
     owed: Owed,
+    /// Only these fields of it, where that is all that ends; the whole key is owed all the same.
+    fields: Option<FieldNames>,
     /// The one that is being asked for.
     at: Key,
     /// Those behind it, the last one first.
@@ -80,20 +84,29 @@ impl Engine {
     }
 
     fn end_at(&self, rest: Vec<Key>, listed_us: Option<u64>, key: Key, owed: Owed, after: After) {
+        let mut fields = None;
         let after = match after {
             After::Drop { ticket, required, .. } => {
-                let settles = self.owed_until_now(&key, owed);
+                fields = ticket.terms.fields.clone();
+                // What is owed of the whole is not paid by a part of it.
+                let settles = if fields.is_none() { self.owed_until_now(&key, owed) } else { None };
                 After::Drop { ticket, required, settles }
             }
             after => after,
         };
         let at = key.clone();
-        self.end_next(Ending { key, owed, at, rest, is_whole: true, listed_us, after });
+        self.end_next(Ending { key, owed, fields, at, rest, is_whole: true, listed_us, after });
     }
 
     fn end_next(&self, mut ending: Ending) {
         let Some(at) = ending.rest.pop() else { return self.ended(ending) };
-        let command = self.command_of(&at, ending.owed);
+        let command = match &ending.fields {
+            None => self.command_of(&at, ending.owed),
+            Some(names) => {
+                let settle_ms = self.config.settle_ms;
+                Command::InvalidateFields { key: at.clone(), settle_ms, names: names.clone() }
+            }
+        };
         ending.at = at;
         self.operate(Operation::End(ending), command);
     }

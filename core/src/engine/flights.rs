@@ -12,6 +12,7 @@ use crate::config::Terms;
 use crate::ports::{Primary, Reply};
 use crate::protocol::answer::Renewal;
 use crate::protocol::envelope::Payload;
+use crate::protocol::fields::FieldNames;
 use crate::protocol::flight::{Caller, Flight};
 use crate::protocol::freshness::Life;
 use crate::protocol::held::Words;
@@ -179,6 +180,8 @@ impl Slot {
 #[derive(Default)]
 pub(crate) struct Shard {
     by_key: FxHashMap<Key, usize>,
+    /// Those of fields of a key: callers of the same fields share one.
+    by_fields: FxHashMap<(Key, FieldNames), usize>,
     /// The keys that are computed anew behind a value that was served; one flight each.
     pub(super) behind: FxHashSet<Key>,
     slots: Slab<Slot>,
@@ -216,7 +219,9 @@ impl Flights {
 
     /// Nobody who calls from now on joins what flies for `key`; those inside go on.
     pub(crate) fn detach(&self, key: &Key) {
-        self.shard(key).1.by_key.remove(key);
+        let mut shard = self.shard(key).1;
+        shard.by_key.remove(key);
+        shard.by_fields.retain(|(of, _), _| of != key);
     }
 
     /// The flights there are, for closing.
@@ -236,8 +241,16 @@ impl Flights {
 
 impl Shard {
     /// The flight that a caller of `key` may join.
-    pub(crate) fn joinable(&mut self, number: usize, key: &Key) -> Option<(FlightId, &mut Slot)> {
-        let index = *self.by_key.get(key)?;
+    pub(crate) fn joinable(
+        &mut self,
+        number: usize,
+        key: &Key,
+        fields: Option<&FieldNames>,
+    ) -> Option<(FlightId, &mut Slot)> {
+        let index = *match fields {
+            None => self.by_key.get(key)?,
+            Some(fields) => self.by_fields.get(&(key.clone(), fields.clone()))?,
+        };
         let slot = &mut self.slots[index];
         Some((pack(number, index, slot.generation), slot))
     }
@@ -248,12 +261,14 @@ impl Shard {
         self.generation = ((self.generation + 1) & 0x3fff_ffff).max(1);
         slot.generation = self.generation;
         let generation = slot.generation;
-        let key = slot.key.clone();
+        let (key, fields) = (slot.key.clone(), slot.terms.fields.clone());
         let index = self.slots.insert(slot);
         assert!(index < 1 << INDEX_BITS, "tickets_max keeps flights below 2^28");
-        if joinable {
-            self.by_key.insert(key, index);
-        }
+        match fields {
+            _ if !joinable => None,
+            None => self.by_key.insert(key, index),
+            Some(fields) => self.by_fields.insert((key, fields), index),
+        };
         pack(number, index, generation)
     }
 
@@ -266,7 +281,12 @@ impl Shard {
     pub(crate) fn remove(&mut self, id: FlightId) {
         let index = unpack(id).1;
         let slot = self.slots.remove(index);
-        if self.by_key.get(&slot.key) == Some(&index) {
+        if let Some(fields) = &slot.terms.fields {
+            let of = (slot.key.clone(), fields.clone());
+            if self.by_fields.get(&of) == Some(&index) {
+                self.by_fields.remove(&of);
+            }
+        } else if self.by_key.get(&slot.key) == Some(&index) {
             self.by_key.remove(&slot.key);
         }
         if matches!(slot.kind, SlotKind::Renewal(Renewal::Stale | Renewal::Early)) {

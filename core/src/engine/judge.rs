@@ -49,6 +49,10 @@ impl Engine {
             return None;
         }
         let terms = terms.unwrap_or(&self.terms);
+        // Fields are not held.
+        if terms.fields.is_some() {
+            return None;
+        }
         let now_us = self.clock.quick_us();
         let held = match &terms.tenant {
             None => l1.get(key, &terms.tags, now_us)?,
@@ -81,7 +85,12 @@ impl Engine {
 
     /// Judges bytes: whole, of this key, and under tags that stand as they did when it was computed.
     pub(super) fn judge(&self, about: &Circumstances<'_>, bytes: &Bytes) -> Judged {
-        let entry = match self.decode(about.key, bytes) {
+        self.judge_of(about, about.key.hash(), bytes)
+    }
+
+    /// The same of what has this hash: the key, or a field of it.
+    pub(super) fn judge_of(&self, about: &Circumstances<'_>, hash: &[u8; 16], bytes: &Bytes) -> Judged {
+        let entry = match self.decode(about.key, hash, bytes) {
             Ok(entry) => entry,
             Err(seen) => return Judged::Dead { seen },
         };
@@ -112,8 +121,8 @@ impl Engine {
     }
 
     /// Decodes; what is wrong is reported, and the version to ask past is given (0 when there is no need).
-    fn decode(&self, key: &Key, bytes: &Bytes) -> Result<Entry, u64> {
-        Entry::decode(bytes, key, &self.seal).map_err(|reject| {
+    fn decode(&self, key: &Key, hash: &[u8; 16], bytes: &Bytes) -> Result<Entry, u64> {
+        Entry::decode_of(bytes, hash, &self.seal).map_err(|reject| {
             let message = format!("the entry of {:?} does not count: {}", key.relative(), reject.reason());
             self.report(Some(key), reject.reason(), &message);
             match reject {

@@ -134,7 +134,7 @@ fn join(flights: &Flights, queue: &Arc<Queue>, id: u64) -> bool {
     let ticket = ticket(queue, id);
     let key = key();
     let (number, mut shard) = flights.shard(&key);
-    if let Some((id, slot)) = shard.joinable(number, &key) {
+    if let Some((id, slot)) = shard.joinable(number, &key, None) {
         ticket.flight.store(id, Ordering::Relaxed);
         slot.flight.step(Event::Join(ticket, Patience::Wait), &slot.terms.rules, &moment());
         return false;

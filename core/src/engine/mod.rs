@@ -17,6 +17,7 @@
 //! | `renew` | what is computed behind a value that was served, and fallbacks that are spared |
 //! | `views` | what calls go by |
 //! | `payloads` | which payloads may be stored, and their compression |
+//! | `fields` | entries that are split over a hash |
 //! | `peek`, `write`, `write_through` | a read without a fallback; set; write-through |
 //! | `operations` | invalidations of keys and tags, close |
 //! | `upgrade` | entries of an older version, taken over |
@@ -46,6 +47,7 @@ mod event_letters;
 pub mod events;
 mod failover;
 pub mod feed;
+mod fields;
 mod flights;
 mod journal;
 mod judge;

@@ -250,6 +250,7 @@ impl Engine {
         self.count(&ticket.terms, Count::Invalidations);
         if self.observers.is_listening() {
             let (subject, tag, reason) = match owed {
+                Owed::Invalidate if ticket.terms.fields.is_some() => (Some(key), None, "fields"),
                 Owed::Invalidate => (Some(key), None, "key"),
                 Owed::Expire => (Some(key), None, "expire"),
                 Owed::Tag => match Tag::public_name(key.local()) {

@@ -12,22 +12,27 @@ impl Engine {
     /// # Errors
     /// `ValueTooLarge`; `EncodeError` for what no reader takes.
     pub(super) fn check_payload(&self, key: &Key, payload: &Payload) -> Result<(), Error> {
-        let (len, limit, key) = (payload.len(), self.config.max_value_bytes, key.relative());
+        let key = key.relative();
+        match &payload.fields {
+            None => self.check_one(|| format!("the value of {key:?}"), payload),
+            Some(fields) => fields.iter().try_for_each(|field| {
+                self.check_one(|| format!("the field {:?} of {key:?}", field.name), &field.payload)
+            }),
+        }
+    }
+
+    fn check_one(&self, named: impl Fn() -> String, payload: &Payload) -> Result<(), Error> {
+        let (len, limit) = (payload.len(), self.config.max_value_bytes);
         if len > limit {
-            let message = format!("the value of {key:?} has {len} bytes, max_value_bytes is {limit}");
+            let message = format!("{} has {len} bytes, max_value_bytes is {limit}", named());
             return Err(Error::new(ErrorKind::ValueTooLarge, message));
         }
-        match payload.fault() {
-            None => Ok(()),
-            Some(Reject::Nesting) => Err(Error::new(
-                ErrorKind::EncodeError,
-                format!("the value of {key:?} is not stored: it is nested deeper than {DEPTH_MAX} levels"),
-            )),
-            Some(fault) => Err(Error::new(
-                ErrorKind::EncodeError,
-                format!("the value of {key:?} is not stored: {}", fault.reason()),
-            )),
-        }
+        let why = match payload.fault() {
+            None => return Ok(()),
+            Some(Reject::Nesting) => format!("it is nested deeper than {DEPTH_MAX} levels"),
+            Some(fault) => fault.reason().to_owned(),
+        };
+        Err(Error::new(ErrorKind::EncodeError, format!("{} is not stored: {why}", named())))
     }
 
     /// Has a payload compressed, here or on a thread of its own where that takes long, and goes on with it.

@@ -1,7 +1,9 @@
 //! A read without a fallback: GET, with the tags that its view names; the tags that the entry carries beside; the value.
 
+use bytes::Bytes;
+
 use super::Engine;
-use super::drive::read_tag;
+use super::drive::{get_of, read_tag};
 use super::flights::Asked;
 use super::judge::{Circumstances, Judged};
 use super::observe::EventKind;
@@ -16,6 +18,7 @@ use crate::ports::{Command, Reply, StoreError, Verdict};
 use crate::protocol::flight::Reading;
 use crate::protocol::held::Words;
 use crate::protocol::key::Key;
+use crate::protocol::tag::Tag;
 use crate::sync::Arc;
 use crate::tenant::Count;
 
@@ -55,7 +58,8 @@ impl Engine {
         let key = self.open_key(key, terms)?;
         let ticket = self.ticket(queue, id, terms);
         let may_ask = self.may_ask(&key, &terms.tags);
-        let words = self.l1.as_ref().map(|l1| l1.capture(key.local(), &terms.tags));
+        let l1 = self.l1.as_ref().filter(|_| terms.fields.is_none());
+        let words = l1.map(|l1| l1.capture(key.local(), &terms.tags));
         let asked = self.asked(&key);
         let peek = Peek { key, ticket: Arc::clone(&ticket), required, standing: Vec::new(), words, asked, reply: None };
         if !may_ask {
@@ -75,7 +79,7 @@ impl Engine {
 
     pub(super) fn send_peek(&self, peek: Peek) {
         let terms = Arc::clone(&peek.ticket.terms);
-        let command = Command::Get { key: peek.key.clone() };
+        let command = get_of(&peek.key, &terms);
         let target = self.operations.add(Operation::Peek(peek), Sheet::new(true, self.asked_tags(&terms.tags)));
         self.submit(command, target, 0);
         self.submit_tags(&terms.tags, 1, &read_tag, target, 0);
@@ -103,9 +107,18 @@ impl Engine {
             standing: &peek.standing,
             words: peek.words.as_ref(),
         };
-        match self.judge(&about, &bytes) {
-            Judged::Dead { .. } => self.missed(&peek),
-            Judged::Unknown(tags) => {
+        let seen = match peek.ticket.terms.fields() {
+            Some(_) => self.peek_of_fields(&about, &bytes),
+            None => self.peek_of(&about, &bytes).map(|hit| hit.map(|hit| (hit, true))),
+        };
+        match seen {
+            Ok(Some((hit, true))) => self.peeked(&peek, hit),
+            Ok(Some((hit, false))) => {
+                self.count_miss(&peek);
+                self.answer(&peek.ticket, Outcome::Hit(hit));
+            }
+            Ok(None) => self.missed(&peek),
+            Err(tags) => {
                 peek.reply = Some(Reply { server_us, verdict: Verdict::Value(Some(bytes)) });
                 if let (Some(l1), Some(words)) = (&self.l1, &mut peek.words) {
                     l1.capture_tags(words, &tags);
@@ -113,13 +126,18 @@ impl Engine {
                 let target = self.operations.add(Operation::Peek(peek), Sheet::new(false, self.asked_tags(&tags)));
                 self.submit_tags(&tags, 0, &read_tag, target, 0);
             }
-            Judged::Counts(entry) => match self.reading(&about, *entry) {
+        }
+    }
+
+    fn peek_of(&self, about: &Circumstances<'_>, bytes: &Bytes) -> Result<Option<Hit>, Vec<Tag>> {
+        match self.judge(about, bytes) {
+            Judged::Dead { .. } => Ok(None),
+            Judged::Unknown(tags) => Err(tags),
+            Judged::Counts(entry) => Ok(match self.reading(about, *entry) {
                 // Nobody here has a fallback to compute it anew: what is stale is none of this caller's business.
-                Reading::Serve(hit) | Reading::ServeAndRenew { hit, .. } if hit.stale.is_none() => {
-                    self.peeked(&peek, hit);
-                }
-                _ => self.missed(&peek),
-            },
+                Reading::Serve(hit) | Reading::ServeAndRenew { hit, .. } if hit.stale.is_none() => Some(hit),
+                _ => None,
+            }),
         }
     }
 
@@ -132,12 +150,16 @@ impl Engine {
     }
 
     fn missed(&self, peek: &Peek) {
+        self.count_miss(peek);
+        self.answer(&peek.ticket, Outcome::Absent);
+    }
+
+    fn count_miss(&self, peek: &Peek) {
         if !peek.required {
             self.count(&peek.ticket.terms, Count::Misses);
             self.read_ended(&peek.ticket);
             self.emit_read(EventKind::Miss, &peek.key, &peek.ticket, |event| event.source = Some(self.source));
         }
-        self.answer(&peek.ticket, Outcome::Absent);
     }
 
     pub(super) fn peeked_nothing(&self, peek: &Peek) {

@@ -11,6 +11,7 @@ use super::Engine;
 use super::flights::FlightId;
 use super::operations::Operation;
 use crate::ports::{Address, Command, LiveVersion, Reply, StoreError, Verdict};
+use crate::protocol::freshness::Life;
 use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Grant;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
@@ -211,9 +212,11 @@ impl Engine {
 
     /// FILL, unless this version was not known to everybody when its value was asked for: then nothing is stored, as where an
     /// invalidation came between.
-    pub(super) fn submit_fill(&self, command: Command, address: (FlightId, u32), since_us: u64) {
-        let Command::Fill { key, grant, entry } = &command else { unreachable!("it is a FILL that is sent") };
-        let (key, grant, kept_ms) = (key.clone(), grant.clone(), entry.life.kept_ms);
+    pub(super) fn submit_fill(&self, command: Command, life: Life, address: (FlightId, u32), since_us: u64) {
+        let (Command::Fill { key, grant, .. } | Command::FillFields { key, grant, .. }) = &command else {
+            unreachable!("it is a FILL that is sent")
+        };
+        let (key, grant, kept_ms) = (key.clone(), grant.clone(), life.kept_ms);
         let now_us = self.clock.now_us();
         let lives = move |listed: &Listed| now_us.saturating_add(kept_ms.saturating_mul(1_000)) <= listed.until_us;
         let is_young = move |listed: &Listed| now_us.saturating_sub(listed.sent_us) < LISTED_US;

@@ -117,9 +117,14 @@ impl Engine {
             return self.set_failed(&key, &ticket);
         };
         let tags: Vec<_> = standing.iter().filter_map(|known| Some((known.tag.clone(), known.nonce?))).collect();
-        let entry = self.draft(&key, &payload, &tags, life, 0);
         let not_after_ms = server_us / 1_000 + self.config.command_timeout_ms;
-        let command = Command::Set { key: key.clone(), not_after_ms, entry };
+        let command = if let Some(fields) = &payload.fields {
+            let entries = self.field_drafts(&key, fields, &tags, &ticket.terms, life, 0);
+            Command::SetFields { key: key.clone(), not_after_ms, entries }
+        } else {
+            let entry = self.draft(&key, &payload, &tags, life, 0);
+            Command::Set { key: key.clone(), not_after_ms, entry }
+        };
         self.operate(Operation::Set { key, ticket }, command);
     }
 

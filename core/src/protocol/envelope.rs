@@ -6,8 +6,11 @@
 mod draft;
 mod seal;
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
+use super::fields::{Field, FieldState};
 use super::key::Key;
 use super::stream::StreamId;
 use super::tag::{Tag, TagNonce};
@@ -89,6 +92,8 @@ pub struct Payload {
     pub big_integers: bool,
     /// The same compressed, where that was tried and helps: what an envelope holds then.
     pub packed: Option<Box<(Compression, Bytes)>>,
+    /// Of an entry that is split over the fields of a hash, in their order; its own bytes are empty then.
+    pub fields: Option<Arc<Vec<Field>>>,
 }
 
 impl Payload {
@@ -96,7 +101,7 @@ impl Payload {
     pub fn json(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let big_integers = payload::has_big_integers(&bytes);
-        Self { bytes: Some(bytes), codec: Codec::Json, big_integers, packed: None }
+        Self { bytes: Some(bytes), codec: Codec::Json, big_integers, packed: None, fields: None }
     }
 
     /// What a host's `codec` has written.
@@ -107,15 +112,23 @@ impl Payload {
             Codec::Msgpack => payload::look(&bytes) == Look::Whole { has_big_integers: true },
             Codec::Raw => false,
         };
-        Self { bytes: Some(bytes), codec, big_integers, packed: None }
+        Self { bytes: Some(bytes), codec, big_integers, packed: None, fields: None }
     }
 
     pub fn null() -> Self {
-        Self { bytes: None, codec: Codec::Json, big_integers: false, packed: None }
+        Self { bytes: None, codec: Codec::Json, big_integers: false, packed: None, fields: None }
+    }
+
+    /// Several, each to be stored by itself.
+    pub fn of_fields(fields: Vec<Field>) -> Self {
+        Self { fields: Some(Arc::new(fields)), ..Self::of(Codec::Raw, Bytes::new()) }
     }
 
     pub fn len(&self) -> usize {
-        self.bytes.as_ref().map_or(0, Bytes::len)
+        match &self.fields {
+            Some(fields) => fields.iter().map(|field| field.payload.len()).sum(),
+            None => self.bytes.as_ref().map_or(0, Bytes::len),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -125,6 +138,13 @@ impl Payload {
     /// The same, compressed as `seal` says.
     #[must_use]
     pub fn packed(self, seal: &Seal) -> Self {
+        if let Some(fields) = &self.fields {
+            let packed = fields.iter().map(|field| match field.state {
+                FieldState::New => Field { payload: field.payload.clone().packed(seal), ..field.clone() },
+                FieldState::Fresh | FieldState::Stale => field.clone(),
+            });
+            return Self { fields: Some(Arc::new(packed.collect())), ..self };
+        }
         let packed = self.bytes.as_ref().and_then(|bytes| seal.packed(bytes)).map(Box::new);
         Self { packed, ..self }
     }
@@ -308,6 +328,14 @@ impl Entry {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn decode(bytes: &Bytes, key: &Key, seal: &Seal) -> Result<Self, Reject> {
+        Self::decode_of(bytes, key.hash(), seal)
+    }
+
+    /// The same of whatever has this hash: a key, or a field of one.
+    ///
+    /// # Errors
+    /// As [`Entry::decode`].
+    pub fn decode_of(bytes: &Bytes, hash: &[u8; 16], seal: &Seal) -> Result<Self, Reject> {
         if !is_envelope(bytes) {
             return Err(Reject::NotAnEntry);
         }
@@ -329,7 +357,7 @@ impl Entry {
         if checksum(bytes, stream_id_at) != u32_at(bytes, AT_CRC) {
             return Err(Reject::Checksum);
         }
-        if bytes[AT_HASH..AT_CRC] != *key.hash() {
+        if bytes[AT_HASH..AT_CRC] != *hash {
             return Err(Reject::WrongKey);
         }
         if !seal.trusts(bytes, signature_at(bytes), stream_id_at) {
@@ -345,6 +373,7 @@ impl Entry {
             codec,
             big_integers: flag_bits & flags::BIG_INTEGERS != 0,
             packed: None,
+            fields: None,
         };
         if let Some(fault) = payload.fault() {
             return Err(fault);

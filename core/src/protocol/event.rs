@@ -54,7 +54,7 @@ impl Message {
         let bytes = (format & NULL == 0).then_some(data);
         Self {
             service: service.into(),
-            payload: Payload { bytes, codec, big_integers: format & BIG_INTEGERS != 0, packed: None },
+            payload: Payload { bytes, codec, big_integers: format & BIG_INTEGERS != 0, packed: None, fields: None },
         }
     }
 }

@@ -123,7 +123,7 @@ impl Held {
     pub fn payload(&self) -> Payload {
         let Some(codec) = self.codec else { return Payload::null() };
         let bytes = Bytes::from_owner(PayloadOf(self.clone()));
-        Payload { bytes: Some(bytes), codec, big_integers: self.big_integers, packed: None }
+        Payload { bytes: Some(bytes), codec, big_integers: self.big_integers, packed: None, fields: None }
     }
 
     pub fn details(&self) -> Details {

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod envelope;
 pub mod event;
+pub mod fields;
 pub mod flight;
 pub mod freshness;
 pub mod held;

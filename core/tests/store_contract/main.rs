@@ -3,6 +3,7 @@
 //! Each test is run on both through `Store` and `Inbox` alone. The sleeps are the server's time passing.
 
 mod events;
+mod fields;
 mod queues;
 mod settle;
 #[path = "../support/mod.rs"]

@@ -78,7 +78,7 @@ impl Putting {
         let tags: Vec<_> = self.tags.iter().filter_map(|known| Some((known.tag.clone(), known.nonce?))).collect();
         let saying =
             Saying { tags: &tags, schema: engine.config.version, life: self.life, cost_ms: 0, is_behind: true };
-        Draft::sealed(&self.key, &self.write.payload, &saying, &engine.seal.keys)
+        Draft::sealed(self.key.hash(), &self.write.payload, &saying, &engine.seal.keys)
     }
 
     /// With no room at all it puts nothing, and tells of an operation that has been put before.

@@ -59,16 +59,26 @@ pub struct Saying<'a> {
 impl Draft {
     /// Writes the envelope of `payload` for `key`, neither compressed nor signed.
     pub fn new(key: &Key, payload: &Payload, tags: &[(Tag, TagNonce)], schema: u32, life: Life, cost_ms: u32) -> Self {
-        Self::sealed(key, payload, &Saying { tags, schema, life, cost_ms, is_behind: false }, &SigningKeys::default())
+        Self::sealed(
+            key.hash(),
+            payload,
+            &Saying { tags, schema, life, cost_ms, is_behind: false },
+            &SigningKeys::default(),
+        )
     }
 
     /// The same for a value that is written behind.
     pub fn behind(key: &Key, payload: &Payload, tags: &[(Tag, TagNonce)], schema: u32, life: Life) -> Self {
-        Self::sealed(key, payload, &Saying { tags, schema, life, cost_ms: 0, is_behind: true }, &SigningKeys::default())
+        Self::sealed(
+            key.hash(),
+            payload,
+            &Saying { tags, schema, life, cost_ms: 0, is_behind: true },
+            &SigningKeys::default(),
+        )
     }
 
-    /// Writes the envelope of `payload`, compressed where it is, for `key`, signed with the first of `keys`.
-    pub fn sealed(key: &Key, payload: &Payload, saying: &Saying<'_>, keys: &SigningKeys) -> Self {
+    /// Writes the envelope of `payload`, compressed where it is, for what has this hash, signed with the first of `keys`.
+    pub fn sealed(hash: &[u8; 16], payload: &Payload, saying: &Saying<'_>, keys: &SigningKeys) -> Self {
         let &Saying { tags, schema, life, cost_ms, is_behind } = saying;
         let packed = payload.packed.as_ref();
         let body = packed.map(|packed| &packed.1[..]).or(payload.bytes.as_deref()).unwrap_or_default();
@@ -97,7 +107,7 @@ impl Draft {
         bytes.put_bytes(0, AT_COST - AT_VERSION);
         bytes.put_u32_le(cost_ms);
         bytes.put_u32_le(u32::try_from(payload.len()).expect("max_value_bytes is below 4 GiB"));
-        bytes.put_slice(key.hash());
+        bytes.put_slice(hash);
         bytes.put_u32_le(0);
         if !tags.is_empty() {
             bytes.put_u8(u8::try_from(tags.len()).expect("TAGS_MAX is small"));

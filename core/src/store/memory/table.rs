@@ -19,7 +19,10 @@ use crate::protocol::tag::{Tag, TagNonce};
 /// Writes between two sweeps of what has expired, at the least.
 const SWEEP_AFTER_MIN: usize = 1_024;
 
+mod fields;
 mod writers;
+
+use fields::Fields;
 
 /// All keys of one server.
 #[derive(Clone, Default)]
@@ -33,10 +36,11 @@ pub struct Table {
     writes_since_sweep: usize,
 }
 
-/// What the scripts know as V and L.
+/// What the scripts know as V, F and L.
 #[derive(Clone, Default)]
 struct Row {
     value: Option<Value>,
+    fields: Option<Fields>,
     lease: Option<Lease>,
 }
 
@@ -94,6 +98,11 @@ impl Table {
             Command::Ping | Command::Time { .. } => plain(Some(now_us), Verdict::Ok),
             Command::Get { key } => {
                 plain(None, Verdict::Value(self.rows.get(key).and_then(|row| row.live_value(now_ms))))
+            }
+            Command::GetFields { key, names } => {
+                let fields = self.rows.get(key).and_then(|row| row.fields.as_ref());
+                let live = fields.filter(|fields| fields.expires_ms > now_ms).map(|fields| fields.of(names));
+                plain(None, Verdict::Value(Some(live.unwrap_or_else(|| Fields::default().of(names)))))
             }
             Command::Beat { key, version, kept_ms, quarantine_ms } => {
                 let listed = self.versions.entry(key.clone()).or_default();
@@ -261,12 +270,13 @@ impl Row {
                 None => (Verdict::Lost, false),
             },
             Command::Invalidate { settle_ms, .. } => {
-                self.value = None;
+                (self.value, self.fields) = (None, None);
                 self.lease = None;
                 self.settle(*settle_ms, now_ms);
                 (Verdict::Ok, true)
             }
             Command::Expire { .. } => {
+                self.fields = None;
                 self.revoke(now_ms);
                 match &mut self.value {
                     Some(value) if envelope::header_times(&value.bytes).is_some() => {
@@ -280,16 +290,35 @@ impl Row {
             Command::Refresh { nonce, exclusive_ms, validity_ms, .. } => {
                 let is_repeat = self.lease.as_ref().is_some_and(|lease| lease.holder == Some(*nonce));
                 if !is_repeat {
-                    self.lease = None;
+                    (self.lease, self.fields) = (None, None);
                 }
-                (self.grant(*nonce, *exclusive_ms, *validity_ms, now_us), !is_repeat)
+                let lease = self.grant(*nonce, (*exclusive_ms, *validity_ms), self.our_value(), now_us);
+                (lease, !is_repeat)
             }
             Command::Set { not_after_ms, entry, .. } => {
                 if now_ms > *not_after_ms {
                     return (Verdict::Late, false);
                 }
+                self.fields = None;
                 self.revoke(now_ms);
                 (self.store(entry, now_us), true)
+            }
+            Command::AcquireFields { names, nonce, exclusive_ms, validity_ms, seen, .. } => {
+                (self.acquire_fields(names, *nonce, (*exclusive_ms, *validity_ms), *seen, now_us), false)
+            }
+            Command::FillFields { grant, entries, .. } => {
+                let verdict = self.fill_fields(grant, entries, now_us);
+                let wakes = matches!(verdict, Verdict::Stored { .. });
+                (verdict, wakes)
+            }
+            Command::SetFields { not_after_ms, entries, .. } => {
+                let verdict = self.set_fields(*not_after_ms, entries, now_us);
+                let wakes = verdict != Verdict::Late;
+                (verdict, wakes)
+            }
+            Command::InvalidateFields { settle_ms, names, .. } => {
+                self.invalidate_fields(*settle_ms, names, now_ms);
+                (Verdict::Ok, true)
             }
             Command::BeginWrite { nonce, exclusive_ms, validity_ms, .. } => {
                 (self.begin_write(*nonce, *exclusive_ms, *validity_ms, now_us), false)
@@ -301,11 +330,13 @@ impl Row {
                 (self.commit(generation, *nonce, *settle_ms, entry.as_ref(), now_us), true)
             }
             Command::SettleValue { id, .. } => {
+                self.fields = None;
                 self.revoke(now_ms);
                 self.value.take_if(|value| envelope::written_id(&value.bytes).is_none_or(|written| written < *id));
                 (Verdict::Ok, true)
             }
             Command::Get { .. }
+            | Command::GetFields { .. }
             | Command::Queue { .. }
             | Command::Durability { .. }
             | Command::ReadTag { .. }
@@ -332,6 +363,17 @@ impl Row {
         {
             return Verdict::Hit(bytes.clone());
         }
+        self.lease_or_wait(nonce, (exclusive_ms, validity_ms), value, now_us)
+    }
+
+    fn lease_or_wait(
+        &mut self,
+        nonce: Nonce,
+        (exclusive_ms, validity_ms): (u64, u64),
+        value: Option<Bytes>,
+        now_us: u64,
+    ) -> Verdict {
+        let now_ms = now_us / 1_000;
         if let Some(lease) = &self.lease {
             if lease.solo_until_ms > now_ms {
                 return Verdict::Solo(value);
@@ -347,11 +389,17 @@ impl Row {
         }
         // Of writers that died: nobody fills under their generation.
         self.lease.take_if(|lease| !lease.writers.is_empty());
-        self.grant(nonce, exclusive_ms, validity_ms, now_us)
+        self.grant(nonce, (exclusive_ms, validity_ms), value, now_us)
     }
 
     /// The same grant to the holder that asks again (its first reply was lost); else the next one.
-    fn grant(&mut self, nonce: Nonce, exclusive_ms: u64, validity_ms: u64, now_us: u64) -> Verdict {
+    fn grant(
+        &mut self,
+        nonce: Nonce,
+        (exclusive_ms, validity_ms): (u64, u64),
+        value: Option<Bytes>,
+        now_us: u64,
+    ) -> Verdict {
         let now_ms = now_us / 1_000;
         let lease = self.lease.get_or_insert_default();
         let generation = match &lease.generation {
@@ -366,7 +414,7 @@ impl Row {
             lease.expires_ms = now_ms + validity_ms;
         }
         let grant = Grant { generation, number: lease.granted };
-        Verdict::Lease(grant, self.our_value())
+        Verdict::Lease(grant, value)
     }
 
     /// Takes every right to fill away (I1). A settle time that runs stays: nothing that was read from a lagging replica
@@ -391,23 +439,25 @@ impl Row {
     }
 
     fn fill(&mut self, grant: &Grant, entry: &Draft, now_us: u64) -> Verdict {
-        let Some(lease) = self.lease_of(&grant.generation) else { return Verdict::Revoked };
+        self.use_up(grant).unwrap_or_else(|| self.store(entry, now_us))
+    }
+
+    /// Says why a grant does not stand; else it is used up.
+    fn use_up(&mut self, grant: &Grant) -> Option<Verdict> {
+        let Some(lease) = self.lease_of(&grant.generation) else { return Some(Verdict::Revoked) };
         if grant.number <= lease.filled {
-            return Verdict::Superseded;
+            return Some(Verdict::Superseded);
         }
         if grant.number == lease.granted {
             self.lease = None;
         } else {
             lease.filled = grant.number;
         }
-        self.store(entry, now_us)
+        None
     }
 
     fn store(&mut self, entry: &Draft, now_us: u64) -> Verdict {
-        let previous = self.value.as_ref().and_then(|value| envelope::header_times(&value.bytes));
-        let believed = previous.map_or(0, |times| times.version);
-        let ceiling = now_us + FUTURE_SLACK_MS * 1_000;
-        let version = if believed > ceiling { now_us } else { now_us.max(believed + 1) };
+        let version = version_after(self.value.as_ref().map(|value| &value.bytes), now_us);
         let now_ms = now_us / 1_000;
         self.value = Some(Value {
             bytes: entry.stamped(version, now_ms),
@@ -432,10 +482,18 @@ impl Row {
 
     fn forget_expired(&mut self, now_ms: u64) {
         self.value.take_if(|value| value.expires_ms <= now_ms);
+        self.fields.take_if(|fields| fields.expires_ms <= now_ms);
         self.lease.take_if(|lease| lease.expires_ms <= now_ms);
     }
 
     fn is_empty(&self) -> bool {
-        self.value.is_none() && self.lease.is_none()
+        self.value.is_none() && self.fields.is_none() && self.lease.is_none()
     }
+}
+
+/// Versions grow, but one that lies more than a second ahead of now is not believed.
+fn version_after(before: Option<&Bytes>, now_us: u64) -> u64 {
+    let believed = before.and_then(|bytes| envelope::header_times(bytes)).map_or(0, |times| times.version);
+    let ceiling = now_us + FUTURE_SLACK_MS * 1_000;
+    if believed > ceiling { now_us } else { now_us.max(believed + 1) }
 }

@@ -20,6 +20,10 @@ const SCRIPT_KEY_AT: ClusterHash = ClusterHash::Offset(2);
 pub(super) async fn send(client: &Client, request: Request) -> Result<Frame, FredError> {
     match request {
         Request::Get(key) | Request::ReadTag(key) => get(client, key).await.map(value_frame),
+        Request::GetFields(arguments) => {
+            let arguments = arguments.into_iter().map(Value::Bytes).collect();
+            raw(client, "HMGET", ClusterHash::Offset(0), arguments).await
+        }
         Request::Time => raw(client, "TIME", ClusterHash::Random, Vec::new()).await,
         Request::Info => {
             let sections = ["memory", "persistence"].map(|name| Value::Bytes(Bytes::from_static(name.as_bytes())));

@@ -7,16 +7,23 @@ use super::errors::refused;
 use super::queue_scripts::{durability, queue_verdict};
 use super::scripts::Request;
 use crate::ports::{LiveVersion, Reply, StoreError, StoreErrorKind, Verdict};
+use crate::protocol::fields;
 use crate::protocol::lease::Grant;
 use crate::protocol::tag::TagNonce;
 
 /// The answer that `frame` gives to `request`.
 pub(super) fn read(request: &Request, frame: Frame) -> Result<Reply, StoreError> {
     if let Some(error) = error_text(&frame) {
+        // A value of a wrong type counts as none.
+        if matches!(request, Request::GetFields(_)) && error.starts_with("WRONGTYPE") {
+            return Ok(Reply { server_us: None, verdict: Verdict::Value(None) });
+        }
         return Err(refused(error));
     }
     match request {
-        Request::Get(_) => value(frame).map(|bytes| Reply { server_us: None, verdict: Verdict::Value(bytes) }),
+        Request::Get(_) | Request::GetFields(_) => {
+            entry(frame).map(|bytes| Reply { server_us: None, verdict: Verdict::Value(bytes) })
+        }
         Request::ReadTag(_) => {
             let nonce = value(frame)?.and_then(|bytes| TagNonce::read(&bytes));
             Ok(Reply { server_us: None, verdict: Verdict::Nonce(nonce) })
@@ -50,6 +57,17 @@ pub(super) fn value(frame: Frame) -> Result<Option<Bytes>, StoreError> {
         Frame::BlobString { data, .. } | Frame::SimpleString { data, .. } => Ok(Some(data)),
         Frame::Null => Ok(None),
         _ => Err(nonsense()),
+    }
+}
+
+/// What stands at a key: the bytes, or those of several fields.
+fn entry(frame: Frame) -> Result<Option<Bytes>, StoreError> {
+    match frame {
+        Frame::Array { data, .. } => {
+            let fields = data.into_iter().map(value).collect::<Result<Vec<_>, _>>()?;
+            Ok(Some(fields::bundle(&fields)))
+        }
+        frame => value(frame),
     }
 }
 
@@ -93,15 +111,15 @@ fn verdict(frame: Frame) -> Result<Reply, StoreError> {
     let name = value(next()?)?.ok_or_else(nonsense)?;
     let server_us = Some(number(next()?)?);
     let verdict = match &name[..] {
-        b"HIT" => Verdict::Hit(value(next()?)?.ok_or_else(nonsense)?),
+        b"HIT" => Verdict::Hit(entry(next()?)?.ok_or_else(nonsense)?),
         b"LEASE" => {
             let generation = value(next()?)?.ok_or_else(nonsense)?;
             let generation = std::str::from_utf8(&generation).map_err(|_| nonsense())?.into();
             let number = number(next()?)?;
-            Verdict::Lease(Grant { generation, number }, value(next()?)?)
+            Verdict::Lease(Grant { generation, number }, entry(next()?)?)
         }
-        b"WAIT" => Verdict::Wait { left_ms: number(next()?)?, value: value(next()?)? },
-        b"SOLO" => Verdict::Solo(value(next()?)?),
+        b"WAIT" => Verdict::Wait { left_ms: number(next()?)?, value: entry(next()?)? },
+        b"SOLO" => Verdict::Solo(entry(next()?)?),
         b"FOREIGN" => Verdict::Foreign,
         b"STORED" => Verdict::Stored { version: number(next()?)? },
         b"REVOKED" => Verdict::Revoked,

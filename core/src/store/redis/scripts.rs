@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::queue_scripts::queue_script;
 use crate::ports::Command;
+use crate::protocol::envelope::Draft;
 use crate::protocol::key::Key;
 use crate::protocol::lease::Nonce;
 use crate::protocol::tag::Tag;
@@ -33,8 +34,8 @@ macro_rules! scripts {
 }
 
 scripts! {
-    Acquire: "lua/prelude.lua" "lua/acquire.lua",
-    Fill: "lua/prelude.lua" "lua/fill.lua",
+    Acquire: "lua/prelude.lua" "lua/acquire_prelude.lua" "lua/acquire.lua",
+    Fill: "lua/prelude.lua" "lua/fill_prelude.lua" "lua/fill.lua",
     Renew: "lua/prelude.lua" "lua/renew.lua",
     Release: "lua/prelude.lua" "lua/release.lua",
     Pass: "lua/prelude.lua" "lua/pass.lua",
@@ -70,6 +71,10 @@ scripts! {
     Revive: "lua/queue_prelude.lua" "lua/revive.lua",
     DropDead: "lua/queue_prelude.lua" "lua/drop_dead.lua",
     SettleValue: "lua/prelude.lua" "lua/settle_value.lua",
+    AcquireFields: "lua/prelude.lua" "lua/fields_prelude.lua" "lua/acquire_prelude.lua" "lua/acquire_fields.lua",
+    FillFields: "lua/prelude.lua" "lua/fields_prelude.lua" "lua/fill_prelude.lua" "lua/fill_fields.lua",
+    SetFields: "lua/prelude.lua" "lua/fields_prelude.lua" "lua/set_fields.lua",
+    InvalidateFields: "lua/prelude.lua" "lua/fields_prelude.lua" "lua/invalidate_fields.lua",
 }
 
 impl ScriptName {
@@ -90,6 +95,8 @@ impl ScriptName {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Request {
     Get(Bytes),
+    /// The key of a hash, and the names of its fields.
+    GetFields(Vec<Bytes>),
     ReadTag(Bytes),
     Time,
     /// What INFO says of memory and of persistence.
@@ -102,7 +109,7 @@ impl Request {
     /// Whether it may be sent again when its answer is lost. A second SET would overwrite what came in between; a second
     /// read of events would hide that the first has been given some.
     pub(super) fn may_repeat(&self) -> bool {
-        !matches!(self, Self::Script(ScriptName::Set | ScriptName::EventRead, _))
+        !matches!(self, Self::Script(ScriptName::Set | ScriptName::SetFields | ScriptName::EventRead, _))
     }
 
     pub(super) fn is_read(&self) -> bool {
@@ -113,13 +120,16 @@ impl Request {
     pub(super) fn read_key(&self) -> Option<Bytes> {
         match self {
             Self::Get(key) | Self::ReadTag(key) => Some(key.clone()),
-            Self::Time | Self::Info | Self::Script(..) => None,
+            Self::GetFields(_) | Self::Time | Self::Info | Self::Script(..) => None,
         }
     }
 
     pub(super) fn of(command: &Command) -> Self {
         let (name, key, mut arguments) = match command {
             Command::Get { key } => return Self::Get(text(key.full())),
+            Command::GetFields { key, names } => {
+                return Self::GetFields(std::iter::once(text(&key.fields())).chain(names.iter().map(text)).collect());
+            }
             Command::Ping | Command::Time { .. } => return Self::Time,
             Command::Durability { .. } => return Self::Info,
             Command::Queue { queue, act } => return queue_script(queue, act),
@@ -182,11 +192,33 @@ impl Request {
                 }
                 (ScriptName::Commit, key, arguments)
             }
+            Command::AcquireFields { key, names, nonce, exclusive_ms, validity_ms, seen } => {
+                let mut arguments = vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms), text(seen)];
+                arguments.extend(names.iter().map(text));
+                (ScriptName::AcquireFields, key, arguments)
+            }
+            Command::FillFields { key, grant, entries } => {
+                let arguments = [text(&grant.generation), text(&grant.number)].into_iter().chain(drafts(entries));
+                (ScriptName::FillFields, key, arguments.collect())
+            }
+            Command::SetFields { key, not_after_ms, entries } => {
+                (ScriptName::SetFields, key, std::iter::once(text(not_after_ms)).chain(drafts(entries)).collect())
+            }
+            Command::InvalidateFields { key, settle_ms, names } => {
+                let arguments = std::iter::once(ms(*settle_ms)).chain(names.iter().map(text));
+                (ScriptName::InvalidateFields, key, arguments.collect())
+            }
             Command::SettleValue { key, id } => (ScriptName::SettleValue, key, vec![text(&id.ms), text(&id.sequence)]),
         };
         arguments.push(text(&key.wake()));
         Self::Script(name, with_keys(key, arguments))
     }
+}
+
+fn drafts(entries: &[(Box<str>, Draft)]) -> impl Iterator<Item = Bytes> {
+    entries
+        .iter()
+        .flat_map(|(name, entry)| [text(name), entry.bytes.clone(), ms(entry.life.fresh_ms), ms(entry.life.kept_ms)])
 }
 
 fn with_keys(key: &Key, arguments: Vec<Bytes>) -> Vec<Bytes> {

@@ -16,10 +16,14 @@ impl Row {
     /// are no writers, or of another command.
     pub(super) fn contended(&mut self, command: &Command, now_ms: u64) -> Option<(Verdict, bool)> {
         let (verdict, settle_ms) = match command {
-            Command::Invalidate { settle_ms, .. } => (Verdict::Ok, *settle_ms),
+            Command::Invalidate { settle_ms, .. } | Command::InvalidateFields { settle_ms, .. } => {
+                (Verdict::Ok, *settle_ms)
+            }
             Command::Expire { .. } | Command::SettleValue { .. } => (Verdict::Ok, 0),
             Command::Refresh { .. } => (Verdict::Solo(None), 0),
-            Command::Set { not_after_ms, .. } if now_ms <= *not_after_ms => (Verdict::NotStored, 0),
+            Command::Set { not_after_ms, .. } | Command::SetFields { not_after_ms, .. } if now_ms <= *not_after_ms => {
+                (Verdict::NotStored, 0)
+            }
             _ => return None,
         };
         if !self.has_writers(now_ms) {
@@ -31,7 +35,7 @@ impl Row {
     }
 
     fn contend(&mut self) {
-        self.value = None;
+        (self.value, self.fields) = (None, None);
         self.lease.get_or_insert_default().is_contended = true;
     }
 
@@ -52,7 +56,7 @@ impl Row {
         if let Some(lease) = self.lease_of_writer(nonce, now_ms) {
             return granted(lease.generation.clone().expect("a writer's lease has one"));
         }
-        self.value = None;
+        (self.value, self.fields) = (None, None);
         let is_alone = !self.has_writers(now_ms);
         if is_alone {
             self.revoke(now_ms);
@@ -90,6 +94,7 @@ impl Row {
         let may_store =
             mark.is_some_and(|lease| lease.generation.as_deref() == Some(generation) && !lease.is_contended);
         if let (Some(entry), true) = (entry, may_store) {
+            self.fields = None;
             self.revoke(now_ms);
             return self.store(entry, now_us);
         }
@@ -100,7 +105,7 @@ impl Row {
                 self.contend();
             }
             _ => {
-                self.value = None;
+                (self.value, self.fields) = (None, None);
                 self.revoke(now_ms);
             }
         }

@@ -15,24 +15,4 @@ elseif format == 1 then
 else
   value = false
 end
-local g, n, u, h, s, w = lease('g', 'n', 'u', 'h', 's', 'w')
-if s and tonumber(s) > now then
-  return {'SOLO', now_us, value}
-end
-if g and h == nonce then
-  return {'LEASE', now_us, g, tonumber(n), value}
-end
--- An exclusive time longer than any we grant is a clock that stepped: not believed.
-local left_ms = (tonumber(u or 0)) - now
-if left_ms > 0 and left_ms <= validity_ms then
-  return {'WAIT', now_us, left_ms, value}
-end
-if marks(w) ~= '' then
-  return {'SOLO', now_us, value}
-elseif w then
-  -- Of writers that died: nobody fills under their g.
-  redis.call('UNLINK', L)
-  g = nil
-end
-g, n = grant(g, n, nonce, exclusive_ms, validity_ms)
-return {'LEASE', now_us, g, n, value}
+return lease_or_wait(nonce, exclusive_ms, validity_ms, value)
