@@ -22,9 +22,11 @@ mod calls;
 mod context;
 mod events;
 mod fetch;
+mod fields;
 mod spawn;
 mod tenant;
 mod upgrade;
+mod wire;
 mod write;
 
 use std::collections::BTreeMap;
@@ -40,7 +42,6 @@ use crate::config::{CallKind, Dialect, OptionValue, Terms};
 use crate::engine::outcome::{Details, Failure};
 use crate::engine::{Begun, Engine, Event, Figure, Outcome};
 use crate::error::Error;
-use crate::protocol::envelope::Payload;
 pub use behind::{BehindBuilder, WriteBehind, WriteItem};
 pub use builder::ManagerBuilder;
 pub use call::CallBuilder;
@@ -52,6 +53,7 @@ pub use spawn::{BoxedTask, Spawner};
 pub use tenant::TenantBuilder;
 pub use upgrade::UpgradeError;
 use upgrade::Upgrades;
+use wire::{decode, encode_for};
 pub use write::{OnStoreDown, WriteError};
 
 /// Why a read with a fallback gave no value.
@@ -310,7 +312,7 @@ impl Manager {
     }
 
     async fn store<T: Serialize>(&self, key: &str, value: &T, terms: &Arc<Terms>) -> Result<bool, Error> {
-        let payload = encode_for(key, value)?;
+        let payload = encode_for(key, value, terms.codec())?;
         self.confirm(|queue, id| self.engine.set(key, payload, Some(terms), queue, id)).await
     }
 
@@ -383,21 +385,4 @@ impl Manager {
             }
         }
     }
-}
-
-/// The payload of a value that a caller brings.
-fn encode_for<T: Serialize>(key: &str, value: &T) -> Result<Payload, Error> {
-    encode(value).map_err(|error| {
-        let message = format!("the value for {key:?} cannot be written as JSON: {error}");
-        Error::new(crate::ErrorKind::EncodeError, message)
-    })
-}
-
-fn encode<T: Serialize>(value: &T) -> Result<Payload, serde_json::Error> {
-    let bytes = serde_json::to_vec(value)?;
-    Ok(if bytes == b"null" { Payload::null() } else { Payload::json(bytes) })
-}
-
-fn decode<T: DeserializeOwned>(payload: &Payload) -> Result<T, serde_json::Error> {
-    serde_json::from_slice(payload.bytes.as_deref().unwrap_or(b"null"))
 }

@@ -20,6 +20,7 @@ use tidegate::{ErrorKind, Manager, WriteItem};
 use tokio::runtime::Runtime;
 
 const KEY: &str = "user:profile:1";
+const OF_FIELDS: &str = "user:fields:1";
 const TAG: &str = "user:1";
 const NAMESPACE: &str = "catalog";
 const QUEUE: &str = "counters";
@@ -27,20 +28,24 @@ const SECRET: &str = "the victim's";
 const OWN: &str = "the manager's own";
 
 /// The methods that a test below asks for everything. A new one fails [`every_method_has_a_case`].
-const CASES: [&str; 18] = [
+const CASES: [&str; 22] = [
     "call",
     "clear",
     "exists",
     "expire",
     "get",
+    "get_cached_fields",
     "get_entry",
+    "get_fields",
     "get_or_fetch",
     "invalidate",
+    "invalidate_fields",
     "invalidate_tag",
     "namespace",
     "on_event",
     "refresh",
     "set",
+    "set_fields",
     "stats",
     "tenant",
     "tenant_builder",
@@ -96,6 +101,13 @@ async fn ask(view: &Manager, text: &str) -> Vec<Json> {
     let _ = (view.exists(text).await, view.expire(text).await);
     let _ = (view.set(text, &"overwritten", None).await, view.call().tags([text]).set(text, &"overwritten").await);
     let _ = (view.invalidate(text).await, view.invalidate_tag(text).await);
+    let overwritten = |missing: Vec<String>| async {
+        Ok::<_, String>(missing.into_iter().map(|name| (name, "fetched".into())).collect())
+    };
+    let got = view.get_fields::<Json, _, _, _>(text, ["name"], overwritten).await.unwrap_or_default();
+    let cached = view.get_cached_fields::<Json>(text, ["name", text]).await.unwrap_or_default();
+    seen.extend(got.into_values().chain(cached.into_values()));
+    let _ = (view.set_fields(text, [("name", "overwritten")]).await, view.invalidate_fields(text, ["name"]).await);
     let persist = |_| async { Ok::<_, String>(()) };
     let _ = (view.write_through(text, "overwritten", persist).await, view.write_behind(text).without_sink::<Json>());
     seen.extend(put_behind(view, text).await.into_iter().map(Some));
@@ -155,7 +167,7 @@ fn hostile() -> impl Strategy<Value = String> {
         3 => prop::sample::select(vec![
             "victim", "@victim", "@victim:user:profile:1", "%40victim:user:profile:1", "victim:user:profile:1", "Victim",
             "victim:", " victim", "victim\0", "victim\n", "vіctim", "ｖictim", "..", "..:@victim:user:profile:1", "~tag",
-            "~tag:@victim:user:1", "~ns:catalog", "@victim:~ns:catalog", "user:profile:1", "user:1", "catalog", "*", "{victim}",
+            "~tag:@victim:user:1", "~ns:catalog", "@victim:~ns:catalog", "user:profile:1", "user:1", "catalog", "*", "user:fields:1", "@victim:user:fields:1", "{victim}",
             "{user:profile:1}:lease", "user:profile:1}:lease", "", ":", "::", "%", "@", "@:", "v1:@victim:user:profile:1",
         ]).prop_map(str::to_owned),
         2 => "[@%:~{}*vc4 0]{1,10}",
@@ -187,6 +199,8 @@ async fn attack(manager: &Manager, name: &str, text: &str) -> Result<(), TestCas
             let kept = view.call().tags([TAG]);
             let kept: Json = kept.fetch(KEY, |_| async { Ok::<_, String>("lost".into()) }).await.expect("a value");
             prop_assert_eq!(&kept, value, "{:?} {:?}", name, text);
+            let fields = view.get_cached_fields::<Json>(OF_FIELDS, ["name"]).await.expect("read");
+            prop_assert_eq!(fields.get("name"), Some(&Some(value.into())), "{:?} {:?}", name, text);
         }
     }
     let before = hits(&attacker);
@@ -226,6 +240,7 @@ fn play(url: &str, options: &[(&str, &str)], cases: u32) -> BTreeSet<String> {
         for (view, value) in [(manager.tenant("victim").expect("right"), SECRET), (manager.clone(), OWN)] {
             let view = view.namespace(NAMESPACE).expect("right");
             assert!(view.call().tags([TAG]).set(KEY, &value).await.expect("right"));
+            assert!(view.call().tags([TAG]).set_fields(OF_FIELDS, [("name", value)]).await.expect("right"));
         }
         // Pending for good: no sink but the victim's own may be given it.
         let victim = manager.tenant("victim").expect("right");

@@ -10,12 +10,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::calls::Arrival;
-use super::{Manager, decode, encode};
+use super::{Manager, decode, encode_for};
 use crate::config::{CallKind, Dialect, OptionValue};
 use crate::engine::behind::{Letter, LetterAct};
 use crate::engine::outcome::Failure;
 use crate::engine::{Batch, Behind, FeedId, Outcome, Settled};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::protocol::stream::StreamId;
 
 /// One write, as a sink is given it.
@@ -173,10 +173,6 @@ impl<T: Serialize> WriteBehind<T> {
         operation: Option<&str>,
     ) -> Result<StreamId, Error> {
         let manager = &self.inner.manager;
-        let payload = encode(value).map_err(|error| {
-            let message = format!("the value for {key:?} cannot be written as JSON: {error}");
-            Error::new(ErrorKind::EncodeError, message)
-        })?;
         let terms = match ttl {
             None => Arc::clone(&manager.terms),
             Some(ttl) => {
@@ -184,6 +180,7 @@ impl<T: Serialize> WriteBehind<T> {
                 manager.terms_of(CallKind::Write, &[("ttl".to_owned(), ttl)])?
             }
         };
+        let payload = encode_for(key, value, terms.codec())?;
         let put =
             |queue: &_, id| manager.engine.put(&self.inner.behind, key, payload, operation, Some(&terms), queue, id);
         match own(manager.call_verb(put).await?)? {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::decode;
+use super::wire::decode;
 use crate::config::Terms;
 use crate::engine::{Engine, Hit, Made};
 use crate::error::Error;
+use crate::protocol::fields::{Field, FieldState};
 
 /// Given to a fallback. Cheap to clone; what is said on one clone is said on all.
 #[derive(Clone)]
@@ -35,6 +36,12 @@ impl Context {
 
     pub(super) fn terms(&self) -> &Arc<Terms> {
         &self.terms
+    }
+
+    /// The fields that stand in the store and are fresh, of a call of fields.
+    pub(super) fn standing(&self) -> Vec<Field> {
+        let fields = self.stale.as_ref().and_then(|hit| hit.payload.fields.as_deref());
+        fields.into_iter().flatten().filter(|field| field.state == FieldState::Fresh).cloned().collect()
     }
 
     /// The key that is computed.

@@ -10,12 +10,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::calls::Arrival;
-use super::{Manager, decode, encode};
+use super::wire::encode;
+use super::{Manager, decode};
 use crate::engine::batch::Item;
 use crate::engine::events::Handled;
 use crate::engine::publish::Publishing;
 use crate::engine::{FeedId, Outcome};
 use crate::error::{Error, ErrorKind};
+use crate::protocol::envelope::Codec;
 use crate::protocol::event::DeadLetter;
 use crate::protocol::stream::StreamId;
 use crate::protocol::subscription::Rules;
@@ -91,7 +93,7 @@ impl Manager {
         data: &T,
         how: Publishing<'_>,
     ) -> Result<StreamId, Error> {
-        let payload = encode(data).map_err(|error| {
+        let payload = encode(data, Codec::Json).map_err(|error| {
             Error::new(ErrorKind::EncodeError, format!("the data of event {name:?} cannot be written as JSON: {error}"))
         })?;
         match self.call_verb(|queue, id| self.engine.publish(name, payload, how, queue, id)).await? {

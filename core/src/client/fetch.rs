@@ -6,12 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use super::calls::{Arrival, Call};
 use super::context::Said;
-use super::{Context, GetError, Manager, decode, encode};
+use super::wire::Wire;
+use super::{Context, GetError, Manager};
 use crate::config::Terms;
 use crate::engine::outcome::Failure;
 use crate::engine::{Abandoned, Begun, Engine, Hit, HostObject, Lease, Outcome, Patience};
@@ -47,7 +45,7 @@ impl Fetch<'_> {
     /// For a fallback that may borrow from its caller.
     pub(super) async fn in_foreground<T, E, F, Fut>(self, fallback: F) -> Result<T, GetError<E>>
     where
-        T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+        T: Wire + Clone + Send + Sync + 'static,
         E: Send + Sync + 'static,
         F: FnOnce(Context) -> Fut,
         Fut: Future<Output = Result<T, E>>,
@@ -63,7 +61,7 @@ impl Fetch<'_> {
     /// For a fallback that may go on without its caller.
     pub(super) async fn with_tasks<T, E, F, Fut>(self, fallback: F) -> Result<T, GetError<E>>
     where
-        T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+        T: Wire + Clone + Send + Sync + 'static,
         E: Send + Sync + 'static,
         F: FnOnce(Context) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
@@ -88,7 +86,7 @@ impl Fetch<'_> {
                     Step::Over(result) => return result,
                     Step::Served(hit) => hit,
                 };
-                match decode(&hit.payload) {
+                match T::of_payload(&hit.payload) {
                     Ok(value) => {
                         (self.manager.spawner)(Box::pin(async move { drop(leading.run().await) }));
                         Ok(value)
@@ -120,7 +118,7 @@ impl Fetch<'_> {
     /// Begins, and waits until it is this caller's turn or over.
     async fn turn<T, E>(&self) -> Result<Turn<T, E>, Error>
     where
-        T: DeserializeOwned + Clone + Send + Sync + 'static,
+        T: Wire + Clone + Send + Sync + 'static,
         E: Send + Sync + 'static,
     {
         let (engine, terms) = (&self.manager.engine, Some(&self.terms));
@@ -132,7 +130,7 @@ impl Fetch<'_> {
             Verb::Refresh => refresh().await?,
         };
         if let Arrival::Outcome(Outcome::Hit(hit)) | Arrival::Served(hit, _) = &arrival
-            && let Err(error) = decode::<T>(&hit.payload)
+            && let Err(error) = T::of_payload(&hit.payload)
         {
             // An entry that no longer fits its type is a miss; a refresh puts a right one in its place.
             engine.report_host(Some(self.key), Some(&self.terms), "schema", &error.to_string());
@@ -142,12 +140,12 @@ impl Fetch<'_> {
             Arrival::Lease(lease, place) => {
                 return Ok(self.take_over(lease, place).await);
             }
-            Arrival::Served(hit, place) => match decode(&hit.payload) {
+            Arrival::Served(hit, place) => match T::of_payload(&hit.payload) {
                 Ok(value) => return Ok(Turn::Served(value, place)),
                 Err(_) => None,
             },
             Arrival::Outcome(Outcome::Failed(Failure::Own(error))) => return Err(error),
-            Arrival::Outcome(Outcome::Hit(hit)) => decode(&hit.payload).ok().map(Ok),
+            Arrival::Outcome(Outcome::Hit(hit)) => T::of_payload(&hit.payload).ok().map(Ok),
             Arrival::Outcome(Outcome::Failed(Failure::Host(error))) => error.downcast::<E>().ok().map(Err),
             Arrival::Outcome(Outcome::Shared(value)) => value.downcast::<T>().ok().map(|value| Ok((*value).clone())),
             Arrival::Outcome(_) => None,
@@ -191,7 +189,7 @@ impl<Fut> Leading<Fut> {
     async fn run<T, E>(mut self) -> Result<T, GetError<E>>
     where
         Fut: Future<Output = Result<T, E>>,
-        T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+        T: Wire + Clone + Send + Sync + 'static,
         E: Send + Sync + 'static,
     {
         loop {
@@ -204,7 +202,7 @@ impl<Fut> Leading<Fut> {
     async fn until_served<T, E>(&mut self) -> Step<T, E>
     where
         Fut: Future<Output = Result<T, E>>,
-        T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+        T: Wire + Clone + Send + Sync + 'static,
         E: Send + Sync + 'static,
     {
         let (running, place) = (&mut self.running, &mut self.place);
@@ -235,19 +233,19 @@ impl<Fut> Leading<Fut> {
     }
 
     /// A stale value instead of a failure; the failure all the same, where it is of another type.
-    fn consoled<T: DeserializeOwned, E>(&self, hit: &Hit, error: Error) -> Result<T, GetError<E>> {
-        decode(&hit.payload).map_err(|_| GetError::Cache(error))
+    fn consoled<T: Wire, E>(&self, hit: &Hit, error: Error) -> Result<T, GetError<E>> {
+        T::of_payload(&hit.payload).map_err(|_| GetError::Cache(error))
     }
 
-    fn fail<T: DeserializeOwned, E: Send + Sync + 'static>(&self, lease: Lease, error: E) -> Result<T, GetError<E>> {
+    fn fail<T: Wire, E: Send + Sync + 'static>(&self, lease: Lease, error: E) -> Result<T, GetError<E>> {
         let error = Arc::new(error);
         let stale = self.engine.abandon(lease, Abandoned::Failed(Arc::clone(&error) as HostObject));
-        stale.and_then(|hit| decode(&hit.payload).ok()).ok_or(GetError::Fallback(error))
+        stale.and_then(|hit| T::of_payload(&hit.payload).ok()).ok_or(GetError::Fallback(error))
     }
 
     async fn fill<T, E>(&mut self, lease: Lease, value: T) -> Result<T, GetError<E>>
     where
-        T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+        T: Wire + Clone + Send + Sync + 'static,
     {
         let Said { made, is_skipped, is_not_modified } = self.context.said();
         if is_skipped {
@@ -255,7 +253,7 @@ impl<Fut> Leading<Fut> {
             return Ok(value);
         }
         let stale = lease.stale.as_ref().filter(|_| is_not_modified).map(|hit| hit.payload.clone());
-        let payload = match stale.clone().map_or_else(|| encode(&value), Ok) {
+        let payload = match stale.clone().map_or_else(|| value.to_payload(self.context.terms().codec()), Ok) {
             Ok(payload) => payload,
             Err(error) => {
                 self.engine.report_host(Some(&self.key), Some(self.context.terms()), "encode", &error.to_string());
@@ -289,6 +287,6 @@ impl<Fut> Leading<Fut> {
 }
 
 /// What a later hit would give: the value takes the same way through the codec.
-fn round_trip<T: DeserializeOwned>(payload: &Payload, value: T) -> T {
-    decode(payload).unwrap_or(value)
+fn round_trip<T: Wire>(payload: &Payload, value: T) -> T {
+    T::of_payload(payload).unwrap_or(value)
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::Manager;
 use super::calls::{Arrival, Call};
 use super::fetch::{Fetch, Turn};
-use super::{Manager, encode};
+use super::wire::Wire;
 use crate::engine::{Begun, Lease};
+use crate::protocol::envelope::Payload;
 
 /// What a function of [`ManagerBuilder::upgrade`](super::ManagerBuilder::upgrade) may fail with.
 pub type UpgradeError = Box<dyn std::error::Error + Send + Sync>;
@@ -22,12 +23,11 @@ pub(super) type Upgrades = Arc<BTreeMap<u32, Upgrade>>;
 
 impl Fetch<'_> {
     /// Makes the value of what an older version holds, where there is something, and settles the lease with it.
-    pub(super) async fn take_over<T: DeserializeOwned, E>(&self, lease: Lease, mut place: Call) -> Turn<T, E> {
+    pub(super) async fn take_over<T: Wire, E>(&self, lease: Lease, mut place: Call) -> Turn<T, E> {
         let Some(older) = &lease.older else { return Turn::Lead(lease, place) };
-        let bytes = older.payload.bytes.as_deref();
-        match self.manager.upgraded(older.version, bytes).and_then(|value| {
-            let payload = encode(&value)?;
-            Ok((serde_json::from_value(value)?, payload))
+        match self.manager.upgraded(older.version, &older.payload).and_then(|value| {
+            let payload = value.to_payload(self.terms.codec())?;
+            Ok((T::of_payload(&payload)?, payload))
         }) {
             Ok((value, payload)) => {
                 if let Begun::Waiting(_) = self.manager.engine.fill_upgraded(lease, payload) {
@@ -49,9 +49,12 @@ impl Fetch<'_> {
 }
 
 impl Manager {
-    fn upgraded(&self, version: u32, bytes: Option<&[u8]>) -> Result<Value, UpgradeError> {
+    fn upgraded(&self, version: u32, payload: &Payload) -> Result<Value, UpgradeError> {
+        let value = Value::of_payload(payload)?;
         // A null is a null in every version.
-        let Some(bytes) = bytes else { return Ok(Value::Null) };
-        self.upgrades.range(version..).try_fold(serde_json::from_slice(bytes)?, |value, (_, step)| step(value))
+        if payload.bytes.is_none() {
+            return Ok(value);
+        }
+        self.upgrades.range(version..).try_fold(value, |value, (_, step)| step(value))
     }
 }

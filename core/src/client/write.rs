@@ -92,7 +92,7 @@ impl Manager {
         F: FnOnce(T) -> Fut,
         Fut: Future<Output = Result<R, E>>,
     {
-        let payload = encode_for(key, &value)?;
+        let payload = encode_for(key, &value, terms.codec())?;
         let begun = self.call_verb(|queue, id| self.engine.begin_write(key, payload, Some(terms), queue, id)).await?;
         let write = match begun {
             Arrival::Outcome(Outcome::Write(write)) => write,

@@ -26,6 +26,8 @@ pub enum CallKind {
     Tenant,
     /// `write_through`.
     WriteThrough,
+    /// `get_fields`.
+    Fields,
 }
 
 const READ_OPTIONS: [&str; 11] = [
@@ -51,6 +53,19 @@ const TENANT_OPTIONS: [&str; 12] = {
     }
     options
 };
+/// Those of a read but `early_refresh`: fields have as many ends as there are fields.
+const FIELDS_OPTIONS: [&str; 10] = [
+    "ttl",
+    "tags",
+    "codec",
+    "null_ttl",
+    "stale_if_error",
+    "stale_while_revalidate",
+    "error_backoff",
+    "wait",
+    "soft_timeout",
+    "hard_timeout",
+];
 const WRITE_OPTIONS: [&str; 5] = ["ttl", "tags", "codec", "stale_if_error", "stale_while_revalidate"];
 const WRITE_THROUGH_OPTIONS: [&str; 6] =
     ["ttl", "tags", "codec", "stale_if_error", "stale_while_revalidate", "on_store_down"];
@@ -63,6 +78,7 @@ impl CallKind {
             Self::Write => &WRITE_OPTIONS,
             Self::Tenant => &TENANT_OPTIONS,
             Self::WriteThrough => &WRITE_THROUGH_OPTIONS,
+            Self::Fields => &FIELDS_OPTIONS,
         }
     }
 }

@@ -95,8 +95,7 @@ pub struct Field {
 
 /// The bytes of fields in the order of their names, as a store gives them in one answer.
 pub fn bundle(fields: &[Option<Bytes>]) -> Bytes {
-    let mut all =
-        BytesMut::with_capacity(fields.iter().flatten().map(|bytes| bytes.len()).sum::<usize>() + 4 * fields.len());
+    let mut all = BytesMut::with_capacity(fields.iter().flatten().map(Bytes::len).sum::<usize>() + 4 * fields.len());
     for field in fields {
         match field {
             None => all.put_u32(ABSENT),
@@ -122,6 +121,23 @@ pub fn unbundle(all: &Bytes, count: usize) -> Option<Vec<Option<Bytes>>> {
         });
     }
     rest.is_empty().then_some(fields)
+}
+
+/// The fields that are there, of what may be a [`bundle`] of any number, as far as it is one.
+pub fn in_bundle(all: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = all;
+    std::iter::from_fn(move || {
+        loop {
+            let (len, behind) = rest.split_first_chunk::<4>()?;
+            rest = behind;
+            let len = u32::from_be_bytes(*len);
+            if len != ABSENT {
+                let (field, behind) = rest.split_at_checked(usize::try_from(len).ok()?)?;
+                rest = behind;
+                return Some(field);
+            }
+        }
+    })
 }
 
 #[cfg(test)]
@@ -157,5 +173,7 @@ mod tests {
             assert_eq!(unbundle(&all.slice(..cut), 4), None, "cut at {cut}");
         }
         assert_eq!(unbundle(&Bytes::from_static(b"TG\x01\x00"), 1), None);
+        assert_eq!(in_bundle(&all).collect::<Vec<_>>(), [&b"ab"[..], b""]);
+        assert_eq!(in_bundle(b"TG\x01\x00").count(), 0);
     }
 }

@@ -11,6 +11,7 @@ use super::runtime;
 use super::tls::Tls;
 use crate::ports::{Address, Inbox, Notice, Reply, StoreError, Verdict};
 use crate::protocol::envelope::is_long_to_open;
+use crate::protocol::fields::in_bundle;
 
 pub(super) struct Shared {
     pub(super) endpoint: Endpoint,
@@ -107,5 +108,5 @@ fn takes_long(reply: &Reply) -> bool {
         Verdict::Hit(entry) => Some(entry),
         _ => None,
     };
-    entry.is_some_and(|entry| is_long_to_open(entry))
+    entry.is_some_and(|entry| is_long_to_open(entry) || in_bundle(entry).any(is_long_to_open))
 }
