@@ -2,8 +2,8 @@
 //!
 //! Each value is the version of its database row when the fallback read it. Readers and writers race; any command but
 //! SET is sent again, late, one time in eight; writers write through beside each other; leases, entries and tags are taken away as evictions do. A cached read
-//! that began after an invalidation had returned must show at least the version which that invalidation followed. No
-//! engine is in between: what holds here, the scripts hold alone.
+//! that began after an invalidation had returned must show at least the version which that invalidation followed. There is
+//! no engine.
 //!
 //! `TIDEGATE_RACE_SECONDS=60` races longer.
 
@@ -17,8 +17,10 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use support::*;
+use tidegate::payload::sign::SigningKeys;
 use tidegate::ports::{Command, Verdict};
-use tidegate::protocol::envelope::{Draft, Entry, Payload, Seal};
+use tidegate::protocol::envelope::{Draft, Entry, Payload, Saying, Seal};
+use tidegate::protocol::fields::{FieldNames, unbundle};
 use tidegate::protocol::freshness::Life;
 use tidegate::protocol::key::Key;
 use tidegate::protocol::lease::Nonce;
@@ -31,6 +33,8 @@ const WRITERS: u64 = 2;
 const MARK_LASTS_MS: u64 = 5;
 /// Every key carries it.
 const TAG: &str = "all";
+/// Of a row.
+const FIELDS: [&str; 2] = ["a", "b"];
 
 /// The database, what its invalidations have promised, and what came of it.
 struct Arena {
@@ -117,7 +121,7 @@ struct Client {
 impl Client {
     fn ask(&mut self, command: Command) -> Verdict {
         // SET, by its contract, is sent once.
-        if !matches!(command, Command::Set { .. }) && self.random.u8(0..8) == 0 {
+        if !matches!(command, Command::Set { .. } | Command::SetFields { .. }) && self.random.u8(0..8) == 0 {
             let due = Instant::now() + Duration::from_micros(self.random.u64(0..4_000));
             self.arena.doubled.fetch_add(1, Ordering::Relaxed);
             // The last ones find nobody who would send them.
@@ -131,10 +135,9 @@ impl Client {
     }
 
     /// The version that an entry shows, if it counts under the tag's nonce; else the version to ask past.
-    fn shown(bytes: &bytes::Bytes, key: &Key, nonce: Option<TagNonce>) -> Result<u64, u64> {
-        let entry = Entry::decode(bytes, key, &Seal::plain(1 << 20)).expect("only entries stand here");
+    fn shown(bytes: &bytes::Bytes, hash: &[u8; 16], nonce: Option<TagNonce>) -> Result<u64, u64> {
+        let entry = Entry::decode_of(bytes, hash, &Seal::plain(1 << 20)).expect("only entries stand here");
         if entry.fresh_until_ms == 0 {
-            // Expired by hand.
             return Err(0);
         }
         let counts = entry.tags.iter().all(|record| Some(record.nonce) == nonce);
@@ -149,7 +152,7 @@ impl Client {
         let Verdict::Nonce(nonce) = self.ask(read_tag(tag)) else { panic!("a nonce or none") };
         let mut seen = 0;
         if let Verdict::Value(Some(bytes)) = self.ask(get(&key)) {
-            match Self::shown(&bytes, &key, nonce) {
+            match Self::shown(&bytes, key.hash(), nonce) {
                 Ok(version) => return self.arena.saw(version, floor),
                 Err(dead) => seen = dead,
             }
@@ -161,7 +164,7 @@ impl Client {
         let ask = Command::Acquire { key: key.clone(), nonce: holder, exclusive_ms: 3, validity_ms: 60_000, seen };
         match self.ask(ask) {
             Verdict::Hit(bytes) => {
-                if let Ok(version) = Self::shown(&bytes, &key, Some(nonce)) {
+                if let Ok(version) = Self::shown(&bytes, key.hash(), Some(nonce)) {
                     self.arena.saw(version, floor);
                 }
             }
@@ -174,11 +177,68 @@ impl Client {
         }
     }
 
+    /// Which fields count, each a cached read, and the newest version to ask past.
+    fn shown_fields(
+        &self,
+        bytes: &bytes::Bytes,
+        key: &Key,
+        nonce: Option<TagNonce>,
+        floor: u64,
+    ) -> (Vec<&'static str>, u64) {
+        let (mut counting, mut seen) = (Vec::new(), 0);
+        let fields = unbundle(bytes, FIELDS.len()).expect("a bundle");
+        for (name, bytes) in FIELDS.into_iter().zip(fields) {
+            match bytes.map(|bytes| Self::shown(&bytes, &key.field_hash(name), nonce)) {
+                Some(Ok(version)) => {
+                    self.arena.saw(version, floor);
+                    counting.push(name);
+                }
+                Some(Err(dead)) => seen = seen.max(dead),
+                None => {}
+            }
+        }
+        (counting, seen)
+    }
+
+    fn read_fields(&mut self, at: usize, tag: &Tag) {
+        let key = key(&format!("row:number:{at}"));
+        let names = FieldNames::new(FIELDS).expect("right");
+        let floor = self.arena.floors[at].load(Ordering::SeqCst);
+        let Verdict::Nonce(nonce) = self.ask(read_tag(tag)) else { panic!("a nonce or none") };
+        let get = Command::GetFields { key: key.clone(), names: names.clone() };
+        let Verdict::Value(Some(bytes)) = self.ask(get) else { panic!("a bundle") };
+        let (counting, seen) = self.shown_fields(&bytes, &key, nonce, floor);
+        if counting.len() == FIELDS.len() {
+            return;
+        }
+        let opener = self.nonce();
+        let Verdict::Nonce(Some(nonce)) = self.ask(open_tag(tag, opener)) else { panic!("opened") };
+        let holder = self.nonce();
+        let (exclusive_ms, validity_ms) = (3, 60_000);
+        let ask = Command::AcquireFields { key: key.clone(), names, nonce: holder, exclusive_ms, validity_ms, seen };
+        match self.ask(ask) {
+            Verdict::Hit(bytes) => drop(self.shown_fields(&bytes, &key, Some(nonce), floor)),
+            Verdict::Lease(grant, bytes) => {
+                let counting = bytes.map(|bytes| self.shown_fields(&bytes, &key, Some(nonce), floor).0);
+                let version = self.arena.fallback(at, &mut self.random);
+                let missing = |name: &&str| !counting.as_ref().is_some_and(|there| there.contains(name));
+                let entries = fields(&key, FIELDS.iter().filter(|name| missing(name)), tag, nonce, version);
+                self.ask(Command::FillFields { key, grant, entries });
+            }
+            _ => {}
+        }
+    }
+
     fn write(&mut self, at: usize, tag: &Tag) {
         let arena = Arc::clone(&self.arena);
         let key = key(&format!("row:number:{at}"));
-        match self.random.u8(0..13) {
-            10.. => self.write_through(at, &key, tag),
+        match self.random.u8(0..16) {
+            10..13 => self.write_through(at, &key, tag),
+            13 | 14 => {
+                let names = FieldNames::new(FIELDS).expect("right");
+                let command = Command::InvalidateFields { key, settle_ms: 0, names };
+                arena.write(&[at], |_| drop(self.ask(command)));
+            }
             0..6 => arena.write(&[at], |_| drop(self.ask(invalidate(&key)))),
             // Nobody here reads what is stale: as good as an invalidation.
             6 => arena.write(&[at], |_| drop(self.ask(expire(&key)))),
@@ -193,8 +253,13 @@ impl Client {
                     let Verdict::Nonce(Some(nonce)) = self.ask(open_tag(tag, opener)) else { panic!("opened") };
                     let not_after_ms = self.caller.now_us() / 1_000 + 5_000;
                     let entry = entry(&key, tag, nonce, version);
-                    // The mark of a beginning that came twice may stand.
-                    let verdict = self.ask(Command::Set { key, not_after_ms, entry });
+                    let command = if self.random.bool() {
+                        Command::Set { key, not_after_ms, entry }
+                    } else {
+                        let entries = fields(&key, &FIELDS, tag, nonce, version);
+                        Command::SetFields { key, not_after_ms, entries }
+                    };
+                    let verdict = self.ask(command);
                     assert!(matches!(verdict, Verdict::Stored { .. } | Verdict::NotStored), "{verdict:?}");
                 });
             }
@@ -221,9 +286,26 @@ impl Client {
     }
 }
 
+const LONG: Life = Life { fresh_ms: 60_000, kept_ms: 60_000 };
+
 fn entry(key: &Key, tag: &Tag, nonce: TagNonce, version: u64) -> Draft {
-    let life = Life { fresh_ms: 60_000, kept_ms: 60_000 };
-    Draft::new(key, &Payload::json(version.to_string()), &[(tag.clone(), nonce)], 1, life, 0)
+    Draft::new(key, &Payload::json(version.to_string()), &[(tag.clone(), nonce)], 1, LONG, 0)
+}
+
+fn fields<'a>(
+    key: &Key,
+    names: impl IntoIterator<Item = &'a &'static str>,
+    tag: &Tag,
+    nonce: TagNonce,
+    version: u64,
+) -> Vec<(Box<str>, Draft)> {
+    let tags = [(tag.clone(), nonce)];
+    let saying = Saying { tags: &tags, schema: 1, life: LONG, cost_ms: 0, is_behind: false };
+    let payload = Payload::json(version.to_string());
+    let field = |name: &&str| {
+        ((*name).into(), Draft::sealed(&key.field_hash(name), &payload, &saying, &SigningKeys::default()))
+    };
+    names.into_iter().map(field).collect()
 }
 
 fn seconds() -> Duration {
@@ -272,8 +354,10 @@ fn race_of_scripts(server: &RedisServer) -> Arc<Arena> {
             scope.spawn(move || {
                 while client.arena.is_on() {
                     let at = client.random.usize(0..KEYS);
-                    if number < READERS {
+                    if number < READERS && number % 2 == 0 {
                         client.read(at, tag);
+                    } else if number < READERS {
+                        client.read_fields(at, tag);
                     } else {
                         client.write(at, tag);
                         std::thread::sleep(Duration::from_micros(client.random.u64(0..20_000)));
@@ -296,8 +380,9 @@ fn race_of_scripts(server: &RedisServer) -> Arc<Arena> {
 /// As a server does that needs room.
 fn evict(server: &RedisServer, tag: &Tag, random: &mut fastrand::Rng) {
     let key = key(&format!("row:number:{}", random.usize(0..KEYS)));
-    let victim = match random.u8(0..3) {
+    let victim = match random.u8(0..4) {
         0 => key.full().to_owned(),
+        3 => key.fields(),
         1 => key.lease(),
         _ => tag.full().to_owned(),
     };
