@@ -51,10 +51,13 @@ fn micros(documents: &[Vec<u8>], mut act: impl FnMut(&[u8])) -> f64 {
     best
 }
 
+type Pack = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+type Unpack = Box<dyn Fn(&[u8], usize)>;
+
 struct Way {
     name: &'static str,
-    pack: Box<dyn Fn(&[u8]) -> Vec<u8>>,
-    unpack: Box<dyn Fn(&[u8], usize)>,
+    pack: Pack,
+    unpack: Unpack,
 }
 
 fn ours(name: &'static str, compression: Compression) -> Way {

@@ -3,13 +3,14 @@
 
 use bytes::Bytes;
 
-use super::drive::{SEQUENCE_RENEW, TARGET_NONE, TARGET_OPERATION, TARGET_PROBE, read_tag};
+use super::drive::{SEQUENCE_RENEW, TARGET_NONE, TARGET_OPERATION, TARGET_PROBE};
 use super::feed::{Push, is_feed};
 use super::flights::{Asked as KeyAsked, FlightId, Question, SlotKind, Unjudged};
 use super::judge::{Circumstances, Judged};
 use super::observe::EventKind;
 use super::outcome::{Details, Keeps, Older, Renewal};
 use super::sheet::Standing;
+use super::submit::read_tag;
 use super::ticket::Ticket;
 use super::{Engine, journal};
 use crate::config::Terms;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `flights` | which flight serves which key |
 //! | `drive` | steps, actions, deadlines |
+//! | `submit` | commands on their way to the store |
 //! | `serve` | what callers are given, counted and told |
 //! | `answers` | the store's replies and pushes, judged and brought home |
 //! | `read` | the verbs of a read with a fallback: begin, refresh, fill, abandon, cancel |
@@ -70,6 +71,7 @@ mod serve;
 mod server_clock;
 mod sheet;
 mod spared;
+mod submit;
 mod tenants;
 pub mod ticket;
 pub mod timers;

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use super::Engine;
-use super::drive::{get_of, read_tag};
 use super::flights::Asked;
 use super::judge::{Circumstances, Judged};
 use super::observe::EventKind;
@@ -11,6 +10,7 @@ use super::operations::Operation;
 use super::outcome::{Begun, Failure, Hit, Outcome};
 use super::server_clock::ServerClock;
 use super::sheet::{Sheet, Standing};
+use super::submit::{get_of, read_tag};
 use super::ticket::{Queue, Ticket};
 use crate::config::Terms;
 use crate::error::Error;
