@@ -52,11 +52,17 @@ def _raw(value: object) -> bytes | None:
     raise Unencodable(f"$ is a {name}: the codec raw takes bytes, bytearray, memoryview, and None for a null")
 
 
+_NO_KEYS = (type(None), bool, tuple, list, dict, set, frozenset)
+"""What msgspec knows as values, and asks about as keys."""
+
+
 def _foreign(codec: str, value: object) -> Any:
     """What msgspec does not know."""
     kind: type = type(value)
     if is_model(kind):
         return models_of(kind).builtins(value, codec)
+    if kind in _NO_KEYS:
+        raise TypeError(f"it has a {kind.__qualname__} as a key, which is no text and no number")
     raise TypeError(f"Encoding objects of type {kind.__qualname__} is unsupported")
 
 
