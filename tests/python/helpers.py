@@ -60,12 +60,15 @@ def run_script(source: str, *arguments: str, seconds: float = SCRIPT_SECONDS) ->
     )
 
 
-def forged(entry: bytes, payload: bytes) -> bytes:
-    """An entry as somebody could write it who knows all but the secret: another payload, and a right checksum."""
+def forged(entry: bytes, payload: bytes, compression: int = 0, length: int | None = None) -> bytes:
+    """An entry as somebody could write it who knows all but the secret: another payload, and a right checksum.
+
+    `length` is what is said to come out of a payload that is compressed.
+    """
     header_len = int.from_bytes(entry[6:8], "little")
     head = bytearray(entry[:header_len])
-    head[5] = 0
-    head[48:52] = len(payload).to_bytes(4, "little")
+    head[5] = compression
+    head[48:52] = (len(payload) if length is None else length).to_bytes(4, "little")
     counted = head[:12] + bytes(32) + head[44:68] + bytes(4) + head[72:]
     head[68:72] = crc32c.crc32c(bytes(counted) + payload).to_bytes(4, "little")
     return bytes(head) + payload
