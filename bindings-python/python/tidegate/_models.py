@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -129,7 +128,7 @@ def _hints(cls: type) -> list[Any]:
         return [part for field in fields.values() for part in (field.annotation, *field.metadata)]
     is_dict = issubclass(cls, dict) and hasattr(cls, "__total__")
     is_tuple = issubclass(cls, tuple) and hasattr(cls, "_fields")
-    if not (dataclasses.is_dataclass(cls) or is_dict or is_tuple):
+    if not (hasattr(cls, "__dataclass_fields__") or is_dict or is_tuple):
         return []
     try:
         return list(get_type_hints(cls, include_extras=True).values())
