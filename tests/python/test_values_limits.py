@@ -100,7 +100,9 @@ async def test_64_levels_are_kept_and_65_are_not(told: Make, errors: list[CacheE
     for endless in (_nested(5_000), _circle()):
         with pytest.raises(EncodeError):
             await cache.set(KEY, endless)
-        assert await cache.get("a:endless", lambda endless=endless: endless) is endless
+        # How deep a codec itself goes depends on the Python version: given as it is, or as its own copy.
+        assert type(await cache.get("a:endless", lambda endless=endless: endless)) is type(endless)
+        assert not await cache.exists("a:endless")
 
 
 def _circle() -> list[Any]:

@@ -40,16 +40,17 @@ def way_of(kind: Any) -> Way:
     """How values of a type are read; `ConfigError` for one that nothing can be read as."""
     if kind is None or kind is Any:
         return _ANY
-    if _models.is_named_in(kind):
-        return _way_of_models(kind)
     try:
-        json = msgspec.json.Decoder(kind).decode
-        msgpack = msgspec.msgpack.Decoder(kind, ext_hook=_refuse_extension).decode
-        unknown = _custom_type(msgspec.inspect.type_info(kind), set())
+        return _way_of_models(kind) if _models.is_named_in(kind) else _way_of_msgspec(kind)
     except Exception as error:
-        raise ConfigError(_refused(kind, str(error))) from error
-    if unknown is not None:
-        raise ConfigError(_refused(kind, f"msgspec cannot build a {unknown.__qualname__}"))
+        raise ConfigError(_refused(kind, str(error).partition("\n")[0])) from error
+
+
+def _way_of_msgspec(kind: Any) -> Way:
+    json = msgspec.json.Decoder(kind).decode
+    msgpack = msgspec.msgpack.Decoder(kind, ext_hook=_refuse_extension).decode
+    if (unknown := _custom_type(msgspec.inspect.type_info(kind), set())) is not None:
+        raise TypeError(f"msgspec cannot build a {unknown.__qualname__}")
 
     def raw(payload: bytes) -> Any:
         return msgspec.convert(payload, kind)
@@ -58,10 +59,7 @@ def way_of(kind: Any) -> Way:
 
 
 def _way_of_models(kind: Any) -> Way:
-    try:
-        models = Models(kind)
-    except Exception as error:
-        raise ConfigError(_refused(kind, str(error).partition("\n")[0])) from error
+    models = Models(kind)
 
     def msgpack(payload: bytes) -> Any:
         return models.from_builtins(_ANY.msgpack(payload))
