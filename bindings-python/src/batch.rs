@@ -19,7 +19,7 @@ pub(crate) struct Item {
     id: String,
     key: Option<String>,
     topic: Option<String>,
-    /// None for a null, and for a codec that Python does not read.
+    /// None for a null.
     payload: Option<Py<PyBytes>>,
     codec: &'static str,
     attempt: u32,
@@ -59,7 +59,7 @@ impl Batch {
 
 impl Item {
     fn new(py: Python<'_>, item: &engine::Item) -> PyResult<Py<Self>> {
-        let (payload, codec) = (convert::payload_bytes(py, &item.payload), convert::codec_name(item.payload.codec));
+        let (payload, codec) = (convert::payload_bytes(py, &item.payload), item.payload.codec.name());
         Py::new(
             py,
             Self {
@@ -88,7 +88,7 @@ pub(crate) fn letters(py: Python<'_>, letters: &[DeadLetter]) -> PyResult<Py<PyA
             &**error,
             &*event.message.service,
             convert::payload_bytes(py, payload),
-            convert::codec_name(payload.codec),
+            payload.codec.name(),
         )
     });
     Ok(PyList::new(py, told.collect::<Vec<_>>())?.into_any().unbind())

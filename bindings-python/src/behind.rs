@@ -26,7 +26,7 @@ pub(crate) struct Letter {
     id: String,
     write_id: String,
     key: String,
-    /// None for a null, and for a codec that Python does not read.
+    /// None for a null.
     payload: Option<Py<PyBytes>>,
     codec: &'static str,
     attempts: u32,
@@ -43,7 +43,7 @@ impl Letter {
                 write_id: letter.write_id.to_string(),
                 key: letter.key.to_string(),
                 payload: convert::payload_bytes(py, &letter.payload),
-                codec: convert::codec_name(letter.payload.codec),
+                codec: letter.payload.codec.name(),
                 attempts: letter.attempts,
                 reason: letter.reason.to_string(),
                 set_aside_at: letter.set_aside_ms,
@@ -101,12 +101,12 @@ impl Behind {
         port: &Bound<'_, Port>,
         key: &Bound<'_, PyAny>,
         payload: Option<&Bound<'_, PyBytes>>,
+        codec: &str,
         operation: Option<&str>,
         terms: Option<&Bound<'_, Terms>>,
     ) -> PyResult<Py<PyAny>> {
-        let key = key_text(key)?;
+        let (key, payload) = (key_text(key)?, convert::payload(payload, codec)?);
         self.call(port, |id| {
-            let payload = convert::payload(payload);
             self.engine.put(&self.behind, key, payload, operation, terms::of(terms), port.get().queue(), id)
         })
     }

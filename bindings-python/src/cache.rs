@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use tidegate::config::{self, CallKind, Config, Dialect};
 use tidegate::engine::publish::Publishing;
 use tidegate::engine::{Begun, Engine, FeedId, Figure, Patience};
@@ -53,6 +53,12 @@ impl Cache {
     #[getter]
     fn strict(&self) -> bool {
         self.engine.config().strict
+    }
+
+    /// What values are written with, where a call or a view does not say otherwise.
+    #[getter]
+    fn codec(&self) -> &'static str {
+        self.engine.config().codec.name()
     }
 
     /// Whether there is an L1.
@@ -110,20 +116,20 @@ impl Cache {
         Ok(tags.iter().map(|tag| tag.key().relative().to_owned()).collect())
     }
 
-    /// The value of what L1 holds, as `decode` makes it; `NOTHING` where it holds nothing that counts, or where
+    /// The value of what L1 holds, as `coder` reads it; `NOTHING` where it holds nothing that counts, or where
     /// `fallback` could not be called: look further.
-    #[pyo3(signature = (key, terms, decode, fallback, /))]
+    #[pyo3(signature = (key, terms, coder, fallback, /))]
     fn held(
         &self,
         key: &Bound<'_, PyAny>,
         terms: GivenTerms<'_, '_>,
-        decode: &Bound<'_, PyAny>,
+        coder: &Bound<'_, PyAny>,
         fallback: &Bound<'_, PyAny>,
     ) -> PyResult<Py<PyAny>> {
         let py = key.py();
         if fallback.is_callable()
             && let Some(held) = self.engine.held(key_text(key)?, terms::of(terms))
-            && let Some(value) = held::value_of(py, &held, decode, self.engine.config().share_values)?
+            && let Some(value) = held::value_of(py, &held, coder, self.engine.config().share_values)?
         {
             return Ok(value);
         }
@@ -178,15 +184,18 @@ impl Cache {
         Port::finish(port, &self.engine, begun, id, if required { Form::Detailed } else { Form::Plain })
     }
 
-    /// Stores each payload (None is a null), whatever stands there.
+    /// Stores each payload (None is a null), all of one codec, whatever stands there.
     fn set(
         &self,
         port: &Bound<'_, Port>,
         items: Vec<(Bound<'_, PyAny>, Option<Bound<'_, PyBytes>>)>,
+        codec: &str,
         terms: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
         let (keys, payloads): (Vec<_>, Vec<_>) = items.into_iter().unzip();
-        let mut payloads = payloads.iter().map(|bytes| convert::payload(bytes.as_ref()));
+        let payloads: Vec<_> =
+            payloads.iter().map(|bytes| convert::payload(bytes.as_ref(), codec)).collect::<PyResult<_>>()?;
+        let mut payloads = payloads.into_iter();
         self.each(port, &keys, |key, id| {
             let payload = payloads.next().expect("one payload for each key");
             self.engine.set(key, payload, terms::of(terms), port.get().queue(), id)
@@ -206,10 +215,11 @@ impl Cache {
         port: &Bound<'_, Port>,
         key: &Bound<'_, PyAny>,
         payload: Option<Bound<'_, PyBytes>>,
+        codec: &str,
         terms: GivenTerms<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
         let (queue, id) = (port.get().queue(), port.get().next_id());
-        let payload = convert::payload(payload.as_ref());
+        let payload = convert::payload(payload.as_ref(), codec)?;
         let begun =
             self.engine.begin_write(key_text(key)?, payload, terms::of(terms), queue, id).or_raise(port.py())?;
         Port::finish(port, &self.engine, begun, id, Form::Plain)
@@ -222,6 +232,7 @@ impl Cache {
         required: bool,
         view: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
+        config::check_batch("keys", keys.len()).or_raise(port.py())?;
         self.each(port, &keys, |key, id| self.engine.invalidate(key, terms::of(view), required, port.get().queue(), id))
     }
 
@@ -232,6 +243,7 @@ impl Cache {
         required: bool,
         view: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
+        config::check_batch("keys", keys.len()).or_raise(port.py())?;
         self.each(port, &keys, |key, id| self.engine.expire(key, terms::of(view), required, port.get().queue(), id))
     }
 
@@ -243,6 +255,7 @@ impl Cache {
         required: bool,
         view: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
+        config::check_batch("tags", tags.len()).or_raise(port.py())?;
         for tag in &tags {
             self.engine.check_tag(name_text("tag", tag)?, terms::of(view)).or_raise(port.py())?;
         }
@@ -269,7 +282,7 @@ impl Cache {
         Port::finish(port, &self.engine, begun, id, Form::Plain)
     }
 
-    /// Publishes an event (None is a null): the text of its id, once the store has it.
+    /// Publishes an event, as JSON (None is a null): the text of its id, once the store has it.
     fn publish_event(
         &self,
         port: &Bound<'_, Port>,
@@ -279,7 +292,7 @@ impl Cache {
         operation: Option<&str>,
     ) -> PyResult<Py<PyAny>> {
         let (queue, id) = (port.get().queue(), port.get().next_id());
-        let (payload, how) = (convert::payload(payload.as_ref()), Publishing { max_len, operation });
+        let (payload, how) = (convert::json(payload.as_ref()), Publishing { max_len, operation });
         let begun = self.engine.publish(name_text("event", name)?, payload, how, queue, id).or_raise(port.py())?;
         Port::finish(port, &self.engine, begun, id, Form::Plain)
     }
@@ -367,8 +380,9 @@ impl Cache {
     }
 
     /// A fault that the host noticed: a `cache.error`.
-    fn report(&self, key: Option<&str>, reason: &str, message: &str, view: GivenTerms<'_, '_>) {
-        self.engine.report_host(key, terms::of(view), reason, message);
+    fn report(&self, key: Option<&str>, reason: &str, message: &Bound<'_, PyString>, view: GivenTerms<'_, '_>) {
+        // An error's text may have a lone surrogate in it.
+        self.engine.report_host(key, terms::of(view), reason, &message.to_string_lossy());
     }
 
     /// Events are kept only while this is on.

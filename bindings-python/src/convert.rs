@@ -15,6 +15,7 @@ use tidegate::config::{self, Dialect, OptionValue};
 use tidegate::engine::outcome::Failure;
 use tidegate::engine::{Engine, Event, HostObject, Outcome, Settlement, Source};
 use tidegate::key::{Key, Part};
+use tidegate::payload::{self, Foreign};
 use tidegate::protocol::envelope::{Codec, Payload};
 use tidegate::protocol::tag;
 use tidegate::{Error, ErrorKind};
@@ -29,7 +30,7 @@ use crate::write::Write;
 /// A read's entry, with what is known of it. Times in ms since the epoch, by the server's clock.
 #[pyclass(frozen, get_all, module = "tidegate._tidegate")]
 pub(crate) struct Hit {
-    /// None for a cached null, and for a codec that Python does not read.
+    /// None for a cached null.
     payload: Option<Py<PyBytes>>,
     codec: &'static str,
     source: &'static str,
@@ -82,7 +83,7 @@ pub(crate) struct Settled {
     version: Option<u64>,
 }
 
-/// How a hit is given: its payload alone, or with all that is known of it.
+/// How a hit is given: its payload alone where that is JSON, or with all that is known of it.
 #[derive(Clone, Copy)]
 pub(crate) enum Form {
     Plain,
@@ -151,8 +152,11 @@ pub(crate) fn outcome(py: Python<'_>, outcome: Outcome, place: &Place<'_, '_>) -
 }
 
 fn hit_object(py: Python<'_>, hit: tidegate::engine::Hit, form: Form) -> PyResult<Py<PyAny>> {
-    match (form, hit.payload.codec) {
-        (Form::Plain, Codec::Json) => Ok(payload_bytes(py, &hit.payload).into_pyobject(py)?.unbind()),
+    match (form, &hit.payload) {
+        (Form::Plain, Payload { bytes: None, .. }) => Ok(py.None()),
+        (Form::Plain, Payload { bytes: Some(bytes), codec: Codec::Json, .. }) => {
+            Ok(PyBytes::new(py, bytes).into_any().unbind())
+        }
         (Form::Plain | Form::Detailed, _) => Ok(Py::new(py, detailed(py, hit))?.into_any()),
     }
 }
@@ -168,16 +172,8 @@ pub(crate) fn payload_bytes(py: Python<'_>, payload: &Payload) -> Option<Py<PyBy
     payload.bytes.as_ref().map(|bytes| PyBytes::new(py, bytes).unbind())
 }
 
-pub(crate) fn codec_name(codec: Codec) -> &'static str {
-    match codec {
-        Codec::Raw => "raw",
-        Codec::Json => "json",
-        Codec::Msgpack => "msgpack",
-    }
-}
-
 pub(crate) fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
-    let codec = codec_name(hit.payload.codec);
+    let codec = hit.payload.codec.name();
     let payload = payload_bytes(py, &hit.payload);
     let source = hit.source.name();
     match hit.details {
@@ -209,9 +205,32 @@ fn from_host(py: Python<'_>, object: &HostObject) -> PyResult<Py<PyAny>> {
         .ok_or_else(|| PyTypeError::new_err("an outcome of another language's caller"))
 }
 
-/// What is stored: JSON, or None for a null.
-pub(crate) fn payload(bytes: Option<&Bound<'_, PyBytes>>) -> Payload {
+/// What is stored: what a codec of this name has written, or None for a null.
+pub(crate) fn payload(bytes: Option<&Bound<'_, PyBytes>>, codec: &str) -> PyResult<Payload> {
+    let Some(bytes) = bytes else { return Ok(Payload::null()) };
+    let codec = Codec::ALL.into_iter().find(|known| known.name() == codec);
+    let codec = codec.ok_or_else(|| PyTypeError::new_err("a payload of a codec that there is not"))?;
+    Ok(Payload::of(codec, Bytes::copy_from_slice(bytes.as_bytes())))
+}
+
+/// JSON, or None for a null.
+pub(crate) fn json(bytes: Option<&Bound<'_, PyBytes>>) -> Payload {
     bytes.map_or_else(Payload::null, |bytes| Payload::json(Bytes::copy_from_slice(bytes.as_bytes())))
+}
+
+/// What in msgpack no other language would read as it was meant: `key` or `extension`.
+#[pyfunction]
+pub(crate) fn foreign(msgpack: &[u8]) -> Option<&'static str> {
+    payload::foreign(msgpack).map(|found| match found {
+        Foreign::Key => "key",
+        Foreign::Extension => "extension",
+    })
+}
+
+/// Checks how many keys, values or tags a call was given.
+#[pyfunction]
+pub(crate) fn check_batch(py: Python<'_>, name: &str, count: usize) -> PyResult<()> {
+    config::check_batch(name, count).or_raise(py)
 }
 
 /// Events as the tuples that `CacheEvent`s are made of.

@@ -1,4 +1,4 @@
-//! What Python keeps of an entry in L1: the object that one decoder made of its payload. It belongs to that decoder: a
+//! What Python keeps of an entry in L1: the object that one coder made of its payload. It belongs to that coder's type: a
 //! caller who asks for another `type` is never given it.
 
 use std::ptr;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::exceptions::PyException;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
@@ -13,6 +14,8 @@ use tidegate::engine::outcome::Held;
 use tidegate::protocol::envelope::Codec;
 
 struct Kept {
+    coder: Option<Py<PyAny>>,
+    /// The coder's own for the codec of the entry; coders of one type have it in common.
     decode: Option<Py<PyAny>>,
     /// None where a value must not be shared: every hit decodes anew.
     value: Option<Py<PyAny>>,
@@ -21,28 +24,37 @@ struct Kept {
 impl Drop for Kept {
     /// An entry is dropped by whoever drops it, under L1's locks and without the GIL: no code of Python's may run here.
     fn drop(&mut self) {
-        bury(self.decode.take(), self.value.take());
+        bury([self.coder.take(), self.decode.take(), self.value.take()]);
     }
 }
 
-/// The value of a held entry for a caller who decodes with `decode`; None where it cannot be read so.
+/// The value of a held entry for a caller who reads with `coder`; None where it cannot be read so.
 pub(crate) fn value_of(
     py: Python<'_>,
     held: &Held,
-    decode: &Bound<'_, PyAny>,
+    coder: &Bound<'_, PyAny>,
     shares_all: bool,
 ) -> PyResult<Option<Py<PyAny>>> {
-    if held.codec.is_none() {
-        return Ok(Some(py.None()));
-    }
+    let Some(codec) = held.codec else { return Ok(Some(py.None())) };
     let kept = held.object.get().and_then(|object| object.downcast_ref::<Kept>());
-    if let Some(Kept { decode: Some(by), value: Some(value) }) = kept
-        && by.is(decode)
-    {
-        return Ok(Some(value.clone_ref(py)));
-    }
-    let (Some(Codec::Json), Some(bytes)) = (held.codec, held.bytes()) else { return Ok(None) };
-    let value = match decode.call1((PyBytes::new(py, bytes),)) {
+    let decode = match kept {
+        Some(Kept { coder: Some(by), decode: Some(decode), value }) if by.is(coder) => {
+            if let Some(value) = value {
+                return Ok(Some(value.clone_ref(py)));
+            }
+            decode.bind(py).clone()
+        }
+        _ => {
+            let decode = decode_of(coder, codec)?;
+            if let Some(Kept { decode: Some(by), value: Some(value), .. }) = kept
+                && by.is(&decode)
+            {
+                return Ok(Some(value.clone_ref(py)));
+            }
+            decode
+        }
+    };
+    let value = match decode.call1((PyBytes::new(py, held.bytes().unwrap_or_default()),)) {
         Ok(value) => value,
         // Told and mended by the call that asks the engine next.
         Err(error) if error.is_instance_of::<PyException>(py) => return Ok(None),
@@ -50,11 +62,25 @@ pub(crate) fn value_of(
     };
     if kept.is_none() {
         let is_shared = shares_all || is_immutable(&value)?;
-        let kept = Kept { decode: Some(decode.clone().unbind()), value: is_shared.then(|| value.clone().unbind()) };
+        let kept = Kept {
+            coder: Some(coder.clone().unbind()),
+            decode: Some(decode.unbind()),
+            value: is_shared.then(|| value.clone().unbind()),
+        };
         // Somebody else was first: his stays.
         drop(held.object.set(Arc::new(kept)));
     }
     Ok(Some(value.unbind()))
+}
+
+/// What a coder reads payloads of a codec with.
+fn decode_of<'py>(coder: &Bound<'py, PyAny>, codec: Codec) -> PyResult<Bound<'py, PyAny>> {
+    let py = coder.py();
+    coder.getattr(match codec {
+        Codec::Json => intern!(py, "json"),
+        Codec::Msgpack => intern!(py, "msgpack"),
+        Codec::Raw => intern!(py, "raw"),
+    })
 }
 
 fn is_immutable(value: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -66,8 +92,7 @@ fn is_immutable(value: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 struct Grave {
-    _decode: Option<Py<PyAny>>,
-    _value: Option<Py<PyAny>>,
+    _objects: [Option<Py<PyAny>>; 3],
     next: *mut Grave,
 }
 
@@ -75,8 +100,8 @@ struct Grave {
 /// the middle leaves nobody waiting.
 static GRAVES: AtomicPtr<Grave> = AtomicPtr::new(ptr::null_mut());
 
-fn bury(decode: Option<Py<PyAny>>, value: Option<Py<PyAny>>) {
-    let grave = Box::into_raw(Box::new(Grave { _decode: decode, _value: value, next: ptr::null_mut() }));
+fn bury(objects: [Option<Py<PyAny>>; 3]) {
+    let grave = Box::into_raw(Box::new(Grave { _objects: objects, next: ptr::null_mut() }));
     let mut first = GRAVES.load(Ordering::Relaxed);
     loop {
         // SAFETY: `grave` was made above and nobody else knows it until the exchange below succeeds.

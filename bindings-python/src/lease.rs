@@ -9,7 +9,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tidegate::engine::outcome::{self, Made};
 use tidegate::engine::{Abandoned, Begun, Engine};
-use tidegate::protocol::envelope::Codec;
 
 use crate::batch::Batch;
 use crate::bell::generation;
@@ -108,15 +107,17 @@ impl Lease {
         &self,
         py: Python<'_>,
         payload: Option<&Bound<'_, PyBytes>>,
+        codec: &str,
         ttl_ms: Option<u64>,
         tags: Option<Vec<String>>,
     ) -> PyResult<Py<PyAny>> {
+        let payload = convert::payload(payload, codec)?;
         let lease = self.settle_once()?;
         if self.is_upgraded.load(Ordering::Relaxed) {
-            return self.settled(py, self.engine.fill_upgraded(lease, convert::payload(payload)));
+            return self.settled(py, self.engine.fill_upgraded(lease, payload));
         }
         let made = self.made(py, &lease, ttl_ms, tags)?;
-        let begun = self.engine.fill(lease, convert::payload(payload), made);
+        let begun = self.engine.fill(lease, payload, made);
         self.settled(py, begun)
     }
 
@@ -161,13 +162,11 @@ impl Lease {
         self.with(|lease| lease.stale.clone()).flatten().map(|hit| convert::detailed(py, hit))
     }
 
-    /// What an older version holds: its number, and the payload (None is a null). None where there is nothing, or nothing
-    /// that Python reads.
+    /// What an older version holds: its number, the payload (None is a null) and its codec. None where there is nothing.
     #[getter]
-    fn older<'py>(&self, py: Python<'py>) -> Option<(u32, Option<Bound<'py, PyBytes>>)> {
+    fn older(&self, py: Python<'_>) -> Option<(u32, Option<Py<PyBytes>>, &'static str)> {
         let older = self.with(|lease| lease.older.clone()).flatten()?;
-        let bytes = older.payload.bytes.as_ref().map(|bytes| PyBytes::new(py, bytes));
-        (older.payload.codec == Codec::Json).then_some((older.version, bytes))
+        Some((older.version, convert::payload_bytes(py, &older.payload), older.payload.codec.name()))
     }
 
     /// What fills it is made of that, and goes on with its times and tags.
@@ -241,7 +240,7 @@ impl Served {
 
 #[pymethods]
 impl Served {
-    /// The payload as a plain hit gives it: bytes, None for a null, `Hit` for a codec that Python does not read.
+    /// The payload as a plain hit gives it: JSON's bytes, None for a null, `Hit` for another codec.
     #[getter]
     fn value(&self, py: Python<'_>) -> Py<PyAny> {
         self.value.clone_ref(py)

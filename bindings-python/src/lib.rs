@@ -51,8 +51,8 @@ mod _tidegate {
     use crate::cache::Cache;
     #[pymodule_export]
     use crate::convert::{
-        Absent, Busy, Failed, Hit, Over, Settled, Shared, build_key, check_key, check_label, check_name,
-        check_template, duration_ms, hard_timeout, key_part, positive_ms, unknown_option,
+        Absent, Busy, Failed, Hit, Over, Settled, Shared, build_key, check_batch, check_key, check_label, check_name,
+        check_template, duration_ms, foreign, hard_timeout, key_part, positive_ms, unknown_option,
     };
     #[pymodule_export]
     use crate::lease::{Lease, Served};

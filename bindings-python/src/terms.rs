@@ -40,6 +40,12 @@ impl Terms {
         self.terms.tenant_name()
     }
 
+    /// What its values are written with, by name.
+    #[getter]
+    fn codec(&self) -> &'static str {
+        self.terms.codec().name()
+    }
+
     /// The ttl that the call named, in ms.
     #[getter]
     fn ttl_ms(&self) -> Option<u64> {

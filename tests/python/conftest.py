@@ -91,3 +91,21 @@ def make_blocking(url: str, service: str) -> Iterator[MakeBlocking]:
 def blocking(make_blocking: MakeBlocking) -> tidegate.sync.CacheManager:
     """A blocking manager on the test's store."""
     return make_blocking()
+
+
+@pytest.fixture
+def errors() -> list[tidegate.CacheEvent]:
+    """What managers of `told` tell."""
+    return []
+
+
+@pytest.fixture
+def told(make: Make, errors: list[tidegate.CacheEvent]) -> Make:
+    """Makes managers that tell their faults."""
+
+    def one(**options: Any) -> tidegate.CacheManager:
+        cache = make(**options)
+        cache.on("cache.error", errors.append)
+        return cache
+
+    return one

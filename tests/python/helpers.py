@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import crc32c
+
 from tidegate import CacheEvent, CacheManager
 
 from .conftest import PATIENT
@@ -58,6 +60,20 @@ def run_script(source: str, *arguments: str, seconds: float = SCRIPT_SECONDS) ->
     )
 
 
+def forged(entry: bytes, payload: bytes, compression: int = 0, length: int | None = None) -> bytes:
+    """An entry as somebody could write it who knows all but the secret: another payload, and a right checksum.
+
+    `length` is what is said to come out of a payload that is compressed.
+    """
+    header_len = int.from_bytes(entry[6:8], "little")
+    head = bytearray(entry[:header_len])
+    head[5] = compression
+    head[48:52] = (len(payload) if length is None else length).to_bytes(4, "little")
+    counted = head[:12] + bytes(32) + head[44:68] + bytes(4) + head[72:]
+    head[68:72] = crc32c.crc32c(bytes(counted) + payload).to_bytes(4, "little")
+    return bytes(head) + payload
+
+
 def opened(url: str, **options: Any) -> CacheManager:
     """A manager with options that no type checker knows."""
     return CacheManager(url, **options)
@@ -91,3 +107,23 @@ class Seen:
             return re.search(pattern, self.text(), re.IGNORECASE) is not None
 
         return await eventually(is_told)
+
+
+async def reasons(errors: list[CacheEvent], count: int = 1) -> list[str | None]:
+    """Why, of so many faults at least."""
+
+    async def are_told() -> bool:
+        return len(errors) >= count
+
+    assert await eventually(are_told)
+    return [event.reason for event in errors]
+
+
+def never(*_: object) -> Any:
+    """A fallback of what has to be there."""
+    raise AssertionError("there is an entry")
+
+
+def shown(value: object) -> str:
+    """A value in the name of a test: the same in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))[:40]

@@ -47,7 +47,7 @@ CALLS: list[tuple[str, Any, type[TidegateError], str]] = [
     ("unknown of set", lambda c: c.set(RIGHT, 1, tt=5), ConfigError, 'did you mean "ttl"'),
     ("unknown, near an argument", lambda c: c.get(RIGHT, one, typo=int), ConfigError, 'did you mean "type"'),
     ("unknown of many", lambda c: c.get_many([RIGHT], dict, stale=1), ConfigError, "no option"),
-    ("a later version's", lambda c: c.get(RIGHT, one, codec="json"), ConfigError, 'there is no option "codec"'),
+    ("codec", lambda c: c.get(RIGHT, one, codec="xml"), ConfigError, 'codec="xml" is not accepted'),
     ("not of set", lambda c: c.set(RIGHT, 1, soft_timeout=1), ConfigError, 'there is no option "soft_timeout"'),
     ("tags as text", lambda c: c.get(RIGHT, one, tags="user:1"), ConfigError, 'tags="user:1" is not accepted'),
     ("tags of numbers", lambda c: c.set(RIGHT, 1, tags=[1]), ConfigError, "tags=1 is not accepted"),

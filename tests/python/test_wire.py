@@ -20,7 +20,7 @@ KEY = "user:profile:42"
 AT_FLAGS, AT_CREATED, AT_COST, AT_TAIL = 3, 20, 44, 72
 NONCE_BYTES = 16
 BIG_INTEGERS, NEGATIVE = 8, 1
-JSON_CODEC = 1
+JSON_CODEC, MSGPACK_CODEC = 1, 2
 ABSENT = object()
 
 
@@ -48,9 +48,12 @@ def _expected(vector: dict[str, Any]) -> tuple[Any, list[str]]:
     entry = vector["entry"]
     if entry["payload"] is None:
         return None, []
-    if entry["codec"] != JSON_CODEC or not entry["payload"]:
-        return ABSENT, ["decode"]
-    return json.loads(bytes.fromhex(entry["payload"])), []
+    payload = bytes.fromhex(entry["payload"])
+    if entry["codec"] == MSGPACK_CODEC:
+        return msgspec.msgpack.decode(payload), []
+    if entry["codec"] != JSON_CODEC:
+        return payload, []
+    return (json.loads(payload), []) if payload else (ABSENT, ["decode"])
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])

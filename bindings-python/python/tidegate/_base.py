@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from ._codec import Decode, Decoders
+    from ._codec import Coder, Coders
     from ._entry import Entry
     from ._events import CacheEvent
     from ._tidegate import Terms
@@ -42,10 +42,10 @@ class ManagerBase(Views):
     __slots__ = (
         "__weakref__",
         "_begin",
-        "_decode",
-        "_decoders",
+        "_codecs",
+        "_coder",
+        "_coders",
         "_disabled_blocks",
-        "_encode",
         "_held",
         "_namespaces",
         "_native",
@@ -79,10 +79,8 @@ class ManagerBase(Views):
         """Before a tenant's keys: `@tenant:`."""
         self._disabled_blocks = 0
         self._open()
-        self._encode = _codec.encode
-        self._decoders: Decoders = _codec.Decoders()
-        self._decode = self._decoders[None]
-        """Of values of any type."""
+        self._codecs: dict[str, Coders] = _codec.codecs()
+        self._write_with(self._native.codec)
         self._observers: dict[str, list[Observer]] = {}
 
     def _open(self) -> None:
@@ -93,6 +91,12 @@ class ManagerBase(Views):
         # Bound once: every call comes by.
         self._begin = native.begin
         self._hold()
+
+    def _write_with(self, codec: str) -> None:
+        """What calls write with that say nothing of their own."""
+        self._coders: Coders = self._codecs[codec]
+        self._coder: Coder = self._coders[None]
+        """Of values of any type."""
 
     def _hold(self) -> None:
         """Asks L1 first, where there is one and no block is disabled anywhere."""
@@ -128,7 +132,8 @@ class ManagerBase(Views):
         self._root = root
         self._views, self._queues = root._views, root._queues
         self._url, self._options = root._url, root._options
-        self._encode, self._decode, self._decoders = root._encode, root._decode, root._decoders
+        self._codecs = root._codecs
+        self._write_with(root._native.codec if self._terms is None else self._terms.codec)
         self._observers = root._observers
         self._upgrades = root._upgrades
         self._disabled_blocks = root._disabled_blocks
@@ -236,10 +241,10 @@ class ManagerBase(Views):
         return Leading(self._native, [(self._scope, key) for key in keys])
 
     def _context(
-        self, fallback: Callable[..., Any], key: str, decode: Decode, terms: Terms | None, lease: Lease | None = None
+        self, fallback: Callable[..., Any], key: str, coder: Coder, terms: Terms | None, lease: Lease | None = None
     ) -> Context | None:
         """What a fallback that takes a context is given."""
-        return Context(self._native, key, decode, terms, lease) if takes_context(fallback) else None
+        return Context(self._native, key, coder, terms, lease) if takes_context(fallback) else None
 
     def _report(self, key: str, reason: str, message: str) -> None:
         self._native.report(key, reason, message, self._terms)
@@ -247,7 +252,7 @@ class ManagerBase(Views):
     def _report_nested(self, key: str) -> None:
         self._report(key, "nested", f"get({key!r}) inside its own fallback or persist: runs at once, uncached")
 
-    def _fill(self, lease: Lease, key: str, value: Any, decode: Decode, context: Context | None) -> tuple[Any, Any]:
+    def _fill(self, lease: Lease, key: str, value: Any, coder: Coder, context: Context | None) -> tuple[Any, Any]:
         """Hands a fallback's value to the engine: the value as a later hit gives it, and the outcome of the fill."""
         ttl_ms = tags = None
         if context is not None:
@@ -258,8 +263,8 @@ class ManagerBase(Views):
             if context._is_not_modified:
                 return context.stale, lease.not_modified(ttl_ms, tags)
         try:
-            payload = self._encode(value)
-            same = None if payload is None else decode(payload)
+            payload = coder.encode(value)
+            same = coder.decode(payload, coder.codec)
         except Exception as error:
             refusal = self._unstorable(key, error)
             lease.share((value, refusal))
@@ -269,102 +274,87 @@ class ManagerBase(Views):
         except BaseException:
             lease.give_back()
             raise
-        return same, lease.fill(payload, ttl_ms, tags)
+        return same, lease.fill(payload, coder.codec, ttl_ms, tags)
 
-    def _decoded(self, key: str, payload: Any, decode: Decode) -> Any:
-        """A payload's value; `MISSING`, and told, where it cannot be read."""
+    def _decoded(self, key: str, held: Any, coder: Coder) -> Any:
+        """The value of what a hit holds; `MISSING`, and told, where it cannot be read."""
         try:
-            return None if payload is None else decode(payload)
+            return coder.value(held)
         except Exception as error:  # noqa: BLE001 - a user's type may raise anything
-            self._undecodable(key, payload, error)
+            self._undecodable(key, error)
             return MISSING
 
-    def _consoled(self, lease: Lease, error: Exception, key: str, decode: Decode) -> Any:
+    def _consoled(self, lease: Lease, error: Exception, key: str, coder: Coder) -> Any:
         """Settles the lease of a fallback that failed: the stale value for its caller; `MISSING`: he gets the error."""
         hit = lease.fail(failure(error))
-        return MISSING if hit is None else self._decoded(key, readable(hit), decode)
+        return MISSING if hit is None else self._decoded(key, hit, coder)
 
-    def _overran(self, key: str, payload: Any, decode: Decode) -> Any:
+    def _overran(self, key: str, held: Any, coder: Coder) -> Any:
         """The stale value that is served at the hard timeout."""
-        value = self._decoded(key, payload, decode)
+        value = self._decoded(key, held, coder)
         if value is MISSING:
             raise _tidegate.hard_timeout(key)
         return value
 
-    def _same(self, value: Any, decode: Decode) -> Any:
+    def _same(self, value: Any, coder: Coder) -> Any:
         """A value as a hit would give it, though it is not stored."""
         try:
-            payload = self._encode(value)
-            return None if payload is None else decode(payload)
+            return coder.decode(coder.encode(value), coder.codec)
         except Exception:  # noqa: BLE001 - told where it is stored
             return value
 
-    def _encode_all(self, values: Mapping[str, Any]) -> list[tuple[str, bytes | None]]:
+    def _encode_all(self, values: Mapping[str, Any], coder: Coder) -> list[tuple[str, bytes | None]]:
         """The payloads of many values; `EncodeError` for the first that cannot be encoded."""
-        return [(key, self._encode_one(key, value)) for key, value in values.items()]
+        return [(key, self._encode_one(key, value, coder)) for key, value in values.items()]
 
-    def _encode_one(self, key: str, value: Any) -> bytes | None:
+    def _encode_one(self, key: str, value: Any, coder: Coder) -> bytes | None:
         from ._codec import Unencodable
 
         try:
-            return self._encode(value)
+            return coder.encode(value)
         except Unencodable as error:
             raise EncodeError(f"the value of {key!r} is not stored: {error}") from error
 
-    def _found(self, key: str, outcome: Any, default: Any, decode: Decode) -> Any:
+    def _found(self, key: str, outcome: Any, default: Any, coder: Coder) -> Any:
         """What a read without a fallback gives."""
-        if outcome is None:
-            return None
         if outcome.__class__ is Absent:
             return default
         if outcome.__class__ is Failed:
             raise_failed(outcome)
-        try:
-            return decode(outcome)
-        except Exception as error:  # noqa: BLE001 - a user's type may raise anything
-            self._undecodable(key, outcome, error)
-            return default
+        value = self._decoded(key, outcome, coder)
+        return default if value is MISSING else value
 
-    def _entry(self, key: str, hit: Hit, decode: Decode) -> Entry | None:
+    def _entry(self, key: str, hit: Hit, coder: Coder) -> Entry | None:
         from ._entry import Entry
 
-        try:
-            if hit.codec != "json":
-                raise TypeError(hit.codec)
-            value = None if hit.payload is None else decode(hit.payload)
-        except Exception as error:  # noqa: BLE001 - a user's type may raise anything
-            self._undecodable(key, hit.payload if hit.codec == "json" else hit, error)
+        value = self._decoded(key, hit, coder)
+        if value is MISSING:
             return None
         return Entry(value, hit.version, hit.created_at, hit.fresh_until, hit.stale_until, tuple(hit.tags), hit.source)
 
     def _unstorable(self, key: str, error: Exception) -> EncodeError | None:
         """Reports a value that cannot be stored; with `strict` gives what to raise."""
-        from ._codec import Unencodable
+        from ._codec import Unencodable, said, why_undecodable
 
-        reason = "encode" if isinstance(error, Unencodable) else "schema"
-        message = f"the value of {key!r} is not stored: {error}"
+        is_unreadable = isinstance(error, Unencodable) or why_undecodable(error) == "decode"
+        reason = "encode" if is_unreadable else "schema"
+        message = f"the value of {key!r} is not stored: {said(error)}"
         self._report(key, reason, message)
         return EncodeError(message) if self._native.strict else None
 
-    def _undecodable(self, key: str, outcome: object, error: Exception) -> None:
+    def _undecodable(self, key: str, error: Exception) -> None:
         """Reports an entry that Python cannot read; it counts as a miss."""
-        from ._codec import why_undecodable
+        from ._codec import said, why_undecodable
 
-        if isinstance(outcome, bytes):
-            self._report(key, why_undecodable(error), f"the entry of {key!r} cannot be read: {error}")
-        else:
-            self._report(key, "decode", f"the entry of {key!r} is in a codec that Python does not read")
+        self._report(key, why_undecodable(error), f"the entry of {key!r} cannot be read: {said(error)}")
 
-    def _decoder(self, kind: Any) -> Decode:
+    def _coder_for(self, kind: Any, terms: Terms | None) -> Coder:
+        """What a call reads and writes with that goes by these terms; `kind` is the type that it asks for."""
+        coders = self._coders if terms is self._terms or terms is None else self._codecs[terms.codec]
         try:
-            return self._decoders[kind]
+            return coders[kind]
         except TypeError:  # not hashable: made anew each time
-            return self._decoders.__missing__(kind)
-
-
-def readable(hit: Hit) -> Any:
-    """The payload as a plain hit gives it."""
-    return hit.payload if hit.codec == "json" else hit
+            return coders.made(kind)
 
 
 def shared(outcome: Shared) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._base import ManagerBase, failure, raise_failed, readable, shared
+from ._base import ManagerBase, failure, raise_failed, shared
 from ._errors import ConfigError
 from ._tidegate import NOTHING, Busy, Failed, Lease, Served, Shared
 from ._types import MISSING
@@ -18,7 +18,7 @@ from ._types import MISSING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ._codec import Decode
+    from ._codec import Coder
     from ._tidegate import Terms
 
 # A key whose other holder failed is begun again so many times before its error is raised.
@@ -37,7 +37,7 @@ class Part:
     def fail(self, error: BaseException) -> list[Any]:
         """`fetch_missing` failed: so have the keys. What is served instead, by lease; `MISSING` where nothing is."""
         hits = [lease.fail(failure(error)) for lease in self.leases.values()]
-        return [MISSING if hit is None else readable(hit) for hit in hits]
+        return [MISSING if hit is None else hit for hit in hits]
 
     def give_back(self) -> None:
         """The caller went away."""
@@ -48,7 +48,7 @@ class Part:
 class Batch:
     """What is known of the keys so far."""
 
-    def __init__(self, manager: ManagerBase, keys: Iterable[str], decode: Decode) -> None:
+    def __init__(self, manager: ManagerBase, keys: Iterable[str], coder: Coder) -> None:
         self.keys = list(dict.fromkeys(keys))
         self.results: dict[str, Any] = {}
         self.leases: dict[str, Lease] = {}
@@ -58,7 +58,7 @@ class Batch:
         """Their entries cannot be decoded: to be computed anew."""
         self._behind: dict[str, Served] = {}
         self._manager = manager
-        self.decode = decode
+        self.coder = coder
         self._failed: dict[str, int] = {}
         self.nested = [key for key in self.keys if manager._leads(key)]
         """This call comes from inside the fallback of these: nobody waits for oneself."""
@@ -73,7 +73,7 @@ class Batch:
         if held is None:
             return asked
         for key in asked:
-            value = held(key, terms, self.decode, held)
+            value = held(key, terms, self.coder, held)
             if value is not NOTHING:
                 self.results[key] = value
         return [key for key in asked if key not in self.results]
@@ -89,28 +89,26 @@ class Batch:
     def take(self, key: str, outcome: Any) -> None:
         """Sorts the outcome of one key."""
         kind = type(outcome)
-        if outcome is None:
-            self.results[key] = None
-        elif kind is Lease:
+        if kind is Lease:
             self.leases[key] = outcome
         elif kind is Busy:
             self.busy.append(key)
         elif kind is Shared:
             self.results[key] = shared(outcome)
         elif kind is Served:
-            self._take_payload(key, outcome.value, outcome)
+            self._take_held(key, outcome.value, outcome)
         elif kind is Failed:
             if self._is_last_try(key):
                 raise_failed(outcome)
             self.busy.append(key)
         else:
-            self._take_payload(key, outcome, None)
+            self._take_held(key, outcome, None)
 
-    def _take_payload(self, key: str, payload: Any, served: Served | None) -> None:
+    def _take_held(self, key: str, held: Any, served: Served | None) -> None:
         try:
-            self.results[key] = None if payload is None else self.decode(payload)
+            self.results[key] = self.coder.value(held)
         except Exception as error:
-            self._manager._undecodable(key, payload, error)
+            self._manager._undecodable(key, error)
             if served is not None:
                 served.leave()
             if self._is_last_try(key):
@@ -130,13 +128,12 @@ class Batch:
         self.leases.update((key, outcome) for key, outcome in outcomes.items() if outcome.__class__ is Lease)
         return bool(self.leases)
 
-    def serve(self, part: Part, payloads: list[Any]) -> bool:
+    def serve(self, part: Part, stale: list[Any]) -> bool:
         """Takes stale values instead of what `fetch_missing` gives; False when they are not all there, and readable."""
-        if part.alone or MISSING in payloads:
+        if part.alone or MISSING in stale:
             return False
         values = {
-            key: self._manager._decoded(key, payload, self.decode)
-            for key, payload in zip(part.leases, payloads, strict=True)
+            key: self._manager._decoded(key, held, self.coder) for key, held in zip(part.leases, stale, strict=True)
         }
         if any(value is MISSING for value in values.values()):
             return False
@@ -156,15 +153,15 @@ class Batch:
     def uncached(self, found: Any) -> dict[str, Any]:
         """The results of a `fetch_missing` that was called for all keys, with nothing stored."""
         found = _mapping(found)
-        return {key: self._manager._same(found.get(key), self.decode) for key in self.keys}
+        return {key: self._manager._same(found.get(key), self.coder) for key in self.keys}
 
     def fill(self, part: Part, found: Any) -> list[Any]:
         """Fills every lease with what `fetch_missing` gave, a key that it left out as null; what to wait for."""
         found = _mapping(found)
-        self.results.update((key, self._manager._same(found.get(key), self.decode)) for key in part.alone)
+        self.results.update((key, self._manager._same(found.get(key), self.coder)) for key in part.alone)
         outcomes = []
         for key, lease in part.leases.items():
-            value, outcome = self._manager._fill(lease, key, found.get(key), self.decode, None)
+            value, outcome = self._manager._fill(lease, key, found.get(key), self.coder, None)
             self.results[key] = value
             outcomes.append(outcome)
         return outcomes

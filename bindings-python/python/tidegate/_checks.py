@@ -85,7 +85,9 @@ class Checks:
                 continue
             raise ConfigError(f"{name}={value!r} has no use in a get without a fallback: nothing is stored")
 
-    def _check_many(self, keys: object, fetch_missing: object, options: dict[str, Any]) -> Terms | None:
+    def _check_many(
+        self, keys: object, fetch_missing: object, options: dict[str, Any]
+    ) -> tuple[list[Any], Terms | None]:
         terms = self._read_terms(options, "type")
         if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
             raise ConfigError(
@@ -96,12 +98,15 @@ class Checks:
                 f"fetch_missing={fetch_missing!r} is not callable; it takes a list of keys and gives a dict; "
                 "a right example: cache.get_many([key_1, key_2], fetch)"
             )
-        return terms
+        keys = list(keys)
+        _tidegate.check_batch("keys", len(keys))
+        return keys, terms
 
     def _check_set(self, values: object, options: dict[str, Any]) -> Terms | None:
         terms = self._write_terms(options)
         if not isinstance(values, Mapping):
             raise ConfigError(f"values={values!r} is no dict; a right example: cache.set_many({{key_1: value_1}})")
+        _tidegate.check_batch("values", len(values))
         for key in values:
             _tidegate.check_key(key)
         return terms

@@ -1,111 +1,109 @@
-"""Values as JSON and back, by msgspec. What a miss returns takes the same way as what a later hit returns."""
+"""Values as payloads and back, as one object for each call: a coder.
+
+A call writes with its own codec and reads whatever codec an entry is in. What a miss returns takes the same way as
+what a later hit returns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import msgspec
 
-from ._errors import ConfigError
+from . import _encoding
+from ._decoding import Decode, Unreadable, Way, way_of
+from ._encoding import Unencodable as Unencodable
+from ._models import is_broken, said_by_models
 
-Decode = Callable[[bytes], Any]
+Encode = Callable[[Any], "bytes | None"]
 
-_DEPTH_MAX = 64
-_encode = msgspec.json.Encoder().encode
-decode_any: Decode = msgspec.json.Decoder().decode
-
-
-class Unencodable(Exception):
-    """A value that cannot be written as JSON: where in it, and why."""
+CODECS = ("json", "msgpack", "raw")
 
 
-def encode(value: object) -> bytes | None:
-    """The payload of a value; None for None, which is stored without one. Raises `Unencodable`."""
-    if value is None:
-        return None
-    try:
-        return _encode(value)
-    except Exception as error:
-        raise Unencodable(_locate(value, "$", _DEPTH_MAX)) from error
+class Held(Protocol):
+    """A payload and its codec: a hit, an item of a queue."""
+
+    @property
+    def payload(self) -> bytes | None: ...
+    @property
+    def codec(self) -> str: ...
 
 
-class Decoders(dict[Any, Decode]):
-    """The decoders of the types that were asked for, made once each."""
+class Coder:
+    """What a call writes its values with, and reads entries with: exchangeable as one object.
 
-    def __missing__(self, kind: Any) -> Decode:
-        decode = _decoder(kind)
-        self[kind] = decode
-        return decode
+    `encode` gives what is stored as of `codec` (None is a null) and raises `Unencodable`; `json`, `msgpack` and `raw`
+    read what is of that codec, and raise what they like. L1 looks for them by these names, and shares what one of them
+    made among the coders that have it in common.
+    """
+
+    __slots__ = ("codec", "encode", "json", "msgpack", "raw")
+
+    def __init__(self, codec: str, encode: Encode, json: Decode, msgpack: Decode, raw: Decode) -> None:
+        self.codec = codec
+        self.encode = encode
+        self.json = json
+        self.msgpack = msgpack
+        self.raw = raw
+
+    def decode(self, payload: bytes | None, codec: str) -> Any:
+        """The value of a payload of any codec."""
+        if payload is None:
+            return None
+        decode: Decode = getattr(self, codec)
+        return decode(payload)
+
+    def value(self, held: bytes | Held | None) -> Any:
+        """The value of a hit as the native half gives it: JSON's bytes, None for a null, another codec by its name."""
+        if held is None:
+            return None
+        return self.json(held) if isinstance(held, bytes) else self.decode(held.payload, held.codec)
+
+
+class Coders(dict[Any, Coder]):
+    """The coders that write with one codec, by the types that were asked for; made once each."""
+
+    __slots__ = ("_codec", "_ways")
+
+    def __init__(self, codec: str, ways: dict[Any, Way]) -> None:
+        self._codec = codec
+        self._ways = ways
+
+    def __missing__(self, kind: Any) -> Coder:
+        way = self._ways.get(kind)
+        if way is None:
+            way = self._ways[kind] = way_of(kind)
+        coder = self[kind] = self._of(way)
+        return coder
+
+    def made(self, kind: Any) -> Coder:
+        """The coder of a type that cannot be looked up, since it is not hashable."""
+        return self._of(way_of(kind))
+
+    def _of(self, way: Way) -> Coder:
+        encode = _encoding.encoder(self._codec, way.models)
+        return Coder(self._codec, encode, way.json, way.msgpack, way.raw)
+
+
+def codecs() -> dict[str, Coders]:
+    """A manager's coders, by the codec that they write with."""
+    ways: dict[Any, Way] = {}
+    return {codec: Coders(codec, ways) for codec in CODECS}
+
+
+PLAIN = codecs()["json"][None]
+"""Of values of any type."""
 
 
 def why_undecodable(error: Exception) -> str:
-    """`decode` for bytes that are no JSON, `schema` for JSON of another shape than the type's."""
-    if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
-        return "decode"
-    return "schema"
+    """`decode` for bytes that are no payload of their codec, `schema` for one of another shape than the type's."""
+    if isinstance(error, msgspec.ValidationError):
+        return "schema"
+    is_decode = isinstance(error, (msgspec.DecodeError, UnicodeDecodeError, Unreadable)) or is_broken(error)
+    return "decode" if is_decode else "schema"
 
 
-def _decoder(kind: Any) -> Decode:
-    if kind is None or kind is Any:
-        return decode_any
-    try:
-        decode = msgspec.json.Decoder(kind).decode
-        unknown = _custom_type(msgspec.inspect.type_info(kind), set())
-    except Exception as error:
-        raise ConfigError(_refused(kind, str(error))) from error
-    if unknown is not None:
-        raise ConfigError(_refused(kind, f"msgspec cannot build a {unknown.__qualname__}"))
-    return decode
-
-
-def _refused(kind: object, reason: str) -> str:
-    name = getattr(kind, "__qualname__", None) or repr(kind)
-    return (
-        f"type={name} is not accepted: {reason}; type takes what msgspec can decode: builtins, dataclasses, "
-        "msgspec.Struct, TypedDict, NamedTuple, enums, datetime, UUID and their unions and containers; "
-        "a right example: type=list[int]"
-    )
-
-
-def _custom_type(info: Any, seen: set[int]) -> type | None:
-    """The first class within a type that msgspec knows nothing of."""
-    if isinstance(info, msgspec.inspect.CustomType):
-        return info.cls
-    if id(info) in seen or not isinstance(info, (msgspec.inspect.Type, msgspec.inspect.Field)):
-        return None
-    seen.add(id(info))
-    for part in (getattr(info, name) for name in info.__struct_fields__):
-        for item in part if isinstance(part, tuple) else [part]:
-            if (found := _custom_type(item, seen)) is not None:
-                return found
-    return None
-
-
-def _locate(value: object, path: str, depth: int) -> str:
-    for step, child in _children(value) if depth else ():
-        if not _encodes(child):
-            return _locate(child, path + step, depth - 1)
-    try:
-        _encode(value)
-    except Exception as error:  # noqa: BLE001 - said in the text
-        return f"{path} is a {type(value).__qualname__}: {error}"
-    return f"{path} is a {type(value).__qualname__}"
-
-
-def _encodes(value: object) -> bool:
-    try:
-        _encode(value)
-    except Exception:  # noqa: BLE001 - any will do
-        return False
-    return True
-
-
-def _children(value: object) -> Iterator[tuple[str, object]]:
-    if isinstance(value, Mapping):
-        yield from ((f"[{name!r}]", child) for name, child in value.items())
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        yield from ((f"[{at}]", child) for at, child in enumerate(value))
-    else:
-        fields: Iterable[str] = getattr(value, "__struct_fields__", getattr(value, "__dataclass_fields__", ()))
-        yield from ((f".{name}", getattr(value, name, None)) for name in fields)
+def said(error: BaseException) -> str:
+    """What an error says, without the values that pydantic would show."""
+    return said_by_models(error) or str(error)

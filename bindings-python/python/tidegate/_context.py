@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from ._errors import ConfigError
 from ._types import MISSING
 
 if TYPE_CHECKING:
-    from ._codec import Decode
+    from ._codec import Coder
     from ._tidegate import Cache, Lease, Terms
     from ._types import Duration, Tags
 
@@ -29,7 +30,7 @@ class Context:
     """
 
     __slots__ = (
-        "_decode",
+        "_coder",
         "_hit",
         "_is_not_modified",
         "_native",
@@ -41,12 +42,10 @@ class Context:
         "key",
     )
 
-    def __init__(
-        self, native: Cache, key: str, decode: Decode, terms: Terms | None, lease: Lease | None = None
-    ) -> None:
+    def __init__(self, native: Cache, key: str, coder: Coder, terms: Terms | None, lease: Lease | None = None) -> None:
         self.key = key
         self._native = native
-        self._decode = decode
+        self._coder = coder
         # Callers who share a flight go by the terms of the one who began it.
         self._terms = terms if lease is None else lease.terms
         self._hit = None if lease is None else lease.stale
@@ -117,12 +116,9 @@ class Context:
         """What stands there, decoded once; `MISSING` where there is nothing."""
         hit, self._hit = self._hit, None
         if hit is not None:
-            try:
-                if hit.codec != "json":
-                    raise TypeError(hit.codec)
-                self._stale = None if hit.payload is None else self._decode(hit.payload)
-            except Exception:  # noqa: BLE001 - it is computed anew: nothing to tell
-                pass
+            # Where it cannot be read it is computed anew: nothing to tell.
+            with contextlib.suppress(Exception):
+                self._stale = self._coder.value(hit)
         return self._stale
 
 

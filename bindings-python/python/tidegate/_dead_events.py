@@ -55,7 +55,7 @@ class Letters(Generic[M]):
         self, id: str, event_id: str, attempts: int, error: str, service: str, payload: bytes | None, codec: str
     ) -> DeadEvent:
         try:
-            data = None if payload is None or codec != "json" else self._manager._decode(payload)
+            data = self._manager._coder.decode(payload, codec)
         except Exception:  # noqa: BLE001 - that may be why it is here
             data = None
         return DeadEvent(id, data, event_id, attempts, error, _ms(event_id), _ms(id), service)

@@ -17,7 +17,7 @@ from ._types import MISSING
 if TYPE_CHECKING:
     from typing import Concatenate, ParamSpec
 
-    from ._codec import Decode
+    from ._codec import Coder
     from ._manager import CacheManager
     from ._tidegate import Terms
     from .sync import CacheManager as BlockingCacheManager
@@ -97,12 +97,12 @@ def async_decorator(
 
         async def get_cached(*args: Any, **kwargs: Any) -> Any:
             terms = plan.terms_of(*args, **kwargs)
-            return await manager._get_found(key_of(*args, **kwargs), None, plan.decode or plan.resolve(), terms)
+            return await manager._get_found(key_of(*args, **kwargs), None, plan.coder or plan.resolve(), terms)
 
         async def refresh(*args: Any, **kwargs: Any) -> Any:
-            key, decode = key_of(*args[skip:], **kwargs), plan.decode or plan.resolve()
+            key, coder = key_of(*args[skip:], **kwargs), plan.coder or plan.resolve()
             terms = plan.terms_of(*args[skip:], **kwargs)
-            return await manager._refresh(key, lambda: function(*args, **kwargs), decode, terms)
+            return await manager._refresh(key, lambda: function(*args, **kwargs), coder, terms)
 
         return plan.finish(cached, invalidate, get_cached, refresh)
 
@@ -132,12 +132,12 @@ def plain_decorator(
 
         def get_cached(*args: Any, **kwargs: Any) -> Any:
             terms = plan.terms_of(*args, **kwargs)
-            return manager._get_found(key_of(*args, **kwargs), None, plan.decode or plan.resolve(), terms)
+            return manager._get_found(key_of(*args, **kwargs), None, plan.coder or plan.resolve(), terms)
 
         def refresh(*args: Any, **kwargs: Any) -> Any:
-            key, decode = key_of(*args[skip:], **kwargs), plan.decode or plan.resolve()
+            key, coder = key_of(*args[skip:], **kwargs), plan.coder or plan.resolve()
             terms = plan.terms_of(*args[skip:], **kwargs)
-            return manager._refresh(key, lambda: function(*args, **kwargs), decode, terms)
+            return manager._refresh(key, lambda: function(*args, **kwargs), coder, terms)
 
         return plan.finish(cached, invalidate, get_cached, refresh)
 
@@ -212,7 +212,7 @@ class _Plan:
         self._function = function
         self._kind = kind
         self._scope = scope
-        self.decode: Decode | None = None
+        self.coder: Coder | None = None
         # An annotation may name what comes later: asked again at the first call.
         with contextlib.suppress(NameError):
             self.resolve()
@@ -221,8 +221,8 @@ class _Plan:
         """The cached function."""
         said, function, manager = self._said, self._function, self.manager
 
-        def ask(key: str, decode: Decode, terms: Terms | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            return manager._get(key, lambda: function(*args, **kwargs), decode, terms)
+        def ask(key: str, coder: Coder, terms: Terms | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return manager._get(key, lambda: function(*args, **kwargs), coder, terms)
 
         cached = compile_call(self.name, self._parameters, said.template, said.tags, ask, manager, self, function)
         return functools.wraps(function)(cached)
@@ -240,8 +240,8 @@ class _Plan:
             terms = self._tagged[tags] = self.manager._native.terms(self.terms, False, {"tags": tags})
         return terms
 
-    def resolve(self) -> Decode:
-        """The decoder of the return annotation, or of `type`."""
+    def resolve(self) -> Coder:
+        """The coder of the return annotation, or of `type`."""
         kind = self._kind
         if kind is MISSING:
             annotations = {"return": self._function.__annotations__.get("return", Any)}
@@ -250,11 +250,11 @@ class _Plan:
             kind = get_type_hints(holder, scope, include_extras=True)["return"]
             kind = None if kind is type(None) else kind
         try:
-            self.decode = decode = self.manager._decoder(kind)
+            self.coder = coder = self.manager._coder_for(kind, self.terms)
         except ConfigError as error:
             raise ConfigError(f"the return annotation of {self.name}: {error}; or say cached(…, type=…)") from error
         self._scope = {}
-        return decode
+        return coder
 
     def finish(self, cached: Any, invalidate: Any, get_cached: Any, refresh: Any) -> Any:
         """Puts the helpers on the function; for a method, wraps it so that `refresh` has its `self`."""

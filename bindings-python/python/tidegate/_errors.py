@@ -38,13 +38,13 @@ class KeyFormatError(TidegateError, ValueError):
 
 
 class ValueTooLarge(TidegateError, ValueError):
-    """A value over `max_value_bytes`."""
+    """A value over `max_value_bytes`; the message has both figures. A fallback's is returned uncached instead."""
 
     code = _tidegate.ERROR_CODES["ValueTooLarge"]
 
 
 class EncodeError(TidegateError, TypeError):
-    """A value that the codec cannot write; raised with `strict=True` only."""
+    """A value that the codec cannot write; the message has the place in it. A fallback's is one with `strict` only."""
 
     code = _tidegate.ERROR_CODES["EncodeError"]
 

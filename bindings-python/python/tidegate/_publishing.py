@@ -8,7 +8,7 @@ from typing import Any
 from . import _tidegate
 from ._base import raise_failed
 from ._checks import positive
-from ._codec import Unencodable, encode
+from ._codec import PLAIN, Unencodable
 from ._errors import ConfigError, EncodeError
 from ._tidegate import Failed
 
@@ -20,7 +20,7 @@ def event_payload(name: object, data: Any, max_len: object, operation_id: object
     if operation_id is not None and not isinstance(operation_id, str):
         raise ConfigError(f"operation_id={operation_id!r} is not a text; a right example: operation_id=str(row.id)")
     try:
-        return encode(data)
+        return PLAIN.encode(data)
     except Unencodable as error:
         raise EncodeError(f"the data of event {name!r} is not published: {error}") from error
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._behind import Behind
-    from ._codec import Decode
+    from ._codec import Coder
     from ._context import Context
     from ._subscription import Subscription
     from ._tidegate import Terms
@@ -38,7 +38,7 @@ class Reader(ManagerBase):
     _running_loop: Callable[[], asyncio.AbstractEventLoop]
 
     async def _settle(
-        self, port: Port, outcome: Any, key: str, fallback: AnyFallback, decode: Decode, terms: Terms | None
+        self, port: Port, outcome: Any, key: str, fallback: AnyFallback, coder: Coder, terms: Terms | None
     ) -> Any:
         """From an outcome to the value: begin, (await), fallback, fill. `get` and `refresh` both end here."""
         is_mended = False
@@ -47,38 +47,35 @@ class Reader(ManagerBase):
                 if self._leads(key):
                     port.cancel(*outcome)
                     self._report_nested(key)
-                    return await self._alone(key, fallback, decode, terms)
+                    return await self._alone(key, fallback, coder, terms)
                 outcome = await answer(port, outcome)
             kind = outcome.__class__
             if kind is Lease:
-                return await self._lead(port, outcome, key, fallback, decode, terms)
-            if outcome is None:
-                return None
+                return await self._lead(port, outcome, key, fallback, coder, terms)
             if kind is Shared:
                 return shared(outcome)
             if kind is Failed:
                 raise_failed(outcome)
-            payload = outcome.value if kind is Served else outcome
-            value = self._decoded(key, payload, decode)
+            value = self._decoded(key, outcome.value if kind is Served else outcome, coder)
             if value is not MISSING:
                 if kind is Served:
-                    self._behind.start(self._go_on(port, outcome, key, fallback, decode, terms))
+                    self._behind.start(self._go_on(port, outcome, key, fallback, coder, terms))
                 return value
             if kind is Served:
                 outcome.leave()
             if is_mended:
-                return await self._alone(key, fallback, decode, terms)
+                return await self._alone(key, fallback, coder, terms)
             # Computed anew and overwritten: what stands there counts as a miss.
             is_mended = True
             outcome = self._native.refresh(port, key, terms)
 
     async def _go_on(
-        self, port: Port, served: Served, key: str, fallback: AnyFallback, decode: Decode, terms: Terms | None
+        self, port: Port, served: Served, key: str, fallback: AnyFallback, coder: Coder, terms: Terms | None
     ) -> None:
         """Computes a key behind a caller who has been served, if it is to be computed."""
         lease = await answer(port, served.more())
         if lease.__class__ is Lease:
-            await self._lead(port, lease, key, fallback, decode, terms, may_serve=False)
+            await self._lead(port, lease, key, fallback, coder, terms, may_serve=False)
 
     async def _lead(
         self,
@@ -86,21 +83,21 @@ class Reader(ManagerBase):
         lease: Lease,
         key: str,
         fallback: Any,
-        decode: Decode,
+        coder: Coder,
         terms: Terms | None,
         may_serve: bool = True,
     ) -> Any:
         """Runs the fallback under a lease, and settles the lease whatever happens."""
         running, value = None, None
         try:
-            context = self._context(fallback, key, decode, terms, lease)
+            context = self._context(fallback, key, coder, terms, lease)
             with self._leading([key]) as block:
                 run = fallback if context is None else partial(fallback, context)
                 value = self._upgrades.over(self._native, key, lease, run)()
                 if is_awaitable(value):
                     running = Running(self._running_loop(), value, [lease], block)
         except Exception as error:
-            stale = self._consoled(lease, error, key, decode)
+            stale = self._consoled(lease, error, key, coder)
             if stale is MISSING:
                 raise
             return stale
@@ -108,26 +105,26 @@ class Reader(ManagerBase):
             lease.give_back()
             raise
         if running is None:
-            return await self._filled(port, lease, key, value, decode, context)
+            return await self._filled(port, lease, key, value, coder, context)
         if await running.until(may_serve) is State.SERVED:
-            stale = self._decoded(key, running.stale[0], decode)
+            stale = self._decoded(key, running.stale[0], coder)
             if stale is not MISSING:
-                self._behind.start(self._ended(port, lease, running, key, decode, context))
+                self._behind.start(self._ended(port, lease, running, key, coder, context))
                 return stale
-        return await self._ended(port, lease, running, key, decode, context)
+        return await self._ended(port, lease, running, key, coder, context)
 
     async def _ended(
-        self, port: Port, lease: Lease, running: Running, key: str, decode: Decode, context: Context | None
+        self, port: Port, lease: Lease, running: Running, key: str, coder: Coder, context: Context | None
     ) -> Any:
         """Waits for a fallback in its task to end, or to run too late, and settles its lease."""
         if await running.until(False) is State.LATE:
             if running.failed is not None:
                 raise_failed(running.failed)
-            return self._overran(key, running.stale[0], decode)
+            return self._overran(key, running.stale[0], coder)
         try:
             value = running.task.result()
         except Exception as error:
-            stale = self._consoled(lease, error, key, decode)
+            stale = self._consoled(lease, error, key, coder)
             if stale is MISSING:
                 raise
             return stale
@@ -135,25 +132,25 @@ class Reader(ManagerBase):
             # It was cancelled by somebody else: one of those who wait takes over.
             lease.give_back()
             raise
-        return await self._filled(port, lease, key, value, decode, context)
+        return await self._filled(port, lease, key, value, coder, context)
 
     async def _filled(
-        self, port: Port, lease: Lease, key: str, value: Any, decode: Decode, context: Context | None
+        self, port: Port, lease: Lease, key: str, value: Any, coder: Coder, context: Context | None
     ) -> Any:
-        value, outcome = self._fill(lease, key, value, decode, context)
+        value, outcome = self._fill(lease, key, value, coder, context)
         await settled(port, [outcome])
         return value
 
-    async def _alone(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
+    async def _alone(self, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any:
         """Runs the fallback for this caller only; nothing is stored."""
-        context = self._context(fallback, key, decode, terms)
+        context = self._context(fallback, key, coder, terms)
         value = fallback() if context is None else fallback(context)
-        return self._same(await value if is_awaitable(value) else value, decode)
+        return self._same(await value if is_awaitable(value) else value, coder)
 
     def _renew_behind(self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any]) -> None:
         """Computes behind what has been served and is to be computed: the keys of one call together."""
         if served := batch.to_renew():
-            self._behind.start(self._renew_many(port, Batch(self, served, batch.decode), served, fetch_missing))
+            self._behind.start(self._renew_many(port, Batch(self, served, batch.coder), served, fetch_missing))
 
     async def _renew_many(
         self, port: Port, batch: Batch, served: dict[str, Served], fetch_missing: Callable[[list[str]], Any]
@@ -247,15 +244,15 @@ class Reader(ManagerBase):
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
 
-    async def _get(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
+    async def _get(self, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any:
         """`get` with everything checked."""
         held = self._held
         if held is not None:
-            value = held(key, terms, decode, fallback)
+            value = held(key, terms, coder, fallback)
             if value is not NOTHING:
                 return value
         elif self._disabled_blocks and self._is_disabled():
-            return await self._alone(key, fallback, decode, terms)
+            return await self._alone(key, fallback, coder, terms)
         port = self._ports.get(self._running_loop()) or self._enter_loop()
         outcome = self._begin(port, key, terms)
         if outcome.__class__ is tuple and not self._leads(key):
@@ -268,32 +265,32 @@ class Reader(ManagerBase):
                 raise
         if outcome.__class__ is bytes:
             try:
-                return decode(outcome)
+                return coder.json(outcome)
             except Exception:  # noqa: BLE001 - told and mended in `_settle`
                 pass
-        return await self._settle(port, outcome, key, fallback, decode, terms)
+        return await self._settle(port, outcome, key, fallback, coder, terms)
 
-    async def _refresh(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
+    async def _refresh(self, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any:
         if self._disabled_blocks and self._is_disabled():
-            return await self._alone(key, fallback, decode, terms)
+            return await self._alone(key, fallback, coder, terms)
         port = self._port()
-        return await self._settle(port, self._native.refresh(port, key, terms), key, fallback, decode, terms)
+        return await self._settle(port, self._native.refresh(port, key, terms), key, fallback, coder, terms)
 
-    async def _get_or_default(self, key: str, default: Any, decode: Decode, options: dict[str, Any]) -> Any:
+    async def _get_or_default(self, key: str, default: Any, coder: Coder, options: dict[str, Any]) -> Any:
         self._check_default(key, default, options)
-        return await self._get_found(key, default, decode, self._terms)
+        return await self._get_found(key, default, coder, self._terms)
 
-    async def _get_found(self, key: str, default: Any, decode: Decode, terms: Terms | None) -> Any:
+    async def _get_found(self, key: str, default: Any, coder: Coder, terms: Terms | None) -> Any:
         port = self._port()
         if self._disabled_blocks and self._is_disabled():
             return default
         held = self._held
         if held is not None:
-            value = held(key, terms, decode, held)
+            value = held(key, terms, coder, held)
             if value is not NOTHING:
                 return value
         outcome = await answer(port, self._native.peek(port, key, False, terms))
-        return self._found(key, outcome, default, decode)
+        return self._found(key, outcome, default, coder)
 
     async def _peek(self, key: str) -> Hit | None:
         port = self._port()

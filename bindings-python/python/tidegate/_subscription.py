@@ -16,7 +16,7 @@ from ._tidegate import Batch, Item
 
 if TYPE_CHECKING:
     from ._base import ManagerBase
-    from ._codec import Decode
+    from ._codec import Coder
     from ._manager import CacheManager
     from ._tidegate import Port
     from ._types import Duration
@@ -45,7 +45,7 @@ class EventDetails(NamedTuple):
 class Work:
     """What a subscription does in either kind of program: a handler, and what its results mean."""
 
-    __slots__ = ("_decode", "_handler", "_max_attempts", "_on_gap", "_redeliver_ms", "_takes_details", "_terms", "name")
+    __slots__ = ("_coder", "_handler", "_max_attempts", "_on_gap", "_redeliver_ms", "_takes_details", "_terms", "name")
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Work:
         self._on_gap = on_gap
         self._max_attempts = positive("max_attempts", max_attempts, "10")
         self._redeliver_ms = _tidegate.positive_ms("redeliver_after", redeliver_after)
-        self._decode: Decode = manager._decoder(type)
+        self._coder: Coder = manager._coder_for(type, None)
         self._takes_details = required_arguments(handler) == 2
 
     def begin(self, native: _tidegate.Cache) -> int:
@@ -80,9 +80,7 @@ class Work:
         if item.is_gap:
             missed = int(item.payload or 0)
             return None if self._on_gap is None else self._on_gap(missed)
-        if item.codec != "json":
-            raise TypeError(f"the event is in a codec that Python does not read: {item.codec}")
-        data = None if item.payload is None else self._decode(item.payload)
+        data = self._coder.value(item)
         if not self._takes_details:
             return self._handler(data)
         details = EventDetails(item.id, item.topic or "", item.published_at, item.attempt, item.service or "")

@@ -44,7 +44,7 @@ def compile_call(
 ) -> Callable[..., Any]:
     """The cached function itself, async or plain as `function` is: of L1 here, else what `ask` gives.
 
-    `ask` is given the key, the decoder, the terms, and the call's arguments as a tuple and a dict. Nothing is bound to
+    `ask` is given the key, the coder, the terms, and the call's arguments as a tuple and a dict. Nothing is bound to
     parameters but by the interpreter's own call: that is most of what a hit costs.
     """
     is_async = inspect.iscoroutinefunction(function)
@@ -53,20 +53,20 @@ def compile_call(
         "_tg_manager": manager,
         "_tg_plan": plan,
         "_tg_terms": plan.terms,
-        "_tg_decode": plan.decode,
+        "_tg_coder": plan.coder,
         "_tg_function": function,
         "_tg_nothing": _tidegate.NOTHING,
     }
     body = [
         f"_tg_key = {_text(template)}",
         *([f"_tg_terms = _tg_plan.tagged({_tuple_of(map(_text, tags))})"] if tags else []),
-        *(["_tg_decode = _tg_plan.decode or _tg_plan.resolve()"] if plan.decode is None else []),
+        *(["_tg_coder = _tg_plan.coder or _tg_plan.resolve()"] if plan.coder is None else []),
         "_tg_held = _tg_manager._held",
         "if _tg_held is not None:",
-        "    _tg_value = _tg_held(_tg_key, _tg_terms, _tg_decode, _tg_function)",
+        "    _tg_value = _tg_held(_tg_key, _tg_terms, _tg_coder, _tg_function)",
         "    if _tg_value is not _tg_nothing:",
         "        return _tg_value",
-        f"return {'await ' * is_async}_tg_ask(_tg_key, _tg_decode, _tg_terms, {_forwarded(parameters)})",
+        f"return {'await ' * is_async}_tg_ask(_tg_key, _tg_coder, _tg_terms, {_forwarded(parameters)})",
     ]
     return _compile(f"call of {name}", parameters, "cached", body, names, "async def" if is_async else "def")
 

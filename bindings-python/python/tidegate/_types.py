@@ -17,6 +17,9 @@ T = TypeVar("T")
 Duration: TypeAlias = "float | timedelta | str"
 """Seconds, a `timedelta`, or a text such as `"500ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`."""
 
+Codec: TypeAlias = Literal["json", "msgpack", "raw"]
+"""What values are written with. Each entry says what it is in, and every language reads all three."""
+
 Tags: TypeAlias = "list[str] | tuple[str, ...] | set[str] | frozenset[str]"
 """Names of tags: segments as in a key, one or more."""
 
@@ -26,7 +29,7 @@ AnyFallback: TypeAlias = "Callable[[], Any] | Callable[[Context], Any]"
 
 
 Upgrade: TypeAlias = "Callable[[Any], Any]"
-"""Takes a value of the version before, as JSON gives it, and gives that of its own; plain or async."""
+"""Takes a value of the version before, as its codec gives it, and gives that of its own; plain or async."""
 
 
 class Missing(enum.Enum):
@@ -85,6 +88,8 @@ class WriteOptions(TypedDict, total=False):
     """How long the entry lives; None says nothing."""
     tags: Tags
     """What the entry carries: `invalidate_tag` of one of them ends it. At most 32, those of namespaces included."""
+    codec: Codec
+    """What the value is written with."""
     stale_if_error: Duration
     """How long past its ttl the entry is served where the fallback fails, or is slow."""
     stale_while_revalidate: Duration
@@ -193,7 +198,15 @@ class Options(TypedDict, total=False):
     """The tier in this process: its size as a text or in bytes, or `L1(…)` (None)."""
     share_values: bool
     """Whether callers share the object that L1 holds, whatever it is, or only one that none can change (False)."""
+    codec: Codec
+    """What values are written with, where a call does not say otherwise (`"json"`)."""
+    compression: Literal["lz4", "zstd", "zlib"] | None
+    """What is compressed with what is longer than `compress_over`, where that saves a tenth at least (`"lz4"`)."""
+    compress_over: int
+    """Bytes of an encoded value; what is shorter is left as it is (1,024)."""
     max_value_bytes: int
-    """The longest encoded value that is stored or read (1 MiB)."""
+    """The longest encoded value that is stored or read, before it is compressed (1 MiB)."""
+    signing_keys: list[str] | tuple[str, ...] | None
+    """Secrets of at least 16 bytes each: the first signs entries, and none counts that none of them signed (None)."""
     strict: bool
     """Raise what cannot be encoded instead of returning it uncached (False)."""

@@ -41,8 +41,12 @@ class Upgrades:
         """What is run under a lease: the functions, where an older version holds something, else `run`."""
         if not self._functions or (older := lease.older) is None:
             return run
-        version, payload = older
-        return lambda: self._take_over(native, key, lease, version, payload, run)
+        version, payload, codec = older
+
+        def take_over() -> Any:
+            return self._take_over(native, key, lease, version, (payload, codec), run)
+
+        return take_over
 
     def over_many(
         self, native: Cache, leases: Mapping[str, Lease], fetch_missing: Callable[[list[str]], Any]
@@ -72,15 +76,21 @@ class Upgrades:
         return _joined(found, await more if is_awaitable(more) else more)
 
     def _take_over(
-        self, native: Cache, key: str, lease: Lease, version: int, payload: bytes | None, run: Callable[[], Any]
+        self,
+        native: Cache,
+        key: str,
+        lease: Lease,
+        version: int,
+        held: tuple[bytes | None, str],
+        run: Callable[[], Any],
     ) -> Any:
         try:
-            from ._codec import decode_any
+            from ._codec import PLAIN
 
+            payload, codec = held
+            value, at = PLAIN.decode(payload, codec), version
             # A null is a null in every version.
-            value, at = None, version
             if payload is not None:
-                value = decode_any(payload)
                 while (function := self._functions.get(at)) is not None:
                     value, at = function(value), at + 1
                     if is_awaitable(value):

@@ -16,7 +16,7 @@ from ._types import MISSING
 
 if TYPE_CHECKING:
     from ._base import ManagerBase
-    from ._codec import Decode
+    from ._codec import Coder
     from ._reading import Reader
     from ._tidegate import Behind, Item, Letter, Port, Terms
     from ._types import BehindOptions, Duration
@@ -74,9 +74,9 @@ AsyncSink = Callable[[list[WriteItem]], "Awaitable[Iterable[str] | None]"]
 class QueueBase(Generic[M]):
     """What the queues of both managers share. Not for use by itself."""
 
-    __slots__ = ("__weakref__", "_decode", "_manager", "_name", "_native", "_options", "_sink")
+    __slots__ = ("__weakref__", "_coder", "_manager", "_name", "_native", "_options", "_sink")
 
-    def __init__(self, manager: M, name: str, sink: Any, decode: Decode, options: BehindOptions) -> None:
+    def __init__(self, manager: M, name: str, sink: Any, coder: Coder, options: BehindOptions) -> None:
         if sink is not None and not callable(sink):
             raise ConfigError(
                 f"sink={sink!r} is not callable; it takes a list of writes, or is None in a process that only puts; "
@@ -85,7 +85,7 @@ class QueueBase(Generic[M]):
         self._manager = manager
         self._name = name
         self._sink = sink
-        self._decode = decode
+        self._coder = coder
         self._options = options
         self._open()
 
@@ -130,8 +130,7 @@ class QueueBase(Generic[M]):
         return items, unread
 
     def _value(self, key: str, item: Item | Letter) -> Any:
-        payload = item.payload if item.codec == "json" else item
-        return self._manager._decoded(key, payload, self._decode)
+        return self._manager._decoded(key, item, self._coder)
 
     def _failed(self, items: list[WriteItem], unread: list[str], result: Any) -> bool | list[str]:
         """What is to be handed out again, by what the sink gave: True is all of it."""
@@ -174,10 +173,10 @@ class WriteBehind(QueueBase["Reader"]):
     __slots__ = ("_loop",)
 
     def __init__(
-        self, manager: Reader, name: str, sink: Sink | AsyncSink | None, decode: Decode, options: BehindOptions
+        self, manager: Reader, name: str, sink: Sink | AsyncSink | None, coder: Coder, options: BehindOptions
     ) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        super().__init__(manager, name, sink, decode, options)
+        super().__init__(manager, name, sink, coder, options)
         manager._queues.add(self)
         try:
             asyncio.get_running_loop()
@@ -207,9 +206,9 @@ class WriteBehind(QueueBase["Reader"]):
         """
         self.start()
         manager = self._manager
-        payload = manager._encode_one(key, value)
+        payload, codec = manager._encode_one(key, value, self._coder), self._coder.codec
         port = manager._port()
-        put = self._native.put(port, key, payload, self._checked(operation_id), self._terms_of(ttl))
+        put = self._native.put(port, key, payload, codec, self._checked(operation_id), self._terms_of(ttl))
         return cast("str", taken(await answer(port, put)))
 
     async def flush(self, timeout: Duration = 30) -> bool:

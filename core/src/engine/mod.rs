@@ -403,7 +403,7 @@ impl Engine {
         self.count_fault(key);
         let mut event = self.event(EventKind::Error, key);
         event.reason = Some(reason.to_owned());
-        event.message = Some(message.to_owned());
+        event.message = Some(observe::on_one_line(message));
         self.observers.log(&event, self.clock.now_us());
         if self.observers.is_listening() {
             self.observers.emit(event);

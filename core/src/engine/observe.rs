@@ -109,6 +109,20 @@ impl Event {
     }
 }
 
+/// A text for people, with nothing in it that would begin a line of a log, or turn its order around: it may say what a
+/// stranger has chosen.
+pub(super) fn on_one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => line.extend(character.escape_unicode()),
+            _ if character.is_control() => line.extend(character.escape_default()),
+            _ => line.push(character),
+        }
+    }
+    line
+}
+
 /// Faults kept for the log between two takings.
 const FAULTS_MAX: usize = 32;
 /// Faults of one reason that reach the log within this time: one.
@@ -319,5 +333,18 @@ impl Figures {
             ("errors", Figure::Count(read(&self.errors))),
             ("events_dropped", Figure::Count(dropped)),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::on_one_line;
+
+    #[test]
+    fn a_text_for_people_is_one_line_whatever_it_says() {
+        let hostile = "a\r\nWARNING forged\u{1b}[2J\0\u{7f}\u{9b}\u{2028}\u{202e}b";
+        assert_eq!(on_one_line(hostile), r"a\r\nWARNING forged\u{1b}[2J\u{0}\u{7f}\u{9b}\u{2028}\u{202e}b");
+        let plain = "the value of \"münzen:1\" is 元 'quoted' \\ as it was";
+        assert_eq!(on_one_line(plain), plain);
     }
 }

@@ -7,6 +7,7 @@ mod msgpack;
 pub mod sign;
 
 pub(crate) use json::{has_big_integers, nests_too_deep};
+pub use msgpack::{Foreign, foreign};
 pub(crate) use msgpack::{Look, look};
 
 /// Lists and maps within one another, at the most.

@@ -19,15 +19,52 @@ pub(crate) enum Look {
     Broken,
 }
 
-/// One pass, with no more memory than [`DEPTH_MAX`] counts.
-pub(crate) fn look(bytes: &[u8]) -> Look {
-    walk(bytes).unwrap_or_else(|broken| broken)
+/// What of a payload no other language would read as it was meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// A key of a map that is no text.
+    Key,
+    /// An extension that is no timestamp.
+    Extension,
 }
 
-fn walk(mut rest: &[u8]) -> Result<Look, Look> {
+/// The type of an extension that msgpack itself defines.
+const TIMESTAMP: u8 = 0xff;
+
+/// One pass, with no more memory than [`DEPTH_MAX`] counts.
+pub(crate) fn look(bytes: &[u8]) -> Look {
+    walk(bytes, |_, _, _| {}).unwrap_or_else(|broken| broken)
+}
+
+/// The first thing in msgpack that is for its own language only. What is not whole may be judged either way.
+pub fn foreign(bytes: &[u8]) -> Option<Foreign> {
+    let mut found = None;
+    let see = |marker: Marker, is_key: bool, rest: &[u8]| {
+        let extension = match marker {
+            Marker::FixExt1 | Marker::FixExt2 | Marker::FixExt4 | Marker::FixExt8 | Marker::FixExt16 => rest.first(),
+            Marker::Ext8 => rest.get(1),
+            Marker::Ext16 => rest.get(2),
+            Marker::Ext32 => rest.get(4),
+            _ => None,
+        };
+        let is_text = matches!(marker, Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32);
+        if is_key && !is_text {
+            found = found.or(Some(Foreign::Key));
+        } else if extension.is_some_and(|kind| *kind != TIMESTAMP) {
+            found = found.or(Some(Foreign::Extension));
+        }
+    };
+    // What is broken is found where it is stored.
+    let _ = walk(bytes, see);
+    found
+}
+
+/// Shows each value: its marker, whether it is a key of a map, and what comes behind the marker.
+fn walk(mut rest: &[u8], mut see: impl FnMut(Marker, bool, &[u8])) -> Result<Look, Look> {
     let mut has_big_integers = false;
     // How many values are still to come, within each list or map that is open.
     let mut open = [0_u64; DEPTH_MAX + 1];
+    let mut is_map = [false; DEPTH_MAX + 1];
     open[0] = 1;
     let mut depth = 0;
     loop {
@@ -37,8 +74,10 @@ fn walk(mut rest: &[u8]) -> Result<Look, Look> {
             }
             depth -= 1;
         }
+        let is_key = is_map[depth] && open[depth].is_multiple_of(2);
         open[depth] -= 1;
         let marker = Marker::from_u8(take(&mut rest, 1)?[0]);
+        see(marker, is_key, rest);
         let inside = match marker {
             Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => None,
             Marker::Reserved => return Err(Look::Broken),
@@ -80,6 +119,7 @@ fn walk(mut rest: &[u8]) -> Result<Look, Look> {
             }
             depth += 1;
             open[depth] = values;
+            is_map[depth] = matches!(marker, Marker::FixMap(_) | Marker::Map16 | Marker::Map32);
         }
     }
 }
@@ -197,6 +237,30 @@ mod tests {
         assert_eq!(look(&vec![0x91; 1_000_000]), Look::TooDeep);
         let side_by_side = [&[0xdc, 1, 0][..], &[0x90; 256]].concat();
         assert_eq!(look(&side_by_side), whole(false));
+    }
+
+    #[test]
+    fn what_only_its_own_language_reads_is_found() {
+        let cases: &[(&[u8], Option<Foreign>)] = &[
+            (&[0x81, 0xa1, b'a', 1], None),
+            (&[0x82, 0xa1, b'a', 0x81, 0xd9, 1, b'b', 1, 0xa1, b'c', 2], None),
+            (&[0x81, 1, 0xa1, b'a'], Some(Foreign::Key)),
+            (&[0x91, 0x82, 0xa1, b'a', 0x91, 1, 0xc4, 1, 0, 2], Some(Foreign::Key)),
+            (&[0x81, 0x91, 0xa1, b'a', 1], Some(Foreign::Key)),
+            (&[0x92, 0x81, 0xa1, b'a', 1, 5], None),
+            (&[0xd6, 0xff, 0, 0, 0, 0], None),
+            (&[0xc7, 12, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], None),
+            (&[0xd4, 5, 0], Some(Foreign::Extension)),
+            (&[0x91, 0xd8, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], Some(Foreign::Extension)),
+            (&[0xc7, 1, 5, 0], Some(Foreign::Extension)),
+            (&[0xc8, 0, 1, 5, 0], Some(Foreign::Extension)),
+            (&[0xc9, 0, 0, 0, 1, 5, 0], Some(Foreign::Extension)),
+            (&[0xc9, 0], None),
+            (&[], None),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(foreign(bytes), *expected, "{bytes:02x?}");
+        }
     }
 
     #[test]

@@ -40,6 +40,13 @@ tiered = CacheManager(
     early_refresh=True,
     soft_timeout=None,
 )
+sealed = CacheManager(
+    codec="msgpack", compression="zstd", compress_over=4_096, max_value_bytes=1_000, signing_keys=["0123456789abcdef"]
+)
+CacheManager(compression=None, signing_keys=None)
+CacheManager(codec="xml")  # type: ignore[arg-type]
+CacheManager(compression="gzip")  # type: ignore[arg-type]
+CacheManager(signing_keys="one text")  # type: ignore[arg-type]
 CacheManager(tll=5)  # type: ignore[call-arg]
 CacheManager(l1=L1(max_byte=5))  # type: ignore[typeddict-unknown-key]
 
@@ -69,7 +76,7 @@ async def get_user(user_id: int, deep: bool = False) -> User:
     return User(user_id)
 
 
-@blocking.cached("user:profile:{user_id}")
+@blocking.cached("user:profile:{user_id}", codec="msgpack")
 def get_user_plain(user_id: int) -> User:
     return User(user_id)
 
@@ -125,6 +132,13 @@ async def options(same: CallOptions) -> None:
     assert_type(blocking.set("a:b", 1, tags=["a"]), bool)
     assert_type(blocking.invalidate_tag("a"), bool)
     assert_type(blocking.namespace("shop").clear(required=True), bool)
+    assert_type(await cache.get("a:b", fetch, codec="msgpack"), User)
+    assert_type(await cache.get("a:b", lambda: b"", codec="raw", type=bytes), bytes)
+    assert_type(await cache.set("a:b", b"", codec="raw"), bool)
+    assert_type(await cache.write_through("a:b", User(id=1), save, codec="json"), bool)
+    assert_type(cache.tenant("acme", codec="msgpack"), CacheManager)
+    await cache.get("a:b", fetch, codec="xml")  # type: ignore[call-overload]
+    await cache.set("a:b", 1, codec="xml")  # type: ignore[arg-type]
     await cache.get("a:b", fetch, tags="a")  # type: ignore[call-overload]
     await cache.get("a:b", fetch, tll=5)  # type: ignore[call-overload]
     await cache.set("a:b", 1, soft_timeout=5)  # type: ignore[call-arg]

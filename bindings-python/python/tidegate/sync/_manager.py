@@ -87,17 +87,19 @@ class CacheManager(Reader):
         '?'
         """
         if not options and (held := self._held) is not None:
-            value = held(key, self._terms, self._decode, fallback)
+            value = held(key, self._terms, self._coder, fallback)
             if value is not NOTHING:
                 return value
-        decode = self._decoder(options.pop("type")) if "type" in options else self._decode
-        default = options.pop("default", MISSING)
+        kind, default, codec = None, MISSING, None
+        if options:
+            kind, default, codec = options.pop("type", None), options.pop("default", MISSING), options.get("codec")
         if fallback is MISSING:
-            return self._get_or_default(key, default, decode, options)
+            return self._get_or_default(key, default, self._coder_for(kind, None), options)
         terms = self._read_terms(options, "default", "type") if options else self._terms
         if default is not MISSING or not callable(fallback):
             self._check_get(fallback, default)
-        return self._get(key, fallback, decode, terms)
+        coder = self._coder if kind is None and codec is None else self._coder_for(kind, terms)
+        return self._get(key, fallback, coder, terms)
 
     def get_entry(self, key: str, *, type: Any = None) -> Entry | None:
         """The value with what is known of its entry; None when there is none, `StoreUnavailable` with the store away.
@@ -108,9 +110,9 @@ class CacheManager(Reader):
         >>> cache.get_entry("user:profile:42").value
         'Ada'
         """
-        decode = self._decoder(type)
+        coder = self._coder_for(type, None)
         hit = self._peek(key)
-        return None if hit is None else self._entry(key, hit, decode)
+        return None if hit is None else self._entry(key, hit, coder)
 
     def exists(self, key: str) -> bool:
         """Whether there is an entry, a cached None included; `StoreUnavailable` with the store away."""
@@ -142,9 +144,8 @@ class CacheManager(Reader):
         >>> cache.get_many(["square:of:2", "square:of:3"], lambda keys: {k: int(k[-1]) ** 2 for k in keys})
         {'square:of:2': 4, 'square:of:3': 9}
         """
-        decode = self._decoder(type)
-        terms = self._check_many(keys, fetch_missing, options)
-        batch = Batch(self, keys, decode)
+        keys, terms = self._check_many(keys, fetch_missing, options)
+        batch = Batch(self, keys, self._coder_for(type, terms))
         if self._disabled_blocks and self._is_disabled():
             return batch.uncached(fetch_missing(list(batch.keys)))
         port = _threads.port()
@@ -170,7 +171,7 @@ class CacheManager(Reader):
         """Store a value, whatever stands there. False: the store did not confirm it, so the key is invalidated.
 
         `ValueTooLarge` for one over `max_value_bytes`, `EncodeError` for one that the codec cannot write. Options:
-        `ttl`, `tags`, `stale_if_error`, `stale_while_revalidate`; the manager's by default.
+        `ttl`, `tags`, `codec`, `stale_if_error`, `stale_while_revalidate`; the manager's by default.
 
         >>> CacheManager().set("user:profile:42", {"name": "Ada"}, ttl="1h")
         True
@@ -182,9 +183,10 @@ class CacheManager(Reader):
         terms = self._check_set(values, cast("dict[str, Any]", options))
         if self._disabled_blocks and self._is_disabled():
             return False
-        items = self._encode_all(values)
+        coder = self._coder_for(None, terms)
+        items = self._encode_all(values, coder)
         port = _threads.port()
-        return self._told(confirmed(answers(port, self._native.set(port, items, terms))))
+        return self._told(confirmed(answers(port, self._native.set(port, items, coder.codec, terms))))
 
     def write_through(
         self, key: str, value: V, persist: Callable[[V], object], **options: Unpack[WriteThroughOptions]
@@ -206,8 +208,9 @@ class CacheManager(Reader):
         {'name': 'Ada'}
         """
         terms = self._check_write_through(persist, cast("dict[str, Any]", options))
-        payload = self._encode_one(key, value)
-        write = self._native.begin_write(_threads.port(), key, payload, terms)
+        coder = self._coder_for(None, terms)
+        payload = self._encode_one(key, value, coder)
+        write = self._native.begin_write(_threads.port(), key, payload, coder.codec, terms)
         if write.__class__ is Failed:
             raise_failed(write)
         try:
@@ -247,7 +250,7 @@ class CacheManager(Reader):
         """
         from ._write_behind import WriteBehind
 
-        return WriteBehind(self, name, sink, self._decoder(type), options)
+        return WriteBehind(self, name, sink, self._coder_for(type, None), options)
 
     def invalidate(self, key: str, *more: str, required: bool = False) -> bool:
         """Remove entries, here and for everybody; a fill that is under way will not bring them back.
@@ -301,9 +304,9 @@ class CacheManager(Reader):
         >>> CacheManager().refresh("user:profile:42", lambda: "Ada")
         'Ada'
         """
-        decode = self._decoder(type)
         terms = self._check(fallback, options, "type")
-        return self._refresh(key, fallback, decode, terms)
+        coder = self._coder_for(type, terms)
+        return self._refresh(key, fallback, coder, terms)
 
     # --- decorating ------------------------------------------------------------------------------------------------
 

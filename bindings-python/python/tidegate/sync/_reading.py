@@ -20,7 +20,7 @@ from ._apart import Apart, Result
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .._codec import Decode
+    from .._codec import Coder
     from .._context import Context
     from .._tidegate import Terms
     from .._types import AnyFallback
@@ -39,79 +39,76 @@ class Reader(ManagerBase):
     _workers: Workers
     _subscriptions: list[Subscription]
 
-    def _get(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
+    def _get(self, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any:
         """`get` with everything checked."""
         if self._disabled_blocks and self._is_disabled():
-            return self._alone(key, fallback, decode, terms)
+            return self._alone(key, fallback, coder, terms)
         held = self._held
         if held is not None:
-            value = held(key, terms, decode, fallback)
+            value = held(key, terms, coder, fallback)
             if value is not NOTHING:
                 return value
         if self._leads(key):
-            return self._nested(key, fallback, decode, terms)
+            return self._nested(key, fallback, coder, terms)
         outcome = self._begin(_threads.port(), key, terms)
         if outcome.__class__ is bytes:
             try:
-                return decode(outcome)
+                return coder.json(outcome)
             except Exception:  # noqa: BLE001 - told and mended in `_settle`
                 pass
-        return self._settle(outcome, key, fallback, decode, terms)
+        return self._settle(outcome, key, fallback, coder, terms)
 
-    def _refresh(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
+    def _refresh(self, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any:
         if self._disabled_blocks and self._is_disabled():
-            return self._alone(key, fallback, decode, terms)
+            return self._alone(key, fallback, coder, terms)
         outcome = self._native.refresh(_threads.port(), key, terms)
-        return self._settle(outcome, key, fallback, decode, terms)
+        return self._settle(outcome, key, fallback, coder, terms)
 
-    def _settle(self, outcome: Any, key: str, fallback: AnyFallback, decode: Decode, terms: Terms | None) -> Any:
+    def _settle(self, outcome: Any, key: str, fallback: AnyFallback, coder: Coder, terms: Terms | None) -> Any:
         """From an outcome to the value: begin, fallback, fill. `get` and `refresh` both end here."""
         is_mended = False
         while True:
             kind = outcome.__class__
             if kind is Lease:
-                return self._lead(outcome, key, fallback, decode, terms)
-            if outcome is None:
-                return None
+                return self._lead(outcome, key, fallback, coder, terms)
             if kind is Shared:
                 return shared(outcome)
             if kind is Failed:
                 raise_failed(outcome)
-            payload = outcome.value if kind is Served else outcome
-            value = self._decoded(key, payload, decode)
+            value = self._decoded(key, outcome.value if kind is Served else outcome, coder)
             if value is not MISSING:
                 if kind is Served:
-                    self._workers.start(partial(self._go_on, outcome, key, fallback, decode, terms))
+                    self._workers.start(partial(self._go_on, outcome, key, fallback, coder, terms))
                 return value
             if kind is Served:
                 outcome.leave()
             if is_mended:
-                return self._alone(key, fallback, decode, terms)
+                return self._alone(key, fallback, coder, terms)
             # Computed anew and overwritten: what stands there counts as a miss.
             is_mended = True
             outcome = self._native.refresh(_threads.port(), key, terms)
 
-    def _go_on(self, served: Served, key: str, fallback: AnyFallback, decode: Decode, terms: Terms | None) -> None:
+    def _go_on(self, served: Served, key: str, fallback: AnyFallback, coder: Coder, terms: Terms | None) -> None:
         """Computes a key behind a caller who has been served, if it is to be computed. In a thread of its own."""
         lease = served.more()
         if lease.__class__ is Lease:
-            context = self._context(fallback, key, decode, terms, lease)
-            self._ended(lease, self._run(fallback, key, context, lease), key, decode, context)
+            context = self._context(fallback, key, coder, terms, lease)
+            self._ended(lease, self._run(fallback, key, context, lease), key, coder, context)
 
-    def _lead(self, lease: Lease, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
+    def _lead(self, lease: Lease, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any:
         """Runs the fallback under a lease, and settles the lease whatever happens."""
         try:
-            context = self._context(fallback, key, decode, terms, lease)
+            context = self._context(fallback, key, coder, terms, lease)
             if lease.is_soft:
                 apart = Apart([lease])
-                if self._workers.start(partial(self._run_apart, apart, lease, key, fallback, decode, context), True):
-                    return self._await_apart(apart, lease, key, decode, context)
+                if self._workers.start(partial(self._run_apart, apart, lease, key, fallback, coder, context), True):
+                    return self._await_apart(apart, lease, key, coder, context)
             result = self._run(fallback, key, context, lease)
         except BaseException:
             # The program ends, in the middle: one of those who wait takes over.
             lease.give_back()
             raise
-        return self._ended(lease, result, key, decode, context)
+        return self._ended(lease, result, key, coder, context)
 
     def _run(self, fallback: Any, key: str, context: Context | None, lease: Lease) -> Result:
         """What the fallback gives or raises, an exception that ends the program aside."""
@@ -125,7 +122,7 @@ class Reader(ManagerBase):
         return Result(value)
 
     def _run_apart(
-        self, apart: Apart, lease: Lease, key: str, fallback: Any, decode: Decode, context: Context | None
+        self, apart: Apart, lease: Lease, key: str, fallback: Any, coder: Coder, context: Context | None
     ) -> None:
         """The fallback in a thread of its own; settled here once its caller has been served."""
         try:
@@ -133,40 +130,40 @@ class Reader(ManagerBase):
         except BaseException as error:  # noqa: BLE001 - its caller raises it
             result = Result(error=error)
         if apart.bring(result):
-            self._ended(lease, result, key, decode, context)
+            self._ended(lease, result, key, coder, context)
 
-    def _await_apart(self, apart: Apart, lease: Lease, key: str, decode: Decode, context: Context | None) -> Any:
+    def _await_apart(self, apart: Apart, lease: Lease, key: str, coder: Coder, context: Context | None) -> Any:
         """Waits for a fallback in a thread of its own, or for the value that is served instead."""
         state = apart.until(True)
         if state is State.SERVED:
-            value = self._decoded(key, apart.stale[0], decode)
+            value = self._decoded(key, apart.stale[0], coder)
             if value is not MISSING and apart.leave():
                 return value
             state = apart.until(False)
         if state is State.LATE:
             if apart.failed is not None:
                 raise_failed(apart.failed)
-            return self._overran(key, apart.stale[0], decode)
+            return self._overran(key, apart.stale[0], coder)
         assert apart.result is not None
-        return self._ended(lease, apart.result, key, decode, context)
+        return self._ended(lease, apart.result, key, coder, context)
 
-    def _ended(self, lease: Lease, result: Result, key: str, decode: Decode, context: Context | None) -> Any:
+    def _ended(self, lease: Lease, result: Result, key: str, coder: Coder, context: Context | None) -> Any:
         """Settles a lease with what its fallback gave or raised."""
         if result.error is not None:
-            return self._told(self._failed(lease, result, key, decode))
+            return self._told(self._failed(lease, result, key, coder))
         port = lease.port
-        value, outcome = self._fill(lease, key, result.value, decode, context)
+        value, outcome = self._fill(lease, key, result.value, coder, context)
         _settled(port, [outcome])
         return self._told(value)
 
-    def _failed(self, lease: Lease, result: Result, key: str, decode: Decode) -> Any:
+    def _failed(self, lease: Lease, result: Result, key: str, coder: Coder) -> Any:
         error = result.error
         assert error is not None
         try:
             if not isinstance(error, Exception):
                 lease.give_back()
                 raise error
-            value = self._consoled(lease, error, key, decode)
+            value = self._consoled(lease, error, key, coder)
             if value is MISSING:
                 raise error
             return value
@@ -175,21 +172,21 @@ class Reader(ManagerBase):
             result.error = None
             del error
 
-    def _alone(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
+    def _alone(self, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any:
         """Runs the fallback for this caller only; nothing is stored."""
-        context = self._context(fallback, key, decode, terms)
+        context = self._context(fallback, key, coder, terms)
         value = fallback() if context is None else fallback(context)
         refuse_awaitable(value)
-        return self._same(value, decode)
+        return self._same(value, coder)
 
-    def _nested(self, key: str, fallback: Any, decode: Decode, terms: Terms | None) -> Any:
+    def _nested(self, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any:
         self._report_nested(key)
-        return self._told(self._alone(key, fallback, decode, terms))
+        return self._told(self._alone(key, fallback, coder, terms))
 
     def _renew_behind(self, batch: Batch, fetch_missing: Callable[[list[str]], Any]) -> None:
         """Computes behind what has been served and is to be computed: the keys of one call together."""
         if served := batch.to_renew():
-            self._workers.start(partial(self._renew_many, Batch(self, served, batch.decode), served, fetch_missing))
+            self._workers.start(partial(self._renew_many, Batch(self, served, batch.coder), served, fetch_missing))
 
     def _renew_many(self, batch: Batch, served: dict[str, Served], fetch_missing: Callable[[list[str]], Any]) -> None:
         if batch.renews({key: one.more() for key, one in served.items()}):
@@ -287,20 +284,20 @@ class Reader(ManagerBase):
             self._renew_behind(batch, fetch_missing)
             self._fetch(port, batch, fetch_missing)
 
-    def _get_or_default(self, key: str, default: Any, decode: Decode, options: dict[str, Any]) -> Any:
+    def _get_or_default(self, key: str, default: Any, coder: Coder, options: dict[str, Any]) -> Any:
         self._check_default(key, default, options)
-        return self._get_found(key, default, decode, self._terms)
+        return self._get_found(key, default, coder, self._terms)
 
-    def _get_found(self, key: str, default: Any, decode: Decode, terms: Terms | None) -> Any:
+    def _get_found(self, key: str, default: Any, coder: Coder, terms: Terms | None) -> Any:
         if self._disabled_blocks and self._is_disabled():
             return default
         held = self._held
         if held is not None:
-            value = held(key, terms, decode, held)
+            value = held(key, terms, coder, held)
             if value is not NOTHING:
                 return value
         outcome = self._native.peek(_threads.port(), key, False, terms)
-        return self._told(self._found(key, outcome, default, decode))
+        return self._told(self._found(key, outcome, default, coder))
 
     def _peek(self, key: str) -> Hit | None:
         if self._disabled_blocks and self._is_disabled():

@@ -13,7 +13,7 @@ from .._write_behind import Letters, QueueBase, Sink, checked_limit, taken
 from . import _threads
 
 if TYPE_CHECKING:
-    from .._codec import Decode
+    from .._codec import Coder
     from .._types import BehindOptions, Duration
     from ._reading import Reader
 
@@ -23,10 +23,10 @@ class WriteBehind(QueueBase["Reader"]):
 
     __slots__ = ("_starting", "_threads")
 
-    def __init__(self, manager: Reader, name: str, sink: Sink | None, decode: Decode, options: BehindOptions) -> None:
+    def __init__(self, manager: Reader, name: str, sink: Sink | None, coder: Coder, options: BehindOptions) -> None:
         self._starting = threading.Lock()
         self._threads: list[threading.Thread] = []
-        super().__init__(manager, name, sink, decode, options)
+        super().__init__(manager, name, sink, coder, options)
         manager._queues.add(self)
         self.start()
 
@@ -58,9 +58,9 @@ class WriteBehind(QueueBase["Reader"]):
         """
         self.start()
         manager = self._manager
-        payload = manager._encode_one(key, value)
+        payload, codec = manager._encode_one(key, value, self._coder), self._coder.codec
         port = _threads.port()
-        put = self._native.put(port, key, payload, self._checked(operation_id), self._terms_of(ttl))
+        put = self._native.put(port, key, payload, codec, self._checked(operation_id), self._terms_of(ttl))
         return cast("str", manager._told(taken(put)))
 
     def flush(self, timeout: Duration = 30) -> bool:
