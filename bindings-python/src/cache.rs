@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
-use tidegate::config::{self, CallKind, Config, Dialect};
+use tidegate::config::{self, Config, Dialect};
 use tidegate::engine::publish::Publishing;
 use tidegate::engine::{Begun, Engine, FeedId, Figure, Patience};
 use tidegate::protocol::subscription::Rules;
@@ -14,6 +14,7 @@ use tidegate::protocol::subscription::Rules;
 use crate::behind::Behind;
 use crate::convert::{self, Form, key_text, name_text};
 use crate::error::OrRaise;
+use crate::fields;
 use crate::held;
 use crate::terms::{self, Terms};
 use crate::wake::Port;
@@ -92,13 +93,23 @@ impl Cache {
         self.engine.adopt(terms::inner(view));
     }
 
-    /// What a call goes by that says something of its own; `view` is what it goes by otherwise.
-    fn terms(&self, view: GivenTerms<'_, '_>, writes: bool, options: &Bound<'_, PyDict>) -> PyResult<Terms> {
-        let py = options.py();
-        let kind = if writes { CallKind::Write } else { CallKind::Read };
-        let options = convert::options(options)?;
-        let terms = self.engine.terms(terms::of(view), kind, &options, Dialect::Python).or_raise(py)?;
-        Ok(Terms::of(&terms))
+    /// What a `read`, `write`, `write_through` or call of `fields` goes by that says something of its own; `view` is what it
+    /// goes by otherwise.
+    #[pyo3(signature = (view, kind, options, names=None))]
+    fn terms(
+        &self,
+        view: GivenTerms<'_, '_>,
+        kind: &str,
+        options: &Bound<'_, PyDict>,
+        names: Option<Vec<String>>,
+    ) -> PyResult<Terms> {
+        let kind = terms::kind(kind)?;
+        let terms = self.engine.terms(terms::of(view), kind, &convert::options(options)?, Dialect::Python);
+        let terms = terms.and_then(|terms| match names {
+            None => Ok(terms),
+            Some(names) => self.engine.terms_of_fields(Some(&terms), names.iter().map(String::as_str)),
+        });
+        Ok(Terms::of(&terms.or_raise(options.py())?))
     }
 
     /// Checks the tags that a fallback names besides those of `terms`, and gives their names.
@@ -188,25 +199,17 @@ impl Cache {
     fn set(
         &self,
         port: &Bound<'_, Port>,
-        items: Vec<(Bound<'_, PyAny>, Option<Bound<'_, PyBytes>>)>,
+        items: Vec<(Bound<'_, PyAny>, Bound<'_, PyAny>)>,
         codec: &str,
         terms: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
         let (keys, payloads): (Vec<_>, Vec<_>) = items.into_iter().unzip();
-        let payloads: Vec<_> =
-            payloads.iter().map(|bytes| convert::payload(bytes.as_ref(), codec)).collect::<PyResult<_>>()?;
+        let payloads: Vec<_> = payloads.iter().map(|given| fields::payload(given, codec)).collect::<PyResult<_>>()?;
         let mut payloads = payloads.into_iter();
         self.each(port, &keys, |key, id| {
             let payload = payloads.next().expect("one payload for each key");
             self.engine.set(key, payload, terms::of(terms), port.get().queue(), id)
         })
-    }
-
-    /// What a write-through goes by.
-    fn write_through_terms(&self, view: GivenTerms<'_, '_>, options: &Bound<'_, PyDict>) -> PyResult<Terms> {
-        let given = convert::options(options)?;
-        let terms = self.engine.terms(terms::of(view), CallKind::WriteThrough, &given, Dialect::Python);
-        Ok(Terms::of(&terms.or_raise(options.py())?))
     }
 
     /// Begins a write of the payload (None is a null): a `Write`, or a failure.

@@ -23,6 +23,7 @@ use tidegate::{Error, ErrorKind};
 use crate::batch::Batch;
 use crate::behind::Letter;
 use crate::error::{self, OrRaise};
+use crate::fields;
 use crate::lease::{Lease, Served};
 use crate::wake::Port;
 use crate::write::Write;
@@ -151,7 +152,11 @@ pub(crate) fn outcome(py: Python<'_>, outcome: Outcome, place: &Place<'_, '_>) -
     })
 }
 
-fn hit_object(py: Python<'_>, hit: tidegate::engine::Hit, form: Form) -> PyResult<Py<PyAny>> {
+/// A hit as Python takes it: of fields a list, whatever the form.
+pub(crate) fn hit_object(py: Python<'_>, hit: tidegate::engine::Hit, form: Form) -> PyResult<Py<PyAny>> {
+    if let Some(fields) = &hit.payload.fields {
+        return Ok(fields::to_list(py, fields)?.into_any().unbind());
+    }
     match (form, &hit.payload) {
         (Form::Plain, Payload { bytes: None, .. }) => Ok(py.None()),
         (Form::Plain, Payload { bytes: Some(bytes), codec: Codec::Json, .. }) => {
@@ -172,7 +177,7 @@ pub(crate) fn payload_bytes(py: Python<'_>, payload: &Payload) -> Option<Py<PyBy
     payload.bytes.as_ref().map(|bytes| PyBytes::new(py, bytes).unbind())
 }
 
-pub(crate) fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
+fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
     let codec = hit.payload.codec.name();
     let payload = payload_bytes(py, &hit.payload);
     let source = hit.source.name();

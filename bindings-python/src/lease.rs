@@ -12,8 +12,9 @@ use tidegate::engine::{Abandoned, Begun, Engine};
 
 use crate::batch::Batch;
 use crate::bell::generation;
-use crate::convert::{self, Form, Hit};
+use crate::convert::{self, Form};
 use crate::error::OrRaise;
+use crate::fields;
 use crate::terms::Terms;
 use crate::wake::Port;
 use crate::write::Write;
@@ -106,12 +107,12 @@ impl Lease {
     fn fill(
         &self,
         py: Python<'_>,
-        payload: Option<&Bound<'_, PyBytes>>,
+        payload: &Bound<'_, PyAny>,
         codec: &str,
         ttl_ms: Option<u64>,
         tags: Option<Vec<String>>,
     ) -> PyResult<Py<PyAny>> {
-        let payload = convert::payload(payload, codec)?;
+        let payload = fields::payload(payload, codec)?;
         let lease = self.settle_once()?;
         if self.is_upgraded.load(Ordering::Relaxed) {
             return self.settled(py, self.engine.fill_upgraded(lease, payload));
@@ -133,9 +134,10 @@ impl Lease {
 
     /// The fallback failed: those who wait get `reason`, unchanged. A stale value that is served instead is given, for
     /// the caller. Does nothing when it has been settled.
-    fn fail(&self, py: Python<'_>, reason: Py<PyAny>) -> Option<Hit> {
-        let hit = self.engine.abandon(self.settle()?, Abandoned::Failed(convert::to_host(reason)))?;
-        Some(convert::detailed(py, hit))
+    fn fail(&self, py: Python<'_>, reason: Py<PyAny>) -> PyResult<Option<Py<PyAny>>> {
+        let Some(lease) = self.settle() else { return Ok(None) };
+        let stale = self.engine.abandon(lease, Abandoned::Failed(convert::to_host(reason)));
+        stale.map(|hit| convert::hit_object(py, hit, Form::Detailed)).transpose()
     }
 
     /// The value cannot be stored: those who wait get `value`, unchanged. Does nothing when it has been settled.
@@ -158,8 +160,9 @@ impl Lease {
 
     /// What stands there and is not fresh.
     #[getter]
-    fn stale(&self, py: Python<'_>) -> Option<Hit> {
-        self.with(|lease| lease.stale.clone()).flatten().map(|hit| convert::detailed(py, hit))
+    fn stale(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let stale = self.with(|lease| lease.stale.clone()).flatten();
+        stale.map(|hit| convert::hit_object(py, hit, Form::Detailed)).transpose()
     }
 
     /// What an older version holds: its number, the payload (None is a null) and its codec. None where there is nothing.

@@ -13,6 +13,7 @@
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
 //! | `bell` | what the engine's threads ring, and the end of the interpreter |
 //! | `convert` | values, in both directions |
+//! | `fields` | those that are split over fields |
 //! | `error` | the engine's errors as Python's exceptions |
 
 mod batch;
@@ -21,6 +22,7 @@ mod bell;
 mod cache;
 mod convert;
 mod error;
+mod fields;
 mod held;
 mod lease;
 mod terms;

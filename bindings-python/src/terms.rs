@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use tidegate::config;
+use tidegate::config::{self, CallKind};
 
 /// What one call, or all calls of a view, go by.
 #[pyclass(frozen, module = "tidegate._tidegate")]
@@ -24,6 +25,17 @@ pub(crate) fn of<'a>(given: Option<&'a Bound<'_, Terms>>) -> Option<&'a Arc<conf
 
 pub(crate) fn inner<'a>(terms: &'a Bound<'_, Terms>) -> &'a config::Terms {
     &terms.get().terms
+}
+
+/// What Python calls the kinds of calls.
+pub(crate) fn kind(name: &str) -> PyResult<CallKind> {
+    Ok(match name {
+        "read" => CallKind::Read,
+        "write" => CallKind::Write,
+        "write_through" => CallKind::WriteThrough,
+        "fields" => CallKind::Fields,
+        _ => return Err(PyTypeError::new_err("a kind of call that there is not")),
+    })
 }
 
 #[pymethods]

@@ -27,6 +27,7 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "keys.json").read_
 KEY, TAG, NAMESPACE = "user:profile:1", "user:1", "catalog"
 VICTIM, SECRET, OWN = "victim", "the victim's", "the manager's own"
 
+OF_FIELDS = "user:fields:1"
 # What somebody would call himself who wants to be another; all that are no name are refused.
 NAMES = [
     *(
@@ -75,6 +76,7 @@ TEXTS = [
     *("@victim:user:profile:1", "@victim", "@:user:profile:1", "%40victim:user:profile:1", "..:@victim:user:profile:1"),
     *("victim:user:profile:1", "v1:@victim:user:profile:1", "~tag:@victim:user:1", "@victim:user:1", "~ns:catalog"),
     *("@victim:~ns:catalog", "user:profile:1\x00", "user:profile:1\n", "user:profile:*", "{user:profile:1}:lease"),
+    *("@victim:user:fields:1", "user:fields:1", "{user:fields:1}:fields"),
     *("user:profile:1}:lease", "user:profile:1", "user:1", "catalog", "..", "", ":", "\ud800:x", "user:" + "x" * 300),
     *("@victim:user:" + "x" * 300, "user:profile:\uff11", 7, None, b"user:profile:1"),
 ]
@@ -152,6 +154,11 @@ CASES: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {
     "set": lambda view, text: done(view.set(text, "overwritten", tags=[TAG])),
     "write_through": lambda view, text: done(view.write_through(text, "overwritten", lambda _: None, tags=[TAG])),
     "set_many": lambda view, text: done(view.set_many({text: "overwritten"})),
+    "get_fields": lambda view, text: done(
+        view.get_fields(text, ["name"], lambda names: dict.fromkeys(names, "fetched"))
+    ),
+    "set_fields": lambda view, text: done(view.set_fields(text, {"name": "overwritten"}, tags=[TAG])),
+    "invalidate_field": lambda view, text: done(view.invalidate_field(text, "name")),
     "invalidate": lambda view, text: done(view.invalidate(text)),
     "expire": lambda view, text: done(view.expire(text)),
     "invalidate_tag": lambda view, text: done(view.invalidate_tag(text)),
@@ -201,12 +208,14 @@ async def _attack(cache: Any, l1: str | None) -> None:
     async def furnish() -> None:
         await done(victim.namespace(NAMESPACE).set(KEY, SECRET, tags=[TAG]))
         await done(victim.set("user:" + "x" * 300, SECRET))
+        await done(victim.namespace(NAMESPACE).set_fields(OF_FIELDS, {"name": SECRET}, tags=[TAG]))
         await done(cache.namespace(NAMESPACE).set(KEY, OWN, tags=[TAG]))
 
     async def check(what: str) -> None:
         for _ in range(2 if l1 else 1):
             assert await done(victim.namespace(NAMESPACE).get(KEY, lambda: what, tags=[TAG])) == SECRET, what
             assert await done(victim.get("user:" + "x" * 300, default=what)) == SECRET, what
+            assert await done(victim.get_fields(OF_FIELDS, ["name"])) == {"name": SECRET}, what
 
     await furnish()
     await check("before")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from ._reading import Reader
+from ._by_fields import ByFields
 from ._tasks import answer
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ._types import Duration
 
 
-class Between(Reader):
+class Between(ByFields):
     """Not for use by itself."""
 
     __slots__ = ()

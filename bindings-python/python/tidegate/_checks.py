@@ -26,7 +26,7 @@ class Checks:
         if not options:
             return self._terms
         try:
-            return self._native.terms(self._terms, False, options)
+            return self._native.terms(self._terms, "read", options)
         except ConfigError:
             for name in options:
                 if name not in _tidegate.READ_OPTIONS:
@@ -40,7 +40,7 @@ class Checks:
         if not options:
             return self._terms
         try:
-            return self._native.terms(self._terms, True, options)
+            return self._native.terms(self._terms, "write", options)
         except ConfigError:
             if not _says_nothing(options):
                 raise
@@ -49,7 +49,7 @@ class Checks:
     def _check_write_through(self, persist: object, options: dict[str, Any]) -> Terms | None:
         """Gives what `write_through` goes by."""
         given = {name: value for name, value in options.items() if name != "ttl" or value is not None}
-        terms = self._native.write_through_terms(self._terms, given) if given else self._terms
+        terms = self._native.terms(self._terms, "write_through", given) if given else self._terms
         if not callable(persist):
             raise ConfigError(
                 f"persist={persist!r} is not callable; it takes the value and writes it to the database; "
@@ -110,6 +110,14 @@ class Checks:
         for key in values:
             _tidegate.check_key(key)
         return terms
+
+    def _check_fields(self, names: list[Any], options: dict[str, Any] | None = None, kind: str = "fields") -> Terms:
+        """Gives what a call of these fields goes by."""
+        from ._fields import check_name
+
+        for name in names:
+            check_name(name)
+        return self._native.terms(self._terms, kind, options or {}, names)
 
 
 def _says_nothing(options: dict[str, Any]) -> bool:

@@ -112,10 +112,14 @@ class Context:
         self._is_not_modified = True
         return stale
 
+    def _fields(self) -> list[Any]:
+        """Of a call of fields: those that stand in the store."""
+        return self._hit if isinstance(self._hit, list) else []
+
     def _read(self) -> Any:
         """What stands there, decoded once; `MISSING` where there is nothing."""
         hit, self._hit = self._hit, None
-        if hit is not None:
+        if hit is not None and not isinstance(hit, list):
             # Where it cannot be read it is computed anew: nothing to tell.
             with contextlib.suppress(Exception):
                 self._stale = self._coder.value(hit)

@@ -237,7 +237,7 @@ class _Plan:
         if terms is None:
             if len(self._tagged) >= _TERMS_MAX:
                 self._tagged.clear()
-            terms = self._tagged[tags] = self.manager._native.terms(self.terms, False, {"tags": tags})
+            terms = self._tagged[tags] = self.manager._native.terms(self.terms, "read", {"tags": tags})
         return terms
 
     def resolve(self) -> Coder:

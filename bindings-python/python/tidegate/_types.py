@@ -120,24 +120,29 @@ class BehindOptions(TypedDict, total=False):
     """Of several writes of a key in one batch give the sink only the newest (False)."""
 
 
-class CallOptions(WriteOptions, total=False):
-    """What `get`, `get_many`, `refresh` and `cached` take for one call, instead of what the manager says.
-
-    Callers who share a flight go by the options of the one who began it.
-    """
+class FieldsOptions(WriteOptions, total=False):
+    """What `get_fields` takes for one call, instead of what the manager says."""
 
     null_ttl: Duration
     """How long a cached None lives."""
     error_backoff: Duration
     """For so long after a failure a stale value is served without another try."""
-    early_refresh: bool | float
-    """Compute anew before the end of the ttl, by chance: the nearer and the slower, the likelier; see `Options`."""
     wait: Duration
     """How long to wait for other processes."""
     soft_timeout: Duration | None
     """How long the fallback may take before a stale value is served, while it goes on behind."""
     hard_timeout: Duration
     """How long the fallback may run."""
+
+
+class CallOptions(FieldsOptions, total=False):
+    """What `get`, `get_many`, `refresh` and `cached` take for one call, instead of what the manager says.
+
+    Callers who share a flight go by the options of the one who began it.
+    """
+
+    early_refresh: bool | float
+    """Compute anew before the end of the ttl, by chance: the nearer and the slower, the likelier; see `Options`."""
 
 
 class TenantOptions(CallOptions, total=False):

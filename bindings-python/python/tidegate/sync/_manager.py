@@ -13,7 +13,8 @@ from .._batch import Batch
 from .._tidegate import NOTHING, Failed, Port
 from .._types import MISSING
 from . import _threads
-from ._reading import Reader, answers, refuse_awaitable
+from ._by_fields import ByFields
+from ._reading import answers, refuse_awaitable
 from ._workers import Workers
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ D = TypeVar("D")
 V = TypeVar("V")
 
 
-class CacheManager(Reader):
+class CacheManager(ByFields):
     """A cache in front of a slow source, for programs that block. Shared freely between threads.
 
     Opens no connection and starts no thread before its first use. Ctrl-C ends a wait. Options: see `Options`.
