@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use tidegate::config;
+use tidegate_guard::guarded;
 
 /// What one call, or all calls of a view, go by.
 #[pyclass(frozen, module = "tidegate._tidegate")]
@@ -26,6 +27,7 @@ pub(crate) fn inner<'a>(terms: &'a Bound<'_, Terms>) -> &'a config::Terms {
     &terms.get().terms
 }
 
+#[guarded]
 #[pymethods]
 impl Terms {
     /// `@tenant:` in a tenant's view, else nothing.
