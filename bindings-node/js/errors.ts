@@ -10,7 +10,8 @@
  *         ├── QueueFull
  *         ├── ClosedError
  *         ├── HardTimeout
- *         └── StoreUnavailable
+ *         ├── StoreUnavailable
+ *         └── InternalError
  *
  * Names, codes and messages are the same in every language; they come from the core.
  */
@@ -24,7 +25,8 @@ export type ErrorCode =
   | 'ERR_TIDEGATE_QUEUE_FULL'
   | 'ERR_TIDEGATE_CLOSED'
   | 'ERR_TIDEGATE_HARD_TIMEOUT'
-  | 'ERR_TIDEGATE_STORE_UNAVAILABLE';
+  | 'ERR_TIDEGATE_STORE_UNAVAILABLE'
+  | 'ERR_TIDEGATE_INTERNAL';
 
 /** The base of every error of tidegate's own. */
 export abstract class TidegateError extends Error {
@@ -107,6 +109,15 @@ export class StoreUnavailable extends TidegateError {
   }
 }
 
+/** A bug of tidegate's: its native half panicked. The process and the manager go on. */
+export class InternalError extends TidegateError {
+  readonly code = 'ERR_TIDEGATE_INTERNAL';
+
+  static {
+    this.prototype.name = 'InternalError';
+  }
+}
+
 const CLASSES: Readonly<Record<ErrorCode, new (message: string) => TidegateError>> = {
   ERR_TIDEGATE_CONFIG: ConfigError,
   ERR_TIDEGATE_KEY_FORMAT: KeyFormatError,
@@ -116,6 +127,7 @@ const CLASSES: Readonly<Record<ErrorCode, new (message: string) => TidegateError
   ERR_TIDEGATE_CLOSED: ClosedError,
   ERR_TIDEGATE_HARD_TIMEOUT: HardTimeout,
   ERR_TIDEGATE_STORE_UNAVAILABLE: StoreUnavailable,
+  ERR_TIDEGATE_INTERNAL: InternalError,
 };
 
 /** The error of a code that the core gave. */
@@ -128,6 +140,7 @@ export function translated<T>(call: () => T): T {
   try {
     return call();
   } catch (error) {
+    if (error instanceof TidegateError) throw error;
     const { code, message } = error as { code?: string; message: string };
     throw code !== undefined && code in CLASSES ? ownError(code, message) : error;
   }

@@ -23,6 +23,7 @@ export {
   EncodeError,
   type ErrorCode,
   HardTimeout,
+  InternalError,
   KeyFormatError,
   QueueFull,
   StoreUnavailable,

@@ -74,7 +74,7 @@ export class Port {
     if (signal !== undefined) return this.#cancellable(verb, signal);
     return new Promise((resolve) => {
       const id = this.#open(resolve);
-      if (verb(id, false)) this.#drain();
+      this.#begin(id, () => verb(id, false));
     });
   }
 
@@ -82,7 +82,12 @@ export class Port {
   callMany(count: number, verb: (first: number) => boolean): Promise<Outcome[]> {
     const first = this.#nextCall;
     const outcomes = Array.from({ length: count }, () => new Promise<Outcome>((resolve) => this.#open(resolve)));
-    if (verb(first)) this.#drain();
+    try {
+      if (verb(first)) this.#drain();
+    } catch (error) {
+      for (let id = first; id < first + count; id++) this.#close(id);
+      throw error;
+    }
     return Promise.all(outcomes);
   }
 
@@ -97,7 +102,7 @@ export class Port {
   fill(id: number, verb: (id: number) => boolean): Promise<void> {
     return new Promise((resolve) => {
       this.#slots.set(id, new Ending(() => resolve()));
-      if (verb(id)) this.#drain();
+      this.#begin(id, () => verb(id));
     });
   }
 
@@ -153,7 +158,7 @@ export class Port {
         stay();
         resolve(outcome);
       });
-      if (verb(id, true)) this.#drain();
+      this.#begin(id, () => verb(id, true));
     });
   }
 
@@ -167,7 +172,7 @@ export class Port {
       this.#quiet.add(id);
       working.add(this);
       this.#slots.set(id, resolve);
-      if (verb(id)) this.#drain();
+      this.#begin(id, () => verb(id));
     });
   }
 
@@ -178,6 +183,16 @@ export class Port {
       return await work();
     } finally {
       this.#stay(-1);
+    }
+  }
+
+  /** A verb that throws will not be answered. */
+  #begin(id: number, verb: () => boolean): void {
+    try {
+      if (verb()) this.#drain();
+    } catch (error) {
+      this.#close(id);
+      throw error;
     }
   }
 

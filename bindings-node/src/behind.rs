@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use napi_derive::napi;
 use tidegate::engine;
+use tidegate_guard::guarded;
 
 /// One queue, as its manager's process holds it.
 #[napi]
@@ -11,6 +12,7 @@ pub struct Behind {
     pub(crate) inner: Arc<engine::Behind>,
 }
 
+#[guarded]
 #[napi]
 impl Behind {
     /// The feeds that this host's loops ask for batches.

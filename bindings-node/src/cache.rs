@@ -1,8 +1,6 @@
 //! The engine's verbs as methods. A call has a number that the package gives; its outcome is a record of the mailbox
 //! under that number. A verb answers whether there is such an outcome already, so that the package drains at once.
 
-#![expect(clippy::needless_pass_by_value, reason = "Node-API gives what it has converted")]
-
 use std::sync::Arc;
 
 use napi::bindgen_prelude::{ArrayBuffer, Buffer, Function, Object};
@@ -11,6 +9,7 @@ use napi_derive::napi;
 use tidegate::config::{self, Config, Dialect};
 use tidegate::engine::l1::IndexSide;
 use tidegate::engine::{Abandoned, Begun, Engine, Environment, Lease, Made, Outcome, Patience};
+use tidegate_guard::guarded;
 
 use crate::convert::{self, KeyPart};
 use crate::error::{OrThrow, Thrown, broken};
@@ -29,6 +28,7 @@ pub struct Cache {
 }
 
 // Numbers of calls are f64 in JavaScript: whole, and below 2^53.
+#[guarded]
 #[napi]
 impl Cache {
     /// Opens no socket and starts no thread. `on_ring` is called when outcomes or events wait.
@@ -67,8 +67,8 @@ impl Cache {
 
     /// The text of the next record that was too long for the mailbox, in their order.
     #[napi(ts_return_type = "string")]
-    pub fn take_large<'env>(&self, env: &'env Env) -> napi::Result<JsString<'env>> {
-        self.desk.take_large(env)
+    pub fn take_large<'env>(&self, env: &'env Env) -> Result<JsString<'env>, Thrown> {
+        self.desk.take_large(env).map_err(broken)
     }
 
     /// Whether the process stays while nothing else keeps it.
@@ -337,13 +337,13 @@ impl Cache {
     /// The events that wait, as JSON.
     #[napi]
     pub fn take_events(&self) -> String {
-        convert::events(&self.engine.take_events(), self.service())
+        convert::events(&self.engine.take_events(), &self.engine.config().service)
     }
 
     /// The `cache.error` events for the log, as JSON, kept whether anybody listens or not.
     #[napi]
     pub fn take_faults(&self) -> String {
-        convert::events(&self.engine.take_faults(), self.service())
+        convert::events(&self.engine.take_faults(), &self.engine.config().service)
     }
 
     /// The figures, as JSON; of a tenant's view the tenant's.

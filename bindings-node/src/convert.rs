@@ -1,7 +1,5 @@
 //! Values in both directions: events and figures to JavaScript, options, payloads and key parts from it.
 
-#![expect(clippy::needless_pass_by_value, reason = "Node-API gives what it has converted")]
-
 use napi::bindgen_prelude::{FromNapiValue, JsObjectValue, Object, Unknown};
 use napi::{JsValue, ValueType};
 use napi_derive::napi;
@@ -12,6 +10,7 @@ use tidegate::engine::observe::EventKind;
 use tidegate::engine::{Event, Figure, Source};
 use tidegate::key::{Key, Part};
 use tidegate::protocol::envelope::Payload;
+use tidegate_guard::guarded;
 
 use crate::error::{self, OrThrow, Thrown};
 
@@ -144,6 +143,7 @@ fn list_at(given: &Object<'_>, depth: usize) -> napi::Result<Vec<OptionValue>> {
 }
 
 /// A duration in ms, above zero: a number of ms, or a text such as "5m".
+#[guarded]
 #[napi]
 pub fn positive_ms(name: String, value: Unknown<'_>) -> Result<f64, Thrown> {
     let value = option(&value, 0).map_err(error::broken)?;
@@ -151,6 +151,7 @@ pub fn positive_ms(name: String, value: Unknown<'_>) -> Result<f64, Thrown> {
 }
 
 /// A duration in ms, zero allowed.
+#[guarded]
 #[napi]
 pub fn duration_ms(name: String, value: Unknown<'_>) -> Result<f64, Thrown> {
     let value = option(&value, 0).map_err(error::broken)?;
@@ -158,24 +159,28 @@ pub fn duration_ms(name: String, value: Unknown<'_>) -> Result<f64, Thrown> {
 }
 
 /// Throws the error for an option that does not exist, naming the nearest that does.
+#[guarded]
 #[napi]
 pub fn refuse_option(given: String, known: Vec<String>) -> Result<(), Thrown> {
     Err(error::to_js(&config::unknown_option(&given, &known)))
 }
 
 /// Throws the error for what is given as a key and is none.
+#[guarded]
 #[napi]
 pub fn refuse_key(shown: String, why: String) -> Result<(), Thrown> {
     Err(error::to_js(&tidegate::key::not_a_key(&shown, &why)))
 }
 
 /// Checks raw relative keys.
+#[guarded]
 #[napi]
 pub fn check_keys(keys: Vec<String>) -> Result<(), Thrown> {
     keys.iter().try_for_each(|key| tidegate::key::check(key)).or_throw()
 }
 
 /// Checks the name of a `tag` or an `event`.
+#[guarded]
 #[napi]
 pub fn check_label(what: String, name: String) -> Result<(), Thrown> {
     tidegate::protocol::tag::check_name(&what, &name).or_throw()
@@ -200,6 +205,7 @@ impl KeyPart {
 }
 
 /// Joins parts to a relative key, each escaped.
+#[guarded]
 #[napi]
 pub fn build_key(parts: Vec<KeyPart>) -> Result<String, Thrown> {
     let parts: Vec<Part<'_>> = parts.iter().map(KeyPart::as_part).collect();
@@ -207,41 +213,48 @@ pub fn build_key(parts: Vec<KeyPart>) -> Result<String, Thrown> {
 }
 
 /// One part, escaped, for a place of a template.
+#[guarded]
 #[napi]
 pub fn key_part(place: String, part: KeyPart) -> Result<String, Thrown> {
     tidegate::key::part(&place, &part.as_part()).or_throw()
 }
 
 /// Checks a template by the texts before, between and after its places.
+#[guarded]
 #[napi]
 pub fn check_template(template: String, texts: Vec<String>, example: String) -> Result<(), Thrown> {
     tidegate::key::check_template(&template, &texts, &example).or_throw()
 }
 
 /// The message for a fallback that ran past the hard timeout.
+#[guarded]
 #[napi]
 pub fn hard_timeout_message(key: String) -> String {
     tidegate::Error::hard_timeout_of(&key).message().to_owned()
 }
 
 /// The names of the options that a call takes, `ttl` and the like: a `read`, a `write` or a `write_through`.
+#[guarded]
 #[napi]
 pub fn call_options(kind: String) -> Vec<String> {
     Dialect::Node.call_options(crate::terms::kind(&kind))
 }
 
 /// The errors' names and codes, as `name=code`.
+#[guarded]
 #[napi]
 pub fn error_codes() -> Vec<String> {
     ErrorKind::ALL.iter().map(|kind| format!("{}={}", kind.name(), kind.code())).collect()
 }
 
 /// The events' names.
+#[guarded]
 #[napi]
 pub fn event_types() -> Vec<String> {
     EventKind::ALL.iter().map(|kind| kind.name().to_owned()).collect()
 }
 
+#[guarded]
 #[napi]
 pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()

@@ -1,7 +1,5 @@
 //! The verbs of streams: domain events, and the queues of write-behind.
 
-#![expect(clippy::needless_pass_by_value, reason = "Node-API gives what it has converted")]
-
 use napi::bindgen_prelude::Object;
 use napi_derive::napi;
 use tidegate::config::Dialect;
@@ -11,6 +9,7 @@ use tidegate::engine::publish::Publishing;
 use tidegate::engine::{Begun, FeedId, Outcome, Settled};
 use tidegate::protocol::stream::StreamId;
 use tidegate::protocol::subscription::Rules;
+use tidegate_guard::guarded;
 
 use crate::behind::Behind;
 use crate::cache::{Cache, inner};
@@ -18,6 +17,7 @@ use crate::convert;
 use crate::error::{OrThrow, Thrown, broken};
 use crate::terms::Terms;
 
+#[guarded]
 #[napi]
 impl Cache {
     /// Publishes an event (null is a null): the text of its id, once the store has it.

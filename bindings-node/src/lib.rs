@@ -16,7 +16,7 @@
 mod behind;
 mod cache;
 pub mod convert;
-mod error;
+pub mod error;
 mod feeds;
 pub mod l1;
 pub mod record;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use napi_derive::napi;
 use tidegate::config::{self, CallKind};
+use tidegate_guard::guarded;
 
 /// What a view's calls, or one call, go by.
 #[napi]
@@ -11,6 +12,7 @@ pub struct Terms {
     pub(crate) inner: Arc<config::Terms>,
 }
 
+#[guarded]
 #[napi]
 impl Terms {
     /// `@tenant:` in a tenant's view, else nothing.

@@ -15,6 +15,7 @@ use napi::{Env, JsString, Status, sys};
 use rustc_hash::{FxHashMap, FxHashSet};
 use tidegate::engine::ticket::{Completion, Queue, Ticket};
 use tidegate::engine::{Batch, Begun, HostObject, Outcome, outcome};
+use tidegate::panics;
 use tidegate::ports::Wake;
 
 use crate::record::{self, Body, HELD, LARGE, LetGo, Record, Word};
@@ -132,7 +133,10 @@ impl Desk {
             if !self.tickets.borrow().is_empty() {
                 self.tickets.borrow_mut().remove(&id);
             }
-            at = self.write(&mut mailbox, at, id, outcome);
+            let written = panics::handed_over(|| self.write(&mut mailbox, at, id, outcome));
+            // One caller's bad luck is no other's.
+            let failed = |error| self.write(&mut mailbox, at, id, Outcome::Failed(outcome::Failure::Own(error)));
+            at = written.unwrap_or_else(failed);
         }
         u32::try_from(at).expect("the mailbox is small")
     }

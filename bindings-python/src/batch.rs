@@ -8,6 +8,7 @@ use tidegate::engine::events::Handled;
 use tidegate::engine::{self, Engine, Settled};
 use tidegate::protocol::event::DeadLetter;
 use tidegate::protocol::stream::StreamId;
+use tidegate_guard::guarded;
 
 use crate::bell::generation;
 use crate::convert::{self, Form};
@@ -94,6 +95,7 @@ pub(crate) fn letters(py: Python<'_>, letters: &[DeadLetter]) -> PyResult<Py<PyA
     Ok(PyList::new(py, told.collect::<Vec<_>>())?.into_any().unbind())
 }
 
+#[guarded]
 #[pymethods]
 impl Batch {
     /// Whoever was given it went away: it counts as failed. Does nothing when it has been settled.
@@ -140,6 +142,6 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.give_back();
+        drop(self.give_back());
     }
 }

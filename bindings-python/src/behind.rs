@@ -7,6 +7,7 @@ use pyo3::types::{PyBytes, PyDict};
 use tidegate::config::{self, Dialect};
 use tidegate::engine::behind::{self, LetterAct};
 use tidegate::engine::{self, Begun, Engine};
+use tidegate_guard::guarded;
 
 use crate::convert::{self, Form, key_text, name_text};
 use crate::error::OrRaise;
@@ -81,6 +82,7 @@ impl Behind {
     }
 }
 
+#[guarded]
 #[pymethods]
 impl Behind {
     /// The feeds that this host's loops ask for batches.

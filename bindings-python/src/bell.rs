@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use tidegate::ports::Wake;
+use tidegate_guard::guarded;
 
 /// The exit waits at most this long for parked threads to leave native code.
 const EXIT_PATIENCE: Duration = Duration::from_secs(1);
@@ -146,6 +147,7 @@ pub(crate) fn must_leave() -> bool {
 }
 
 /// At the end of the interpreter: wakes every parked thread and waits, for a moment, until none sleeps here.
+#[guarded]
 #[pyfunction]
 pub(crate) fn prepare_exit(py: Python<'_>) {
     *ENDING_THREAD.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current().id());
@@ -173,6 +175,7 @@ pub(crate) fn generation() -> u64 {
 }
 
 /// In a forked child: the threads that slept, rang and waited are the parent's.
+#[guarded]
 #[pyfunction]
 pub(crate) fn after_fork() {
     GENERATION.fetch_add(1, Ordering::Relaxed);

@@ -10,6 +10,7 @@ use tidegate::config::{self, Config, Dialect};
 use tidegate::engine::publish::Publishing;
 use tidegate::engine::{Begun, Engine, FeedId, Figure, Patience};
 use tidegate::protocol::subscription::Rules;
+use tidegate_guard::guarded;
 
 use crate::behind::Behind;
 use crate::convert::{self, Form, key_text, name_text};
@@ -31,8 +32,8 @@ pub(crate) struct Cache {
     engine: Arc<Engine>,
 }
 
+#[guarded]
 #[pymethods]
-#[expect(clippy::needless_pass_by_value, reason = "pyo3 makes a list of what Python gives")]
 impl Cache {
     /// Opens no socket and starts no thread.
     #[new]
@@ -399,12 +400,12 @@ impl Cache {
     }
 
     fn take_events<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        convert::events(py, &self.engine.take_events(), self.service())
+        convert::events(py, &self.engine.take_events(), self.service()?)
     }
 
     /// The `cache.error` events for the log, kept whether anybody listens or not.
     fn take_faults<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        convert::events(py, &self.engine.take_faults(), self.service())
+        convert::events(py, &self.engine.take_faults(), self.service()?)
     }
 
     /// Of a tenant's view the tenant's.

@@ -19,6 +19,7 @@ use tidegate::payload::{self, Foreign};
 use tidegate::protocol::envelope::{Codec, Payload};
 use tidegate::protocol::tag;
 use tidegate::{Error, ErrorKind};
+use tidegate_guard::guarded;
 
 use crate::batch::Batch;
 use crate::behind::Letter;
@@ -63,6 +64,7 @@ pub(crate) struct Failed {
 }
 
 /// An exception's trace has the frames that hold these: the collector has to see through them.
+#[guarded]
 #[pymethods]
 impl Shared {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -70,6 +72,7 @@ impl Shared {
     }
 }
 
+#[guarded]
 #[pymethods]
 impl Failed {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -317,32 +320,36 @@ pub(crate) fn options(given: &Bound<'_, PyDict>) -> PyResult<Vec<(String, Option
 }
 
 /// A duration in ms, above zero: seconds, a timedelta, or a text such as "5m".
+#[guarded]
 #[pyfunction]
 pub(crate) fn positive_ms(py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
     config::positive_ms(name, &option(value)?, Dialect::Python).or_raise(py)
 }
 
 /// A duration in ms, zero allowed.
+#[guarded]
 #[pyfunction]
 pub(crate) fn duration_ms(py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
     config::duration_ms(name, &option(value)?, Dialect::Python).or_raise(py)
 }
 
 /// The error for an option that does not exist, naming the nearest that does.
+#[guarded]
 #[pyfunction]
-#[expect(clippy::needless_pass_by_value, reason = "pyo3 makes a list of what Python gives")]
 pub(crate) fn unknown_option(py: Python<'_>, given: &str, known: Vec<String>) -> Py<PyAny> {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     error::to_py(py, &config::unknown_option(given, &known)).into_value(py).into_any()
 }
 
 /// The error for a fallback that ran past the hard timeout, where what was to be served instead cannot be read.
+#[guarded]
 #[pyfunction]
 pub(crate) fn hard_timeout(py: Python<'_>, key: &str) -> Py<PyAny> {
     error::to_py(py, &Error::hard_timeout_of(key)).into_value(py).into_any()
 }
 
 /// Joins parts to a relative key, each escaped.
+#[guarded]
 #[pyfunction]
 #[pyo3(signature = (*parts))]
 pub(crate) fn build_key(py: Python<'_>, parts: &Bound<'_, PyTuple>) -> PyResult<String> {
@@ -352,19 +359,21 @@ pub(crate) fn build_key(py: Python<'_>, parts: &Bound<'_, PyTuple>) -> PyResult<
 }
 
 /// One part, escaped, for a named place of a template.
+#[guarded]
 #[pyfunction]
 pub(crate) fn key_part(py: Python<'_>, place: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     tidegate::key::part(&format!("{{{place}}}"), &part_of(value)?.as_part()).or_raise(py)
 }
 
 /// Checks a template by the texts before, between and after its places.
+#[guarded]
 #[pyfunction]
-#[expect(clippy::needless_pass_by_value, reason = "pyo3 makes a list of what Python gives")]
 pub(crate) fn check_template(py: Python<'_>, template: &str, texts: Vec<String>, example: &str) -> PyResult<()> {
     tidegate::key::check_template(template, &texts, example).or_raise(py)
 }
 
 /// Checks a raw relative key.
+#[guarded]
 #[pyfunction]
 pub(crate) fn check_key(py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
     tidegate::key::check(key_text(key)?).or_raise(py)
@@ -395,12 +404,14 @@ pub(crate) fn name_text<'a>(what: &str, name: &'a Bound<'_, PyAny>) -> PyResult<
 }
 
 /// Checks the name of a `tag` or an `event`.
+#[guarded]
 #[pyfunction]
 pub(crate) fn check_label(what: &str, name: &Bound<'_, PyAny>) -> PyResult<()> {
     tag::check_name(what, name_text(what, name)?).or_raise(name.py())
 }
 
 /// Checks that a name is a text, for `namespace(name)`.
+#[guarded]
 #[pyfunction]
 pub(crate) fn check_name(what: &str, name: &Bound<'_, PyAny>) -> PyResult<()> {
     name_text(what, name).map(drop)

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tidegate::engine::outcome::{self, Made};
 use tidegate::engine::{Abandoned, Begun, Engine};
+use tidegate_guard::guarded;
 
 use crate::batch::Batch;
 use crate::bell::generation;
@@ -79,6 +80,7 @@ impl Lease {
     }
 }
 
+#[guarded]
 #[pymethods]
 impl Lease {
     /// A future of the loop that is answered at the soft timeout (`Served`: ask again for what comes after it) or at the
@@ -208,20 +210,20 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.give_back();
+        drop(self.give_back());
     }
 }
 
 /// An outcome whose caller has gone: what it had to settle is given back.
 pub(crate) fn let_go(outcome: &Bound<'_, PyAny>) {
     if let Ok(lease) = outcome.cast::<Lease>() {
-        lease.get().give_back();
+        drop(lease.get().give_back());
     } else if let Ok(served) = outcome.cast::<Served>() {
-        served.get().leave();
+        drop(served.get().leave());
     } else if let Ok(write) = outcome.cast::<Write>() {
-        write.get().abort();
+        drop(write.get().abort());
     } else if let Ok(batch) = outcome.cast::<Batch>() {
-        batch.get().give_back();
+        drop(batch.get().give_back());
     }
 }
 
@@ -241,6 +243,7 @@ impl Served {
     }
 }
 
+#[guarded]
 #[pymethods]
 impl Served {
     /// The payload as a plain hit gives it: JSON's bytes, None for a null, `Hit` for another codec.
@@ -278,6 +281,6 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.leave();
+        drop(self.leave());
     }
 }

@@ -57,6 +57,8 @@ mod _tidegate {
         check_template, duration_ms, foreign, hard_timeout, key_part, positive_ms, unknown_option,
     };
     #[pymodule_export]
+    use crate::error::provoke_panic;
+    #[pymodule_export]
     use crate::lease::{Lease, Served};
     #[pymodule_export]
     use crate::terms::Terms;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use tidegate::config::{self, CallKind};
+use tidegate_guard::guarded;
 
 /// What one call, or all calls of a view, go by.
 #[pyclass(frozen, module = "tidegate._tidegate")]
@@ -38,6 +39,7 @@ pub(crate) fn kind(name: &str) -> PyResult<CallKind> {
     })
 }
 
+#[guarded]
 #[pymethods]
 impl Terms {
     /// `@tenant:` in a tenant's view, else nothing.

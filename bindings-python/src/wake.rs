@@ -10,9 +10,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rustc_hash::FxHashMap;
+use tidegate::engine::outcome::Failure;
 use tidegate::engine::ticket::{Completion, Queue, Ticket};
 use tidegate::engine::{Begun, Engine, HostObject, Outcome};
+use tidegate::panics;
 use tidegate::ports::Wake;
+use tidegate_guard::guarded;
 
 use crate::bell::{Doorbell, Gong, generation, must_leave};
 use crate::convert::{self, Form};
@@ -321,8 +324,8 @@ impl Port {
     }
 }
 
+#[guarded]
 #[pymethods]
-#[expect(clippy::needless_pass_by_value, reason = "pyo3 makes a list of what Python gives")]
 impl Port {
     /// The port of an event loop: `loop.add_reader(port.fileno(), port.drain)`.
     #[staticmethod]
@@ -359,7 +362,10 @@ impl Port {
         let mut ready = Vec::new();
         let mut broken = None;
         for (answered, future, outcome) in port.sort(&mut ready) {
-            if let Err(error) = Self::answer(slf, &answered, &future, outcome) {
+            let answer = |outcome| Self::answer(slf, &answered, &future, outcome);
+            // One caller's bad luck is no other's.
+            let failed = |error| answer(Outcome::Failed(Failure::Own(error)));
+            if let Err(error) = panics::handed_over(|| answer(outcome)).unwrap_or_else(failed) {
                 broken = Some(error);
             }
         }

@@ -6,6 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 use tidegate::engine::{Engine, outcome};
+use tidegate_guard::guarded;
 
 use crate::bell::generation;
 use crate::convert::Form;
@@ -43,13 +44,14 @@ impl Write {
     }
 }
 
+#[guarded]
 #[pymethods]
 impl Write {
     /// `persist` has done its work; the outcome is whether the store holds the value. With `keeps` false it is to hold
     /// nothing instead. A child that was forked meanwhile ends nothing: it is its parent's.
     fn commit(&self, py: Python<'_>, keeps: bool) -> PyResult<Py<PyAny>> {
         if self.generation != generation() {
-            self.abort();
+            self.abort()?;
             return Ok(PyBool::new(py, false).to_owned().into_any().unbind());
         }
         let write = self.end().ok_or_else(|| PyRuntimeError::new_err("this write has been ended already"))?;
@@ -67,6 +69,6 @@ impl Write {
 
 impl Drop for Write {
     fn drop(&mut self) {
-        self.abort();
+        drop(self.abort());
     }
 }

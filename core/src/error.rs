@@ -24,11 +24,13 @@ pub enum ErrorKind {
     HardTimeout,
     /// The store did not confirm what the caller asked it to confirm.
     StoreUnavailable,
+    /// A bug of tidegate's: it panicked where it may not.
+    InternalError,
 }
 
 impl ErrorKind {
     /// Every kind, for tests that hold the languages together.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ConfigError,
         Self::KeyFormatError,
         Self::ValueTooLarge,
@@ -37,6 +39,7 @@ impl ErrorKind {
         Self::ClosedError,
         Self::HardTimeout,
         Self::StoreUnavailable,
+        Self::InternalError,
     ];
 
     /// The name of the class in every language.
@@ -50,6 +53,7 @@ impl ErrorKind {
             Self::ClosedError => "ClosedError",
             Self::HardTimeout => "HardTimeout",
             Self::StoreUnavailable => "StoreUnavailable",
+            Self::InternalError => "InternalError",
         }
     }
 
@@ -64,6 +68,7 @@ impl ErrorKind {
             Self::ClosedError => "ERR_TIDEGATE_CLOSED",
             Self::HardTimeout => "ERR_TIDEGATE_HARD_TIMEOUT",
             Self::StoreUnavailable => "ERR_TIDEGATE_STORE_UNAVAILABLE",
+            Self::InternalError => "ERR_TIDEGATE_INTERNAL",
         }
     }
 }

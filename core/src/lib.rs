@@ -16,6 +16,7 @@
 //! | [`config`] | every default and limit |
 //! | [`error`] | every error, its code and message |
 //! | [`tenant`] | what a manager keeps of one tenant |
+//! | [`panics`] | what becomes of a panic |
 //! | [`key`] | building and checking keys |
 
 /// Why it is built this way.
@@ -27,6 +28,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod panics;
 pub mod payload;
 pub mod ports;
 pub mod protocol;

@@ -207,6 +207,8 @@ pub enum StoreErrorKind {
     Closed,
     /// The breaker of the key's node is open: the engine has not asked.
     BreakerOpen,
+    /// The driver's own code has panicked. The command may have run.
+    Panicked,
 }
 
 impl StoreErrorKind {
@@ -220,6 +222,7 @@ impl StoreErrorKind {
             Self::Protocol => "protocol",
             Self::Closed => "closed",
             Self::BreakerOpen => "breaker_open",
+            Self::Panicked => "panic",
         }
     }
 }

@@ -9,18 +9,22 @@ use std::process::Command;
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("sync", &[]),
+    ("panics", &["error"]),
     ("payload", &["error"]),
     ("protocol", &["error", "payload"]),
     ("tenant", &["error", "protocol"]),
     ("config", &["error", "payload", "protocol", "tenant"]),
     ("ports", &["error", "protocol"]),
     ("clock", &["ports"]),
-    ("store", &["clock", "config", "error", "ports", "protocol", "sync"]),
-    ("engine", &["config", "error", "payload", "ports", "protocol", "sync", "tenant"]),
+    ("store", &["clock", "config", "error", "panics", "ports", "protocol", "sync"]),
+    ("engine", &["config", "error", "panics", "payload", "ports", "protocol", "sync", "tenant"]),
     ("client", &["clock", "config", "engine", "error", "ports", "protocol", "store", "sync"]),
     (
         "lib",
-        &["client", "clock", "config", "engine", "error", "payload", "ports", "protocol", "store", "sync", "tenant"],
+        &[
+            "client", "clock", "config", "engine", "error", "panics", "payload", "ports", "protocol", "store", "sync",
+            "tenant",
+        ],
     ),
 ];
 

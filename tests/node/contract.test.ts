@@ -32,6 +32,7 @@ const CODES: Record<ErrorCode, true> = {
   ERR_TIDEGATE_CLOSED: true,
   ERR_TIDEGATE_HARD_TIMEOUT: true,
   ERR_TIDEGATE_STORE_UNAVAILABLE: true,
+  ERR_TIDEGATE_INTERNAL: true,
 };
 const EVENTS: Record<keyof CacheEvents, true> = {
   'cache.hit': true,

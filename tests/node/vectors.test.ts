@@ -17,15 +17,18 @@ interface KeyVectors {
 interface EntryVector {
   name: string;
   bytes: string;
+  /** The secrets of its reader. */
+  keys?: string[];
   reject?: string;
-  entry?: { payload: string | null; codec: number; big_integers: boolean; tags: string[] };
+  entry?: { payload: string | null; codec: number; big_integers: boolean; tags: string[]; value?: unknown };
 }
 
 const KEY = 'user:profile:42';
 const VALUE_KEY = `billing:v1:${KEY}`;
 const [AT_FLAGS, AT_CREATED, AT_COST, AT_PAYLOAD] = [3, 20, 44, 72] as const;
 const [NEGATIVE, BIG_INTEGERS] = [1, 8];
-const JSON_CODEC = 1;
+const [RAW_CODEC, JSON_CODEC, MSGPACK_CODEC] = [0, 1, 2] as const;
+const READ_CODECS: ReadonlySet<number> = new Set([JSON_CODEC]);
 const ABSENT = Symbol('absent');
 
 function vectors<T>(name: string): T {
@@ -77,7 +80,8 @@ describe('entries', { concurrency: 1 }, () => {
     await server.stop();
   });
 
-  const open = () => new CacheManager({ url: server.url, service: 'billing', commandTimeout: '5s' });
+  const open = (more: object = {}) =>
+    new CacheManager({ url: server.url, service: 'billing', commandTimeout: '5s', ...more });
 
   for (const vector of vectors<EntryVector[]>('entries')) {
     test(`${vector.name} is read as the vectors say`, async () => {
@@ -87,7 +91,7 @@ describe('entries', { concurrency: 1 }, () => {
       for (const [name, nonce] of noncesIn(entry, vector.entry?.tags ?? [])) {
         await redis.set(`billing:~tag:${name}`, nonce);
       }
-      const cache = open();
+      const cache = open(vector.keys && { signingKeys: vector.keys });
       const reasons: unknown[] = [];
       cache.on('cache.error', (event) => reasons.push(event.reason));
       const seen = await cache.get(KEY, { default: ABSENT });
@@ -167,9 +171,22 @@ function expected({ reject, entry }: EntryVector): [unknown, string[]] {
   if (reject !== undefined) return [ABSENT, [reject]];
   assert.ok(entry);
   if (entry.payload === null) return [null, []];
-  if (entry.codec !== JSON_CODEC || entry.payload === '') return [ABSENT, ['decode']];
-  const text = Buffer.from(entry.payload, 'hex').toString();
+  const bytes = Buffer.from(entry.payload, 'hex');
+  if (!READ_CODECS.has(entry.codec)) return [ABSENT, ['decode']];
+  if (entry.codec === RAW_CODEC) return [bytes, []];
+  if (entry.codec === MSGPACK_CODEC) return [spelled(entry.value), []];
+  if (bytes.length === 0) return [ABSENT, ['decode']];
+  const text = bytes.toString();
   if (!entry.big_integers) return [JSON.parse(text), []];
   assert.match(text, /^\d+$/, 'JSON.parse rounds what is not a bare integer');
   return [BigInt(text), []];
+}
+
+/** A value as the vectors spell it: what JSON has no word for is `{ int: digits }` or `{ float: word }`. */
+function spelled(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(spelled);
+  if (typeof value !== 'object' || value === null) return value;
+  if ('int' in value) return BigInt(value.int as string);
+  if ('float' in value) return Number.NaN;
+  throw new Error(`no value like ${inspect(value)}`);
 }

@@ -1,8 +1,8 @@
 """Makes `keys.json` and `entries.json` from the text of `docs/keys.md` and `docs/wire-format.md`, without tidegate.
 
-An implementation of its own, so that the vectors check the core and are not a copy of it:
+An implementation of its own, so that the vectors check the core and are not a copy of it; entries are in `entries.py`:
 
-    pip install blake3 crc32c && python tests/vectors/make.py
+    pip install blake3 crc32c lz4 zstandard && python -m tests.vectors.make
 """
 
 from __future__ import annotations
@@ -12,15 +12,10 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import blake3
-import crc32c
+from tests.vectors.entries import entries, hash128
 
 HERE = Path(__file__).parent
 RESERVED = set("%:{}*?[]\\@~# ")
-
-
-def hash128(text: str) -> bytes:
-    return bytes(blake3.blake3(text.encode()).digest()[:16])
 
 
 def escape(text: str) -> str:
@@ -173,125 +168,6 @@ def tenants() -> list[dict[str, object]]:
             }
         )
     return vectors
-
-
-def envelope(
-    payload: bytes | None,
-    *,
-    relative: str = "user:profile:42",
-    codec: int = 1,
-    flags: int = 0,
-    compression: int = 0,
-    schema: int = 1,
-    cost_ms: int = 12,
-    tags: list[tuple[str, bytes]] | None = None,
-    stream_id: bytes | None = None,
-    raw_len: int | None = None,
-    magic: bytes = b"TG",
-    fmt: int = 1,
-    header_len: int | None = None,
-) -> bytes:
-    if payload is None:
-        flags |= 1
-    tail = b""
-    if tags is not None:
-        flags |= 2
-        tail += bytes([len(tags)])
-        for name, nonce in tags:
-            tail += bytes([len(name.encode())]) + name.encode() + nonce
-    stream_at = None
-    if stream_id is not None:
-        flags |= 16
-        stream_at = 72 + len(tail)
-        tail += stream_id
-    body = payload or b""
-    times = struct.pack("<QQQQ", 1_790_000_000_123_456, 1_790_000_000_123, 1_790_000_300_123, 1_790_000_600_123)
-    head = magic + bytes([fmt, flags, codec, compression])
-    head += struct.pack("<HI", header_len if header_len is not None else 72 + len(tail), schema)
-    size = len(body) if raw_len is None else raw_len
-    middle = struct.pack("<II", cost_ms, size) + hash128(f"billing:v1:{relative}")
-    zeroed_tail = tail
-    if stream_at is not None:
-        at = stream_at - 72
-        zeroed_tail = tail[:at] + bytes(16) + tail[at + 16 :]
-    crc = crc32c.crc32c(head + bytes(32) + middle + bytes(4) + zeroed_tail + body)
-    return head + times + middle + struct.pack("<I", crc) + tail + body
-
-
-def entries() -> list[dict[str, object]]:
-    def good(name: str, data: bytes, payload: bytes | None, **more: object) -> dict[str, object]:
-        seen: dict[str, object] = {
-            "version": "1790000000123456",
-            "created_ms": 1_790_000_000_123,
-            "fresh_until_ms": 1_790_000_300_123,
-            "stale_until_ms": 1_790_000_600_123,
-            "cost_ms": 12,
-            "schema": 1,
-            "codec": 1,
-            "payload": None if payload is None else payload.hex(),
-            "tags": [],
-            "big_integers": False,
-        }
-        seen.update(more)
-        return {"name": name, "bytes": data.hex(), "entry": seen}
-
-    def bad(name: str, data: bytes, reason: str) -> dict[str, object]:
-        return {"name": name, "bytes": data.hex(), "reject": reason}
-
-    text = b'{"name":"Ada","tags":["a","b"]}'
-    whole = envelope(text)
-    flipped = bytearray(whole)
-    flipped[-3] ^= 1
-    nonce = bytes(range(16))
-    stream = struct.pack("<QQ", 1_790_000_000_123, 7)
-    behind: dict[str, object] = {"written": "1790000000123-7", "cost_ms": 0}
-    return [
-        good("a JSON object", whole, text),
-        good("an empty JSON payload", envelope(b""), b""),
-        good("a cached null", envelope(None), None),
-        good("raw bytes", envelope(b"\x00\xff", codec=0), b"\x00\xff", codec=0),
-        good("msgpack", envelope(b"\x93\x01\x02\x03", codec=2), b"\x93\x01\x02\x03", codec=2),
-        good("integers beyond 2^53", envelope(b"9007199254740993", flags=8), b"9007199254740993", big_integers=True),
-        good("another key space", envelope(text, schema=7, cost_ms=12), text, schema=7),
-        good(
-            "two tags",
-            envelope(text, tags=[("user:42", nonce), ("länder", nonce[::-1])]),
-            text,
-            tags=["user:42", "länder"],
-        ),
-        good("written behind", envelope(text, stream_id=stream, cost_ms=0), text, **behind),
-        good(
-            "tagged and written behind",
-            envelope(text, tags=[("user:42", nonce)], stream_id=stream, cost_ms=0),
-            text,
-            tags=["user:42"],
-            **behind,
-        ),
-        good("a null written behind", envelope(None, stream_id=stream, cost_ms=0), None, **behind),
-        bad("nothing", b"", "not_an_entry"),
-        bad(
-            "a text of somebody else's",
-            b"hello, this is a plain text of more than seventy-two bytes, it has eighty or so",
-            "not_an_entry",
-        ),
-        bad("cut inside the header", whole[:71], "not_an_entry"),
-        bad("another magic", envelope(text, magic=b"XX"), "not_an_entry"),
-        bad("format 0", envelope(text, fmt=0), "not_an_entry"),
-        bad("a future format", envelope(text, fmt=2), "foreign_format"),
-        bad("an unknown flag", envelope(text, flags=32), "unknown_flag"),
-        bad("an unknown codec", envelope(text, codec=3), "unknown_codec"),
-        bad("an unknown compression", envelope(text, compression=9), "unknown_compression"),
-        bad("a header shorter than a header", envelope(text, header_len=71), "length"),
-        bad("a header longer than the entry", envelope(text, header_len=5000), "length"),
-        bad("a negative entry with a payload", envelope(text, flags=1), "negative_with_payload"),
-        bad("a length that lies", envelope(text, raw_len=len(text) + 1), "length"),
-        bad("a length over the limit", envelope(text, raw_len=4_000_000_000), "too_large"),
-        bad("one bit flipped", bytes(flipped), "checksum"),
-        bad("cut inside the payload", whole[:-1], "checksum"),
-        bad("another key's entry", envelope(text, relative="user:profile:43"), "wrong_key"),
-        bad("a tail that is not asked for", envelope(text, header_len=80), "tail"),
-        bad("tags that do not end", envelope(text, flags=2), "tail"),
-    ]
 
 
 def main() -> None:

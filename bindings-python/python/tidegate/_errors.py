@@ -9,7 +9,8 @@
         ├── QueueFull
         ├── ClosedError        also a RuntimeError
         ├── HardTimeout        also a TimeoutError
-        └── StoreUnavailable   also a ConnectionError
+        ├── StoreUnavailable   also a ConnectionError
+        └── InternalError      also a RuntimeError
 
 Names, codes and messages are the same in every language; they come from the core.
 """
@@ -71,3 +72,9 @@ class StoreUnavailable(TidegateError, ConnectionError):
     """The store did not confirm what the caller asked it to confirm."""
 
     code = _tidegate.ERROR_CODES["StoreUnavailable"]
+
+
+class InternalError(TidegateError, RuntimeError):
+    """A bug of tidegate's: its native half panicked. The process and the manager go on."""
+
+    code = _tidegate.ERROR_CODES["InternalError"]

@@ -14,6 +14,7 @@ use super::submit::read_tag;
 use super::ticket::Ticket;
 use super::{Engine, journal};
 use crate::config::Terms;
+use crate::panics;
 use crate::ports::{Address, Command, Inbox, Notice, Reply, StoreError, StoreErrorKind, Verdict};
 use crate::protocol::answer::public_tags;
 use crate::protocol::envelope::{GivenTimes, Reject};
@@ -26,6 +27,16 @@ use crate::sync::{Arc, Ordering};
 
 impl Inbox for Engine {
     fn deliver(&self, address: Address, answer: Result<Reply, StoreError>) {
+        self.surviving(address.target, || self.take_answer(address, answer));
+    }
+
+    fn notice(&self, notice: Notice) {
+        self.surviving(TARGET_NONE, || self.take_notice(notice));
+    }
+}
+
+impl Engine {
+    fn take_answer(&self, address: Address, answer: Result<Reply, StoreError>) {
         let now_us = self.clock.now_us();
         match &answer {
             Ok(reply) => self.nodes.with(address.node, |node| {
@@ -57,7 +68,7 @@ impl Inbox for Engine {
         }
     }
 
-    fn notice(&self, notice: Notice) {
+    fn take_notice(&self, notice: Notice) {
         match notice {
             Notice::Watching(key) => self.push_came(&key, &Event::Watching),
             Notice::Woken(key) => self.push_came(&key, &Event::Woken),
@@ -91,9 +102,7 @@ impl Inbox for Engine {
             Notice::Fault(error) => self.report(None, error.kind.reason(), &error.message),
         }
     }
-}
 
-impl Engine {
     fn with_l1(&self, act: impl FnOnce(&super::L1)) {
         if let Some(l1) = &self.l1 {
             act(l1);
@@ -110,6 +119,7 @@ impl Engine {
             return;
         }
         let Some(answered) = self.last_part(address, answer) else { return };
+        panics::pass_by(panics::Place::Answer);
         let event = match answered.question {
             Question::None => return,
             Question::Fill => {

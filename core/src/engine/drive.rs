@@ -5,11 +5,13 @@ use super::Engine;
 use super::feed::is_feed;
 use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
 use super::journal::Owed;
+use super::mishaps::Rest;
 use super::observe::EventKind;
 use super::outcome::{Keeps, Older, Outcome, Token};
 use super::submit::{get_of, read_tag};
 use super::ticket::Ticket;
 use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS, Terms};
+use crate::panics;
 use crate::ports::Command;
 use crate::protocol::flight::{Action, Event, Flight, Moment, Patience};
 use crate::protocol::freshness::Life;
@@ -47,7 +49,8 @@ pub(super) struct Busy<'a> {
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        if self.engine.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
+        // Of a panic's way out the close's own deadline takes care.
+        if self.engine.busy.fetch_sub(1, Ordering::AcqRel) == 1 && !std::thread::panicking() {
             self.engine.close_if_drained();
         }
     }
@@ -55,11 +58,11 @@ impl Drop for Busy<'_> {
 
 /// What one step left to do once the lock is gone.
 pub(super) struct Batch {
-    flight: FlightId,
-    key: Key,
+    pub(super) flight: FlightId,
+    pub(super) key: Key,
     sequence: u32,
-    kind: SlotKind,
-    actions: Vec<Action<Arc<Ticket>>>,
+    pub(super) kind: SlotKind,
+    pub(super) actions: Vec<Action<Arc<Ticket>>>,
     deadline_before: Option<u64>,
     deadline: Option<u64>,
     led_us: u64,
@@ -78,8 +81,7 @@ pub(super) struct Batch {
 }
 
 impl Engine {
-    /// Lets callers of `key` in: into the flight that flies and takes them, or a new one.
-    pub(super) fn join(&self, mut callers: Vec<(Arc<Ticket>, Patience)>, key: Key, round: Round) {
+    pub(super) fn try_join(&self, mut callers: Vec<(Arc<Ticket>, Patience)>, key: Key, round: Round) {
         let Some((first, _)) = callers.first() else { return };
         let terms = Arc::clone(&first.terms);
         // Those who name other tags cannot share what comes under these.
@@ -142,13 +144,7 @@ impl Engine {
         Busy { engine: self }
     }
 
-    /// One event of one flight.
-    pub(super) fn step(&self, id: FlightId, event: Event<Arc<Ticket>>) {
-        self.step_with(id, |_| Some(event));
-    }
-
-    /// As [`Engine::step`], with a look at the slot first, under the same lock; none for no step after all.
-    pub(super) fn step_with(&self, id: FlightId, event: impl FnOnce(&mut Slot) -> Option<Event<Arc<Ticket>>>) {
+    pub(super) fn try_step(&self, id: FlightId, event: impl FnOnce(&mut Slot) -> Option<Event<Arc<Ticket>>>) {
         let _busy = self.busy();
         let moment = self.moment();
         let batch = {
@@ -232,15 +228,14 @@ impl Engine {
         batch
     }
 
-    /// Does what a step said. No lock is held.
-    pub(super) fn perform(&self, batch: Batch) {
+    pub(super) fn try_perform(&self, batch: &Batch, actions: &mut Rest) {
         self.rearm(batch.flight, batch.deadline_before, batch.deadline);
-        let Batch { flight, ref key, sequence, ref terms, .. } = batch;
+        let &Batch { flight, ref key, sequence, ref terms, .. } = batch;
         let ask = |command: Command| self.submit(command, flight, sequence);
         let with_tags = |command: &dyn Fn(&Tag) -> Command| self.submit_tags(&terms.tags, 1, command, flight, sequence);
         let exclusive_ms = self.config.lease_ms;
         let validity_ms = LEASE_VALIDITY_MS;
-        for action in batch.actions {
+        for action in actions {
             match action {
                 Action::Get => {
                     self.ask_time_sometimes(key);
@@ -363,18 +358,23 @@ impl Engine {
     /// Something is due.
     pub fn on_time(&self, now_us: u64) {
         for number in self.timers.due(now_us) {
-            match number {
-                TIMER_JOURNAL => self.replay_now(),
-                TIMER_CLOSE => self.close_now(),
-                probe @ TIMER_PROBES..=TIMER_PROBES_LAST => self.send_probe((probe - TIMER_PROBES) as u16),
-                write if write & TARGET_OPERATION != 0 => self.renew_write(write),
-                feed if is_feed(feed) => self.feed_on_time(feed),
-                flight => self.step_with(flight, |slot| {
-                    slot.armed_us = None;
-                    // Its fallback has ended in time: what is still asked for its fill is answered soon.
-                    slot.unsent.is_none().then_some(Event::Time)
-                }),
-            }
+            self.surviving(number, || self.due(number));
+        }
+    }
+
+    fn due(&self, number: u64) {
+        panics::pass_by(panics::Place::Time);
+        match number {
+            TIMER_JOURNAL => self.replay_now(),
+            TIMER_CLOSE => self.close_now(),
+            probe @ TIMER_PROBES..=TIMER_PROBES_LAST => self.send_probe((probe - TIMER_PROBES) as u16),
+            write if write & TARGET_OPERATION != 0 => self.renew_write(write),
+            feed if is_feed(feed) => self.feed_on_time(feed),
+            flight => self.step_with(flight, |slot| {
+                slot.armed_us = None;
+                // Its fallback has ended in time: what is still asked for its fill is answered soon.
+                slot.unsent.is_none().then_some(Event::Time)
+            }),
         }
     }
 

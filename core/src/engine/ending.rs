@@ -52,6 +52,21 @@ pub(super) enum After {
     Unset { ticket: Arc<Ticket> },
 }
 
+impl Ending {
+    pub(super) fn caller(&self) -> Option<&Arc<Ticket>> {
+        match &self.after {
+            After::Drop { ticket, .. } | After::Refresh { ticket } | After::Unset { ticket } => Some(ticket),
+            After::SetNewer { ticket, .. } => Some(ticket),
+            After::SetOlder(set) => Some(&set.ticket),
+            After::Replay(_) | After::Then(_) => None,
+        }
+    }
+
+    pub(super) fn subject(&self) -> (Key, Owed) {
+        (self.key.clone(), self.owed)
+    }
+}
+
 impl Engine {
     /// Ends a key in the versions of `part`, or a tag, which has no version.
     pub(super) fn end_in(&self, part: Part, key: Key, owed: Owed, after: After) {

@@ -17,6 +17,12 @@ pub(super) struct Asked {
     ticket: Arc<Ticket>,
 }
 
+impl Asked {
+    pub(super) fn caller(&self) -> &Arc<Ticket> {
+        &self.ticket
+    }
+}
+
 impl Engine {
     /// The oldest of this name that this service has set aside: [`Outcome::EventLetters`], or `StoreUnavailable`.
     ///

@@ -277,6 +277,16 @@ impl Shard {
         &mut self.slots[unpack(id).1]
     }
 
+    /// Has nobody join a flight that is not even in order to be ended; false where it is gone already.
+    pub(super) fn forget(&mut self, id: FlightId) -> bool {
+        let index = unpack(id).1;
+        let is_here = self.slots.contains(index);
+        if is_here {
+            self.remove(id);
+        }
+        is_here
+    }
+
     /// Forgets a flight of this shard.
     pub(crate) fn remove(&mut self, id: FlightId) {
         let index = unpack(id).1;

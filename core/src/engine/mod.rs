@@ -34,6 +34,7 @@
 //! | `events`, `event_feed`, `event_letters`, `publish` | domain events: subscriptions, and what they read |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
+//! | `mishaps` | what is done about a panic |
 //! | `timers`, `server_clock` | deadlines, and the server's time |
 
 mod answers;
@@ -55,6 +56,7 @@ mod judge;
 pub mod l1;
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
+mod mishaps;
 mod nodes;
 pub mod observe;
 mod operations;
@@ -389,7 +391,8 @@ impl Engine {
     }
 
     fn is_crowded(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) >= TICKETS_MAX as u64
+        // After a panic it may be off by a few, below zero too.
+        self.waiting.load(Ordering::Relaxed).cast_signed() >= TICKETS_MAX as i64
     }
 
     fn event(&self, kind: EventKind, key: Option<&Key>) -> Event {

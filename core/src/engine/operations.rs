@@ -19,6 +19,7 @@ use super::write::Set;
 use super::write_through::Writing;
 use crate::config::Terms;
 use crate::error::Error;
+use crate::panics;
 use crate::ports::{Address, Command, Reply, StoreError};
 use crate::protocol::flight::Event;
 use crate::protocol::key::Key;
@@ -54,6 +55,34 @@ pub(super) enum Operation {
     /// An event on its way to its stream.
     Publish(Publication),
     EventLetters(Asked),
+}
+
+impl Operation {
+    /// Who waits for it, if anybody does.
+    pub(super) fn caller(&self) -> Option<&Arc<Ticket>> {
+        match self {
+            Self::Peek(peek) | Self::PeekAfterTime(peek) => Some(&peek.ticket),
+            Self::SetAfter(set) => Some(&set.ticket),
+            Self::Set { ticket, .. } => Some(ticket),
+            Self::End(ending) => ending.caller(),
+            Self::BeginWrite(writing) | Self::Writing(writing) | Self::Commit(writing) => writing.ticket.as_ref(),
+            Self::Publish(publication) => Some(publication.caller()),
+            Self::EventLetters(asked) => Some(asked.caller()),
+            Self::Beat { .. } => None,
+        }
+    }
+
+    /// What is to be taken for changed when nobody can say what became of it.
+    pub(super) fn may_have_changed(&self) -> Option<(Key, Owed)> {
+        match self {
+            Self::End(ending) => Some(ending.subject()),
+            Self::Set { key, .. } => Some((key.clone(), Owed::Invalidate)),
+            Self::BeginWrite(writing) | Self::Writing(writing) | Self::Commit(writing) => {
+                Some((writing.key.clone(), Owed::Invalidate))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Operations {
@@ -212,6 +241,11 @@ impl Engine {
     pub(super) fn operation_answered(&self, target: u64, address: Address, answer: Result<Reply, StoreError>) {
         let _busy = self.busy();
         let Some((operation, sheet)) = self.operations.last_part(target, address.part, answer) else { return };
+        self.surviving_for(operation, |operation| self.operation_ended(operation, sheet, address));
+    }
+
+    fn operation_ended(&self, operation: Operation, sheet: Sheet, address: Address) {
+        panics::pass_by(panics::Place::Answer);
         let (reply, standing) = sheet.finish();
         // Those that ask nothing of a key itself (the time is known, only tags are opened) stand or fall with the tags.
         let is_ok = !matches!(reply, Some(Err(_))) && standing.is_some();

@@ -38,7 +38,7 @@ impl Engine {
     /// Has a payload compressed, here or on a thread of its own where that takes long, and goes on with it.
     pub(super) fn with_packed(&self, payload: Payload, go_on: impl FnOnce(&Self, Payload) + Send + 'static) {
         if !self.seal.is_long(payload.len()) {
-            return go_on(self, payload.packed(&self.seal));
+            return go_on(self, self.packed(payload));
         }
         let me = self.me.clone();
         // Busy until it has gone on: a close waits for it.
@@ -46,7 +46,8 @@ impl Engine {
         self.store.aside(Box::new(move || {
             let Some(engine) = me.upgrade() else { return };
             let _busy = engine.still_busy();
-            go_on(&engine, payload.packed(&engine.seal));
+            let packed = engine.packed(payload);
+            go_on(&engine, packed);
         }));
     }
 

@@ -33,6 +33,10 @@ impl Publication {
     pub(super) fn stream(&self) -> &Key {
         &self.stream
     }
+
+    pub(super) fn caller(&self) -> &Arc<Ticket> {
+        &self.ticket
+    }
 }
 
 /// What a publication goes by.

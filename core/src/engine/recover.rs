@@ -173,7 +173,7 @@ impl Engine {
         let is_failure = match answer {
             Ok(_) => false,
             Err(error) => match error.kind {
-                StoreErrorKind::Timeout | StoreErrorKind::Disconnected => true,
+                StoreErrorKind::Timeout | StoreErrorKind::Disconnected | StoreErrorKind::Panicked => true,
                 // The server answered; or nothing was sent.
                 StoreErrorKind::Refused | StoreErrorKind::Protocol => false,
                 StoreErrorKind::Backpressure | StoreErrorKind::Closed | StoreErrorKind::BreakerOpen => return,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::clock::MonotonicClock;
+use crate::panics::caught;
 use crate::ports::Clock;
 
 /// Deadlines in microseconds of the engine's clock, each with the number of what is due.
@@ -124,8 +125,12 @@ fn keep(shared: &'static Shared) {
         drop(state);
         let mut next_us = u64::MAX;
         for engine in engines {
-            engine.on_time(now_us);
-            next_us = next_us.min(engine.next_deadline_us().unwrap_or(u64::MAX));
+            // Its drop is caught too: here it may be the last to hold the engine.
+            let next = caught(move || {
+                engine.on_time(now_us);
+                engine.next_deadline_us()
+            });
+            next_us = next_us.min(next.ok().flatten().unwrap_or(u64::MAX));
         }
         state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.looks_at_us = state.looks_at_us.min(next_us);

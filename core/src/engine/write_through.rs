@@ -27,7 +27,7 @@ use crate::tenant::Count;
 /// A write from its first command to its last.
 pub(super) struct Writing {
     /// The key that its entry is for, one of those of `marks`.
-    key: Key,
+    pub(super) key: Key,
     payload: Payload,
     life: Life,
     terms: Arc<Terms>,
@@ -44,7 +44,7 @@ pub(super) struct Writing {
     is_journalled: bool,
     started_us: u64,
     /// Whose caller is answered: the one that begins it, then the one that ends it, if anybody waits for that.
-    ticket: Option<Arc<Ticket>>,
+    pub(super) ticket: Option<Arc<Ticket>>,
     armed_us: Option<u64>,
 }
 

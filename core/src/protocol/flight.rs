@@ -664,6 +664,33 @@ impl<T: Caller> Flight<T> {
         self.over(actions);
     }
 
+    /// Ends a flight whose step or question broke off inside: what it knew may be half written. Whoever waits goes on without
+    /// the store; a fallback that runs keeps nothing.
+    pub fn break_up(&mut self) -> Vec<Action<T>> {
+        let mut actions = Vec::new();
+        self.met_away = true;
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Leading { right, leader, .. } => {
+                self.disown_what_stood(&mut actions);
+                actions.push(Action::Retire(leader));
+                give_up(right, &mut actions);
+            }
+            Phase::Filling { leader, .. } => {
+                self.disown_what_stood(&mut actions);
+                actions.push(Action::Settle(leader, Settlement::Unconfirmed));
+            }
+            Phase::Reading | Phase::Asking { .. } | Phase::Waiting { .. } | Phase::Queued { .. } | Phase::Over => {
+                self.disown_what_stood(&mut actions);
+            }
+        }
+        if self.errand == Errand::Behind {
+            self.rest(&mut actions);
+        } else {
+            self.over(&mut actions);
+        }
+        actions
+    }
+
     /// Ends the flight; whoever is left goes round again together.
     fn over(&mut self, actions: &mut Vec<Action<T>>) {
         self.stop_watching(actions);

@@ -6,9 +6,11 @@
 //! command whose connection is lost before its answer is sent again within its time (I10 allows it), but for SET.
 
 mod connection;
+mod mishap;
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,6 +34,7 @@ use super::push::PushPost;
 use super::reads::Reads;
 use super::scripts::Request;
 use super::{calls, closed, reply};
+use crate::panics;
 use crate::ports::{Address, Command, Reply, StoreError, StoreErrorKind};
 
 /// Times that one command is sent.
@@ -80,6 +83,11 @@ struct Driver {
     posts: Arc<Posts>,
     /// Counted up by the handle, down here.
     out: Arc<AtomicUsize>,
+    /// Posts that have been taken, and are to be dealt with.
+    taken: VecDeque<Post>,
+    /// Whose command is being dealt with.
+    at_hand: Option<Address>,
+    is_closing: bool,
     /// The way to the push task, where that tracks.
     push: Option<UnboundedSender<PushPost>>,
     pending: Pending,
@@ -128,7 +136,11 @@ pub(super) async fn drive(
     out: Arc<AtomicUsize>,
     push: Option<UnboundedSender<PushPost>>,
 ) {
-    Driver::new(node, posts, out, push).run().await;
+    let mut driver = Driver::new(node, posts, out, push);
+    while let Err(panic) = AssertUnwindSafe(driver.run()).catch_unwind().await {
+        driver.start_over(&panics::error_of(&*panic));
+    }
+    driver.close().await;
 }
 
 impl Driver {
@@ -138,6 +150,9 @@ impl Driver {
             node,
             posts,
             out,
+            taken: VecDeque::new(),
+            at_hand: None,
+            is_closing: false,
             push,
             pending: Pending::default(),
             alarm: Box::pin(sleep_until(Instant::now())),
@@ -153,9 +168,9 @@ impl Driver {
         }
     }
 
-    async fn run(mut self) {
-        let mut batch = Vec::new();
-        loop {
+    /// Until it is to close.
+    async fn run(&mut self) {
+        while !self.is_closing {
             // Clocks first, so that no load keeps them waiting.
             tokio::select! {
                 biased;
@@ -168,32 +183,36 @@ impl Driver {
                     }
                 }
                 () = self.posts.rung() => {}
+                // Left over by a panic.
+                () = std::future::ready(()), if !self.taken.is_empty() => {}
             }
             self.posts.say_out(self.pending.len());
-            self.posts.take(&mut batch);
-            let mut is_closing = false;
-            for post in batch.drain(..) {
+            self.posts.take(&mut self.taken);
+            while let Some(post) = self.taken.pop_front() {
                 match post {
                     Post::Command { command, address, due } => {
+                        self.at_hand = Some(address);
+                        panics::pass_by(panics::Place::Driver);
                         let request = Request::of(&command);
                         self.accept(Sending { address, request, due, attempts: 0, is_asking: false });
                     }
-                    Post::Again(sending) => self.accept(sending),
+                    Post::Again(sending) => {
+                        self.at_hand = Some(sending.address);
+                        self.accept(sending);
+                    }
                     Post::Dial => self.dial_first(),
-                    Post::Close => is_closing = true,
+                    Post::Close => self.is_closing = true,
                 }
             }
             self.send_reads();
             self.posts.say_out(self.pending.len());
-            if is_closing {
-                return self.close().await;
-            }
         }
     }
 
     fn accept(&mut self, sending: Sending) {
         let due = sending.due;
         let ticket = self.pending.add(sending);
+        self.at_hand = None;
         if !self.is_armed || due < self.alarm.deadline() {
             self.alarm.as_mut().reset(due);
             self.is_armed = true;
@@ -294,6 +313,7 @@ impl Driver {
                 if let Link::Up(up) = &mut self.link {
                     up.watchdog.heard();
                 }
+                panics::pass_by(panics::Place::Reply);
                 match reply::read(&pending.request, frame) {
                     Err(error) if self.is_redirected(ticket, &error) => {}
                     answer => self.answer(ticket, answer),

@@ -4,6 +4,7 @@
 //! with the server, their answers wake the driver, and it looks here at every turn; what is posted meanwhile goes with the
 //! rest. With few of them that would keep a command waiting for somebody else's answer, so then the bell is rung.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -57,8 +58,8 @@ impl Posts {
     }
 
     /// Takes what has been left.
-    pub(super) fn take(&self, into: &mut Vec<Post>) {
-        into.append(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner).waiting);
+    pub(super) fn take(&self, into: &mut VecDeque<Post>) {
+        into.extend(self.queue.lock().unwrap_or_else(PoisonError::into_inner).waiting.drain(..));
     }
 
     /// Nobody looks any more; what is left.

@@ -6,10 +6,12 @@
 //! changes this one does not tell. So a session ends with it, and none begins before commands have a server.
 
 use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use redis_protocol::resp3::types::BytesFrame as Frame;
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -24,6 +26,7 @@ use super::session::{Session, protocol};
 use super::watchdog::INTERVAL;
 use super::{backoff, resp};
 use crate::clock::MonotonicClock;
+use crate::panics;
 use crate::ports::{Clock, Notice, StoreError, StoreErrorKind};
 use crate::protocol::key::Key;
 
@@ -85,8 +88,19 @@ impl Push {
         Self { node, posts, watched, is_kept: false, is_held: false, last_fault: None, tracking_refusal: None }
     }
 
-    /// Runs until the store is closed or dropped.
+    /// Runs until the store is closed or dropped, whatever goes wrong inside.
     pub(super) async fn run(mut self) {
+        let mut panics = 0;
+        while let Err(panic) = AssertUnwindSafe(self.live()).catch_unwind().await {
+            let fault = StoreError::new(StoreErrorKind::Panicked, panics::error_of(&*panic).message());
+            self.node.shared.notice(Notice::Fault(fault));
+            self.lost();
+            panics += 1;
+            tokio::time::sleep(backoff::delay(panics, fastrand::f64())).await;
+        }
+    }
+
+    async fn live(&mut self) {
         let mut failures = 0;
         while self.wait_until_wanted().await {
             let started = Instant::now();
@@ -110,15 +124,20 @@ impl Push {
                 }
             };
             if is_lost {
-                self.watched.retain(|_, watched| watched.count > 0);
-                self.watched.values_mut().for_each(|watched| watched.is_confirmed = false);
-                self.node.push_notice(Notice::PushLost);
+                self.lost();
             }
             failures += 1;
             if !self.pause(started + backoff::delay(failures, fastrand::f64())).await {
                 return;
             }
         }
+    }
+
+    /// A session is over, and what it told of.
+    fn lost(&mut self) {
+        self.watched.retain(|_, watched| watched.count > 0);
+        self.watched.values_mut().for_each(|watched| watched.is_confirmed = false);
+        self.node.push_notice(Notice::PushLost);
     }
 
     /// To the server that answers commands: the master's changes are told by the master.
@@ -306,6 +325,7 @@ impl Push {
 
     /// Reads all frames that have arrived, then tells what they mean.
     fn take_frames(&mut self, session: &mut Session) -> Result<(), StoreError> {
+        panics::pass_by(panics::Place::Push);
         let mut batch = Batch::default();
         let mut end = Ok(());
         loop {

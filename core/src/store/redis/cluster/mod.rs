@@ -9,11 +9,13 @@ mod members;
 mod topology;
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use redis_protocol::redis_keyslot;
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -27,6 +29,8 @@ use super::endpoint::ServerAddress;
 use super::push::PushPost;
 use super::shared::Shared;
 use super::{closed, runtime};
+use crate::error::Error;
+use crate::panics;
 use crate::ports::{Address, Command, Notice, Primary, Reply, StoreError, StoreErrorKind, Verdict};
 use crate::protocol::key::Key;
 
@@ -80,6 +84,8 @@ impl ClusterDoor {
         let task = Cluster {
             shared: Arc::clone(shared),
             posts: receiver,
+            taken: VecDeque::new(),
+            at_hand: None,
             members,
             seeds: seeds.to_vec(),
             held: VecDeque::new(),
@@ -91,7 +97,7 @@ impl ClusterDoor {
             discovery: Discovery::new(),
             failure: None,
         };
-        runtime::spawn(task.run())?;
+        runtime::spawn(task.live())?;
         Ok(Self { routes, posts, held, shared: Arc::clone(shared) })
     }
 
@@ -133,6 +139,10 @@ fn slot_of(key: &Key) -> u16 {
 struct Cluster {
     shared: Arc<Shared>,
     posts: UnboundedReceiver<ClusterPost>,
+    /// Posts that have been taken, and are to be dealt with.
+    taken: VecDeque<ClusterPost>,
+    /// Whose command is being dealt with.
+    at_hand: Option<Address>,
     members: Members,
     seeds: Vec<ServerAddress>,
     /// Commands that wait for the first topology, in the order of their deadlines.
@@ -151,7 +161,27 @@ struct Cluster {
 }
 
 impl Cluster {
-    async fn run(mut self) {
+    /// Until the store is closed or dropped, whatever goes wrong inside.
+    async fn live(mut self) {
+        while let Err(panic) = AssertUnwindSafe(self.run()).catch_unwind().await {
+            self.start_over(&panics::error_of(&*panic));
+        }
+    }
+
+    /// Nothing is known of what was being done.
+    #[cold]
+    fn start_over(&mut self, panic: &Error) {
+        let fault = StoreError::new(StoreErrorKind::Panicked, panic.message());
+        self.shared.notice(Notice::Fault(fault.clone()));
+        let redirected = std::mem::take(&mut self.redirected);
+        for address in redirected.into_iter().map(|sending| sending.address).chain(self.at_hand.take()) {
+            self.shared.deliver(address, Err(fault.clone()));
+        }
+        self.moved.clear();
+        self.discovery = Discovery::new();
+    }
+
+    async fn run(&mut self) {
         loop {
             let overdue = self.held.front().map(|(_, _, due)| *due);
             tokio::select! {
@@ -163,23 +193,38 @@ impl Cluster {
                 },
                 post = self.posts.recv() => {
                     let Some(first) = post else { return };
-                    let mut posts = vec![first];
-                    while posts.len() < POSTS_MAX
+                    self.taken.push_back(first);
+                    while self.taken.len() < POSTS_MAX
                         && let Ok(post) = self.posts.try_recv()
                     {
-                        posts.push(post);
+                        self.taken.push_back(post);
                     }
-                    if posts.iter().any(|post| matches!(post, ClusterPost::Close)) {
-                        return posts.into_iter().for_each(|post| self.refuse(post));
+                    if self.taken.iter().any(|post| matches!(post, ClusterPost::Close)) {
+                        return;
                     }
-                    posts.into_iter().for_each(|post| self.take(post));
-                    self.send_redirected();
+                    self.take_all();
                 }
+                // Left over by a panic.
+                () = std::future::ready(()), if !self.taken.is_empty() => self.take_all(),
             }
         }
     }
 
+    fn take_all(&mut self) {
+        while let Some(post) = self.taken.pop_front() {
+            self.at_hand = match &post {
+                ClusterPost::Command { address, .. } => Some(*address),
+                ClusterPost::Redirected { sending, .. } => Some(sending.address),
+                _ => None,
+            };
+            self.take(post);
+        }
+        self.at_hand = None;
+        self.send_redirected();
+    }
+
     fn take(&mut self, post: ClusterPost) {
+        panics::pass_by(panics::Place::Cluster);
         match post {
             ClusterPost::Command { command, address, due } => self.take_command(command, address, due),
             ClusterPost::Redirected { sending, redirect } => self.redirect(sending, redirect),
@@ -372,6 +417,9 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.posts.close();
+        for post in std::mem::take(&mut self.taken) {
+            self.refuse(post);
+        }
         while let Ok(post) = self.posts.try_recv() {
             self.refuse(post);
         }
