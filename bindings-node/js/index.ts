@@ -37,15 +37,19 @@ export type {
   BehindOptions,
   Breaker,
   CloseOptions,
+  Codec,
   DefaultOptions,
   Duration,
   Entry,
+  EntryOptions,
   Fallback,
   FlushOptions,
   GetOptions,
+  Given,
   InvalidateOptions,
   L1Options,
   LettersOptions,
+  NullOf,
   Options,
   PutOptions,
   SetOptions,
@@ -55,6 +59,7 @@ export type {
   Tls,
   WriteThroughOptions,
 } from './options.js';
+export type { AnySchema, InputOf, Made, MaybeSchema, OutputOf, StandardSchema } from './schema.js';
 export { version } from './version.js';
 export { type Helpers, helpersOf, type MethodDecorator, type WrapOptions, type Wrapped } from './wrap.js';
 export type { Persist } from './write.js';
