@@ -14,7 +14,7 @@ import { shown } from './key.js';
 import { NOT_HELD } from './l1.js';
 import { Lease, type Place } from './lease.js';
 import type { Awaitable } from './options.js';
-import { BUSY, Failed, type Outcome, Served, Shared } from './outcome.js';
+import { BUSY, Failed, Opened, type Outcome, Served, Shared } from './outcome.js';
 import { leads } from './scope.js';
 import type { Call } from './terms.js';
 
@@ -42,8 +42,8 @@ export class Batch {
   #busy: string[] = [];
   /** Their entries cannot be read: to be computed anew. */
   readonly #unreadable: string[] = [];
-  /** This call comes from inside the fallback of these: fetched, and stored nowhere. */
-  #nested: readonly string[] = [];
+  /** Fetched, and stored nowhere: this call comes from inside their fallback, or what stands there is never readable. */
+  #alone: string[] = [];
   readonly #failures = new Map<string, number>();
   /** To be refreshed behind: what comes within one turn is fetched together. */
   #renewals: [string, Lease][] = [];
@@ -58,16 +58,19 @@ export class Batch {
 
   async run(): Promise<Map<string, unknown>> {
     if (this.#keys.length === 0) return new Map();
-    this.#nested = this.#keys.filter((key) => leads(this.#flow.port, this.#flow.scope, key));
-    for (const key of this.#nested) this.#flow.reportNested(key);
+    const nested = this.#keys.filter((key) => leads(this.#flow.port, this.#flow.scope, key));
+    for (const key of nested) this.#flow.reportNested(key);
+    this.#alone = nested;
     try {
-      const begun = this.#keys.filter((key) => !this.#nested.includes(key) && !this.#isHeld(key));
+      const held: Promise<void>[] = [];
+      const begun = this.#keys.filter((key) => !nested.includes(key) && !this.#isHeld(key, held));
+      if (held.length > 0) await Promise.all(held);
       const outcomes = await this.#all(begun.map((key) => this.#flow.begin(key, this.#number, this.#call)));
-      this.#takeAll(begun, outcomes);
+      await this.#takeAll(begun, outcomes);
       await this.#fetch();
       while (this.#busy.length > 0) await this.#join();
       for (let key = this.#unreadable.pop(); key !== undefined; key = this.#unreadable.pop()) {
-        this.#take(key, await this.#flow.refresh(key, this.#call));
+        await this.#take(key, await this.#flow.refresh(key, this.#call));
         await this.#fetch();
       }
     } catch (error) {
@@ -84,14 +87,17 @@ export class Batch {
     const end = await this.#flow.run([], context, this.#asking([...this.#keys], context), caller);
     if ('error' in end) throw end.error;
     const found = end.value;
-    return new Map(this.#keys.map((key) => [key, same(found.get(key))]));
+    const pairs = this.#keys.map(async (key) => [key, await same(found.get(key), this.#call.coder)] as const);
+    return new Map(await Promise.all(pairs));
   }
 
-  /** Whether a key is held in this process; then that is its result. */
-  #isHeld(key: string): boolean {
+  /** Whether a key is held in this process; then that is its result, where its coder decodes once `taken` has ended. */
+  #isHeld(key: string, taken: Promise<void>[]): boolean {
     const value = this.#flow.held(key, this.#call.tags);
-    if (value !== NOT_HELD) this.#results.set(key, value);
-    return value !== NOT_HELD;
+    if (value === NOT_HELD) return false;
+    if (this.#call.coder.decode === undefined) this.#results.set(key, value);
+    else taken.push(this.#take(key, new Opened(value)) ?? Promise.resolve());
+    return true;
   }
 
   /** All outcomes; when one is cancelled, what the others were leased is given back. */
@@ -109,13 +115,19 @@ export class Batch {
   }
 
   /** Sorts many outcomes; none of their leases is lost when one of them throws. */
-  #takeAll(keys: readonly string[], outcomes: readonly Outcome[]): void {
+  async #takeAll(keys: readonly string[], outcomes: readonly Outcome[]): Promise<void> {
     const pairs = keys.map((key, at) => [key, outcomes[at] as Outcome] as const);
     for (const [key, outcome] of pairs) if (outcome instanceof Lease) this.#leases.set(key, outcome);
-    for (const [key, outcome] of pairs) this.#take(key, outcome);
+    const taken: Promise<void>[] = [];
+    for (const [key, outcome] of pairs) {
+      const taking = this.#take(key, outcome);
+      if (taking !== undefined) taken.push(taking);
+    }
+    await Promise.all(taken);
   }
 
-  #take(key: string, outcome: Outcome): void {
+  /** A promise only where the coder decodes. */
+  #take(key: string, outcome: Outcome): Promise<void> | undefined {
     if (outcome instanceof Lease) {
       this.#leases.set(key, outcome);
     } else if (outcome === BUSY) {
@@ -126,15 +138,21 @@ export class Batch {
       if (this.#isLastTry(key)) throw outcome.error;
       this.#busy.push(key);
     } else {
-      const read = this.#flow.read(key, outcome instanceof Served ? outcome.hit : outcome);
-      if (outcome instanceof Served) {
-        if (read === undefined) outcome.place.leave();
-        else this.#renew(key, outcome.place);
-      }
-      if (read !== undefined) this.#results.set(key, read.value);
-      else if (this.#isLastTry(key)) throw new ConfigError(`the entry of ${shown(key)} cannot be read, twice`);
-      else this.#unreadable.push(key);
+      const reading = this.#flow.read(key, outcome instanceof Served ? outcome.hit : outcome, this.#call.coder);
+      if (reading instanceof Promise) return reading.then((read) => this.#keep(key, outcome, read));
+      this.#keep(key, outcome, reading);
     }
+    return undefined;
+  }
+
+  #keep(key: string, outcome: Outcome, read: { readonly value: unknown } | undefined): void {
+    if (outcome instanceof Served) {
+      if (read === undefined) outcome.place.leave();
+      else this.#renew(key, outcome.place);
+    }
+    if (read !== undefined) this.#results.set(key, read.value);
+    else if (this.#isLastTry(key)) this.#alone.push(key);
+    else this.#unreadable.push(key);
   }
 
   #isLastTry(key: string): boolean {
@@ -146,14 +164,15 @@ export class Batch {
   /** Calls `fetchMissing` for what is leased at this moment, and fills it. */
   async #fetch(): Promise<void> {
     const leases = [...this.#leases];
-    const alone = this.#nested;
+    const alone = this.#alone;
     if (leases.length === 0 && alone.length === 0) return;
     this.#leases.clear();
-    this.#nested = [];
+    this.#alone = [];
     const caller = new Caller(this.#call.signal);
     const whole = this.#complete(leases, alone, caller, false);
+    const { coder } = this.#call;
     // What is stored nowhere is never stale, so its callers wait for it.
-    const results = alone.length > 0 ? whole : this.#flow.untilServed(leases, caller, whole, (values) => values);
+    const results = alone.length > 0 ? whole : this.#flow.untilServed(leases, caller, coder, whole, (values) => values);
     for (const [key, value] of await results) this.#results.set(key, value);
   }
 
@@ -173,16 +192,17 @@ export class Batch {
     if ('error' in end) {
       for (const key of keys) {
         const stale = end.stale.get(key);
-        const read = stale === undefined ? undefined : this.#flow.read(key, stale);
+        const read = stale === undefined ? undefined : await this.#flow.read(key, stale, this.#call.coder);
         if (read === undefined) throw end.error;
         results.set(key, read.value);
       }
       return results;
     }
     const found = end.value;
-    for (const key of alone) results.set(key, same(found.get(key)));
+    const { coder } = this.#call;
+    for (const key of alone) results.set(key, await same(found.get(key), coder));
     const fills = leases.map(async ([key, lease]) => {
-      results.set(key, await this.#flow.fill(lease, key, found.get(key), this.#context(key, lease)));
+      results.set(key, await this.#flow.fill(lease, key, found.get(key), this.#context(key, lease), coder));
     });
     // Each is settled before the first that refuses its value throws.
     const failed = (await Promise.allSettled(fills)).find((end) => end.status === 'rejected');
@@ -233,7 +253,7 @@ export class Batch {
     const call = async (key: string): Promise<void> => {
       const outcome = await this.#flow.begin(key, null, { terms, signal: leave.signal });
       if (!leave.signal.aborted) {
-        this.#take(key, outcome);
+        await this.#take(key, outcome);
         await this.#fetch();
       } else if (outcome instanceof Lease) {
         outcome.giveBack();

@@ -1,138 +1,61 @@
-/** Values as JSON and back. What a miss returns takes the same way as what a later hit returns. */
+/**
+ * Values as payloads and back. What a miss returns takes the same way as what a later hit returns.
+ *
+ * A call writes with its coder. What stands in an entry is read by the codec that the entry names, whatever the call's.
+ */
 
-import { parse, stringify } from 'lossless-json';
-import { shown } from './key.js';
+import { types } from 'node:util';
+import { fromWideJson, toJson } from './json.js';
+import { toMsgpack } from './msgpack.js';
+import type { Codec } from './options.js';
+import { BigText, copied, Packed, type Payload, refusal, Unencodable } from './payload.js';
+import { given, type StandardSchema } from './schema.js';
+import { fromMsgpack } from './unpack.js';
 
-/** JSON text that holds integers beyond 2^53, which come back as bigints. */
-export class BigText {
-  constructor(readonly text: string) {}
+/** A call's way from a value to what is stored, and from what was stored to what its caller is given. */
+export interface Coder {
+  /** The codec's number in an entry. */
+  readonly codec: number;
+  /** The payload of a value. Throws `Unencodable`. */
+  readonly encode: (value: unknown) => Payload;
+  /** Of what a payload holds, what the caller is given; where it is undefined, that itself. Throws `Misfit`. */
+  readonly decode: ((stored: unknown) => Promise<unknown>) | undefined;
 }
 
-/** A value that cannot be written as JSON: where in it, and why. */
-export class Unencodable extends Error {}
-
-const DEPTH_MAX = 64;
-const LARGEST_EXACT = 2 ** 53;
-// From here on JavaScript itself writes an exponent.
-const LARGEST_IN_DIGITS = 1e21;
-
-enum Look {
-  Plain,
-  /** Has numbers that `JSON` would write or read wrongly. */
-  Wide,
-  Refused,
-}
-
-// What `JSON.stringify` would silently write as an empty object.
-const LOSSY =
-  /^\[object (?:Map|Set|WeakMap|WeakSet|WeakRef|Promise|RegExp|Error|ArrayBuffer|SharedArrayBuffer|DataView|.*Array)\]$/;
-
-/** The JSON text of a value; null for null and undefined, which are stored without one. Throws `Unencodable`. */
-export function encode(value: unknown): string | BigText | null {
-  if (value === undefined || value === null) return null;
-  try {
-    const look = lookAt(value, DEPTH_MAX);
-    if (look === Look.Refused) throw new Unencodable(locate(value, '$', DEPTH_MAX));
-    const text = look === Look.Wide ? stringify(value, undefined, undefined, [LARGE_NUMBERS]) : JSON.stringify(value);
-    // Its own toJSON() gave undefined.
-    if (text === undefined || text === 'null') return null;
-    return look === Look.Wide ? new BigText(text) : text;
-  } catch (error) {
-    if (error instanceof Unencodable) throw error;
-    // A getter, a proxy or a toJSON of the user's.
-    throw new Unencodable(`$ cannot be written: ${error instanceof Error ? error.message : shown(error)}`, {
-      cause: error,
-    });
-  }
-}
-
-export function decode(payload: string | BigText | null): unknown {
-  if (payload === null) return null;
+/** What a payload holds. */
+export function open(payload: Payload): unknown {
   if (typeof payload === 'string') return JSON.parse(payload);
-  return parse(payload.text, undefined, { parseNumber: exactly, onDuplicateKey: ({ newValue }) => newValue });
+  if (payload === null) return null;
+  if (payload instanceof BigText) return fromWideJson(payload.text);
+  return payload instanceof Packed ? fromMsgpack(payload.bytes) : copied(payload);
 }
 
-/** The text of a payload, for the core, which sees for itself what is inside. */
-export function textOf(payload: string | BigText | null): string | null {
-  return payload instanceof BigText ? payload.text : payload;
+/** A payload for the core, which sees for itself what is inside. */
+export function bare(payload: Payload): string | Uint8Array | null {
+  if (payload instanceof BigText) return payload.text;
+  return payload instanceof Packed ? payload.bytes : payload;
 }
 
-// Python reads digits as an int, of any size; a number beyond 2^53 is a double, and is written as one.
-const LARGE_NUMBERS = {
-  test: (value: unknown) => (typeof value === 'number' || value instanceof Number) && isLarge(Number(value)),
-  stringify: (value: unknown) => Number(value).toExponential(),
+const PLAIN: Readonly<Record<Codec, Coder>> = {
+  raw: { codec: 0, encode: toRaw, decode: undefined },
+  json: { codec: 1, encode: toJson, decode: undefined },
+  msgpack: { codec: 2, encode: toMsgpack, decode: undefined },
 };
 
-function isLarge(value: number): boolean {
-  const size = Math.abs(value);
-  return size > LARGEST_EXACT && size < LARGEST_IN_DIGITS && Number.isInteger(value);
+/** The coder of a codec that the core has named. */
+export function coderOf(codec: string): Coder {
+  return PLAIN[codec as Codec];
 }
 
-function exactly(digits: string): number | bigint {
-  const value = Number(digits);
-  return Math.abs(value) >= LARGEST_EXACT && /^-?\d+$/.test(digits) ? narrowed(BigInt(digits)) : value;
+/** The same, whose callers are given what a schema makes of what is stored. */
+export function withSchema({ codec, encode }: Coder, schema: StandardSchema): Coder {
+  return { codec, encode, decode: (stored) => given(schema, stored) };
 }
 
-function narrowed(value: bigint): number | bigint {
-  return value >= -LARGEST_EXACT && value <= LARGEST_EXACT ? Number(value) : value;
-}
-
-function lookAt(value: unknown, depth: number): Look {
-  switch (typeof value) {
-    case 'number':
-      return isLarge(value) ? Look.Wide : Look.Plain;
-    case 'bigint':
-      return Look.Wide;
-    case 'string':
-      // Half of a character, which no other language can read.
-      return value.isWellFormed() ? Look.Plain : Look.Refused;
-    case 'function':
-    case 'symbol':
-      return Look.Refused;
-    case 'object':
-      return value === null ? Look.Plain : lookInto(value, depth);
-    default:
-      return Look.Plain;
-  }
-}
-
-function lookInto(value: object, depth: number): Look {
-  if (depth === 0) return Look.Refused;
-  const given = asJson(value);
-  if (given !== value) return lookAt(given, depth - 1);
-  if (isLossy(value)) return Look.Refused;
-  if (value instanceof Number) return lookAt(Number(value), depth);
-  let worst = Look.Plain;
-  for (const [name, child] of Object.entries(value)) {
-    worst = Math.max(worst, lookAt(child, depth - 1), lookAt(name, depth));
-    if (worst === Look.Refused) break;
-  }
-  return worst;
-}
-
-/** What `toJSON` gives, for what has one. A Buffer's is of no use to any other language. */
-function asJson(value: object): unknown {
-  const { toJSON } = value as { toJSON?: unknown };
-  return typeof toJSON === 'function' && !ArrayBuffer.isView(value) ? toJSON.call(value, '') : value;
-}
-
-function isLossy(value: object): boolean {
-  if (Array.isArray(value)) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype !== Object.prototype && prototype !== null && LOSSY.test(Object.prototype.toString.call(value));
-}
-
-/** Where in a value the first thing is that cannot be written. */
-function locate(value: unknown, path: string, depth: number): string {
-  if (typeof value === 'object' && value !== null && depth > 0 && asJson(value) === value && !isLossy(value)) {
-    for (const [name, child] of Object.entries(value)) {
-      const step = Array.isArray(value) ? `[${name}]` : `.${name}`;
-      if (lookAt(name, depth) === Look.Refused) return locate(name, `${path}: the name ${shown(name)}`, depth);
-      if (lookAt(child, depth - 1) === Look.Refused) return locate(child, path + step, depth - 1);
-    }
-  }
-  if (depth === 0) return `${path.slice(0, 80)}… is nested deeper than ${DEPTH_MAX} levels, or in itself`;
-  if (typeof value === 'string') return `${path} is a text with a lone surrogate, which no other language can read`;
-  const kind = typeof value === 'object' ? (value?.constructor?.name ?? 'object') : typeof value;
-  return `${path} is a ${kind}, which JSON cannot hold`;
+function toRaw(value: unknown): Uint8Array | null {
+  if (value === undefined || value === null) return null;
+  // A copy: what its owner does to it later is none of the cache's.
+  if (types.isUint8Array(value)) return copied(value);
+  if (types.isArrayBuffer(value)) return copied(new Uint8Array(value));
+  throw new Unencodable(`${refusal(value, '$', 'the codec raw')}: it takes a Buffer, a Uint8Array or an ArrayBuffer`);
 }

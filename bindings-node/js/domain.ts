@@ -1,21 +1,21 @@
 /** Domain events: publishing, and handlers that name what is to be invalidated. */
 
-import { encode, textOf, Unencodable } from './codec.js';
 import { ConfigError, EncodeError, translated } from './errors.js';
+import { timeoutOf } from './given.js';
+import { toJson } from './json.js';
 import { checkKeyText, escaped, isTemplate, type KeyPart, key, shown } from './key.js';
-import { checkLabel, durationMs, positiveMs, type Terms } from './native.js';
+import { checkLabel, positiveMs, type Terms } from './native.js';
 import { type Awaitable, type CloseOptions, checkOptions, type Duration } from './options.js';
 import { Failed, type Item, ItemBatch, valueIn } from './outcome.js';
+import { BigText, Unencodable } from './payload.js';
 import type { Port } from './port.js';
 import { leading } from './scope.js';
 
 const PUBLISH_OPTIONS = ['maxLen', 'operationId'] as const satisfies readonly (keyof PublishOptions)[];
 const HANDLER_OPTIONS = ['onGap', 'maxAttempts', 'redeliverAfter'] as const satisfies readonly (keyof EventOptions)[];
-const CLOSE_OPTIONS = ['timeout'] as const;
 const EVENTS_KEPT = 100_000;
 const ATTEMPTS = 10;
 const REDELIVER_MS = 30_000;
-const CLOSE_MS = 30_000;
 const RIGHT = "cache.onEvent('user.updated', (e) => [key`user:profile:${e.id}`, tag`user:${e.id}`])";
 
 /** The name of a tag, told apart from a key by its type. */
@@ -105,7 +105,8 @@ export async function publish(port: Port, name: string, data: unknown, options?:
 
 function payloadOf(name: string, data: unknown): string | null {
   try {
-    return textOf(encode(data));
+    const payload = toJson(data);
+    return payload instanceof BigText ? payload.text : payload;
   } catch (error) {
     if (!(error instanceof Unencodable)) throw error;
     throw new EncodeError(`the data of event ${shown(name)} is not published: ${error.message}`, { cause: error });
@@ -184,9 +185,7 @@ export class Subscription {
    * that had begun has ended. To be awaited outside of its own handler.
    */
   async close(options?: CloseOptions): Promise<boolean> {
-    checkOptions(options, CLOSE_OPTIONS);
-    const timeout = options?.timeout;
-    const patience = timeout === undefined ? CLOSE_MS : translated(() => durationMs('timeout', timeout));
+    const patience = timeoutOf(options);
     return (await this.#port.call((id) => this.#port.native.feedClose(id, this.#feed, patience))) === true;
   }
 

@@ -2,7 +2,7 @@
 
 import { onAbort } from './abort.js';
 import { Behind } from './behind.js';
-import { type BigText, decode, encode, textOf, Unencodable } from './codec.js';
+import { bare, type Coder, open } from './codec.js';
 import { Context } from './context.js';
 import { EncodeError, HardTimeout } from './errors.js';
 import { shown } from './key.js';
@@ -11,7 +11,9 @@ import { Lease, type Place } from './lease.js';
 import { hardTimeoutMessage } from './native.js';
 import type { Awaitable, Fallback } from './options.js';
 import { Failed, type Hit, Holdable, type Outcome, Served, Shared, Unreadable, valueIn } from './outcome.js';
+import { type Payload, Unencodable } from './payload.js';
 import type { Port } from './port.js';
+import { Misfit } from './schema.js';
 import { leading } from './scope.js';
 import type { Tally } from './tally.js';
 import type { Call } from './terms.js';
@@ -57,6 +59,10 @@ interface Ill {
   readonly error: unknown;
   readonly stale: ReadonlyMap<string, Hit>;
 }
+/** What a caller is given. */
+interface Read {
+  readonly value: unknown;
+}
 type Leases = readonly (readonly [string, Lease])[];
 
 /** What `get`, `refresh` and `getMany` share: of the manager and its namespaces, or of a tenant's views. */
@@ -100,13 +106,14 @@ export class Flow {
   }
 
   /** From an outcome to the value. `get` and `refresh` both end here. */
-  async settle(begun: Promise<Outcome>, key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
+  async settle(begun: Awaitable<Outcome>, key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
     let outcome = await begun;
     for (let isMended = false; ; isMended = true) {
       if (outcome instanceof Lease) return this.#lead(outcome, key, fallback, call);
       if (outcome instanceof Failed) throw outcome.error;
       if (outcome instanceof Shared) return sharedValue(outcome);
-      const read = this.read(key, outcome instanceof Served ? outcome.hit : outcome);
+      const reading = this.read(key, outcome instanceof Served ? outcome.hit : outcome, call.coder);
+      const read = reading instanceof Promise ? await reading : reading;
       if (outcome instanceof Served) {
         if (read === undefined) outcome.place.leave();
         else this.#goOn(outcome.place, key, fallback, call);
@@ -119,23 +126,36 @@ export class Flow {
   }
 
   /** Runs the fallback for this caller only; nothing is stored. */
-  async alone(key: string, fallback: Fallback<unknown>, { terms, signal }: Call): Promise<unknown> {
+  async alone(key: string, fallback: Fallback<unknown>, { terms, signal, coder }: Call): Promise<unknown> {
     const context = new Context(key, this.native, terms, null);
     const end = await this.run([], context, () => fallback(context), new Caller(signal));
-    if ('value' in end) return same(end.value);
+    if ('value' in end) return same(end.value, coder);
     throw end.error;
   }
 
-  /** The value of a hit; undefined, and reported, for one that cannot be read and counts as a miss. */
-  read(key: string, outcome: Outcome): { value: unknown } | undefined {
+  /**
+   * What a caller is given of a hit; undefined, and reported, for one that cannot be read or does not fit, and counts as a
+   * miss. A promise only where the coder decodes.
+   */
+  read(key: string, outcome: Outcome, { decode }: Coder): Read | undefined | Promise<Read | undefined> {
     const hit = outcome as Hit;
+    let value: unknown;
     try {
-      const value = valueIn(hit);
+      value = valueIn(hit);
       if (hit instanceof Holdable) this.port.index?.hold(this.scope + key, hit.payload, hit.stamp);
-      return { value };
     } catch (error) {
       const why = hit instanceof Unreadable ? hit.why : `cannot be read: ${(error as Error).message}`;
       this.#report(key, 'decode', `the entry of ${JSON.stringify(key)} ${why}`);
+      return undefined;
+    }
+    return decode === undefined ? { value } : this.#decoded(key, value, decode);
+  }
+
+  async #decoded(key: string, stored: unknown, decode: NonNullable<Coder['decode']>): Promise<Read | undefined> {
+    try {
+      return { value: await decode(stored) };
+    } catch (error) {
+      this.#report(key, reasonOf(error, 'decode'), `the entry of ${JSON.stringify(key)}: ${(error as Error).message}`);
       return undefined;
     }
   }
@@ -186,19 +206,24 @@ export class Flow {
   async untilServed<T>(
     leases: Leases,
     caller: Caller,
+    coder: Coder,
     whole: Promise<T>,
     served: (values: Map<string, unknown>) => T,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       const values = new Map<string, unknown>();
+      const take = (key: string, read: Read | undefined) => {
+        if (read !== undefined) values.set(key, read.value);
+        if (values.size < leases.length) return;
+        caller.served();
+        this.behind.add(whole);
+        resolve(served(values));
+      };
       for (const [key, lease] of leases) {
         lease.onServed((hit) => {
-          const read = this.read(key, hit);
-          if (read !== undefined) values.set(key, read.value);
-          if (values.size < leases.length) return;
-          caller.served();
-          this.behind.add(whole);
-          resolve(served(values));
+          const reading = this.read(key, hit, coder);
+          if (reading instanceof Promise) void reading.then((read) => take(key, read));
+          else take(key, reading);
         });
       }
       whole.then(resolve, reject);
@@ -206,27 +231,30 @@ export class Flow {
   }
 
   /** Hands a fallback's value to the engine; settled with the value as a later hit gives it. */
-  async fill(lease: Lease, key: string, value: unknown, context: Context): Promise<unknown> {
+  async fill(lease: Lease, key: string, value: unknown, context: Context, coder: Coder): Promise<unknown> {
     if (context.isSkipped) {
       lease.share(value, null);
       return value;
     }
-    const hit = context.unmodified;
-    if (hit !== undefined) {
-      await lease.notModified(...context.made);
-      return valueIn(hit);
-    }
-    let payload: string | BigText | null;
+    const { unmodified } = context;
+    let payload: Payload = null;
+    let given: unknown;
     try {
-      payload = encode(value);
+      if (unmodified === undefined) payload = coder.encode(value);
+      if (coder.decode !== undefined) {
+        given = await coder.decode(unmodified === undefined ? open(payload) : valueIn(unmodified));
+      }
     } catch (error) {
       const refusal = this.#unstorable(key, error);
-      lease.share(value, refusal);
+      const own = unmodified === undefined ? value : valueIn(unmodified);
+      lease.share(own, refusal);
       if (refusal !== null) throw refusal;
-      return value;
+      return own;
     }
-    await lease.fill(textOf(payload), ...context.made);
-    return decode(payload);
+    if (unmodified === undefined) await lease.fill(bare(payload), coder.codec, ...context.made);
+    else await lease.notModified(...context.made);
+    if (coder.decode !== undefined) return given;
+    return unmodified === undefined ? open(payload) : valueIn(unmodified);
   }
 
   /** Computes, when that is asked for, behind a value that has been served. What the call inherits, that does too. */
@@ -239,23 +267,23 @@ export class Flow {
   #lead(lease: Lease, key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
     const caller = new Caller(call.signal);
     const whole = this.#complete(lease, key, fallback, call, caller, false);
-    return this.untilServed([[key, lease]], caller, whole, (values) => values.get(key));
+    return this.untilServed([[key, lease]], caller, call.coder, whole, (values) => values.get(key));
   }
 
   async #complete(
     lease: Lease,
     key: string,
     fallback: Fallback<unknown>,
-    { terms }: Call,
+    { terms, coder }: Call,
     caller: Caller,
     isBehind: boolean,
   ): Promise<unknown> {
     const context = new Context(key, this.native, terms, lease);
     const run = this.upgrades.over(this.native, key, lease, () => fallback(context));
     const end = await this.run([[key, lease]], context, run, caller, isBehind);
-    if ('value' in end) return this.fill(lease, key, end.value, context);
+    if ('value' in end) return this.fill(lease, key, end.value, context, coder);
     const stale = end.stale.get(key);
-    const read = stale === undefined ? undefined : this.read(key, stale);
+    const read = stale === undefined ? undefined : await this.read(key, stale, coder);
     if (read === undefined) throw end.error;
     return read.value;
   }
@@ -263,28 +291,33 @@ export class Flow {
   /** Reports a value that cannot be stored; gives what to throw where the manager is strict. */
   #unstorable(key: string, error: unknown): EncodeError | null {
     const message = refused(key, error);
-    this.#report(key, 'encode', message);
+    this.#report(key, reasonOf(error, 'encode'), message);
     return this.native.strict ? new EncodeError(message, { cause: error }) : null;
   }
 }
 
 /** The payload of a value that is to be stored; `EncodeError` for one that cannot be. */
-export function encoded(key: string, value: unknown): string | null {
+export function encoded(key: string, value: unknown, coder: Coder): string | Uint8Array | null {
   try {
-    return textOf(encode(value));
+    return bare(coder.encode(value));
   } catch (error) {
     throw new EncodeError(refused(key, error), { cause: error });
   }
 }
 
 /** A value as a hit would give it, though it is not stored. */
-export function same(value: unknown): unknown {
+export async function same(value: unknown, { encode, decode }: Coder): Promise<unknown> {
   try {
-    return decode(encode(value));
+    const stored = open(encode(value));
+    return decode === undefined ? stored : await decode(stored);
   } catch (error) {
-    if (error instanceof Unencodable) return value; // told where it is stored
+    if (error instanceof Unencodable || error instanceof Misfit) return value; // told where it is stored
     throw error;
   }
+}
+
+function reasonOf(error: unknown, otherwise: string): string {
+  return error instanceof Misfit ? 'schema' : otherwise;
 }
 
 /** The value of another caller's fallback that could not be stored. */

@@ -1,9 +1,13 @@
 /** What the manager's calls were given, checked; and what they give. */
 
-import { ConfigError } from './errors.js';
+import { types } from 'node:util';
+import { ConfigError, translated } from './errors.js';
 import { checkKeyText, shown } from './key.js';
-import type { InvalidateOptions } from './options.js';
+import { checkBatch, durationMs } from './native.js';
+import { type CloseOptions, checkOptions, type InvalidateOptions } from './options.js';
 import { Failed, type Outcome } from './outcome.js';
+
+const TIMEOUT_MS = 30_000;
 
 /** Whether the store confirmed them all; throws the first that failed. */
 export function confirmed(outcomes: readonly Outcome[]): boolean {
@@ -14,9 +18,17 @@ export function confirmed(outcomes: readonly Outcome[]): boolean {
 }
 
 export function isRequired(options: InvalidateOptions | undefined): boolean {
+  checkOptions(options, ['required']);
   const required: unknown = options?.required ?? false;
   if (typeof required === 'boolean') return required;
   throw new ConfigError(`required=${shown(required)} is neither true nor false; a right example: { required: true }`);
+}
+
+/** How long the end of something may take, in ms. */
+export function timeoutOf(options: CloseOptions | undefined): number {
+  checkOptions(options, ['timeout']);
+  const timeout = options?.timeout;
+  return timeout === undefined ? TIMEOUT_MS : translated(() => durationMs('timeout', timeout));
 }
 
 export function checkFallback(fallback: unknown, verb: string): void {
@@ -24,6 +36,29 @@ export function checkFallback(fallback: unknown, verb: string): void {
   throw new ConfigError(
     `fallback=${shown(fallback)} is not callable; a right example: cache.${verb}('user:profile:42', fetch)`,
   );
+}
+
+export function checkFetch(fetchMissing: unknown): void {
+  if (typeof fetchMissing === 'function') return;
+  throw new ConfigError(
+    `fetchMissing=${shown(fetchMissing)} is not a function; it takes an array of keys and gives a Map or an object; ` +
+      'a right example: cache.getMany([key1, key2], fetch)',
+  );
+}
+
+/** Keys with their values. */
+export function pairsOf(values: unknown): [string, unknown][] {
+  // A list, or a Set, has no names; a Map may be of another realm.
+  const isMap = types.isMap(values);
+  if (typeof values !== 'object' || values === null || (!isMap && Symbol.iterator in values)) {
+    throw new ConfigError(
+      `values=${shown(values)} is neither a Map nor an object; a right example: cache.setMany({ [key1]: value1 })`,
+    );
+  }
+  const pairs = isMap ? [...values] : Object.entries(values);
+  checkCount('values', pairs);
+  for (const [key] of pairs) checkKeyText(key);
+  return pairs as [string, unknown][];
 }
 
 /** One name or many, as an array. */
@@ -34,8 +69,14 @@ export function listOf(keys: string | Iterable<string>, example: string, what = 
     );
   }
   const list = typeof keys === 'string' ? [keys] : [...keys];
+  checkCount(`${what}s`, list);
   list.forEach(checkKeyText);
   return list;
+}
+
+/** Refuses more than one call takes. */
+function checkCount(name: string, list: readonly unknown[]): void {
+  translated(() => checkBatch(name, list.length));
 }
 
 export function withoutPassword(url: string): string {

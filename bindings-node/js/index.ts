@@ -38,15 +38,19 @@ export type {
   BehindOptions,
   Breaker,
   CloseOptions,
+  Codec,
   DefaultOptions,
   Duration,
   Entry,
+  EntryOptions,
   Fallback,
   FlushOptions,
   GetOptions,
+  Given,
   InvalidateOptions,
   L1Options,
   LettersOptions,
+  NullOf,
   Options,
   PutOptions,
   SetOptions,
@@ -56,6 +60,7 @@ export type {
   Tls,
   WriteThroughOptions,
 } from './options.js';
+export type { AnySchema, InputOf, Made, MaybeSchema, OutputOf, StandardSchema } from './schema.js';
 export { version } from './version.js';
 export { type Helpers, helpersOf, type MethodDecorator, type WrapOptions, type Wrapped } from './wrap.js';
 export type { Persist } from './write.js';

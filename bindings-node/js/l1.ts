@@ -7,8 +7,9 @@
  */
 
 import { performance } from 'node:perf_hooks';
-import { BigText, decode } from './codec.js';
+import { open } from './codec.js';
 import type { Cache, L1Plan } from './native.js';
+import { BigText, Packed, type Payload } from './payload.js';
 
 /** Nothing is held that counts. */
 export const NOT_HELD = Symbol('not held');
@@ -32,6 +33,8 @@ export interface Stamp {
 // What an entry takes beside its key and payload: itself, its place in the map, its version (measured: `python -m benchmarks --only memory`).
 const ENTRY_BYTES = 200;
 const TAG_BYTES = 40;
+/** What bytes take beside themselves. */
+const BUFFER_BYTES = 200;
 const HIGH = 2 ** 32;
 const AT = '@'.charCodeAt(0);
 
@@ -43,9 +46,9 @@ class Entry {
   isUsed = false;
 
   constructor(
-    /** JSON text, a `BigText`, or the value itself. */
+    /** A payload, or the value itself. */
     public held: unknown,
-    public isText: boolean,
+    public isPayload: boolean,
     readonly endsMs: number,
     readonly word: number,
     readonly generation: number,
@@ -135,7 +138,7 @@ export class Index {
     if (!stands || ageMs >= entry.endsMs) return this.#drop(key, entry);
     if (ageMs * 1_000 >= (high >>> 0) * HIGH + (low >>> 0)) return NOT_HELD;
     for (const name of tags) if (!entry.tags.includes(name)) return NOT_HELD;
-    const value = entry.isText ? this.#decoded(key, entry) : entry.held;
+    const value = entry.isPayload ? this.#opened(key, entry) : entry.held;
     if (value === NOT_HELD) return NOT_HELD;
     entry.isUsed = true;
     this.onHit?.(key, entry.version);
@@ -143,7 +146,7 @@ export class Index {
   }
 
   /** Takes a hit in, under its key within the manager (a tenant's with its `@tenant:`), if nothing has happened since its words were captured. */
-  hold(key: string, payload: string | BigText | null, stamp: Stamp): void {
+  hold(key: string, payload: Payload, stamp: Stamp): void {
     const words = this.#words;
     this.#trustedHigh = words[1] as number;
     const all = words[this.#allAt] as number;
@@ -151,19 +154,16 @@ export class Index {
     // Odd: nothing may be held, and no changes are told.
     if (this.#isClosed || all !== stamp.all || all % 2 !== 0 || words[this.#keysAt + stamp.word] !== stamp.generation)
       return;
-    const text = payload instanceof BigText ? payload.text : (payload ?? '');
-    const tagBytes = TAG_BYTES * stamp.tags.length;
-    // Two bytes for a letter where any of them is beyond ASCII.
-    const bytes = ENTRY_BYTES + tagBytes + key.length + (stamp.bytes > text.length ? 2 * text.length : text.length);
+    const bytes = ENTRY_BYTES + TAG_BYTES * stamp.tags.length + key.length + sizeOf(payload, stamp.bytes);
     // Whole ones take no memory of their own, in the first 24 days of a process.
     const endsMs = Math.floor(stamp.expiresUs / 1_000);
     const before = this.#entries.get(key);
     if (before !== undefined) this.#bytes -= before.bytes;
     // An object or a list is made anew for each caller; anything else cannot be changed by any of them.
-    const isText = payload !== null && (text.startsWith('{') || text.startsWith('['));
-    const held = isText ? payload : decode(payload);
+    const isPayload = isOpenedForEach(payload);
+    const held = isPayload ? payload : open(payload);
     const { word, generation, tagWords, tags, version } = stamp;
-    this.#entries.set(key, new Entry(held, isText, endsMs, word, generation, tagWords, tags, bytes, version));
+    this.#entries.set(key, new Entry(held, isPayload, endsMs, word, generation, tagWords, tags, bytes, version));
     this.#bytes += bytes;
     while (this.#entries.size > 0 && (this.#bytes > this.#maxBytes || this.#entries.size > this.#maxEntries))
       this.#evict();
@@ -201,17 +201,17 @@ export class Index {
     this.#bytes = 0;
   }
 
-  #decoded(key: string, entry: Entry): unknown {
+  #opened(key: string, entry: Entry): unknown {
     let value: unknown;
     try {
-      value = decode(entry.held as string | BigText);
+      value = open(entry.held as Payload);
     } catch {
       // Told by the read of the store that comes now.
       return this.#drop(key, entry);
     }
     if (this.#shares) {
       entry.held = value;
-      entry.isText = false;
+      entry.isPayload = false;
     }
     return value;
   }
@@ -239,6 +239,22 @@ export class Index {
       this.#drop(...seen);
     }
   }
+}
+
+/** Whether what a payload holds may be an object or a list, or bytes, which one caller could harm for another. */
+function isOpenedForEach(payload: Payload): boolean {
+  if (payload === null) return false;
+  const text = payload instanceof BigText ? payload.text : payload;
+  return typeof text !== 'string' || text.startsWith('{') || text.startsWith('[');
+}
+
+/** What a payload takes, which in UTF-8 has so many bytes. */
+function sizeOf(payload: Payload, bytes: number): number {
+  if (payload === null) return 0;
+  if (payload instanceof Packed || payload instanceof Uint8Array) return BUFFER_BYTES + bytes;
+  const { length } = payload instanceof BigText ? payload.text : payload;
+  // Two bytes for a letter where any of them is beyond ASCII.
+  return bytes > length ? 2 * length : length;
 }
 
 /** Where the engine's clock stood at zero, on ours; both are the machine's monotonic clock. */

@@ -58,11 +58,16 @@ export class Lease {
   }
 
   /** Stores the payload (null is a null) under this lease; settled when the store has answered. */
-  async fill(payload: string | null, ttlMs: number | null, tags: string[] | null): Promise<void> {
+  async fill(
+    payload: string | Uint8Array | null,
+    codec: number,
+    ttlMs: number | null,
+    tags: string[] | null,
+  ): Promise<void> {
     if (!this.#settle()) return;
     const { native } = this.#port;
     await this.#port.fill(this.id, (id) =>
-      this.#isUpgraded ? native.fillUpgraded(id, payload) : native.fill(id, payload, ttlMs, tags),
+      this.#isUpgraded ? native.fillUpgraded(id, payload, codec) : native.fill(id, payload, codec, ttlMs, tags),
     );
   }
 

@@ -1,43 +1,52 @@
-import { inspect, types } from 'node:util';
+import { inspect } from 'node:util';
 import { throwIfAborted } from './abort.js';
 import { Batch, type FetchMissing } from './batch.js';
 import { EventDeadLetters } from './dead-events.js';
 import { type EventHandler, type EventOptions, type PublishOptions, publish, Subscription } from './domain.js';
-import { ConfigError, translated } from './errors.js';
+import { translated } from './errors.js';
 import type { EventName, Observer } from './events.js';
 import { encoded, type Flow } from './flow.js';
-import { checkFallback, confirmed, isRequired, listOf, withoutPassword } from './given.js';
+import {
+  checkFallback,
+  checkFetch,
+  confirmed,
+  isRequired,
+  listOf,
+  pairsOf,
+  timeoutOf,
+  withoutPassword,
+} from './given.js';
 import { House } from './house.js';
 import { checkKeyText, type KeyPart, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
-import { checkKeys, durationMs } from './native.js';
-import {
-  type BehindOptions,
-  type CloseOptions,
-  checkOptions,
-  type DefaultOptions,
-  type Entry,
-  type Fallback,
-  type GetOptions,
-  type InvalidateOptions,
-  type Options,
-  type SetOptions,
-  type Stats,
-  type Stored,
-  type TenantOptions,
-  type WriteThroughOptions,
+import { checkKeys } from './native.js';
+import type {
+  AnyDefaultOptions,
+  AnyGetOptions,
+  BehindOptions,
+  CloseOptions,
+  DefaultOptions,
+  Entry,
+  EntryOptions,
+  Fallback,
+  GetOptions,
+  Given,
+  InvalidateOptions,
+  Options,
+  SetOptions,
+  Stats,
+  TenantOptions,
+  WriteThroughOptions,
 } from './options.js';
-import { getOrDefault, peekEntry, peekOr } from './peek.js';
+import { Opened } from './outcome.js';
+import { entryOf, getOrDefault, peekEntry, peekOr } from './peek.js';
 import type { Port } from './port.js';
+import type { AnySchema, InputOf, Made, MaybeSchema, OutputOf } from './schema.js';
 import { disabled, isDisabled, isOutside, leads } from './scope.js';
 import { type Call, View } from './terms.js';
 import { decorator, type MethodDecorator, type WrapOptions, type Wrapped, wrap } from './wrap.js';
 import { type Persist, writeThrough } from './write.js';
 import { type Sink, WriteBehind } from './write-behind.js';
-
-const INVALIDATE_OPTIONS = ['required'] as const;
-const CLOSE_OPTIONS = ['timeout'] as const;
-const CLOSE_MS = 30_000;
 
 /**
  * A cache in front of a slow source. Opens no connection and starts no thread before its first use, and keeps no
@@ -80,22 +89,32 @@ export class CacheManager {
    * What `fallback` throws is thrown unchanged; `undefined` is null. Instead of a fallback, `{ default }` is what is
    * given where there is no entry. An aborted `signal` rejects this call with its reason. The store being away throws
    * nothing.
+   *
+   * With a `schema` the value is what the schema makes of what is stored; an entry that does not fit is computed anew. What
+   * the fallback gives and does not fit is given as it is, and not stored (`cache.error`, reason `schema`).
    */
-  get<T>(key: string, fallback: Fallback<T>, options?: GetOptions): Promise<Stored<T>>;
-  get<T = unknown, D = T | null | undefined>(key: string, options: DefaultOptions<D>): Promise<T | D>;
-  async get(key: string, second: Fallback<unknown> | DefaultOptions<unknown>, options?: GetOptions): Promise<unknown> {
+  get<T, S extends MaybeSchema = undefined>(
+    key: string,
+    run: Fallback<T>,
+    options?: GetOptions<S>,
+  ): Promise<Given<T, S>>;
+  get<T = unknown, D = T | null | undefined, S extends MaybeSchema = undefined>(
+    key: string,
+    options: DefaultOptions<D, S>,
+  ): Promise<Made<T, S> | D>;
+  async get(key: string, second: Fallback<unknown> | AnyDefaultOptions, options?: AnyGetOptions): Promise<unknown> {
     if (options === undefined && typeof second === 'function' && this.#port.index !== undefined && isOutside()) {
       const { tags } = this.#view.plain;
       const held = this.#isTenants ? this.#flow.held(key, tags) : this.#port.index.get(key, tags);
       if (held !== NOT_HELD) return held;
     }
     checkKeyText(key);
-    if (typeof second !== 'function') return getOrDefault(this.#flow, key, this.#view.plain, second);
+    if (typeof second !== 'function') return getOrDefault(this.#flow, key, this.#view, second);
     return this.getBy(key, second, this.#view.read(options));
   }
 
   /** @internal */
-  readBy(options: GetOptions | undefined): Call {
+  readBy(options: AnyGetOptions | undefined): Call {
     return this.#view.read(options);
   }
 
@@ -111,18 +130,17 @@ export class CacheManager {
       }
     }
     const held = this.#flow.held(key, call.tags);
-    if (held !== NOT_HELD) return held;
-    return this.#flow.settle(this.#flow.begin(key, null, call), key, fallback, call);
+    if (held === NOT_HELD) return this.#flow.settle(this.#flow.begin(key, null, call), key, fallback, call);
+    if (call.coder.decode === undefined) return held;
+    return this.#flow.settle(new Opened(held), key, fallback, call);
   }
 
   /** The value with what is known of its entry; null when there is none, `StoreUnavailable` with the store away. */
-  async getEntry<T = unknown>(key: string): Promise<Entry<T> | null> {
-    const found = await peekEntry(this.#flow, key, this.#view.plain);
-    if (found === null) return null;
-    const read = this.#flow.read(key, found.payload);
-    if (read === undefined) return null;
-    const { word: _, ...known } = found.head;
-    return { value: read.value as T | null, ...known };
+  async getEntry<T = unknown, S extends MaybeSchema = undefined>(
+    key: string,
+    options: EntryOptions<S> = {},
+  ): Promise<Entry<Made<T, S>> | null> {
+    return (await entryOf(this.#flow, key, this.#view, options)) as Entry<Made<T, S>> | null;
   }
 
   /** Whether there is an entry, a cached null included; `StoreUnavailable` with the store away. */
@@ -136,25 +154,20 @@ export class CacheManager {
    * A key that it leaves out is cached as null. It is called again only for keys that another caller was computing and
    * failed to.
    */
-  async getMany<T>(
+  async getMany<T, S extends MaybeSchema = undefined>(
     keys: Iterable<string>,
     fetchMissing: FetchMissing<T>,
-    options?: GetOptions,
-  ): Promise<Map<string, Stored<T> | null>> {
+    options?: GetOptions<S>,
+  ): Promise<Map<string, Given<T, S> | null>> {
     const call = this.#view.read(options);
     throwIfAborted(call.signal);
     const asked = listOf(keys, 'getMany([key1, key2], fetch)');
     // All of them before anything is fetched or stored.
     translated(() => checkKeys(asked));
-    if (typeof fetchMissing !== 'function') {
-      throw new ConfigError(
-        `fetchMissing=${shown(fetchMissing)} is not a function; it takes an array of keys and gives a Map or an object; ` +
-          'a right example: cache.getMany([key1, key2], fetch)',
-      );
-    }
+    checkFetch(fetchMissing);
     const batch = new Batch(this.#flow, asked, fetchMissing, call);
     const values = isDisabled(this.#port) ? batch.uncached() : batch.run();
-    return (await values) as Map<string, Stored<T> | null>;
+    return (await values) as Map<string, Given<T, S> | null>;
   }
 
   // --- writes --------------------------------------------------------------------------------------------------------
@@ -162,7 +175,7 @@ export class CacheManager {
   /**
    * Stores a value, whatever stands there. False: the store did not confirm it, so the key is invalidated.
    *
-   * `ValueTooLarge` for one over `maxValueBytes`, `EncodeError` for one that JSON cannot hold.
+   * `ValueTooLarge` for one over `maxValueBytes`, `EncodeError` for one that its codec cannot hold.
    */
   async set(key: string, value: unknown, options?: SetOptions): Promise<boolean> {
     return this.setMany(new Map([[key, value]]), options);
@@ -173,21 +186,14 @@ export class CacheManager {
     values: ReadonlyMap<string, unknown> | Readonly<Record<string, unknown>>,
     options?: SetOptions,
   ): Promise<boolean> {
-    const { terms } = this.#view.write(options);
-    // A list, or a Set, has no names; a Map may be of another realm.
-    const isMap = types.isMap(values);
-    if (typeof values !== 'object' || values === null || (!isMap && Symbol.iterator in values)) {
-      throw new ConfigError(
-        `values=${shown(values)} is neither a Map nor an object; a right example: cache.setMany({ [key1]: value1 })`,
-      );
-    }
-    const pairs: [string, unknown][] = isMap ? [...values] : Object.entries(values);
+    const { terms, coder } = this.#view.write(options);
+    const pairs = pairsOf(values);
     const keys = pairs.map(([key]) => key);
-    keys.forEach(checkKeyText);
     if (isDisabled(this.#port)) return false;
-    const payloads = pairs.map(([key, value]) => encoded(key, value));
-    const outcomes = this.#port.callMany(keys.length, (first) => this.#port.native.set(first, keys, payloads, terms));
-    return confirmed(await outcomes);
+    const payloads = pairs.map(([key, value]) => encoded(key, value, coder));
+    const { native } = this.#port;
+    const set = (first: number) => native.set(first, keys, payloads, coder.codec, terms);
+    return confirmed(await this.#port.callMany(keys.length, set));
   }
 
   /**
@@ -227,8 +233,14 @@ export class CacheManager {
    * await behind.flush();
    * ```
    */
-  writeBehind<T = unknown>(name: string, sink?: Sink<T> | null, options?: BehindOptions): WriteBehind<T> {
-    return new WriteBehind<T>(this.#flow, this.#view, name, sink, options);
+  writeBehind<S extends AnySchema>(
+    name: string,
+    sink: Sink<OutputOf<S>> | null,
+    options: BehindOptions<S> & { schema: S },
+  ): WriteBehind<InputOf<S>>;
+  writeBehind<T = unknown>(name: string, sink?: Sink<T> | null, options?: BehindOptions): WriteBehind<T>;
+  writeBehind(name: string, sink?: Sink<never> | null, options?: BehindOptions<MaybeSchema>): WriteBehind<never> {
+    return new WriteBehind(this.#flow, this.#view, name, sink as Sink | null, options);
   }
 
   /**
@@ -237,25 +249,27 @@ export class CacheManager {
    * True: the store confirmed it. False: it is away; this process serves none of the keys until it has been told.
    */
   async invalidate(keys: string | Iterable<string>, options?: InvalidateOptions): Promise<boolean> {
-    checkOptions(options, INVALIDATE_OPTIONS);
-    const list = listOf(keys, 'invalidate(key1), or cache.invalidate([key1, key2])');
     const required = isRequired(options);
+    const list = listOf(keys, 'invalidate(key1), or cache.invalidate([key1, key2])');
     const call = (first: number) => this.#port.native.invalidate(first, list, required, this.#view.plain.terms);
     return confirmed(await this.#port.callMany(list.length, call));
   }
 
   /** As `invalidate`, but what stands there is kept for callers who accept stale values. */
   async expire(keys: string | Iterable<string>, options?: InvalidateOptions): Promise<boolean> {
-    checkOptions(options, INVALIDATE_OPTIONS);
-    const list = listOf(keys, 'expire(key1), or cache.expire([key1, key2])');
     const required = isRequired(options);
+    const list = listOf(keys, 'expire(key1), or cache.expire([key1, key2])');
     const call = (first: number) => this.#port.native.expire(first, list, required, this.#view.plain.terms);
     return confirmed(await this.#port.callMany(list.length, call));
   }
 
   /** Runs `fallback` now, whatever is cached, stores what it gives, and gives it. */
-  async refresh<T>(key: string, fallback: Fallback<T>, options?: GetOptions): Promise<Stored<T>> {
-    return (await this.refreshBy(key, fallback, this.#view.read(options))) as Stored<T>;
+  async refresh<T, S extends MaybeSchema = undefined>(
+    key: string,
+    fallback: Fallback<T>,
+    options?: GetOptions<S>,
+  ): Promise<Given<T, S>> {
+    return (await this.refreshBy(key, fallback, this.#view.read(options))) as Given<T, S>;
   }
 
   /** As `getBy`. @internal */
@@ -274,9 +288,8 @@ export class CacheManager {
    * `invalidate` does: false means that this process serves none of them until the store has been told.
    */
   async invalidateTag(tags: string | Iterable<string>, options?: InvalidateOptions): Promise<boolean> {
-    checkOptions(options, INVALIDATE_OPTIONS);
-    const list = listOf(tags, "invalidateTag('user:42'), or cache.invalidateTag(['user:42', 'users'])", 'tag');
     const required = isRequired(options);
+    const list = listOf(tags, "invalidateTag('user:42'), or cache.invalidateTag(['user:42', 'users'])", 'tag');
     const call = (first: number) => this.#port.native.invalidateTags(first, list, required, this.#view.plain.terms);
     return confirmed(await this.#port.callMany(list.length, call));
   }
@@ -286,10 +299,6 @@ export class CacheManager {
    * same, as are connections, figures, observers and the end: to close a view is to close its manager.
    */
   namespace(name: string): CacheManager {
-    if (typeof name !== 'string') {
-      throw new ConfigError(`name=${shown(name)} is not a text; a right example: cache.namespace('catalog')`);
-    }
-    checkKeyText(name);
     return new CacheManager(new Inside(this.#house, this.#view.within(name)) as object);
   }
 
@@ -311,13 +320,9 @@ export class CacheManager {
 
   /** Ends every entry of this namespace and of those within it, here and for everybody. Answers as `invalidate` does. */
   async clear(options?: InvalidateOptions): Promise<boolean> {
-    checkOptions(options, INVALIDATE_OPTIONS);
-    const name = this.#view.namespaces.at(-1);
-    if (name === undefined) {
-      throw new ConfigError("clear() is a namespace's; a right example: cache.namespace('catalog').clear()");
-    }
     const required = isRequired(options);
     const { terms } = this.#view.plain;
+    const name = this.#view.innermost;
     return confirmed(await this.#port.callMany(1, (id) => this.#port.native.clear(id, name, required, terms)));
   }
 
@@ -354,7 +359,10 @@ export class CacheManager {
    * await getUser.invalidate(42);
    * ```
    */
-  wrap<F extends (...args: never[]) => unknown>(fn: F, options: WrapOptions<Parameters<F>>): Wrapped<F> {
+  wrap<F extends (...args: never[]) => unknown, S extends MaybeSchema = undefined>(
+    fn: F,
+    options: WrapOptions<Parameters<F>, S>,
+  ): Wrapped<F, Given<Awaited<ReturnType<F>>, S>> {
     return wrap(this, fn as never, options);
   }
 
@@ -369,7 +377,9 @@ export class CacheManager {
    * }
    * ```
    */
-  cached<A extends readonly unknown[]>(options: WrapOptions<A>): MethodDecorator<A> {
+  cached<A extends readonly unknown[], S extends MaybeSchema = undefined>(
+    options: WrapOptions<A, S>,
+  ): MethodDecorator<A, Made<never, S>> {
     return decorator(this, options);
   }
 
@@ -415,10 +425,7 @@ export class CacheManager {
    * True: all had ended and nothing is owed to the store.
    */
   async close(options?: CloseOptions): Promise<boolean> {
-    checkOptions(options, CLOSE_OPTIONS);
-    const timeout = options?.timeout;
-    const patience = timeout === undefined ? CLOSE_MS : translated(() => durationMs('timeout', timeout));
-    return this.#house.close(patience);
+    return this.#house.close(timeoutOf(options));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,6 +5,7 @@ import type { Context } from './context.js';
 import { ConfigError, translated } from './errors.js';
 import { shown } from './key.js';
 import { refuseOption } from './native.js';
+import { type AnySchema, checkSchema, type MaybeSchema, type OutputOf } from './schema.js';
 
 /** Milliseconds, or a text such as `'500ms'`, `'30s'`, `'5m'`, `'2h'`, `'1d'`. */
 export type Duration = number | string;
@@ -107,20 +108,36 @@ export interface Options {
    * so that none can harm another's.
    */
   shareValues?: boolean | undefined;
-  /** The longest encoded value that is stored or read (1 MiB). */
+  /** What values are written with (`'json'`). What stands in the store is read whatever it was written with. */
+  codec?: Codec | undefined;
+  /** What long payloads are compressed with in the store, where that saves a tenth (`'lz4'`); null for nothing. */
+  compression?: 'lz4' | 'zstd' | 'zlib' | null | undefined;
+  /** Payloads of more bytes are compressed (1,024). */
+  compressOver?: number | undefined;
+  /** The longest encoded value that is stored or read, before it is compressed (1 MiB). */
   maxValueBytes?: number | undefined;
+  /**
+   * Secrets of 16 bytes at least: entries are signed with the first, and only those that one of them signed are read. A new
+   * secret goes to every process as the last, then as the first; then the old one is taken out.
+   */
+  signingKeys?: readonly string[] | null | undefined;
   /** Throw what cannot be encoded instead of returning it uncached (false). */
   strict?: boolean | undefined;
   /** Is emitted every event, under its name (`cache.hit`, …). */
   metricsEmitter?: EventEmitter | undefined;
 }
 
+/** What values are written with: text for all languages, more kinds of values, or bytes as they are. */
+export type Codec = 'json' | 'msgpack' | 'raw';
+
 /** What one read may say of its own; what it does not say, the manager says. Callers who share a flight share the first's. */
-export interface GetOptions {
+export interface GetOptions<S extends MaybeSchema = undefined> {
   /** How long the value lives. */
   ttl?: Duration | undefined;
   /** Tags of the entry, 32 at most with its namespaces; one that stands there without them all does not count. */
   tags?: readonly string[] | undefined;
+  /** What the value is written with, where this call computes it. */
+  codec?: Codec | undefined;
   /** How long a null lives. */
   nullTtl?: Duration | undefined;
   /** How long past its ttl an entry is served where the fallback fails, or runs past `softTimeout`. */
@@ -137,17 +154,27 @@ export interface GetOptions {
   softTimeout?: Duration | null | undefined;
   /** How long the fallback may run. */
   hardTimeout?: Duration | undefined;
+  /**
+   * A Standard Schema (zod, valibot, arktype, …): the caller is given what it makes of what is stored. An entry that does
+   * not fit counts as a miss. A null is given as null.
+   */
+  schema?: S | undefined;
   /** Cancels this call; others who wait for the value are not harmed, nor is what runs behind once it was served. */
   signal?: AbortSignal | undefined;
 }
 
 /** What a tenant's calls go by that say nothing of their own, and its limits. */
-export interface TenantOptions extends Omit<GetOptions, 'signal'> {
+export interface TenantOptions extends Omit<GetOptions, 'schema' | 'signal'> {
   /** How many of its fallbacks run at once while the store is away, within the manager's; for all its views. */
   maxFallbacks?: number | undefined;
 }
 
-export interface DefaultOptions<D> {
+export interface EntryOptions<S extends MaybeSchema = undefined> {
+  /** A Standard Schema, which makes the value of what is stored; an entry that does not fit is none. */
+  schema?: S | undefined;
+}
+
+export interface DefaultOptions<D, S extends MaybeSchema = undefined> extends EntryOptions<S> {
   /** Given where there is no entry. */
   default: D;
   /** Cancels this call. */
@@ -159,6 +186,8 @@ export interface SetOptions {
   ttl?: Duration | undefined;
   /** Tags of the entry. */
   tags?: readonly string[] | undefined;
+  /** What the value is written with (the manager's `codec`). */
+  codec?: Codec | undefined;
   /** How long past its ttl it may be served where a fallback fails. */
   staleIfError?: Duration | undefined;
   /** How long past its ttl it may be served while it is computed behind. */
@@ -181,7 +210,7 @@ export interface InvalidateOptions {
 }
 
 /** What a queue of write-behind takes. `partitions` must be the same in every process. */
-export interface BehindOptions {
+export interface BehindOptions<S extends MaybeSchema = undefined> {
   /** How many writes the sink is given at once, at most (100). */
   batch?: number | undefined;
   /** How long the first write of a batch waits for more (500 ms). */
@@ -194,6 +223,11 @@ export interface BehindOptions {
   partitions?: number | undefined;
   /** Of several writes of a key in one batch give the sink only the newest (false). */
   coalesce?: boolean | undefined;
+  /**
+   * A Standard Schema, which makes the sink's values of what is stored. A write that does not fit is not given to the sink,
+   * and is set aside like one that fails.
+   */
+  schema?: S | undefined;
 }
 
 export interface PutOptions {
@@ -256,8 +290,17 @@ export interface Stats {
   breaker: 'closed' | 'open' | 'half_open';
 }
 
-/** What a value is when it comes from the cache: JSON knows no `undefined`. */
+/** What a value is when it comes from the cache: no codec knows `undefined`. */
 export type Stored<T> = T extends void ? null : T;
+
+/** Null, where what a fallback gives may come to that; it is given whatever the schema. */
+export type NullOf<T> = unknown extends T ? null : Extract<Stored<T>, null>;
+
+/** What a call with a fallback is given, with a schema or without. */
+export type Given<T, S extends MaybeSchema> = [S] extends [AnySchema] ? OutputOf<S> | NullOf<T> : Stored<T>;
+
+export type AnyGetOptions = GetOptions<MaybeSchema>;
+export type AnyDefaultOptions = DefaultOptions<unknown, MaybeSchema>;
 
 /** Refuses what is none of the known options, and a signal that is none. */
 export function checkOptions(given: object | undefined, known: readonly string[]): void {
@@ -267,6 +310,7 @@ export function checkOptions(given: object | undefined, known: readonly string[]
     if (!known.includes(name)) translated(() => refuseOption(name, [...known]));
   }
   if ('signal' in given) checkSignal(given.signal);
+  if ('schema' in given && given.schema !== undefined) checkSchema(given.schema);
 }
 
 /** Refuses what has no names, such as a ttl where options are due. */

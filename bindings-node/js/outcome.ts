@@ -1,11 +1,12 @@
 /** What a call is answered with, told apart by its type. */
 
-import { BigText, decode } from './codec.js';
+import { open } from './codec.js';
 import type { DeadEvent } from './dead-events.js';
 import { ownError } from './errors.js';
 import type { Stamp } from './l1.js';
 import type { Lease, Place } from './lease.js';
 import type { Entry } from './options.js';
+import { BigText, Packed, type Payload } from './payload.js';
 import type { Write } from './write.js';
 import type { DeadLetter } from './write-behind.js';
 
@@ -26,13 +27,20 @@ export class Unreadable {
 /** A hit that may be held in the process. */
 export class Holdable {
   constructor(
-    readonly payload: string | BigText | null,
+    readonly payload: Payload,
     readonly stamp: Stamp,
   ) {}
 }
 
-/** A value: JSON text, null for a cached null. */
-export type Hit = string | null | BigText | Unreadable | Holdable;
+/** A value that is held in the process: what its payload holds. */
+export class Opened {
+  constructor(readonly value: unknown) {}
+}
+
+/** A value: its payload, null for a cached null. */
+export type Hit = Payload | Unreadable | Holdable | Opened;
+/** One that comes from the native half. */
+export type Told = Payload | Unreadable;
 
 /** A value for the caller now; what comes more, comes to the place. */
 export class Served {
@@ -80,7 +88,7 @@ export interface Item {
   readonly service: string | null;
   /** It is no event, but its payload tells how many are gone. */
   readonly isGap: boolean;
-  readonly payload: Exclude<Hit, Holdable>;
+  readonly payload: Told;
 }
 
 /** Items of a stream for a sink or a handler. Settled once, by the number of the call that they came to. */
@@ -103,7 +111,7 @@ export class DeadEvents {
 
 /** A write that was set aside, as the native half tells it. */
 export interface Letter extends Omit<DeadLetter, 'value'> {
-  readonly payload: Exclude<Hit, Holdable>;
+  readonly payload: Told;
 }
 
 /** What was set aside. */
@@ -154,6 +162,8 @@ export enum Word {
   Count = 20,
   Published = 24,
   EventLetters = 25,
+  Raw = 26,
+  Packed = 27,
 }
 
 /** Added to the word of a record whose text is to be fetched by itself. */
@@ -164,7 +174,18 @@ export const SERVED = 0x200;
 export const HELD = 0x400;
 export const FLAGS = LARGE | SERVED | HELD;
 
-/** The outcome of a record, for those that say all by themselves. */
+/** Whether a record has bytes instead of a text. */
+export function isOfBytes(flagged: number): boolean {
+  const word: Word = flagged & ~FLAGS;
+  return word === Word.Raw || word === Word.Packed;
+}
+
+/** The outcome of a record of bytes. */
+export function outcomeOfBytes(flagged: number, bytes: Uint8Array): Told {
+  return (flagged & ~FLAGS) === Word.Raw ? bytes : new Packed(bytes);
+}
+
+/** The outcome of a record of text, for those that say all by themselves. */
 export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Served | Write> {
   switch (word) {
     case Word.Text:
@@ -215,8 +236,8 @@ function lettersOf(text: string): Letter[] {
   return views.map(({ word, text, ...letter }) => ({ ...letter, payload: hitOf(word, text) }));
 }
 
-/** The hit of a record, or of what the native half tells by itself. */
-export function hitOf(word: Word, text: string): Exclude<Hit, Holdable> {
+/** The hit of a record, or of what the native half tells by itself: there each byte of what is no text is a letter. */
+export function hitOf(word: Word, text: string): Told {
   switch (word) {
     case Word.Text:
       return text;
@@ -224,15 +245,31 @@ export function hitOf(word: Word, text: string): Exclude<Hit, Holdable> {
       return new BigText(text);
     case Word.Null:
       return null;
+    case Word.Raw:
+    case Word.Packed:
+      return outcomeOfBytes(word, Buffer.from(text, 'latin1'));
     default:
       return new Unreadable(text);
   }
 }
 
-/** The value of a hit; throws for one that cannot be read. */
+/** What stands in a hit; throws for one that cannot be read. */
 export function valueIn(hit: Hit): unknown {
+  if (hit instanceof Opened) return hit.value;
   if (hit instanceof Unreadable) throw new Error(hit.why);
-  return decode(hit instanceof Holdable ? hit.payload : hit);
+  return open(hit instanceof Holdable ? hit.payload : hit);
+}
+
+export function isHit(outcome: Outcome): outcome is Hit {
+  if (typeof outcome === 'string' || outcome === null) return true;
+  return (
+    outcome instanceof BigText ||
+    outcome instanceof Packed ||
+    outcome instanceof Uint8Array ||
+    outcome instanceof Holdable ||
+    outcome instanceof Unreadable ||
+    outcome instanceof Opened
+  );
 }
 
 function detailed(text: string): Detailed {

@@ -5,19 +5,16 @@ import { ConfigError } from './errors.js';
 import type { Flow } from './flow.js';
 import { checkKeyText, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
-import { checkOptions, type DefaultOptions } from './options.js';
-import { ABSENT, Detailed, Failed, type Outcome } from './outcome.js';
+import { type AnyDefaultOptions, checkOptions, type Entry, type EntryOptions } from './options.js';
+import { ABSENT, Detailed, Failed, Opened, type Outcome } from './outcome.js';
+import type { MaybeSchema } from './schema.js';
 import { isDisabled } from './scope.js';
-import type { Call } from './terms.js';
+import type { Call, View } from './terms.js';
 
-const DEFAULT_OPTIONS = ['default', 'signal'] as const;
+const ENTRY_OPTIONS = ['schema'] as const;
+const DEFAULT_OPTIONS = ['default', 'schema', 'signal'] as const;
 
-export async function getOrDefault(
-  flow: Flow,
-  key: string,
-  plain: Call,
-  options: DefaultOptions<unknown>,
-): Promise<unknown> {
+export async function getOrDefault(flow: Flow, key: string, view: View, options: AnyDefaultOptions): Promise<unknown> {
   const isObject = typeof options === 'object' && options !== null;
   if (isObject) checkOptions(options, DEFAULT_OPTIONS);
   if (!isObject || !('default' in options)) {
@@ -26,7 +23,7 @@ export async function getOrDefault(
         "cache.get('user:profile:42', fetch), or cache.get('user:profile:42', { default: null })",
     );
   }
-  return peekOr(flow, key, { ...plain, signal: options.signal }, options.default);
+  return peekOr(flow, key, view.lookingUp(options), options.default);
 }
 
 /** The cached value, or `absent`. */
@@ -35,11 +32,28 @@ export async function peekOr(flow: Flow, key: string, call: Call, absent: unknow
   throwIfAborted(call.signal);
   if (isDisabled(flow.port)) return absent;
   const held = flow.held(key, call.tags);
-  if (held !== NOT_HELD) return held;
-  const outcome = await peeked(flow, key, false, call);
+  const { coder } = call;
+  if (held !== NOT_HELD && coder.decode === undefined) return held;
+  const outcome = held === NOT_HELD ? await peeked(flow, key, false, call) : new Opened(held);
   if (outcome === ABSENT) return absent;
-  const read = flow.read(key, outcome);
+  const read = await flow.read(key, outcome, coder);
   return read === undefined ? absent : read.value;
+}
+
+/** The store's own entry, with all that is known of it; null for none, or none that can be read. */
+export async function entryOf(
+  flow: Flow,
+  key: string,
+  view: View,
+  options: EntryOptions<MaybeSchema>,
+): Promise<Entry<unknown> | null> {
+  checkOptions(options, ENTRY_OPTIONS);
+  const call = view.lookingUp(options);
+  const found = await peekEntry(flow, key, call);
+  const read = found === null ? undefined : await flow.read(key, found.payload, call.coder);
+  if (found === null || read === undefined) return null;
+  const { word: _, ...known } = found.head;
+  return { value: read.value, ...known };
 }
 
 /** The store's own entry; null for none. */

@@ -4,7 +4,6 @@
  */
 
 import { onAbort } from './abort.js';
-import { BigText } from './codec.js';
 import { translated } from './errors.js';
 import { Index, type Stamp } from './l1.js';
 import { Ending, Lease, Place } from './lease.js';
@@ -18,16 +17,19 @@ import {
   Holdable,
   hitOf,
   ItemBatch,
+  isHit,
+  isOfBytes,
   itemsOf,
   LARGE,
   type Outcome,
   outcomeOf,
+  outcomeOfBytes,
   SERVED,
   Served,
   Shared,
-  Unreadable,
   Word,
 } from './outcome.js';
+import { copied, type Payload } from './payload.js';
 import { Write } from './write.js';
 
 type Slot = ((outcome: Outcome) => void) | Lease | Place | Ending | Write;
@@ -248,9 +250,17 @@ export class Port {
         stamp = this.#stampAt(at);
         at = (at + STAMP_BYTES + 4 * stamp.tagWords.length + (this.#words[at / 4 + 8] ?? 0) + 7) & ~7;
       }
-      const inline = length === 0 ? '' : this.#mailbox.toString('utf8', at, at + length);
-      const text = word & LARGE ? this.native.takeLarge() : inline;
-      this.#deliver(id, word, text, stamp);
+      if (isOfBytes(word)) {
+        // The mailbox is written to again.
+        const inline = () => copied(this.#mailbox.subarray(at, at + length));
+        const bytes = word & LARGE ? this.native.takeLargeBytes() : inline();
+        const slot = this.#slots.get(id);
+        if (slot !== undefined) this.#hand(id, slot, word, outcomeOfBytes(word, bytes), stamp);
+      } else {
+        const inline = length === 0 ? '' : this.#mailbox.toString('utf8', at, at + length);
+        const text = word & LARGE ? this.native.takeLarge() : inline;
+        this.#deliver(id, word, text, stamp);
+      }
       at = (at + length + 7) & ~7;
     }
   }
@@ -300,7 +310,11 @@ export class Port {
     }
     const isHost = word === Word.Shared || word === Word.FailedHost;
     const told = isHost ? this.#found(text) : outcomeOf(word, text);
-    const outcome = stamp === undefined ? told : new Holdable(told as Holdable['payload'], stamp);
+    this.#hand(id, slot, flagged, told, stamp);
+  }
+
+  #hand(id: number, slot: Slot, flagged: number, told: Outcome, stamp: Stamp | undefined): void {
+    const outcome = stamp === undefined ? told : new Holdable(told as Payload, stamp);
     if (flagged & SERVED) this.#serve(id, slot, outcome as Hit);
     else this.#end(id, slot, outcome);
   }
@@ -320,7 +334,7 @@ export class Port {
     if (slot instanceof Write) return;
     if (slot instanceof Lease) {
       // It keeps its number until it is settled.
-      if (isEnd(outcome)) slot.end(outcome);
+      if (outcome instanceof Failed || isHit(outcome)) slot.end(outcome);
       return;
     }
     this.#close(id);
@@ -347,14 +361,6 @@ export class Port {
 }
 
 const NONE: readonly number[] = [];
-
-function isEnd(outcome: Outcome): outcome is Hit | Failed {
-  return outcome instanceof Failed || outcome === null || typeof outcome === 'string' || isObjectHit(outcome);
-}
-
-function isObjectHit(outcome: Outcome): boolean {
-  return outcome instanceof BigText || outcome instanceof Unreadable || outcome instanceof Holdable;
-}
 
 /**
  * The native half holds the function that it rings for as long as it lives, and with it the whole scope that the

@@ -1,12 +1,13 @@
 /** What calls go by: what their view says, and what they say of their own. Made once, read by the engine by reference. */
 
-import { translated } from './errors.js';
-import { checkKeyText, describe } from './key.js';
+import { type Coder, coderOf, withSchema } from './codec.js';
+import { ConfigError, translated } from './errors.js';
+import { checkKeyText, describe, shown } from './key.js';
 import type { Cache, Terms } from './native.js';
 import {
+  type AnyGetOptions,
   checkObject,
   checkOptions,
-  type GetOptions,
   type SetOptions,
   type TenantOptions,
   type WriteThroughOptions,
@@ -19,11 +20,17 @@ export interface Call {
   /** Names of the tags that an entry has to carry to be an answer; those of namespaces begin with `~ns:`, a tenant's with `@tenant:`. */
   readonly tags: readonly string[];
   readonly signal: AbortSignal | undefined;
+  /** How its values become payloads, and come back. */
+  readonly coder: Coder;
 }
+
+/** What calls of the same options have in common. */
+type Base = Pick<Call, 'terms' | 'coder'>;
 
 const READ_OPTIONS = [
   'ttl',
   'tags',
+  'codec',
   'nullTtl',
   'staleIfError',
   'staleWhileRevalidate',
@@ -32,11 +39,13 @@ const READ_OPTIONS = [
   'wait',
   'softTimeout',
   'hardTimeout',
+  'schema',
   'signal',
-] as const satisfies readonly (keyof GetOptions)[];
+] as const satisfies readonly (keyof AnyGetOptions)[];
 const WRITE_OPTIONS = [
   'ttl',
   'tags',
+  'codec',
   'staleIfError',
   'staleWhileRevalidate',
 ] as const satisfies readonly (keyof SetOptions)[];
@@ -56,16 +65,28 @@ export class View {
   /** What calls go by that say nothing of their own. */
   readonly plain: Call;
   readonly #native: Cache;
-  readonly #kept = new Map<string, Terms>();
+  readonly #kept = new Map<string, Base>();
 
   constructor(native: Cache, namespaces: readonly string[] = [], terms: Terms | null = null) {
     this.namespaces = namespaces;
-    this.plain = { terms, tags: terms?.tags ?? [], signal: undefined };
+    const coder = coderOf(terms?.codec ?? native.codec);
+    this.plain = { terms, tags: terms?.tags ?? [], signal: undefined, coder };
     this.#native = native;
+  }
+
+  /** The namespace itself, with those that it is within. */
+  get innermost(): string {
+    const name = this.namespaces.at(-1);
+    if (name !== undefined) return name;
+    throw new ConfigError("clear() is a namespace's; a right example: cache.namespace('catalog').clear()");
   }
 
   /** The view of a namespace within this one. */
   within(name: string): View {
+    if (typeof name !== 'string') {
+      throw new ConfigError(`name=${shown(name)} is not a text; a right example: cache.namespace('catalog')`);
+    }
+    checkKeyText(name);
     const outer = this.namespaces.at(-1);
     const whole = outer === undefined ? name : `${outer}:${name}`;
     const terms = translated(() => this.#native.namespace(this.plain.terms, whole));
@@ -81,8 +102,14 @@ export class View {
     return new View(this.#native, namespaces, translated(make));
   }
 
+  /** What a read without a fallback goes by, whose options are known to be right. */
+  lookingUp({ schema, signal }: Pick<AnyGetOptions, 'schema' | 'signal'>): Call {
+    const { coder } = this.plain;
+    return { ...this.plain, signal, coder: schema === undefined ? coder : withSchema(coder, schema) };
+  }
+
   /** What a read goes by. */
-  read(options: GetOptions | undefined): Call {
+  read(options: AnyGetOptions | undefined): Call {
     return options === undefined ? this.plain : this.#call('read', options, READ_OPTIONS);
   }
 
@@ -102,37 +129,40 @@ export class View {
     let name: string | undefined = kind;
     let isPlain = true;
     for (const option in options) {
-      if (option === 'tags' || option === 'signal') continue;
+      if (option === 'tags' || option === 'signal' || option === 'schema') continue;
       isPlain = false;
       const text = nameOf(options[option as keyof Given]);
       name = name === undefined || text === undefined ? undefined : `${name} ${option}=${text}`;
     }
-    let terms = isPlain ? this.plain.terms : name === undefined ? undefined : this.#kept.get(name);
-    if (terms === undefined) {
-      terms = this.#read(kind, options, known);
+    let base: Base | undefined = isPlain ? this.plain : name === undefined ? undefined : this.#kept.get(name);
+    if (base === undefined) {
+      base = this.#read(kind, options, known);
       if (this.#kept.size >= KEPT_MAX) this.#kept.clear();
-      if (name !== undefined) this.#kept.set(name, terms);
+      if (name !== undefined) this.#kept.set(name, base);
     }
-    const { tags, signal } = options as GetOptions;
-    if (signal !== undefined) checkOptions(options, known);
-    if (tags === undefined) return { terms, tags: this.plain.tags, signal };
+    const { tags, signal, schema } = options as AnyGetOptions;
+    if (signal !== undefined || schema !== undefined) checkOptions(options, known);
+    const { terms } = base;
+    const coder = schema === undefined ? base.coder : withSchema(base.coder, schema);
+    if (tags === undefined) return { terms, tags: this.plain.tags, signal, coder };
     const named = textsOf(tags);
     const make = () => translated(() => this.#native.terms(terms, kind, { tags: named ?? tags }));
-    if (named === undefined) return { terms: make(), tags: this.plain.tags, signal };
+    if (named === undefined) return { terms: make(), tags: this.plain.tags, signal, coder };
     // No entry carries a name that is none, so a call that names one finds nothing held and is refused in `terms`.
     const scope = this.plain.terms?.scope ?? '';
-    return new TaggedCall(make, [...this.plain.tags, ...named.map((tag) => scope + tag)], signal);
+    return new TaggedCall(make, [...this.plain.tags, ...named.map((tag) => scope + tag)], signal, coder);
   }
 
   /** Has the options read that stand in a call's name. */
-  #read(kind: Kind, options: Given, known: readonly string[]): Terms {
+  #read(kind: Kind, options: Given, known: readonly string[]): Base {
     checkOptions(options, known);
-    const { tags: _, signal: __, ...rest } = options as GetOptions;
-    return translated(() => this.#native.terms(this.plain.terms, kind, rest));
+    const { tags: _, signal: __, schema: ___, ...rest } = options as AnyGetOptions;
+    const terms = translated(() => this.#native.terms(this.plain.terms, kind, rest));
+    return { terms, coder: coderOf(terms.codec) };
   }
 }
 
-type Given = GetOptions | SetOptions | WriteThroughOptions;
+type Given = AnyGetOptions | SetOptions | WriteThroughOptions;
 type Kind = 'read' | 'write' | 'write_through';
 
 /** A value as no other is written; undefined for those that are read anew each time. */
@@ -158,6 +188,7 @@ class TaggedCall implements Call {
     make: () => Terms,
     readonly tags: readonly string[],
     readonly signal: AbortSignal | undefined,
+    readonly coder: Coder,
   ) {
     this.#make = make;
   }

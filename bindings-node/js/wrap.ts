@@ -4,13 +4,15 @@ import { ConfigError } from './errors.js';
 import { shown } from './key.js';
 import type { CacheManager } from './manager.js';
 import type { GetOptions, Stored } from './options.js';
+import type { MaybeSchema } from './schema.js';
 import type { Call } from './terms.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: `this` and arguments are the user's own
 type Any = any;
 type AnyFunction = (this: Any, ...args: Any[]) => unknown;
 
-export interface WrapOptions<A extends readonly unknown[]> extends Omit<GetOptions, 'tags' | 'signal'> {
+export interface WrapOptions<A extends readonly unknown[], S extends MaybeSchema = undefined>
+  extends Omit<GetOptions<S>, 'tags' | 'signal'> {
   /** The key of a call, of its arguments: `` (id) => key`user:profile:${id}` ``. */
   key: (...args: A) => string;
   /** Tags of the entry, or a function of the arguments that gives them: `` (id) => [key`user:${id}`] ``. */
@@ -30,22 +32,25 @@ export interface Helpers<A extends readonly unknown[], R> {
 }
 
 /** A function that is cached. */
-export type Wrapped<F extends AnyFunction> = ((
+export type Wrapped<F extends AnyFunction, R = Stored<Awaited<ReturnType<F>>>> = ((
   this: ThisParameterType<F>,
   ...args: Parameters<F>
-) => Promise<Stored<Awaited<ReturnType<F>>>>) &
-  Helpers<Parameters<F>, Stored<Awaited<ReturnType<F>>>>;
+) => Promise<R>) &
+  Helpers<Parameters<F>, R>;
 
-/** A method decorator, of the standard and of TypeScript's `experimentalDecorators`. */
-export interface MethodDecorator<A extends readonly unknown[]> {
+/**
+ * A method decorator, of the standard and of TypeScript's `experimentalDecorators`. `O` is what a schema gives, which the
+ * method must say that it gives.
+ */
+export interface MethodDecorator<A extends readonly unknown[], O = never> {
   <This, F extends (this: This, ...args: Any[]) => Promise<unknown>>(
-    method: F & Takes<A, F>,
+    method: F & Takes<A, F> & Gives<O, F>,
     context: ClassMethodDecoratorContext<This, F>,
   ): F;
   <F extends (...args: Any[]) => Promise<unknown>>(
     target: object,
     name: string | symbol,
-    descriptor: TypedPropertyDescriptor<F> & Takes<A, F>,
+    descriptor: TypedPropertyDescriptor<F> & Takes<A, F> & Gives<O, F>,
   ): TypedPropertyDescriptor<F>;
 }
 
@@ -55,6 +60,8 @@ type Takes<A extends readonly unknown[], F extends AnyFunction> = ((...args: A) 
 ) => string
   ? unknown
   : never;
+
+type Gives<O, F extends AnyFunction> = [O] extends [Awaited<ReturnType<F>>] ? unknown : never;
 
 /** What is known of a cached function. */
 interface Plan {
@@ -67,7 +74,7 @@ interface Plan {
 
 const plans = new WeakMap<object, Plan>();
 
-export function wrap(manager: CacheManager, fn: AnyFunction, options: WrapOptions<Any>): Wrapped<Any> {
+export function wrap(manager: CacheManager, fn: AnyFunction, options: WrapOptions<Any, MaybeSchema>): Wrapped<Any> {
   if (typeof fn !== 'function') {
     throw new ConfigError(`fn=${shown(fn)} is not a function; a right example: cache.wrap(fetchUser, { key })`);
   }
@@ -75,7 +82,7 @@ export function wrap(manager: CacheManager, fn: AnyFunction, options: WrapOption
   return Object.assign(cachedBy(plan), helpers(plan, undefined)) as Wrapped<Any>;
 }
 
-export function decorator(manager: CacheManager, options: WrapOptions<Any>): MethodDecorator<Any> {
+export function decorator(manager: CacheManager, options: WrapOptions<Any, MaybeSchema>): MethodDecorator<Any> {
   // What is wrong is told where it stands, though nothing is decorated yet.
   planned(manager, () => undefined, options);
   const decorate = (first: unknown, second: unknown, descriptor?: TypedPropertyDescriptor<AnyFunction>) => {
@@ -116,7 +123,7 @@ export function helpersOf<T extends object, K extends keyof T>(
   return helpers(plan, object) as never;
 }
 
-function planned(manager: CacheManager, fn: AnyFunction, options: WrapOptions<Any>): Plan {
+function planned(manager: CacheManager, fn: AnyFunction, options: WrapOptions<Any, MaybeSchema>): Plan {
   const { key: keyOf, tags, ...rest } = options ?? {};
   if (typeof keyOf !== 'function') {
     throw new ConfigError(

@@ -1,14 +1,15 @@
 /** Write-behind: a put is durable in a queue, and a sink of some process's is given the writes later, in batches. */
 
+import type { Coder } from './codec.js';
 import { ConfigError, translated } from './errors.js';
 import { encoded, type Flow } from './flow.js';
+import { timeoutOf } from './given.js';
 import { checkKeyText, shown } from './key.js';
-import { type Behind, durationMs } from './native.js';
+import type { Behind } from './native.js';
 import {
   type Awaitable,
   type BehindOptions,
   type CloseOptions,
-  checkObject,
   checkOptions,
   type FlushOptions,
   type LettersOptions,
@@ -16,6 +17,7 @@ import {
 } from './options.js';
 import { Failed, ItemBatch, type Letter, type Letters, type Outcome } from './outcome.js';
 import type { Port } from './port.js';
+import type { MaybeSchema } from './schema.js';
 import { outside } from './scope.js';
 import type { View } from './terms.js';
 
@@ -54,21 +56,36 @@ export interface DeadLetter<T = unknown> {
   readonly setAsideAt: number;
 }
 
+const BEHIND_OPTIONS = [
+  'batch',
+  'maxDelay',
+  'maxPending',
+  'maxAttempts',
+  'partitions',
+  'coalesce',
+  'schema',
+] as const satisfies readonly (keyof BehindOptions)[];
 const PUT_OPTIONS = ['ttl', 'operationId'] as const satisfies readonly (keyof PutOptions)[];
-const FLUSH_MS = 30_000;
 const LIMIT = 100;
 const LIMIT_MAX = 10_000;
 
-/** A queue of writes. Made by `CacheManager.writeBehind`. */
+/** A queue of writes. Made by `CacheManager.writeBehind`; with a schema `T` is what that takes. */
 export class WriteBehind<T = unknown> {
   readonly #flow: Flow;
   readonly #view: View;
   readonly #name: string;
-  readonly #sink: Sink<T> | null;
+  readonly #sink: Sink | null;
+  readonly #coder: Coder;
   readonly #native: Behind;
 
   /** @internal */
-  constructor(flow: Flow, view: View, name: string, sink: Sink<T> | null | undefined, options: BehindOptions = {}) {
+  constructor(
+    flow: Flow,
+    view: View,
+    name: string,
+    sink: Sink | null | undefined,
+    options: BehindOptions<MaybeSchema> = {},
+  ) {
     if (typeof name !== 'string') {
       throw new ConfigError(`name=${shown(name)} is not a text; a right example: cache.writeBehind('counters', save)`);
     }
@@ -79,12 +96,14 @@ export class WriteBehind<T = unknown> {
           "a right example: cache.writeBehind('counters', save)",
       );
     }
-    checkObject(options, '{ batch: 100 }');
+    checkOptions(options, BEHIND_OPTIONS);
+    const { schema, ...rest } = options;
     this.#flow = flow;
     this.#view = view;
     this.#name = name;
     this.#sink = sink ?? null;
-    this.#native = translated(() => flow.port.native.behind(name, view.plain.terms, options, this.#sink !== null));
+    this.#coder = view.lookingUp({ schema }).coder;
+    this.#native = translated(() => flow.port.native.behind(name, view.plain.terms, rest, this.#sink !== null));
     // Whatever fallback this is called in: nobody in there waits for the work.
     outside(() => this.#native.feeds.forEach((feed) => void this.#work(feed)));
   }
@@ -111,9 +130,10 @@ export class WriteBehind<T = unknown> {
           "a right example: { operationId: 'order-1234' }",
       );
     }
-    const { terms } = this.#view.write(ttl === undefined ? undefined : { ttl });
-    const payload = encoded(key, value);
-    const put = (id: number) => this.#port.native.put(id, this.#native, key, payload, operationId ?? null, terms);
+    const { terms, coder } = this.#view.write(ttl === undefined ? undefined : { ttl });
+    const payload = encoded(key, value, coder);
+    const { native } = this.#port;
+    const put = (id: number) => native.put(id, this.#native, key, payload, coder.codec, operationId ?? null, terms);
     return taken<string>(await this.#port.call(put));
   }
 
@@ -134,7 +154,7 @@ export class WriteBehind<T = unknown> {
 
   /** What was set aside since it failed again and again. */
   get deadLetters(): DeadLetters<T> {
-    return new DeadLetters<T>(this.#flow, this.#native);
+    return new DeadLetters<T>(this.#flow, this.#native, this.#view.plain.coder);
   }
 
   /**
@@ -166,12 +186,12 @@ export class WriteBehind<T = unknown> {
 
   /** The ids that are to be handed out again; null is all of them. */
   async #sunk(batch: ItemBatch): Promise<string[] | null> {
-    const items: WriteItem<T>[] = [];
+    const items: WriteItem[] = [];
     const unread: string[] = [];
     for (const { id, key, attempt, payload } of batch.items) {
-      const read = this.#flow.read(key ?? '', payload);
+      const read = await this.#flow.read(key ?? '', payload, this.#coder);
       if (read === undefined) unread.push(id);
-      else items.push({ key: key ?? '', value: read.value as T, id, order: orderOf(id), attempt });
+      else items.push({ key: key ?? '', value: read.value, id, order: orderOf(id), attempt });
     }
     try {
       if (items.length === 0 || this.#sink === null) return unread;
@@ -185,7 +205,7 @@ export class WriteBehind<T = unknown> {
     }
   }
 
-  #named(items: readonly WriteItem<T>[], given: unknown): string[] {
+  #named(items: readonly WriteItem[], given: unknown): string[] {
     if (given === null || given === undefined) return [];
     const known = new Set(items.map((item) => item.id));
     const named = typeof given === 'string' ? [given] : isIterable(given) ? [...given] : [undefined];
@@ -201,11 +221,13 @@ export class WriteBehind<T = unknown> {
 export class DeadLetters<T = unknown> {
   readonly #flow: Flow;
   readonly #native: Behind;
+  readonly #coder: Coder;
 
-  /** @internal */
-  constructor(flow: Flow, native: Behind) {
+  /** `coder` is one that gives what is stored. @internal */
+  constructor(flow: Flow, native: Behind, coder: Coder) {
     this.#flow = flow;
     this.#native = native;
+    this.#coder = coder;
   }
 
   /** The oldest of them, the oldest first; `StoreUnavailable`. */
@@ -220,7 +242,7 @@ export class DeadLetters<T = unknown> {
     }
     const { port } = this.#flow;
     const letters = await port.call((id) => port.native.letters(id, this.#native, limit));
-    return taken<Letters>(letters).list.map((letter) => this.#seen(letter));
+    return Promise.all(taken<Letters>(letters).list.map((letter) => this.#seen(letter)));
   }
 
   /** Puts one, or without an id all, at the end of the queue again, under the id that the sink knows: how many. */
@@ -239,8 +261,9 @@ export class DeadLetters<T = unknown> {
     return taken<number>(await port.call((id) => port.native.actOnLetters(id, this.#native, drops, which ?? null)));
   }
 
-  #seen({ payload, ...letter }: Letter): DeadLetter<T> {
-    return { ...letter, value: (this.#flow.read(letter.key, payload)?.value ?? null) as T };
+  async #seen({ payload, ...letter }: Letter): Promise<DeadLetter<T>> {
+    const read = await this.#flow.read(letter.key, payload, this.#coder);
+    return { ...letter, value: (read?.value ?? null) as T };
   }
 }
 
@@ -248,12 +271,6 @@ export class DeadLetters<T = unknown> {
 function orderOf(id: string): [number, number] {
   const at = id.indexOf('-');
   return [Number(id.slice(0, at)), Number(id.slice(at + 1))];
-}
-
-function timeoutOf(options: FlushOptions | undefined): number {
-  checkOptions(options, ['timeout']);
-  const timeout = options?.timeout;
-  return timeout === undefined ? FLUSH_MS : translated(() => durationMs('timeout', timeout));
 }
 
 function isIterable(given: unknown): given is Iterable<string> {

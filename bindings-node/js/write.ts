@@ -34,7 +34,7 @@ export async function writeThrough<T>(
   key: string,
   value: T,
   persist: Persist<T>,
-  { terms, signal }: Call,
+  { terms, signal, coder }: Call,
   keeps: boolean,
 ): Promise<boolean> {
   if (typeof persist !== 'function') {
@@ -43,9 +43,10 @@ export async function writeThrough<T>(
         "a right example: cache.writeThrough('user:profile:42', user, save)",
     );
   }
-  const payload = encoded(key, value);
+  const payload = encoded(key, value, coder);
   const { port } = flow;
-  const verb = (id: number, canCancel: boolean) => port.native.beginWrite(id, key, payload, terms, canCancel);
+  const verb = (id: number, canCancel: boolean) =>
+    port.native.beginWrite(id, key, payload, coder.codec, terms, canCancel);
   const begun: Outcome = await port.call(verb, signal);
   if (begun instanceof Failed) throw begun.error;
   const write = begun as Write;

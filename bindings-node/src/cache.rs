@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{ArrayBuffer, Buffer, Function, Object};
+use napi::bindgen_prelude::{ArrayBuffer, Buffer, Function, Object, Uint8Array};
 use napi::{Env, JsString};
 use napi_derive::napi;
 use tidegate::config::{self, Config, Dialect};
@@ -11,7 +11,7 @@ use tidegate::engine::l1::IndexSide;
 use tidegate::engine::{Abandoned, Begun, Engine, Environment, Lease, Made, Outcome, Patience};
 use tidegate_guard::guarded;
 
-use crate::convert::{self, KeyPart};
+use crate::convert::{self, Given, KeyPart};
 use crate::error::{OrThrow, Thrown, broken};
 use crate::l1::{self, L1Plan};
 use crate::record::Told;
@@ -59,6 +59,12 @@ impl Cache {
         self.engine.config().strict
     }
 
+    /// What calls write with that say nothing of their own.
+    #[napi(getter)]
+    pub fn codec(&self) -> &'static str {
+        self.engine.config().codec.name()
+    }
+
     /// Writes what is ready to the mailbox; how many bytes. To be called again until it is none.
     #[napi]
     pub fn drain(&self) -> u32 {
@@ -69,6 +75,12 @@ impl Cache {
     #[napi(ts_return_type = "string")]
     pub fn take_large<'env>(&self, env: &'env Env) -> Result<JsString<'env>, Thrown> {
         self.desk.take_large(env).map_err(broken)
+    }
+
+    /// The same of one that is no text; its memory is its own.
+    #[napi]
+    pub fn take_large_bytes(&self) -> Uint8Array {
+        self.desk.take_large_bytes()
     }
 
     /// Whether the process stays while nothing else keeps it.
@@ -132,10 +144,17 @@ impl Cache {
         self.desk.keep(id as u64, begun, can_cancel)
     }
 
-    /// Stores each payload (null is a null), whatever stands there. The calls are numbered from `first`.
+    /// Stores each payload of a codec (null is a null), whatever stands there. The calls are numbered from `first`.
     #[napi]
-    pub fn set(&self, first: f64, keys: Vec<String>, payloads: Vec<Option<String>>, terms: Option<&Terms>) -> bool {
-        let mut payloads = payloads.into_iter().map(convert::payload);
+    pub fn set(
+        &self,
+        first: f64,
+        keys: Vec<String>,
+        #[napi(ts_arg_type = "(string | Uint8Array | null)[]")] payloads: Vec<Given<'_>>,
+        codec: u32,
+        terms: Option<&Terms>,
+    ) -> bool {
+        let mut payloads = payloads.into_iter().map(|payload| convert::payload(payload, codec));
         self.each(first, &keys, tidegate::key::check, |key, id| {
             let payload = payloads.next().expect("one payload for each key");
             self.engine.set(key, payload, inner(terms), &self.desk.queue, id)
@@ -148,11 +167,12 @@ impl Cache {
         &self,
         id: f64,
         key: String,
-        payload: Option<String>,
+        #[napi(ts_arg_type = "string | Uint8Array | null")] payload: Given<'_>,
+        codec: u32,
         terms: Option<&Terms>,
         can_cancel: bool,
     ) -> bool {
-        let payload = convert::payload(payload);
+        let payload = convert::payload(payload, codec);
         let begun = self.engine.begin_write(&key, payload, inner(terms), &self.desk.queue, id as u64);
         self.desk.keep(id as u64, begun, can_cancel)
     }
@@ -224,17 +244,29 @@ impl Cache {
 
     /// Stores what was made of that: with the old entry's times and tags. Does nothing when the lease has been settled.
     #[napi]
-    pub fn fill_upgraded(&self, id: f64, payload: Option<String>) -> bool {
+    pub fn fill_upgraded(
+        &self,
+        id: f64,
+        #[napi(ts_arg_type = "string | Uint8Array | null")] payload: Given<'_>,
+        codec: u32,
+    ) -> bool {
         let Some(lease) = self.desk.take_lease(id as u64) else { return false };
-        self.desk.keep(id as u64, Ok(self.engine.fill_upgraded(lease, convert::payload(payload))), false)
+        self.desk.keep(id as u64, Ok(self.engine.fill_upgraded(lease, convert::payload(payload, codec))), false)
     }
 
     /// Stores the payload (null is a null) under the lease of that number. Does nothing when it has been settled.
     #[napi]
-    pub fn fill(&self, id: f64, payload: Option<String>, ttl_ms: Option<f64>, tags: Option<Vec<String>>) -> bool {
+    pub fn fill(
+        &self,
+        id: f64,
+        #[napi(ts_arg_type = "string | Uint8Array | null")] payload: Given<'_>,
+        codec: u32,
+        ttl_ms: Option<f64>,
+        tags: Option<Vec<String>>,
+    ) -> bool {
         let Some(lease) = self.desk.take_lease(id as u64) else { return false };
         let made = self.made(&lease, ttl_ms, tags);
-        self.desk.keep(id as u64, Ok(self.engine.fill(lease, convert::payload(payload), made)), false)
+        self.desk.keep(id as u64, Ok(self.engine.fill(lease, convert::payload(payload, codec), made)), false)
     }
 
     /// What stands there is still right: stored anew. Does nothing when the lease has been settled.

@@ -1,6 +1,7 @@
 //! Values in both directions: events and figures to JavaScript, options, payloads and key parts from it.
 
-use napi::bindgen_prelude::{FromNapiValue, JsObjectValue, Object, Unknown};
+use bytes::Bytes;
+use napi::bindgen_prelude::{Either, FromNapiValue, JsObjectValue, Object, Uint8ArraySlice, Unknown};
 use napi::{JsValue, ValueType};
 use napi_derive::napi;
 use serde::Serialize;
@@ -9,14 +10,24 @@ use tidegate::config::{self, Dialect, OptionValue};
 use tidegate::engine::observe::EventKind;
 use tidegate::engine::{Event, Figure, Source};
 use tidegate::key::{Key, Part};
-use tidegate::protocol::envelope::Payload;
+use tidegate::protocol::envelope::{Codec, Payload};
 use tidegate_guard::guarded;
 
 use crate::error::{self, OrThrow, Thrown};
 
-/// What is stored: JSON text, or a null.
-pub(crate) fn payload(text: Option<String>) -> Payload {
-    text.map_or_else(Payload::null, |text| Payload::json(text.into_bytes()))
+/// What is stored: JSON text, the bytes of another codec, or a null.
+pub(crate) type Given<'a> = Option<Either<String, Uint8ArraySlice<'a>>>;
+
+/// The payload of what is given, by the number of its codec in an envelope. Bytes are copied: their owner may change them.
+pub(crate) fn payload(given: Given<'_>, codec: u32) -> Payload {
+    match given {
+        None => Payload::null(),
+        Some(Either::A(text)) => Payload::json(text.into_bytes()),
+        Some(Either::B(bytes)) => {
+            let codec = Codec::ALL.into_iter().find(|one| *one as u32 == codec).expect("the package knows the codecs");
+            Payload::of(codec, Bytes::copy_from_slice(&bytes))
+        }
+    }
 }
 
 /// An event as its observers see it: what does not apply is absent.
@@ -170,6 +181,13 @@ pub fn refuse_option(given: String, known: Vec<String>) -> Result<(), Thrown> {
 #[napi]
 pub fn refuse_key(shown: String, why: String) -> Result<(), Thrown> {
     Err(error::to_js(&tidegate::key::not_a_key(&shown, &why)))
+}
+
+/// Refuses a list that is too long for one call.
+#[guarded]
+#[napi]
+pub fn check_batch(name: String, count: u32) -> Result<(), Thrown> {
+    config::check_batch(&name, count as usize).or_throw()
 }
 
 /// Checks raw relative keys.

@@ -1,19 +1,20 @@
 //! The verbs of streams: domain events, and the queues of write-behind.
 
-use napi::bindgen_prelude::Object;
+use napi::bindgen_prelude::{Either, Object};
 use napi_derive::napi;
 use tidegate::config::Dialect;
 use tidegate::engine::behind::LetterAct;
 use tidegate::engine::events::Handled;
 use tidegate::engine::publish::Publishing;
 use tidegate::engine::{Begun, FeedId, Outcome, Settled};
+use tidegate::protocol::envelope::Codec;
 use tidegate::protocol::stream::StreamId;
 use tidegate::protocol::subscription::Rules;
 use tidegate_guard::guarded;
 
 use crate::behind::Behind;
 use crate::cache::{Cache, inner};
-use crate::convert;
+use crate::convert::{self, Given};
 use crate::error::{OrThrow, Thrown, broken};
 use crate::terms::Terms;
 
@@ -31,7 +32,13 @@ impl Cache {
         operation: Option<String>,
     ) -> bool {
         let how = Publishing { max_len: max_len as u64, operation: operation.as_deref() };
-        let begun = self.engine.publish(&name, convert::payload(payload), how, &self.desk.queue, id as u64);
+        let begun = self.engine.publish(
+            &name,
+            convert::payload(payload.map(Either::A), Codec::Json as u32),
+            how,
+            &self.desk.queue,
+            id as u64,
+        );
         self.desk.keep(id as u64, begun, false)
     }
 
@@ -138,11 +145,12 @@ impl Cache {
         id: f64,
         behind: &Behind,
         key: String,
-        payload: Option<String>,
+        #[napi(ts_arg_type = "string | Uint8Array | null")] payload: Given<'_>,
+        codec: u32,
         operation: Option<String>,
         terms: Option<&Terms>,
     ) -> bool {
-        let (payload, operation) = (convert::payload(payload), operation.as_deref());
+        let (payload, operation) = (convert::payload(payload, codec), operation.as_deref());
         let queue = &self.desk.queue;
         let begun = self.engine.put(&behind.inner, &key, payload, operation, inner(terms), queue, id as u64);
         self.desk.keep(id as u64, begun, false)

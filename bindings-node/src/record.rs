@@ -26,7 +26,7 @@ pub(crate) enum Word {
     Null = 3,
     /// A hit that this language cannot read; why.
     Unreadable = 4,
-    /// A hit with all that is known of it: JSON, a line's end, and the JSON text of the value.
+    /// A hit with all that is known of it: JSON, a line's end, and the text of the value (see [`Told`]).
     Detailed = 5,
     Absent = 6,
     Busy = 7,
@@ -55,6 +55,10 @@ pub(crate) enum Word {
     Published = 24,
     /// Events that were set aside, as JSON.
     EventLetters = 25,
+    /// A hit of the codec `raw`; its bytes.
+    Raw = 26,
+    /// A hit of the codec `msgpack`; its bytes.
+    Packed = 27,
 }
 
 /// Added to a record's word when its text is to be fetched by itself.
@@ -133,7 +137,7 @@ pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
 
 fn value(hit: Hit, flag: u32) -> Record {
     let held = hit.held.filter(|held| held.object.set(Arc::new(())).is_ok());
-    let (word, body) = text(hit.payload);
+    let (word, body) = body(hit.payload);
     let mut record = Record::of(word, body);
     record.word |= flag;
     // Those who share a hit are each told its value, and the first what it may be held under.
@@ -165,7 +169,8 @@ fn held_head(held: &Held, payload_len: usize) -> Vec<u8> {
     head
 }
 
-/// A value that a fallback may look at, or that is served instead of its error: its word and its text.
+/// A value that a fallback may look at, or that is served instead of its error: its word and its text. Of what is no text
+/// each byte is a letter.
 #[napi(object)]
 pub struct Told {
     pub word: u32,
@@ -174,12 +179,16 @@ pub struct Told {
 
 impl Told {
     pub(crate) fn of(payload: Payload) -> Self {
-        let (word, body) = text(payload);
-        Self { word: word as u32, text: String::from_utf8_lossy(body.as_bytes()).into_owned() }
+        let (word, body) = body(payload);
+        let text = match word {
+            Word::Raw | Word::Packed => body.as_bytes().iter().map(|byte| char::from(*byte)).collect(),
+            _ => String::from_utf8_lossy(body.as_bytes()).into_owned(),
+        };
+        Self { word: word as u32, text }
     }
 }
 
-fn text(payload: Payload) -> (Word, Body) {
+fn body(payload: Payload) -> (Word, Body) {
     match readable(&payload) {
         Err(why) => (Word::Unreadable, Body::Text(why.to_owned())),
         Ok(word) => (word, payload.bytes.map_or(Body::None, Body::Bytes)),
@@ -190,7 +199,8 @@ fn text(payload: Payload) -> (Word, Body) {
 fn readable(payload: &Payload) -> Result<Word, &'static str> {
     match (&payload.bytes, payload.codec) {
         (None, _) => Ok(Word::Null),
-        (Some(_), Codec::Raw | Codec::Msgpack) => Err("is in a codec that Node does not read"),
+        (Some(_), Codec::Raw) => Ok(Word::Raw),
+        (Some(_), Codec::Msgpack) => Ok(Word::Packed),
         (Some(bytes), Codec::Json) if std::str::from_utf8(bytes).is_err() => Err("is not UTF-8"),
         (Some(_), Codec::Json) if payload.big_integers => Ok(Word::BigText),
         (Some(_), Codec::Json) => Ok(Word::Text),
@@ -212,10 +222,10 @@ struct Details<'a> {
 }
 
 fn detailed(hit: &Hit) -> (Word, Body) {
-    let (word, payload) = text(hit.payload.clone());
+    let Told { word, text } = Told::of(hit.payload.clone());
     let details = hit.details.as_ref();
     let head = Details {
-        word: word as u32,
+        word,
         version: details.map_or(0, |details| details.version),
         created_at: details.map_or(0, |details| details.created_ms),
         fresh_until: details.map_or(0, |details| details.fresh_until_ms),
@@ -225,7 +235,7 @@ fn detailed(hit: &Hit) -> (Word, Body) {
     };
     let mut record = json(&head).into_bytes();
     record.push(b'\n');
-    record.extend_from_slice(payload.as_bytes());
+    record.extend_from_slice(text.as_bytes());
     (Word::Detailed, Body::Bytes(record.into()))
 }
 
@@ -240,7 +250,7 @@ struct ItemView<'a> {
     published_at: u64,
     service: Option<&'a str>,
     is_gap: bool,
-    /// What the payload is to JavaScript, and its text.
+    /// What the payload is to JavaScript, and its text (see [`Told`]).
     word: u32,
     text: String,
 }

@@ -27,6 +27,12 @@ impl Terms {
         self.inner.tag_names().map(str::to_owned).collect()
     }
 
+    /// What values are written with.
+    #[napi(getter)]
+    pub fn codec(&self) -> &'static str {
+        self.inner.codec().name()
+    }
+
     /// The ttl that the call named, in ms.
     #[napi(getter)]
     pub fn ttl_ms(&self) -> Option<f64> {

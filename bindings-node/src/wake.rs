@@ -3,13 +3,13 @@
 //!
 //! A record of the mailbox, little-endian, at a multiple of 8: the call's number (f64), what it is (u32, [`Word`] and
 //! flags), the length of its text (u32), what it may be held under (only with [`crate::record::HELD`]), and the text in
-//! UTF-8.
+//! UTF-8, or bytes of a codec that is none.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
-use napi::bindgen_prelude::{Buffer, Function};
+use napi::bindgen_prelude::{Buffer, Function, Uint8Array};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, JsString, Status, sys};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -189,6 +189,11 @@ impl Desk {
             plain if plain.is_ascii() => env.create_string_latin1(plain),
             text => env.create_string(String::from_utf8_lossy(text)),
         }
+    }
+
+    pub(crate) fn take_large_bytes(&self) -> Uint8Array {
+        let body = self.large.borrow_mut().pop_front().unwrap_or(Body::None);
+        body.as_bytes().to_vec().into()
     }
 
     pub(crate) fn take_lease(&self, id: u64) -> Option<outcome::Lease> {

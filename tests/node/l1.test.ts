@@ -325,7 +325,6 @@ test('a process that was stopped trusts nothing of what it holds', { timeout: 30
     await cache.set('user:profile:1', 'held');
     const read = () => cache.get('user:profile:1', { default: 'absent' });
     while (cache.stats().l1_hits < 3) await read();
-    console.log('holds');
     let last = performance.now();
     let before = cache.stats().l1_hits;
     const timer = setInterval(async () => {
@@ -340,6 +339,7 @@ test('a process that was stopped trusts nothing of what it holds', { timeout: 30
       }
       before = cache.stats().l1_hits;
     }, 5);
+    console.log('holds');
   `;
   const child = spawn(process.execPath, ['--input-type=module', '--eval', source, server.url, freshService()]);
   const lines = createInterface(child.stdout);

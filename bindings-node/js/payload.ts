@@ -1,0 +1,70 @@
+/** What stands in an entry, told apart by its type; and why a value is not written. */
+
+import { shown } from './key.js';
+
+/** JSON text that holds integers beyond 2^53, which come back as bigints. */
+export class BigText {
+  constructor(readonly text: string) {}
+}
+
+/** Bytes of msgpack. */
+export class Packed {
+  constructor(readonly bytes: Uint8Array) {}
+}
+
+/** JSON text, msgpack, the bytes themselves of the codec `raw`; null for a null. */
+export type Payload = string | BigText | Packed | Uint8Array | null;
+
+/** A value that its codec cannot write: where in it, and why. */
+export class Unencodable extends Error {}
+
+/** Lists and objects within one another, at the most, as the core has it. */
+export const DEPTH_MAX = 64;
+
+/** Up to here every whole number is a number of its own. */
+export const LARGEST_EXACT = 2 ** 53;
+
+export function narrowed(value: bigint): number | bigint {
+  return value >= -LARGEST_EXACT && value <= LARGEST_EXACT ? Number(value) : value;
+}
+
+/** What a codec's own writing of a value comes to; `Unencodable` for whatever else is thrown on the way. */
+export function written<T>(write: () => T): T {
+  try {
+    return write();
+  } catch (error) {
+    if (error instanceof Unencodable) throw error;
+    // A getter, a proxy or a toJSON of the user's.
+    throw new Unencodable(`$ cannot be written: ${error instanceof Error ? error.message : shown(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** What is said of a value that a codec cannot write, at its place. */
+export function refusal(value: unknown, path: string, codec: string): string {
+  if (typeof value === 'string') return `${path} is a text with a lone surrogate, which no other language can read`;
+  const kind = typeof value === 'object' ? (value?.constructor?.name ?? 'object') : typeof value;
+  return `${path} is a ${kind}, which ${codec} cannot hold`;
+}
+
+export function tooDeep(path: string): string {
+  return `${path.slice(0, 80)}… is nested deeper than ${DEPTH_MAX} levels, or in itself`;
+}
+
+/** Whose own properties tell nothing of what it holds. */
+const LOSSY =
+  /^\[object (?:Map|Set|WeakMap|WeakSet|WeakRef|Promise|RegExp|Error|ArrayBuffer|SharedArrayBuffer|DataView|.*Array)\]$/;
+
+export function isLossy(value: object): boolean {
+  if (Array.isArray(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype !== Object.prototype && prototype !== null && LOSSY.test(Object.prototype.toString.call(value));
+}
+
+/** Bytes in memory that nobody else has: a small `Buffer` else shares its memory with others. */
+export function copied(bytes: Uint8Array): Buffer {
+  const own = Buffer.allocUnsafeSlow(bytes.length);
+  own.set(bytes);
+  return own;
+}
