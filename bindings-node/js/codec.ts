@@ -5,10 +5,11 @@
  */
 
 import { types } from 'node:util';
+import { packed } from './fields-bytes.js';
 import { fromWideJson, toJson } from './json.js';
 import { toMsgpack } from './msgpack.js';
 import type { Codec } from './options.js';
-import { BigText, copied, Packed, type Payload, refusal, Unencodable } from './payload.js';
+import { BigText, copied, Fields, Packed, type Payload, refusal, Unencodable } from './payload.js';
 import { given, type StandardSchema } from './schema.js';
 import { fromMsgpack } from './unpack.js';
 
@@ -27,13 +28,20 @@ export function open(payload: Payload): unknown {
   if (typeof payload === 'string') return JSON.parse(payload);
   if (payload === null) return null;
   if (payload instanceof BigText) return fromWideJson(payload.text);
+  if (payload instanceof Fields) return valuesOf(payload);
   return payload instanceof Packed ? fromMsgpack(payload.bytes) : copied(payload);
 }
 
 /** A payload for the core, which sees for itself what is inside. */
 export function bare(payload: Payload): string | Uint8Array | null {
   if (payload instanceof BigText) return payload.text;
+  if (payload instanceof Fields) return packed(payload);
   return payload instanceof Packed ? payload.bytes : payload;
+}
+
+/** The values of fields, by name. Own properties, whatever a field is called. */
+export function valuesOf({ list }: Fields): Record<string, unknown> {
+  return Object.fromEntries(list.map(({ name, payload }) => [name, open(payload)]));
 }
 
 const PLAIN: Readonly<Record<Codec, Coder>> = {

@@ -4,6 +4,7 @@ import type { Lease } from './lease.js';
 import { type Cache, positiveMs, type Terms } from './native.js';
 import type { Duration } from './options.js';
 import { type Hit, valueIn } from './outcome.js';
+import { type Field, Fields } from './payload.js';
 
 // The number of no lease.
 const NO_LEASE = 0;
@@ -62,6 +63,12 @@ export class Context {
   /** What stands in the cache and is not fresh any more; null where there is nothing, or nothing that can be read. */
   get stale(): unknown {
     return this.#lookedUp()?.value ?? null;
+  }
+
+  /** Those that stand in the store, of a call of fields. @internal */
+  get fields(): readonly Field[] {
+    const hit = this.#lease?.stale();
+    return hit instanceof Fields ? hit.list : [];
   }
 
   /** Do not store this value: it goes to those who wait for it, and to nobody else. */

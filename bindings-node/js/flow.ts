@@ -379,7 +379,7 @@ export function isThenable<T>(value: Awaitable<T>): value is PromiseLike<T> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
 }
 
-function refused(key: string, error: unknown): string {
+export function refused(key: string, error: unknown): string {
   const why = error instanceof Error ? error.message : shown(error);
   return `the value of ${JSON.stringify(key)} is not stored: ${why}`;
 }

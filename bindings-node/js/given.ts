@@ -38,22 +38,24 @@ export function checkFallback(fallback: unknown, verb: string): void {
   );
 }
 
-export function checkFetch(fetchMissing: unknown): void {
+export function checkFetch(fetchMissing: unknown, example = 'cache.getMany([key1, key2], fetch)'): void {
   if (typeof fetchMissing === 'function') return;
   throw new ConfigError(
     `fetchMissing=${shown(fetchMissing)} is not a function; it takes an array of keys and gives a Map or an object; ` +
-      'a right example: cache.getMany([key1, key2], fetch)',
+      `a right example: ${example}`,
   );
 }
 
 /** Keys with their values. */
-export function pairsOf(values: unknown): [string, unknown][] {
+export function pairsOf(
+  values: unknown,
+  example = 'cache.setMany({ [key1]: value1 })',
+  what = 'values',
+): [string, unknown][] {
   // A list, or a Set, has no names; a Map may be of another realm.
   const isMap = types.isMap(values);
   if (typeof values !== 'object' || values === null || (!isMap && Symbol.iterator in values)) {
-    throw new ConfigError(
-      `values=${shown(values)} is neither a Map nor an object; a right example: cache.setMany({ [key1]: value1 })`,
-    );
+    throw new ConfigError(`${what}=${shown(values)} is neither a Map nor an object; a right example: ${example}`);
   }
   const pairs = isMap ? [...values] : Object.entries(values);
   checkCount('values', pairs);

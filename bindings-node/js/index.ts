@@ -5,6 +5,7 @@
  */
 
 export type { FetchMissing } from './batch.js';
+export type { FieldsOf } from './by-fields.js';
 export type { Context } from './context.js';
 export type { DeadEvent, EventDeadLetters } from './dead-events.js';
 export {
@@ -44,6 +45,7 @@ export type {
   Entry,
   EntryOptions,
   Fallback,
+  FieldsOptions,
   FlushOptions,
   GetOptions,
   Given,

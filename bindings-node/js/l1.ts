@@ -9,7 +9,7 @@
 import { performance } from 'node:perf_hooks';
 import { open } from './codec.js';
 import type { Cache, L1Plan } from './native.js';
-import { BigText, Packed, type Payload } from './payload.js';
+import { BigText, Packed, type Single } from './payload.js';
 
 /** Nothing is held that counts. */
 export const NOT_HELD = Symbol('not held');
@@ -146,7 +146,7 @@ export class Index {
   }
 
   /** Takes a hit in, under its key within the manager (a tenant's with its `@tenant:`), if nothing has happened since its words were captured. */
-  hold(key: string, payload: Payload, stamp: Stamp): void {
+  hold(key: string, payload: Single, stamp: Stamp): void {
     const words = this.#words;
     this.#trustedHigh = words[1] as number;
     const all = words[this.#allAt] as number;
@@ -204,7 +204,7 @@ export class Index {
   #opened(key: string, entry: Entry): unknown {
     let value: unknown;
     try {
-      value = open(entry.held as Payload);
+      value = open(entry.held as Single);
     } catch {
       // Told by the read of the store that comes now.
       return this.#drop(key, entry);
@@ -242,14 +242,14 @@ export class Index {
 }
 
 /** Whether what a payload holds may be an object or a list, or bytes, which one caller could harm for another. */
-function isOpenedForEach(payload: Payload): boolean {
+function isOpenedForEach(payload: Single): boolean {
   if (payload === null) return false;
   const text = payload instanceof BigText ? payload.text : payload;
   return typeof text !== 'string' || text.startsWith('{') || text.startsWith('[');
 }
 
 /** What a payload takes, which in UTF-8 has so many bytes. */
-function sizeOf(payload: Payload, bytes: number): number {
+function sizeOf(payload: Single, bytes: number): number {
   if (payload === null) return 0;
   if (payload instanceof Packed || payload instanceof Uint8Array) return BUFFER_BYTES + bytes;
   const { length } = payload instanceof BigText ? payload.text : payload;

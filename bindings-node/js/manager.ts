@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { throwIfAborted } from './abort.js';
 import { Batch, type FetchMissing } from './batch.js';
+import { ByFields } from './by-fields.js';
 import { EventDeadLetters } from './dead-events.js';
 import { type EventHandler, type EventOptions, type PublishOptions, publish, Subscription } from './domain.js';
 import { translated } from './errors.js';
@@ -58,7 +59,7 @@ import { type Sink, WriteBehind } from './write-behind.js';
  * const user = await cache.get('user:profile:42', async () => ({ id: 42 }));
  * ```
  */
-export class CacheManager {
+export class CacheManager extends ByFields {
   readonly #house: House;
   readonly #view: View;
   // Of the house, for the sake of a hit's speed.
@@ -69,16 +70,15 @@ export class CacheManager {
   constructor(options: Options = {}) {
     // A view is made on what its manager is made of.
     const given: unknown = options;
-    if (given instanceof Inside) {
-      this.#house = given.house;
-      this.#view = given.view;
-    } else {
-      this.#house = new House(options);
-      this.#view = new View(this.#house.port.native);
-    }
-    this.#port = this.#house.port;
-    this.#flow = this.#house.flowOf(this.#view.plain.terms);
-    this.#isTenants = this.#flow.scope !== '';
+    const house = given instanceof Inside ? given.house : new House(options);
+    const view = given instanceof Inside ? given.view : new View(house.port.native);
+    const flow = house.flowOf(view.plain.terms);
+    super(flow, view);
+    this.#house = house;
+    this.#view = view;
+    this.#port = house.port;
+    this.#flow = flow;
+    this.#isTenants = flow.scope !== '';
   }
 
   // --- reads ---------------------------------------------------------------------------------------------------------

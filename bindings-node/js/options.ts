@@ -163,6 +163,11 @@ export interface GetOptions<S extends MaybeSchema = undefined> {
   signal?: AbortSignal | undefined;
 }
 
+/**
+ * What one read of fields may say of its own. `schema` is of every field, or an object has the schema of each by its name.
+ */
+export type FieldsOptions<S = undefined> = Omit<GetOptions, 'earlyRefresh' | 'schema'> & { schema?: S | undefined };
+
 /** What a tenant's calls go by that say nothing of their own, and its limits. */
 export interface TenantOptions extends Omit<GetOptions, 'schema' | 'signal'> {
   /** How many of its fallbacks run at once while the store is away, within the manager's; for all its views. */

@@ -3,10 +3,11 @@
 import { open } from './codec.js';
 import type { DeadEvent } from './dead-events.js';
 import { ownError } from './errors.js';
+import { unpacked } from './fields-bytes.js';
 import type { Stamp } from './l1.js';
 import type { Lease, Place } from './lease.js';
 import type { Entry } from './options.js';
-import { BigText, Packed, type Payload } from './payload.js';
+import { BigText, Fields, Packed, type Payload, type Single } from './payload.js';
 import type { Write } from './write.js';
 import type { DeadLetter } from './write-behind.js';
 
@@ -27,7 +28,7 @@ export class Unreadable {
 /** A hit that may be held in the process. */
 export class Holdable {
   constructor(
-    readonly payload: Payload,
+    readonly payload: Single,
     readonly stamp: Stamp,
   ) {}
 }
@@ -164,6 +165,7 @@ export enum Word {
   EventLetters = 25,
   Raw = 26,
   Packed = 27,
+  Fields = 28,
 }
 
 /** Added to the word of a record whose text is to be fetched by itself. */
@@ -177,12 +179,19 @@ export const FLAGS = LARGE | SERVED | HELD;
 /** Whether a record has bytes instead of a text. */
 export function isOfBytes(flagged: number): boolean {
   const word: Word = flagged & ~FLAGS;
-  return word === Word.Raw || word === Word.Packed;
+  return word === Word.Raw || word === Word.Packed || word === Word.Fields;
 }
 
 /** The outcome of a record of bytes. */
 export function outcomeOfBytes(flagged: number, bytes: Uint8Array): Told {
-  return (flagged & ~FLAGS) === Word.Raw ? bytes : new Packed(bytes);
+  switch (flagged & ~FLAGS) {
+    case Word.Raw:
+      return bytes;
+    case Word.Fields:
+      return unpacked(bytes);
+    default:
+      return new Packed(bytes);
+  }
 }
 
 /** The outcome of a record of text, for those that say all by themselves. */
@@ -247,6 +256,7 @@ export function hitOf(word: Word, text: string): Told {
       return null;
     case Word.Raw:
     case Word.Packed:
+    case Word.Fields:
       return outcomeOfBytes(word, Buffer.from(text, 'latin1'));
     default:
       return new Unreadable(text);
@@ -265,6 +275,7 @@ export function isHit(outcome: Outcome): outcome is Hit {
   return (
     outcome instanceof BigText ||
     outcome instanceof Packed ||
+    outcome instanceof Fields ||
     outcome instanceof Uint8Array ||
     outcome instanceof Holdable ||
     outcome instanceof Unreadable ||

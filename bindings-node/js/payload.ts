@@ -12,8 +12,22 @@ export class Packed {
   constructor(readonly bytes: Uint8Array) {}
 }
 
+/** One field of a value, as the native half has it: what stands in the store, or what is to be stored. */
+export interface Field {
+  readonly name: string;
+  readonly state: 'fresh' | 'stale' | 'new';
+  readonly payload: Single;
+}
+
+/** A value that is split over fields. */
+export class Fields {
+  constructor(readonly list: readonly Field[]) {}
+}
+
 /** JSON text, msgpack, the bytes themselves of the codec `raw`; null for a null. */
-export type Payload = string | BigText | Packed | Uint8Array | null;
+export type Single = string | BigText | Packed | Uint8Array | null;
+/** One, or several. */
+export type Payload = Single | Fields;
 
 /** A value that its codec cannot write: where in it, and why. */
 export class Unencodable extends Error {}

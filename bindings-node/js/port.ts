@@ -29,7 +29,7 @@ import {
   Shared,
   Word,
 } from './outcome.js';
-import { copied, type Payload } from './payload.js';
+import { copied, type Single } from './payload.js';
 import { Write } from './write.js';
 
 type Slot = ((outcome: Outcome) => void) | Lease | Place | Ending | Write;
@@ -314,7 +314,7 @@ export class Port {
   }
 
   #hand(id: number, slot: Slot, flagged: number, told: Outcome, stamp: Stamp | undefined): void {
-    const outcome = stamp === undefined ? told : new Holdable(told as Payload, stamp);
+    const outcome = stamp === undefined ? told : new Holdable(told as Single, stamp);
     if (flagged & SERVED) this.#serve(id, slot, outcome as Hit);
     else this.#end(id, slot, outcome);
   }

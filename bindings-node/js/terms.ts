@@ -42,6 +42,7 @@ const READ_OPTIONS = [
   'schema',
   'signal',
 ] as const satisfies readonly (keyof AnyGetOptions)[];
+const FIELDS_OPTIONS = READ_OPTIONS.filter((option) => option !== 'earlyRefresh' && option !== 'schema');
 const WRITE_OPTIONS = [
   'ttl',
   'tags',
@@ -113,6 +114,11 @@ export class View {
     return options === undefined ? this.plain : this.#call('read', options, READ_OPTIONS);
   }
 
+  /** What a read of fields goes by, but for the fields. */
+  fields(options: AnyGetOptions): Call {
+    return this.#call('fields', options, FIELDS_OPTIONS);
+  }
+
   /** What a write goes by. */
   write(options: SetOptions | undefined): Call {
     return options === undefined ? this.plain : this.#call('write', options, WRITE_OPTIONS);
@@ -163,7 +169,7 @@ export class View {
 }
 
 type Given = AnyGetOptions | SetOptions | WriteThroughOptions;
-type Kind = 'read' | 'write' | 'write_through';
+type Kind = 'read' | 'write' | 'write_through' | 'fields';
 
 /** A value as no other is written; undefined for those that are read anew each time. */
 function nameOf(value: unknown): string | undefined {

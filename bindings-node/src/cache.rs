@@ -117,6 +117,13 @@ impl Cache {
         Ok(Terms { inner: self.engine.terms(view, terms::kind(&kind), &options, Dialect::Node).or_throw()? })
     }
 
+    /// The same for a call of these fields.
+    #[napi]
+    pub fn fields_terms(&self, terms: Option<&Terms>, names: Vec<String>) -> Result<Terms, Thrown> {
+        let terms = terms.map(|terms| &terms.inner);
+        Ok(Terms { inner: self.engine.terms_of_fields(terms, names.iter().map(String::as_str)).or_throw()? })
+    }
+
     /// A read on behalf of a caller with a fallback. As part of a batch, by its number, a key that somebody else computes is
     /// busy.
     #[napi]

@@ -14,6 +14,7 @@ use tidegate::protocol::envelope::{Codec, Payload};
 use tidegate_guard::guarded;
 
 use crate::error::{self, OrThrow, Thrown};
+use crate::fields;
 
 /// What is stored: JSON text, the bytes of another codec, or a null.
 pub(crate) type Given<'a> = Option<Either<String, Uint8ArraySlice<'a>>>;
@@ -23,6 +24,7 @@ pub(crate) fn payload(given: Given<'_>, codec: u32) -> Payload {
     match given {
         None => Payload::null(),
         Some(Either::A(text)) => Payload::json(text.into_bytes()),
+        Some(Either::B(bytes)) if codec == fields::CODEC => fields::payload(&bytes),
         Some(Either::B(bytes)) => {
             let codec = Codec::ALL.into_iter().find(|one| *one as u32 == codec).expect("the package knows the codecs");
             Payload::of(codec, Bytes::copy_from_slice(&bytes))

@@ -18,6 +18,7 @@ use crate::convert::{self, Given};
 use crate::error::{OrThrow, Thrown, broken};
 use crate::terms::Terms;
 
+#[expect(clippy::too_many_arguments, reason = "of `put`: its caller is JavaScript")]
 #[guarded]
 #[napi]
 impl Cache {

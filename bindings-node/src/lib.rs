@@ -18,6 +18,7 @@ mod cache;
 pub mod convert;
 pub mod error;
 mod feeds;
+mod fields;
 pub mod l1;
 pub mod record;
 pub mod terms;

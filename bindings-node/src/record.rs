@@ -13,6 +13,7 @@ use tidegate::protocol::event::DeadLetter;
 use tidegate::{Error, ErrorKind};
 
 use crate::convert::json;
+use crate::fields;
 
 /// What a record of the mailbox is. The package's `outcome.ts` has the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub(crate) enum Word {
     Raw = 26,
     /// A hit of the codec `msgpack`; its bytes.
     Packed = 27,
+    /// Several fields ([`fields`]).
+    Fields = 28,
 }
 
 /// Added to a record's word when its text is to be fetched by itself.
@@ -181,14 +184,17 @@ impl Told {
     pub(crate) fn of(payload: Payload) -> Self {
         let (word, body) = body(payload);
         let text = match word {
-            Word::Raw | Word::Packed => body.as_bytes().iter().map(|byte| char::from(*byte)).collect(),
+            Word::Raw | Word::Packed | Word::Fields => body.as_bytes().iter().map(|byte| char::from(*byte)).collect(),
             _ => String::from_utf8_lossy(body.as_bytes()).into_owned(),
         };
         Self { word: word as u32, text }
     }
 }
 
-fn body(payload: Payload) -> (Word, Body) {
+pub(crate) fn body(payload: Payload) -> (Word, Body) {
+    if let Some(fields) = &payload.fields {
+        return (Word::Fields, Body::Bytes(fields::to_bytes(fields)));
+    }
     match readable(&payload) {
         Err(why) => (Word::Unreadable, Body::Text(why.to_owned())),
         Ok(word) => (word, payload.bytes.map_or(Body::None, Body::Bytes)),

@@ -45,6 +45,7 @@ pub(crate) fn kind(name: &str) -> CallKind {
         "read" => CallKind::Read,
         "write_through" => CallKind::WriteThrough,
         "tenant" => CallKind::Tenant,
+        "fields" => CallKind::Fields,
         _ => CallKind::Write,
     }
 }

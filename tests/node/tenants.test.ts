@@ -18,6 +18,7 @@ import { RedisServer } from './support/redis-server.js';
 import { deferred, eventually, KEY, onBoth } from './support/stage.js';
 
 const [TAG, NAMESPACE, LONG] = ['user:1', 'catalog', `user:${'x'.repeat(300)}`] as const;
+const OF_FIELDS = 'user:fields:1';
 const [VICTIM, SECRET, OWN] = ['victim', "the victim's", "the manager's own"] as const;
 
 /** What somebody would call himself who wants to be another; all that are no name are refused. */
@@ -78,6 +79,7 @@ const TEXTS: readonly unknown[] = [
   ...['@victim:user:profile:1', '@victim', '@:user:profile:1', '%40victim:user:profile:1', '..:@victim:user:profile:1'],
   ...['victim:user:profile:1', 'v1:@victim:user:profile:1', '~tag:@victim:user:1', '@victim:user:1', '~ns:catalog'],
   ...['@victim:~ns:catalog', 'user:profile:1\0', 'user:profile:1\n', 'user:profile:*', '{user:profile:1}:lease', LONG],
+  ...['@victim:user:fields:1', 'user:fields:1', '{user:fields:1}:fields'],
   ...['user:profile:1}:lease', 'user:profile:1', 'user:1', 'catalog', '..', '', ':', '\ud800:x', '__proto__:x'],
   ...[
     `@victim:${LONG}`,
@@ -160,6 +162,9 @@ const CASES: Record<string, Case> = {
   set: (view, text) => view.set(text, 'overwritten', { tags: [TAG] }),
   writeThrough: (view, text) => view.writeThrough(text, 'overwritten', () => undefined, { tags: [TAG] }),
   setMany: (view, text) => view.setMany([[text, 'overwritten']]),
+  getFields: (view, text) => view.getFields(text, ['name'], () => ({ name: 'fetched' })),
+  setFields: (view, text) => view.setFields(text, { name: 'overwritten' }, { tags: [TAG] }),
+  invalidateField: (view, text) => view.invalidateField(text, 'name'),
   invalidate: (view, text) => view.invalidate(text),
   expire: (view, text) => view.expire([text]),
   invalidateTag: (view, text) => view.invalidateTag(text),
@@ -188,7 +193,9 @@ const CASES: Record<string, Case> = {
 };
 
 test('every method has a case', () => {
-  const methods = Reflect.ownKeys(CacheManager.prototype).filter((name) => name !== 'constructor');
+  const methods = [CacheManager.prototype, Object.getPrototypeOf(CacheManager.prototype)]
+    .flatMap((prototype) => Reflect.ownKeys(prototype))
+    .filter((name) => name !== 'constructor');
   assert.deepEqual(
     methods.map(String).sort(),
     Object.keys(CASES).sort(),
@@ -200,11 +207,13 @@ async function attack(cache: CacheManager, hasL1: boolean): Promise<void> {
   const victim = cache.tenant(VICTIM);
   await victim.namespace(NAMESPACE).set(KEY, SECRET, { tags: [TAG] });
   await victim.set(LONG, SECRET);
+  await victim.namespace(NAMESPACE).setFields(OF_FIELDS, { name: SECRET }, { tags: [TAG] });
   await cache.namespace(NAMESPACE).set(KEY, OWN, { tags: [TAG] });
   const check = async (what: string) => {
     for (let times = hasL1 ? 2 : 1; times > 0; times -= 1) {
       assert.equal(await victim.namespace(NAMESPACE).get(KEY, () => what, { tags: [TAG] }), SECRET, what);
       assert.equal(await victim.get(LONG, { default: what }), SECRET, what);
+      assert.deepEqual(await victim.getFields(OF_FIELDS, ['name']), { name: SECRET }, what);
     }
   };
   await check('before');
