@@ -9,7 +9,7 @@ import { packed } from './fields-bytes.js';
 import { fromWideJson, toJson } from './json.js';
 import { toMsgpack } from './msgpack.js';
 import type { Codec } from './options.js';
-import { BigText, copied, Fields, Packed, type Payload, refusal, Unencodable } from './payload.js';
+import { BigText, copied, Fields, kindOf, Packed, type Payload, Unencodable } from './payload.js';
 import { given, type StandardSchema } from './schema.js';
 import { fromMsgpack } from './unpack.js';
 
@@ -65,5 +65,7 @@ function toRaw(value: unknown): Uint8Array | null {
   // A copy: what its owner does to it later is none of the cache's.
   if (types.isUint8Array(value)) return copied(value);
   if (types.isArrayBuffer(value)) return copied(new Uint8Array(value));
-  throw new Unencodable(`${refusal(value, '$', 'the codec raw')}: it takes a Buffer, a Uint8Array or an ArrayBuffer`);
+  throw new Unencodable(
+    `$ is a ${kindOf(value)}, which the codec raw cannot hold: it takes a Buffer, a Uint8Array or an ArrayBuffer`,
+  );
 }

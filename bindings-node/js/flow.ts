@@ -242,9 +242,14 @@ export class Flow {
     try {
       if (unmodified === undefined) payload = coder.encode(value);
       if (coder.decode !== undefined) {
-        given = await coder.decode(unmodified === undefined ? open(payload) : valueIn(unmodified));
+        const stored = unmodified === undefined ? open(payload) : valueIn(unmodified);
+        given = await untilEnd(lease, key, coder.decode(stored));
       }
     } catch (error) {
+      if (error instanceof TooLate) {
+        lease.giveBack();
+        throw error.cause;
+      }
       const refusal = this.#unstorable(key, error);
       const own = unmodified === undefined ? value : valueIn(unmodified);
       lease.share(own, refusal);
@@ -372,6 +377,20 @@ async function inTime<T>(value: PromiseLike<T>, leases: Leases, caller: Caller):
     } catch (error) {
       fail(error);
     }
+  });
+}
+
+/** What was being made of a fallback's value when its time was over. */
+class TooLate extends Error {}
+
+/** Settled with what is made of a fallback's value, which is a part of its time. */
+async function untilEnd<T>(lease: Lease, key: string, made: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    lease.onEnd((end) => {
+      const cause = end instanceof Failed ? end.error : new HardTimeout(hardTimeoutMessage(key));
+      reject(new TooLate('', { cause }));
+    });
+    made.then(resolve, reject);
   });
 }
 

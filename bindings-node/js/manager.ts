@@ -101,7 +101,7 @@ export class CacheManager extends ByFields {
   get<T = unknown, D = T | null | undefined, S extends MaybeSchema = undefined>(
     key: string,
     options: DefaultOptions<D, S>,
-  ): Promise<Made<T, S> | D>;
+  ): Promise<(S extends AnySchema ? OutputOf<S> | null : T) | D>;
   async get(key: string, second: Fallback<unknown> | AnyDefaultOptions, options?: AnyGetOptions): Promise<unknown> {
     if (options === undefined && typeof second === 'function' && this.#port.index !== undefined && isOutside()) {
       const { tags } = this.#view.plain;

@@ -58,8 +58,11 @@ export function written<T>(write: () => T): T {
 /** What is said of a value that a codec cannot write, at its place. */
 export function refusal(value: unknown, path: string, codec: string): string {
   if (typeof value === 'string') return `${path} is a text with a lone surrogate, which no other language can read`;
-  const kind = typeof value === 'object' ? (value?.constructor?.name ?? 'object') : typeof value;
-  return `${path} is a ${kind}, which ${codec} cannot hold`;
+  return `${path} is a ${kindOf(value)}, which ${codec} cannot hold`;
+}
+
+export function kindOf(value: unknown): string {
+  return typeof value === 'object' ? (value?.constructor?.name ?? 'object') : typeof value;
 }
 
 export function tooDeep(path: string): string {

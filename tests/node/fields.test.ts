@@ -133,8 +133,8 @@ onBoth('what cannot be written is given uncached, or refused', async (stage) => 
   const odd = () => undefined;
   assert.deepEqual(await cache.getFields(KEY, ['a', 'b'], () => ({ a: odd, b: 1 })), { a: odd, b: 1 });
   assert.deepEqual(await cache.getFields(KEY, ['a', 'b']), {});
-  for (const call of [strict.getFields(KEY, ['a'], () => ({ a: odd })), cache.setFields(KEY, { a: odd })]) {
-    const error = await rejection(call);
+  for (const call of [() => strict.getFields(KEY, ['a'], () => ({ a: odd })), () => cache.setFields(KEY, { a: odd })]) {
+    const error = await rejection(call());
     assert.ok(error instanceof EncodeError && error.message.includes("field 'a'"), `${error}`);
   }
   const error = await rejection(cache.setFields(KEY, { big: 'x'.repeat(2 << 20) }));
@@ -209,11 +209,11 @@ onBoth('what is wrong is refused by its name', async ({ cache }) => {
     assert.match(error.message, message);
   }
   for (const call of [
-    cache.getFields('user', ['a'], fetch),
-    cache.setFields('user', { a: 1 }),
-    cache.invalidateField('user', 'a'),
+    () => cache.getFields('user', ['a'], fetch),
+    () => cache.setFields('user', { a: 1 }),
+    () => cache.invalidateField('user', 'a'),
   ]) {
-    assert.ok((await rejection(call)) instanceof KeyFormatError);
+    assert.ok((await rejection(call())) instanceof KeyFormatError);
   }
 });
 
