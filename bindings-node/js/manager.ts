@@ -62,7 +62,6 @@ import { type Sink, WriteBehind } from './write-behind.js';
 export class CacheManager extends ByFields {
   readonly #house: House;
   readonly #view: View;
-  // Of the house, for the sake of a hit's speed.
   readonly #port: Port;
   readonly #flow: Flow;
   readonly #isTenants: boolean;
@@ -435,8 +434,6 @@ export class CacheManager extends ByFields {
   [inspect.custom](): string {
     return `CacheManager(${shown(withoutPassword(this.#house.url))}, service=${shown(this.#port.native.service)})`;
   }
-
-  // --- a read without a fallback -------------------------------------------------------------------------------------
 
   /** The cached value under these terms, or `absent`. @internal */
   peekBy(key: string, call: Call, absent: unknown): Promise<unknown> {

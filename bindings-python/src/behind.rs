@@ -9,8 +9,9 @@ use tidegate::engine::behind::{self, LetterAct};
 use tidegate::engine::{self, Begun, Engine};
 use tidegate_guard::guarded;
 
-use crate::convert::{self, Form, key_text, name_text};
+use crate::convert::{self, Form};
 use crate::error::OrRaise;
+use crate::keys::{key_text, name_text};
 use crate::terms::{self, Terms};
 use crate::wake::Port;
 

@@ -13,10 +13,11 @@ use tidegate::protocol::subscription::Rules;
 use tidegate_guard::guarded;
 
 use crate::behind::Behind;
-use crate::convert::{self, Form, key_text, name_text};
+use crate::convert::{self, Form};
 use crate::error::OrRaise;
 use crate::fields;
 use crate::held;
+use crate::keys::{self, key_text, name_text};
 use crate::terms::{self, Terms};
 use crate::wake::Port;
 
@@ -83,7 +84,7 @@ impl Cache {
         options: &Bound<'_, PyDict>,
     ) -> PyResult<Terms> {
         let py = options.py();
-        let (name, options) = (convert::part_of(name)?, convert::options(options)?);
+        let (name, options) = (keys::part_of(name)?, convert::options(options)?);
         let (view, name) = (terms::of(view), name.as_part());
         let terms = self.engine.tenant(view, &name, &namespaces, &options, Dialect::Python).or_raise(py)?;
         Ok(Terms::of(&terms))

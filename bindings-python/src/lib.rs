@@ -12,7 +12,7 @@
 //! | `held` | what is kept of an entry in L1 |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
 //! | `bell` | what the engine's threads ring, and the end of the interpreter |
-//! | `convert` | values, in both directions |
+//! | `convert`, `keys` | values, in both directions; keys and names |
 //! | `fields` | those that are split over fields |
 //! | `error` | the engine's errors as Python's exceptions |
 
@@ -24,6 +24,7 @@ mod convert;
 mod error;
 mod fields;
 mod held;
+mod keys;
 mod lease;
 mod terms;
 mod wake;
@@ -53,11 +54,13 @@ mod _tidegate {
     use crate::cache::Cache;
     #[pymodule_export]
     use crate::convert::{
-        Absent, Busy, Failed, Hit, Over, Settled, Shared, build_key, check_batch, check_key, check_label, check_name,
-        check_template, duration_ms, foreign, hard_timeout, key_part, positive_ms, unknown_option,
+        Absent, Busy, Failed, Hit, Over, Settled, Shared, check_batch, duration_ms, foreign, hard_timeout, positive_ms,
+        unknown_option,
     };
     #[pymodule_export]
     use crate::error::provoke_panic;
+    #[pymodule_export]
+    use crate::keys::{build_key, check_key, check_label, check_name, check_template, key_part};
     #[pymodule_export]
     use crate::lease::{Lease, Served};
     #[pymodule_export]
