@@ -11,6 +11,7 @@
 //! | `failovers` | primaries that die, and replicas that lack their last writes |
 //! | `process` | one simulated process: its engine and its store's outbox |
 //! | `features` | what the fleet of a seed uses |
+//! | `fields` | rows that are cached by their fields as well |
 //! | `through` | writers by write-through: any number of one row at once, that fail, are cancelled, or die |
 //! | `workload` | what processes do, and what they make of outcomes |
 //! | `oracle` | what a read must at least show |
@@ -26,6 +27,7 @@
 
 mod failovers;
 mod features;
+mod fields;
 mod happening;
 mod oracle;
 mod process;
@@ -56,6 +58,7 @@ struct Met {
     written: u64,
     contended: u64,
     aborted: u64,
+    by_fields: u64,
 }
 
 impl AddAssign for Met {
@@ -75,6 +78,7 @@ impl AddAssign for Met {
         self.written += other.written;
         self.contended += other.contended;
         self.aborted += other.aborted;
+        self.by_fields += other.by_fields;
     }
 }
 
@@ -121,6 +125,7 @@ fn thousands_of_seeds_show_no_stale_read_and_leave_nothing_behind() {
         met.written,
         met.contended,
         met.aborted,
+        met.by_fields,
     ];
     assert!(rarer.iter().all(|count| count * 20 > seeds), "and everything that it is made of: {met:?}");
 }

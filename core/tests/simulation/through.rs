@@ -36,6 +36,11 @@ impl Through {
 
     /// The version that an entry shows.
     pub(crate) fn seen(&self, payload: &Payload) -> u64 {
+        if let Some(fields) = &payload.fields {
+            let seen = fields.iter().map(|field| self.seen(&field.payload));
+            assert_eq!(fields.len(), 2, "all that were asked for");
+            return seen.min().expect("two");
+        }
         let text = std::str::from_utf8(payload.bytes.as_ref().expect("never null here")).expect("ASCII");
         self.version_of(text).unwrap_or_else(|| panic!("{text} never stood there"))
     }

@@ -9,6 +9,7 @@ use tidegate::engine::ticket::Completion;
 use tidegate::engine::{Abandoned, Begun, Hit, Made, Outcome, Patience};
 use tidegate::protocol::envelope::Payload;
 
+use crate::fields::{by_fields, filled_up, of_both};
 use crate::oracle::lag_us;
 use crate::process::{Call, Writing};
 use crate::world::{Happening, World, key_name};
@@ -74,6 +75,8 @@ impl World {
         let process = &self.processes[at];
         let (engine, queue, terms) =
             (Arc::clone(&process.engine), Arc::clone(&process.queue), Arc::clone(&process.terms));
+        let is_by_fields = self.chance.u32(0..4) == 0;
+        let terms = if is_by_fields { by_fields(&engine, Some(&terms)) } else { terms };
         let begun = if is_refresh {
             engine.refresh(&key_name(key), Some(&terms), &queue, id)
         } else {
@@ -115,8 +118,13 @@ impl World {
         let begun = match kind {
             0..3 => {
                 let terms = self.set_terms(&engine, CallKind::Write);
-                engine.set(&name, Payload::json(version.to_string()), Some(&terms), &queue, id)
+                if self.chance.u32(0..3) == 0 {
+                    engine.set(&name, of_both(version), Some(&by_fields(&engine, Some(&terms))), &queue, id)
+                } else {
+                    engine.set(&name, Payload::json(version.to_string()), Some(&terms), &queue, id)
+                }
             }
+            4 => engine.invalidate(&name, Some(&by_fields(&engine, None)), false, &queue, id),
             3 => engine.expire(&name, None, false, &queue, id),
             _ => engine.invalidate(&name, None, false, &queue, id),
         };
@@ -287,6 +295,7 @@ impl World {
     fn check(&mut self, at: usize, call: &Call, hit: &Hit) {
         let seen = self.through.seen(&hit.payload);
         self.met.hits += 1;
+        self.met.by_fields += u64::from(hit.payload.fields.is_some());
         self.met.stale += u64::from(hit.stale.is_some());
         self.met.without_a_place += u64::from(hit.stale == Some(Staleness::MaxFallbacks));
         self.met.l1_hits += u64::from(hit.source.name() == "l1");
@@ -341,6 +350,10 @@ impl World {
             3..12 if is_unmodified => {
                 self.met.unmodified += 1;
                 engine.not_modified(lease, made).expect("something stands there")
+            }
+            _ if lease.terms().fields().is_some() => {
+                let standing = lease.stale.as_ref().and_then(|hit| hit.payload.fields.clone()).unwrap_or_default();
+                engine.fill(lease, filled_up(&standing, version), made)
             }
             _ => engine.fill(lease, Payload::json(version.to_string()), made),
         };
