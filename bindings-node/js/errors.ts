@@ -129,6 +129,6 @@ export function translated<T>(call: () => T): T {
     return call();
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };
-    throw code !== undefined && code in CLASSES ? ownError(code, message) : error;
+    throw code !== undefined && Object.hasOwn(CLASSES, code) ? ownError(code, message) : error;
   }
 }
