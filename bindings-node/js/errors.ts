@@ -142,6 +142,6 @@ export function translated<T>(call: () => T): T {
   } catch (error) {
     if (error instanceof TidegateError) throw error;
     const { code, message } = error as { code?: string; message: string };
-    throw code !== undefined && code in CLASSES ? ownError(code, message) : error;
+    throw code !== undefined && Object.hasOwn(CLASSES, code) ? ownError(code, message) : error;
   }
 }

@@ -1,5 +1,6 @@
 /** What a user's compiler makes of tidegate. Read by `tsc -p tests/node` (types.test.ts), never run. */
 import { EventEmitter } from 'node:events';
+import { type } from 'arktype';
 import {
   type CacheEvent,
   CacheManager,
@@ -9,15 +10,19 @@ import {
   type ErrorCode,
   type EventName,
   type Fallback,
+  type GetOptions,
   HardTimeout,
   helpersOf,
   key,
   type Options,
+  type StandardSchema,
   type TidegateError,
   tag,
   type Wrapped,
   type WriteBehind,
 } from 'tidegate';
+import * as v from 'valibot';
+import { z } from 'zod';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 
@@ -64,6 +69,62 @@ cache.tenant('acme', { signal: AbortSignal.timeout(5) });
 is<Promise<User>>()(cache.refresh('a:b', async () => user, { ttl: '1h' }));
 is<Promise<User>>()(cache.disabled(() => cache.get('a:b', () => user)));
 is<number>()(cache.disabled(() => 5));
+
+// --- codecs and schemas
+
+declare const schema: StandardSchema<{ born: string }, { born: Date }>;
+declare const raw: { born: string };
+declare const nobody: User | null;
+const zod = z.object({ id: z.number(), born: z.coerce.date<string>() });
+const valibot = v.object({ id: v.number() });
+const ark = type({ id: 'number' });
+is<Promise<{ born: Date }>>()(cache.get('a:b', () => raw, { schema, ttl: '5m', codec: 'msgpack' }));
+is<Promise<{ id: number; born: Date }>>()(cache.get('a:b', async () => raw, { schema: zod }));
+is<Promise<{ id: number }>>()(cache.get('a:b', () => user, { schema: valibot }));
+is<Promise<{ id: number }>>()(cache.get('a:b', () => user, { schema: ark }));
+is<Promise<{ id: number } | null>>()(cache.get('a:b', () => nobody, { schema: ark }));
+is<Promise<{ born: Date } | null>>()(cache.get('a:b', (): unknown => 1, { schema }));
+is<Promise<{ born: Date } | null>>()(cache.get('a:b', { default: null, schema }));
+is<Promise<{ born: Date } | 'nobody' | null>>()(cache.get('a:b', { default: 'nobody' as const, schema }));
+is<Promise<Entry<{ born: Date }> | null>>()(cache.getEntry('a:b', { schema }));
+is<Promise<{ born: Date }>>()(cache.refresh('a:b', () => raw, { schema }));
+is<Promise<Map<string, { born: Date } | null>>>()(cache.getMany(['a:b'], () => ({ 'a:b': raw }), { schema }));
+is<Promise<{ born: Date }>>()(cache.wrap(async (_id: number) => raw, { key: () => 'a:b', schema })(1));
+is<Promise<{ born: Date } | undefined>>()(
+  cache.wrap(async (_id: number) => raw, { key: () => 'a:b', schema }).getCached(1),
+);
+is<WriteBehind<{ born: string }>>()(
+  cache.writeBehind('q', (items) => void items.map(({ value }) => value.born.getTime()), { schema }),
+);
+const shared: GetOptions = { ttl: '5m', codec: 'raw' };
+is<Promise<User>>()(cache.get('a:b', () => user, shared));
+is<Promise<User>>()(cache.get<User>('a:b', () => user, { codec: 'json' }));
+is<Promise<boolean>>()(cache.set('a:b', Buffer.alloc(1), { codec: 'raw' }));
+is<CacheManager>()(cache.tenant('acme', { codec: 'msgpack' }));
+is<CacheManager>()(
+  new CacheManager({ compression: 'zstd', compressOver: 2_000, signingKeys: ['x'], codec: 'msgpack' }),
+);
+class Born {
+  @cache.cached({ key: (id: number) => key`user:born:${id}`, schema })
+  async find(_id: number): Promise<{ born: Date }> {
+    return { born: new Date() };
+  }
+
+  // @ts-expect-error the schema gives a Date where the method says that it gives a text
+  @cache.cached({ key: (id: number) => key`user:born:${id}`, schema })
+  async wrong(_id: number): Promise<{ born: string }> {
+    return raw;
+  }
+}
+is<Promise<{ born: Date }>>()(new Born().find(1));
+// @ts-expect-error it is no schema
+cache.get('a:b', () => user, { schema: { parse: () => user } });
+// @ts-expect-error a set goes by no schema
+cache.set('a:b', user, { schema });
+// @ts-expect-error there is no such codec
+cache.set('a:b', user, { codec: 'cbor' });
+// @ts-expect-error a tenant has values of many kinds
+cache.tenant('acme', { schema });
 
 const fallback: Fallback<User> = (ctx: Context) => {
   is<string>()(ctx.key);
