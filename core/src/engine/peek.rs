@@ -102,6 +102,7 @@ impl Engine {
             since_ms: self.versions.since_ms(),
             standing: &peek.standing,
             words: peek.words.as_ref(),
+            is_told: false,
         };
         match self.judge(&about, &bytes) {
             Judged::Dead { .. } => self.missed(&peek),

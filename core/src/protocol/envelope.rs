@@ -4,6 +4,8 @@
 //! read it. Decoding trusts nothing: whatever is wrong is a [`Reject`] with a reason, never a panic.
 
 mod draft;
+#[cfg(any(test, feature = "fuzz"))]
+mod forge;
 mod seal;
 
 use bytes::{Bytes, BytesMut};
@@ -16,6 +18,8 @@ use crate::payload::sign::MAC_BYTES;
 use crate::payload::{self, Look};
 
 pub use draft::{Draft, GivenTimes, Saying};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use forge::forge;
 pub use seal::Seal;
 
 pub const MAGIC: [u8; 2] = *b"TG";
