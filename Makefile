@@ -14,7 +14,7 @@ NPX := npx --no-install
 PROFILE ?= dev
 files = $(shell find $(1) -type f \( $(2) \) 2>/dev/null)
 CORE := Cargo.toml Cargo.lock $(wildcard .cargo/config.toml) \
-        $(call files,core,-name '*.rs' -o -name '*.lua' -o -name Cargo.toml)
+        $(call files,core bindings-guard,-name '*.rs' -o -name '*.lua' -o -name Cargo.toml)
 FOR_PYTHON := $(CORE) pyproject.toml $(call files,bindings-python,-name '*.rs' -o -name Cargo.toml)
 FOR_NODE := $(CORE) package.json $(call files,bindings-node,-name '*.rs' -o -name Cargo.toml)
 TYPESCRIPT := bindings-node/tsconfig.json $(call files,bindings-node,-name '*.ts' -o -name '*.mjs' -o -name '*.mts')
@@ -52,13 +52,18 @@ faults-short: .make/python.dev .make/node.dev ## every fault of docs/reliability
 faults: .make/python.release .make/node.release ## every fault at length, into docs/reliability.md: an hour (FAULTS="--only 8,9 --write" for some)
 	@$(BIN)/python -m tests.faults $(or $(FAULTS),--write)
 
+.PHONY: fuzz
+fuzz: ## ten million hostile inputs over all that is read of others; what breaks goes into tests/corpus (FUZZ="--inputs 9000 --seed 7 --target url")
+	cargo run --profile fuzz -p tidegate --features fuzz --bin tidegate-fuzz -- tests/corpus $(or $(FUZZ),--inputs 10000000)
+
 .PHONY: check
 check: lint test ## lint and test: exactly what CI runs
 
 .PHONY: lint
 lint: .make/python.dev .make/node.dev ## formats, clippy, ruff, mypy, biome, tsc, the package's shape, stubs against the module
 	cargo fmt --all --check
-	cargo clippy -p tidegate --all-targets -- -D warnings
+	cargo clippy -p tidegate --all-targets --features fuzz -- -D warnings
+	cargo clippy -p tidegate-guard -- -D warnings
 	cargo clippy --manifest-path bindings-python/Cargo.toml --all-targets -- -D warnings
 	cargo clippy --manifest-path bindings-node/Cargo.toml --all-targets -- -D warnings
 	$(BIN)/ruff check

@@ -135,13 +135,18 @@ export function ownError(code: string, message: string): TidegateError {
   return new CLASSES[code as ErrorCode](message);
 }
 
+/** What native code threw, as the class of its code. */
+export function ownOf(error: unknown): unknown {
+  if (error instanceof TidegateError) return error;
+  const { code, message } = error as { code?: string; message: string };
+  return code !== undefined && Object.hasOwn(CLASSES, code) ? ownError(code, message) : error;
+}
+
 /** Calls native code; what it throws becomes the class of its code. */
 export function translated<T>(call: () => T): T {
   try {
     return call();
   } catch (error) {
-    if (error instanceof TidegateError) throw error;
-    const { code, message } = error as { code?: string; message: string };
-    throw code !== undefined && Object.hasOwn(CLASSES, code) ? ownError(code, message) : error;
+    throw ownOf(error);
   }
 }

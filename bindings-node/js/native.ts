@@ -1,7 +1,7 @@
 /** The native half: takes a call, hands it to the engine, gives the outcome back. What it throws is an error of tidegate's. */
 
 import { Behind, Cache, Terms } from '../native/index.cjs';
-import { translated } from './errors.js';
+import { ownOf } from './errors.js';
 
 export * from '../native/index.cjs';
 
@@ -17,6 +17,10 @@ for (const { prototype } of [Behind, Cache, Terms]) {
 
 function told(method: Method): Method {
   return function (this: unknown, ...given: unknown[]): unknown {
-    return translated(() => method.apply(this, given));
+    try {
+      return method.apply(this, given);
+    } catch (error) {
+      throw ownOf(error);
+    }
   };
 }

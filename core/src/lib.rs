@@ -28,6 +28,8 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod error;
+#[cfg(all(any(test, feature = "fuzz"), feature = "redis", not(tidegate_loom)))]
+pub mod fuzz;
 pub mod panics;
 pub mod payload;
 pub mod ports;

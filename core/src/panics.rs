@@ -10,12 +10,16 @@
 //! | in what the keeper of time calls | the keeper, which goes on |
 
 use std::any::Any;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind};
 
 /// How many have been caught in this process.
 static SEEN: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    static SEEN_HERE: Cell<u64> = const { Cell::new(0) };
+}
 /// The place that is to panic, and how often: see [`provoke`].
 static PROVOKED: AtomicU64 = AtomicU64::new(0);
 
@@ -46,6 +50,7 @@ pub fn handed_over<T>(work: impl FnOnce() -> T) -> Result<T, Error> {
 #[cold]
 pub fn error_of(payload: &(dyn Any + Send)) -> Error {
     SEEN.fetch_add(1, Ordering::Relaxed);
+    SEEN_HERE.set(SEEN_HERE.get() + 1);
     let said = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
     let said = said.unwrap_or("no reason was given");
     Error::new(ErrorKind::InternalError, format!("tidegate has failed inside ({said}): please report it as a bug"))
@@ -54,6 +59,11 @@ pub fn error_of(payload: &(dyn Any + Send)) -> Error {
 /// How many panics have been caught in this process: zero, unless tidegate has a bug.
 pub fn seen() -> u64 {
     SEEN.load(Ordering::Relaxed)
+}
+
+/// The same on this thread.
+pub fn seen_here() -> u64 {
+    SEEN_HERE.get()
 }
 
 /// Where [`provoke`] can have a panic happen.

@@ -127,7 +127,7 @@ pub struct Reply {
     pub verdict: Verdict,
 }
 
-/// The verdicts, by command.
+/// The verdicts, by command. No number and no time in them is larger than 2^53; what entries say is as it was written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// GET: the bytes; of fields a bundle.

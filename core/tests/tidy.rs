@@ -19,6 +19,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["clock", "config", "error", "panics", "ports", "protocol", "sync"]),
     ("engine", &["config", "error", "panics", "payload", "ports", "protocol", "sync", "tenant"]),
     ("client", &["clock", "config", "engine", "error", "ports", "protocol", "store", "sync"]),
+    // Tests of all that is read of others.
+    ("fuzz", &["config", "engine", "error", "panics", "payload", "ports", "protocol", "store", "sync"]),
     (
         "lib",
         &[
@@ -30,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Files that may name one module more, each with its reason.
 const EXCEPT: &[(&str, &str, &str)] = &[
+    ("core/src/store/redis/fuzz.rs", "fuzz", "what it gives to the driver's own parsers"),
     ("core/src/engine/mod.rs", "store", "opens the store that a URL names"),
     ("core/src/engine/mod.rs", "clock", "the real clocks, where no other is given"),
     ("core/src/engine/timers.rs", "clock", "the thread that sleeps until a deadline, in real time"),

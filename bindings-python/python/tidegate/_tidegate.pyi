@@ -42,6 +42,7 @@ __all__ = [
     "key_part",
     "positive_ms",
     "prepare_exit",
+    "provoke_panic",
     "unknown_option",
 ]
 

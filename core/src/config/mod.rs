@@ -40,7 +40,7 @@ pub enum Dialect {
 
 impl Dialect {
     /// An option's name, given in snake case, as this language writes it.
-    fn spell(self, name: &str) -> Cow<'_, str> {
+    pub(crate) fn spell(self, name: &str) -> Cow<'_, str> {
         if self != Self::Node || !name.contains('_') {
             return Cow::Borrowed(name);
         }
@@ -61,7 +61,7 @@ impl Dialect {
 
     /// The options of this language, as it spells them, in the order of [`OPTIONS`]; behind them what its own package
     /// takes out before it asks here.
-    fn options(self) -> Vec<Cow<'static, str>> {
+    pub(crate) fn options(self) -> Vec<Cow<'static, str>> {
         let own: &[&str] = if self == Self::Node { &["url", "metricsEmitter"] } else { &[] };
         OPTIONS.iter().map(|name| self.spell(name)).chain(own.iter().copied().map(Cow::Borrowed)).collect()
     }
@@ -202,7 +202,7 @@ impl Default for Config {
     }
 }
 
-const OPTIONS: [&str; 30] = [
+pub(crate) const OPTIONS: [&str; 30] = [
     "service",
     "version",
     "upgrade",

@@ -225,6 +225,8 @@ impl Engine {
             since_ms: self.versions.since_ms(),
             standing: &answered.known,
             words: answered.words.as_ref(),
+            // What comes with the answer to ACQUIRE has been read before.
+            is_told: answered.kind == SlotKind::Read && question == Question::Ask,
         };
         let again = |reply: Reply| {
             move |tags: Vec<Tag>| Unknown::Tags(Box::new(Unjudged { question, reply, older: None }), tags)
@@ -292,8 +294,10 @@ impl Engine {
             }
         };
         Ok(Some(match &reply.verdict {
-            Verdict::Hit(bytes) if are_fields => self.hit_of_fields(about, bytes, server_ms)?,
-            Verdict::Hit(bytes) => match self.judge(about, bytes) {
+            Verdict::Hit(bytes) if are_fields => {
+                self.hit_of_fields(&Circumstances { is_told: false, ..*about }, bytes, server_ms)?
+            }
+            Verdict::Hit(bytes) => match self.judge(&Circumstances { is_told: false, ..*about }, bytes) {
                 Judged::Counts(entry) => Asked::Hit(self.held_hit(about, *entry, server_ms)),
                 Judged::Dead { seen } => Asked::Dead { seen },
                 Judged::Unknown(tags) => return Err(tags),
@@ -301,6 +305,7 @@ impl Engine {
             Verdict::Lease(grant, bytes) => Asked::Lease(grant.clone(), stale(bytes)?),
             Verdict::Wait { left_ms, value } => Asked::Wait { left_us: left_ms * 1_000, stale: stale(value)? },
             Verdict::Solo(bytes) => Asked::Solo(stale(bytes)?),
+            Verdict::Foreign if about.is_told => Asked::Solo(None),
             Verdict::Foreign => {
                 let message = format!("an entry of a newer format stands at {:?}: left alone", about.key.relative());
                 self.report(Some(about.key), Reject::Foreign.reason(), &message);

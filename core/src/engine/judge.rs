@@ -38,6 +38,8 @@ pub(super) struct Circumstances<'a> {
     pub(super) standing: &'a [Standing],
     /// The words of L1 as they stood before it was sent.
     pub(super) words: Option<&'a Words>,
+    /// What is wrong with the entry has been told already.
+    pub(super) is_told: bool,
 }
 
 impl Engine {
@@ -90,7 +92,7 @@ impl Engine {
 
     /// The same of what has this hash: the key, or a field of it.
     pub(super) fn judge_of(&self, about: &Circumstances<'_>, hash: &[u8; 16], bytes: &Bytes) -> Judged {
-        let entry = match self.decode(about.key, hash, bytes) {
+        let entry = match self.decode(about, hash, bytes) {
             Ok(entry) => entry,
             Err(seen) => return Judged::Dead { seen },
         };
@@ -121,10 +123,13 @@ impl Engine {
     }
 
     /// Decodes; what is wrong is reported, and the version to ask past is given (0 when there is no need).
-    fn decode(&self, key: &Key, hash: &[u8; 16], bytes: &Bytes) -> Result<Entry, u64> {
+    fn decode(&self, about: &Circumstances<'_>, hash: &[u8; 16], bytes: &Bytes) -> Result<Entry, u64> {
+        let key = about.key;
         Entry::decode_of(bytes, hash, &self.seal).map_err(|reject| {
-            let message = format!("the entry of {:?} does not count: {}", key.relative(), reject.reason());
-            self.report(Some(key), reject.reason(), &message);
+            if !about.is_told {
+                let message = format!("the entry of {:?} does not count: {}", key.relative(), reject.reason());
+                self.report(Some(key), reject.reason(), &message);
+            }
             match reject {
                 Reject::NotAnEntry | Reject::Foreign => 0,
                 _ => envelope::header_times(bytes).map_or(0, |times| times.version),

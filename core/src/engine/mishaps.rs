@@ -53,10 +53,15 @@ impl Engine {
     /// The same for an operation that has been taken out: its caller is told.
     pub(super) fn surviving_for(&self, operation: Operation, work: impl FnOnce(Operation)) {
         let (caller, unsure) = (operation.caller().map(Arc::clone), operation.may_have_changed());
+        let beat_us = if let Operation::Beat { sent_us } = operation { Some(sent_us) } else { None };
         if let Err(error) = caught(|| work(operation)) {
             self.tell_panic(&error);
             if let Some((key, owed)) = unsure {
                 let _ = caught(|| self.owe(&key, owed));
+            }
+            if let Some(sent_us) = beat_us {
+                // Those who wait for a list go on without one.
+                let _ = caught(|| self.beat_answered(sent_us, None));
             }
             if let Some(caller) = caller {
                 self.fail(&caller, &error);

@@ -106,6 +106,7 @@ impl Engine {
             since_ms: self.versions.since_ms(),
             standing: &peek.standing,
             words: peek.words.as_ref(),
+            is_told: false,
         };
         let seen = match peek.ticket.terms.fields() {
             Some(_) => self.peek_of_fields(&about, &bytes),

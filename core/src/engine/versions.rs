@@ -8,6 +8,7 @@
 //! stored. A version stays listed for as long as its entries may live: whoever rolls back finds them right.
 
 use super::Engine;
+use super::drive::TARGET_OPERATION;
 use super::flights::FlightId;
 use super::operations::Operation;
 use crate::ports::{Address, Command, LiveVersion, Reply, StoreError, Verdict};
@@ -185,7 +186,7 @@ impl Engine {
         // Behind a stop of this process some have come long after it was asked for.
         let listed = listed.filter(|listed| now_us.saturating_sub(listed.sent_us) < CONFIRMED_US);
         for then in waiting {
-            then(self, listed.clone());
+            self.surviving(TARGET_OPERATION, || then(self, listed.clone()));
         }
     }
 
@@ -199,7 +200,7 @@ impl Engine {
             }
         }
         let ahead_us = |at_ms: u64| at_ms.saturating_mul(1_000).saturating_sub(server_us);
-        let from_us = (now_us + mine.since_ms.saturating_mul(1_000)).saturating_sub(server_us);
+        let from_us = now_us.saturating_add(mine.since_ms.saturating_mul(1_000)).saturating_sub(server_us);
         // By our clock, also where it has passed before we heard of it: what began earlier is not stored. An answer that came
         // quicker says it better.
         let is_known = |listed: &Listed| {
@@ -207,7 +208,12 @@ impl Engine {
         };
         let known = self.versions.known().filter(is_known);
         let stores_from_us = known.map_or(from_us, |listed| listed.stores_from_us.min(from_us));
-        Some(Listed { live: live.into(), sent_us, stores_from_us, until_us: sent_us + ahead_us(mine.until_ms) })
+        Some(Listed {
+            live: live.into(),
+            sent_us,
+            stores_from_us,
+            until_us: sent_us.saturating_add(ahead_us(mine.until_ms)),
+        })
     }
 
     /// FILL, unless this version was not known to everybody when its value was asked for: then nothing is stored, as where an

@@ -4,6 +4,8 @@
 //! read it. Decoding trusts nothing: whatever is wrong is a [`Reject`] with a reason, never a panic.
 
 mod draft;
+#[cfg(any(test, feature = "fuzz"))]
+mod forge;
 mod payload;
 mod seal;
 
@@ -16,6 +18,8 @@ use crate::payload::compress::{Compression, RATIO_MAX};
 use crate::payload::sign::MAC_BYTES;
 
 pub use draft::{Draft, GivenTimes, Saying};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use forge::forge;
 pub use payload::{Codec, Payload};
 pub use seal::Seal;
 

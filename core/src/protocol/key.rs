@@ -100,8 +100,7 @@ impl Eq for Key {}
 
 impl std::hash::Hash for Key {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        // Eight bytes of a cryptographic hash are spread well enough for any table.
-        state.write(&self.hash[..8]);
+        state.write_u64(secret::folded(&self.hash));
     }
 }
 
@@ -431,8 +430,10 @@ fn scan_segment(segment: &str) -> Result<(), Fault> {
     Ok(())
 }
 
+mod secret;
 mod tenant;
 mod version;
+pub use secret::seed_tables;
 pub(super) use tenant::unscoped;
 pub use tenant::{TENANT_BYTES_MAX, unescaped};
 use version::is_prefix;

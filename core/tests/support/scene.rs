@@ -1,6 +1,6 @@
 //! An engine among other live versions, on a store that is answered by hand and with a clock that stands.
 
-#![allow(unreachable_pub, reason = "a test names it as its own")]
+#![allow(dead_code, unreachable_pub, reason = "a test names it as its own")]
 
 #[path = "hand.rs"]
 mod hand;

@@ -1,6 +1,6 @@
 //! The streams of domain events, as the scripts `store/redis/lua/event_*.lua` have them: the reference.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use rustc_hash::FxHashMap;
 
@@ -26,9 +26,9 @@ struct Stream {
     /// The number of the last event.
     last: u64,
     /// Where the operations of late have led, and until when that is remembered.
-    operations: FxHashMap<Box<str>, (StreamId, u64)>,
-    groups: FxHashMap<Box<str>, Group>,
-    dead: FxHashMap<Box<str>, VecDeque<DeadLetter>>,
+    operations: HashMap<Box<str>, (StreamId, u64)>,
+    groups: HashMap<Box<str>, Group>,
+    dead: HashMap<Box<str>, VecDeque<DeadLetter>>,
 }
 
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! Write-behind's queues on maps: what each command does, as the scripts in `store/redis/lua` do it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rustc_hash::FxHashMap;
 
@@ -25,7 +25,7 @@ struct Partition {
     attempts: FxHashMap<StreamId, u32>,
     owner: Option<(Nonce, u64)>,
     /// What each operation has put, and until when that is remembered.
-    operations: FxHashMap<Box<str>, (StreamId, u64)>,
+    operations: HashMap<Box<str>, (StreamId, u64)>,
 }
 
 #[derive(Clone)]

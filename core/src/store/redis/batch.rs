@@ -47,7 +47,7 @@ impl Batch {
         }
     }
 
-    fn notices(self, is_tracking: bool) -> Vec<Notice> {
+    pub(super) fn notices(self, is_tracking: bool) -> Vec<Notice> {
         let change = match (self.is_all_changed, self.changed.is_empty()) {
             (true, _) => Some(Notice::AllChanged),
             (false, false) => Some(Notice::Changed(self.changed)),

@@ -54,8 +54,10 @@ pub(super) struct ServerAddress {
 impl ServerAddress {
     /// As a server names another one: an IPv6 address without brackets.
     pub(super) fn told(host: &str, port: u16) -> Self {
+        // Shown to people; and no host has one.
+        let host: String = host.chars().filter(|letter| !letter.is_control()).collect();
         let is_bare_v6 = host.contains(':') && !host.starts_with('[');
-        Self { host: if is_bare_v6 { format!("[{host}]") } else { host.to_owned() }, port }
+        Self { host: if is_bare_v6 { format!("[{host}]") } else { host }, port }
     }
 
     /// The host without brackets, as the system's resolver takes it.

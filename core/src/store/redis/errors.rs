@@ -18,7 +18,9 @@ pub(super) fn refused(reply: &str) -> StoreError {
 fn server_text(reply: &str) -> String {
     let head = reply.split(", with args beginning with").next().unwrap_or_default();
     let head = head.split(" script: ").next().unwrap_or_default();
-    head.trim_end().chars().take(MESSAGE_CHARS_MAX).collect()
+    // It goes into logs: nobody ends a line there but they themselves.
+    let printable = |letter: char| if letter.is_control() { ' ' } else { letter };
+    head.trim_end().chars().map(printable).take(MESSAGE_CHARS_MAX).collect()
 }
 
 /// Whether a message begins with a code of the server's, as `READONLY You can't write …` does.

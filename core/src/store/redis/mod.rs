@@ -17,6 +17,8 @@ mod driver;
 mod endpoint;
 mod errors;
 mod events;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod link;
 mod node;
 mod pending;

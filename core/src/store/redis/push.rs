@@ -5,6 +5,7 @@
 //! tracks it lives and dies with the command connection: once that is lost, another server may answer commands, whose
 //! changes this one does not tell. So a session ends with it, and none begins before commands have a server.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use redis_protocol::resp3::types::BytesFrame as Frame;
-use rustc_hash::FxHashMap;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
@@ -55,7 +55,7 @@ pub(super) enum PushPost {
 pub(super) struct Push {
     node: Arc<Node>,
     posts: UnboundedReceiver<PushPost>,
-    watched: FxHashMap<Bytes, Watched>,
+    watched: HashMap<Bytes, Watched>,
     /// The connection is kept whether somebody watches or not.
     is_kept: bool,
     /// A manager that tracks has no command connection (yet): no session is begun.
@@ -84,7 +84,7 @@ enum End {
 
 impl Push {
     pub(super) fn new(node: Arc<Node>, posts: UnboundedReceiver<PushPost>) -> Self {
-        let watched = FxHashMap::default();
+        let watched = HashMap::new();
         Self { node, posts, watched, is_kept: false, is_held: false, last_fault: None, tracking_refusal: None }
     }
 

@@ -78,19 +78,23 @@ pub(super) fn array(frame: Frame) -> Result<Vec<Frame>, StoreError> {
     }
 }
 
+/// Scripts count in doubles: a larger number is none of theirs, and too large to be added to.
+const NUMBER_MAX: u64 = 1 << 53;
+
 pub(super) fn number(frame: Frame) -> Result<u64, StoreError> {
     let parsed = match frame {
         Frame::Number { data, .. } => u64::try_from(data).ok(),
         Frame::BlobString { data, .. } => std::str::from_utf8(&data).ok().and_then(|digits| digits.parse().ok()),
         _ => None,
     };
-    parsed.ok_or_else(nonsense)
+    parsed.filter(|number| *number <= NUMBER_MAX).ok_or_else(nonsense)
 }
 
 fn time(frame: Frame) -> Result<Reply, StoreError> {
     let [seconds, micros] = <[Frame; 2]>::try_from(array(frame)?).map_err(|_| nonsense())?;
     let server_us = number(seconds)?.checked_mul(1_000_000).and_then(|us| us.checked_add(number(micros).ok()?));
-    Ok(Reply { server_us: Some(server_us.ok_or_else(nonsense)?), verdict: Verdict::Ok })
+    let server_us = server_us.filter(|us| *us <= NUMBER_MAX).ok_or_else(nonsense)?;
+    Ok(Reply { server_us: Some(server_us), verdict: Verdict::Ok })
 }
 
 /// Each in three numbers.

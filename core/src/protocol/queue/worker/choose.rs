@@ -4,6 +4,8 @@
 //! takes nothing fresh with it, and in halves of what it was, so that one that always fails ends up alone. A write waits
 //! while an earlier one of its key does, and so each key's writes reach the sink in their order.
 
+use std::collections::{HashMap, HashSet};
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
@@ -24,7 +26,7 @@ pub(super) enum Choice {
 impl Worker {
     pub(super) fn choose(&self, now_us: u64) -> Choice {
         let upto = self.closing.and_then(|closing| closing.upto).flatten();
-        let mut waiting: FxHashSet<&str> = FxHashSet::default();
+        let mut waiting: HashSet<&str> = HashSet::new();
         let (mut chosen, mut handed_before, mut limit) = (Vec::new(), 0, 0);
         let mut ready_us = u64::MAX;
         let mut next_us = u64::MAX;
@@ -106,7 +108,7 @@ impl Worker {
 
     /// What the sink is given of a batch, in its order.
     fn given_of(&self, chosen: &[StreamId]) -> Vec<Queued> {
-        let newest: FxHashMap<&str, StreamId> =
+        let newest: HashMap<&str, StreamId> =
             chosen.iter().filter_map(|id| Some((&*self.items.get(id)?.queued.write.key, *id))).collect();
         let is_given = |queued: &Queued| !self.rules.coalesce || newest[&*queued.write.key] == queued.id;
         chosen
@@ -123,7 +125,7 @@ impl Worker {
         self.idle_since_us = moment.now_us;
         let (mut done, mut aside, mut again) = (Vec::new(), Vec::new(), Vec::new());
         // A write of a key goes again with the one before it: it must be the last that is applied.
-        let mut failed_keys: FxHashSet<&str> = FxHashSet::default();
+        let mut failed_keys: HashSet<&str> = HashSet::new();
         let is_whole = matches!(settled, Sunk::Failed);
         let named = self.named(settled, &chosen);
         for id in &chosen {

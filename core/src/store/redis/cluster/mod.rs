@@ -35,6 +35,8 @@ use crate::ports::{Address, Command, Notice, Primary, Reply, StoreError, StoreEr
 use crate::protocol::key::Key;
 
 pub(super) use self::topology::Redirect;
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) use self::topology::{SLOTS, Topology as ReadTopology};
 
 /// From one look at the topology to the next while nothing is known to be wrong.
 const LOOK_CALM: Duration = Duration::from_secs(15);

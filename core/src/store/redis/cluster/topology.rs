@@ -10,18 +10,18 @@ pub(in super::super) const SLOTS: u16 = 16_384;
 
 /// What one node says of its Cluster.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Topology {
+pub(in super::super) struct Topology {
     /// Its `cluster_current_epoch`: it grows with each failover and each slot that has moved.
-    pub(super) epoch: u64,
+    pub(in super::super) epoch: u64,
     /// First slot, last slot, their primary.
-    pub(super) ranges: Vec<(u16, u16, ServerAddress)>,
+    pub(in super::super) ranges: Vec<(u16, u16, ServerAddress)>,
     /// Those who can be asked again: primaries and replicas.
-    pub(super) members: Vec<ServerAddress>,
+    pub(in super::super) members: Vec<ServerAddress>,
 }
 
 impl Topology {
     /// Reads the answers of `asked`, which stands for a host that is left out.
-    pub(super) fn read(slots: &Frame, info: &Frame, asked: &ServerAddress) -> Option<Self> {
+    pub(in super::super) fn read(slots: &Frame, info: &Frame, asked: &ServerAddress) -> Option<Self> {
         let info = resp::text(info)?;
         let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let epoch = field("cluster_current_epoch")?.trim().parse().ok()?;
