@@ -1,6 +1,7 @@
 //! The verbs of streams: domain events, and the queues of write-behind.
 
 #![expect(clippy::needless_pass_by_value, reason = "Node-API gives what it has converted")]
+#![expect(clippy::too_many_arguments, reason = "an object of them would be read name by name")]
 
 use napi::bindgen_prelude::{Either, Object};
 use napi_derive::napi;
@@ -32,7 +33,8 @@ impl Cache {
         operation: Option<String>,
     ) -> bool {
         let how = Publishing { max_len: max_len as u64, operation: operation.as_deref() };
-        let begun = self.engine.publish(&name, convert::payload(payload.map(Either::A), Codec::Json as u32), how, &self.desk.queue, id as u64);
+        let payload = convert::payload(payload.map(Either::A), Codec::Json as u32);
+        let begun = self.engine.publish(&name, payload, how, &self.desk.queue, id as u64);
         self.desk.keep(id as u64, begun, false)
     }
 
