@@ -86,11 +86,9 @@ export class CacheManager extends ByFields {
    * The cached value; else what `fallback` gives, computed once however many ask, and stored for `ttl`.
    *
    * What `fallback` throws is thrown unchanged; `undefined` is null. Instead of a fallback, `{ default }` is what is
-   * given where there is no entry. An aborted `signal` rejects this call with its reason. The store being away throws
-   * nothing.
-   *
-   * With a `schema` the value is what the schema makes of what is stored; an entry that does not fit is computed anew. What
-   * the fallback gives and does not fit is given as it is, and not stored (`cache.error`, reason `schema`).
+   * given where there is no entry. An aborted `signal` rejects this call with its reason; the store being away does not.
+   * With a `schema` the value is what that makes of what is stored; an entry that does not fit is computed anew. What the
+   * fallback gives and does not fit is given as it is, and not stored (`cache.error`, reason `schema`).
    */
   get<T, S extends MaybeSchema = undefined>(
     key: string,
@@ -165,8 +163,7 @@ export class CacheManager extends ByFields {
     translated(() => checkKeys(asked));
     checkFetch(fetchMissing);
     const batch = new Batch(this.#flow, asked, fetchMissing, call);
-    const values = isDisabled(this.#port) ? batch.uncached() : batch.run();
-    return (await values) as Map<string, Given<T, S> | null>;
+    return (await (isDisabled(this.#port) ? batch.uncached() : batch.run())) as Map<string, Given<T, S> | null>;
   }
 
   // --- writes --------------------------------------------------------------------------------------------------------
@@ -320,9 +317,9 @@ export class CacheManager extends ByFields {
   /** Ends every entry of this namespace and of those within it, here and for everybody. Answers as `invalidate` does. */
   async clear(options?: InvalidateOptions): Promise<boolean> {
     const required = isRequired(options);
-    const { terms } = this.#view.plain;
-    const name = this.#view.innermost;
-    return confirmed(await this.#port.callMany(1, (id) => this.#port.native.clear(id, name, required, terms)));
+    const { innermost, plain } = this.#view;
+    const call = (id: number) => this.#port.native.clear(id, innermost, required, plain.terms);
+    return confirmed(await this.#port.callMany(1, call));
   }
 
   // --- events between services ---------------------------------------------------------------------------------------

@@ -33,13 +33,8 @@ impl Cache {
         operation: Option<String>,
     ) -> bool {
         let how = Publishing { max_len: max_len as u64, operation: operation.as_deref() };
-        let begun = self.engine.publish(
-            &name,
-            convert::payload(payload.map(Either::A), Codec::Json as u32),
-            how,
-            &self.desk.queue,
-            id as u64,
-        );
+        let payload = convert::payload(payload.map(Either::A), Codec::Json as u32);
+        let begun = self.engine.publish(&name, payload, how, &self.desk.queue, id as u64);
         self.desk.keep(id as u64, begun, false)
     }
 
