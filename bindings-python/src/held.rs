@@ -37,21 +37,22 @@ pub(crate) fn value_of(
 ) -> PyResult<Option<Py<PyAny>>> {
     let Some(codec) = held.codec else { return Ok(Some(py.None())) };
     let kept = held.object.get().and_then(|object| object.downcast_ref::<Kept>());
+    let fetched;
     let decode = match kept {
         Some(Kept { coder: Some(by), decode: Some(decode), value }) if by.is(coder) => {
             if let Some(value) = value {
                 return Ok(Some(value.clone_ref(py)));
             }
-            decode.bind(py).clone()
+            decode.bind(py)
         }
         _ => {
-            let decode = decode_of(coder, codec)?;
+            fetched = decode_of(coder, codec)?;
             if let Some(Kept { decode: Some(by), value: Some(value), .. }) = kept
-                && by.is(&decode)
+                && by.is(&fetched)
             {
                 return Ok(Some(value.clone_ref(py)));
             }
-            decode
+            &fetched
         }
     };
     let value = match decode.call1((PyBytes::new(py, held.bytes().unwrap_or_default()),)) {
@@ -64,7 +65,7 @@ pub(crate) fn value_of(
         let is_shared = shares_all || is_immutable(&value)?;
         let kept = Kept {
             coder: Some(coder.clone().unbind()),
-            decode: Some(decode.unbind()),
+            decode: Some(decode.clone().unbind()),
             value: is_shared.then(|| value.clone().unbind()),
         };
         // Somebody else was first: his stays.

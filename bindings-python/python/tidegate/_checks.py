@@ -29,6 +29,9 @@ class Checks:
             return self._native.terms(self._terms, "read", options)
         except ConfigError:
             for name in options:
+                if name == "default" and name in own:
+                    said = f"default={options[name]!r} and a fallback do not go together"
+                    raise ConfigError(f"{said}: there is always the fallback's value") from None
                 if name not in _tidegate.READ_OPTIONS:
                     raise _tidegate.unknown_option(name, sorted({*own, *_tidegate.READ_OPTIONS})) from None
             if not _says_nothing(options):
@@ -65,13 +68,6 @@ class Checks:
                 f'fallback={fallback!r} is not callable; a right example: cache.get("user:profile:42", fetch)'
             )
         return terms
-
-    def _check_get(self, fallback: object, default: object) -> None:
-        self._check(fallback, {})
-        if default is not MISSING:
-            raise ConfigError(
-                f"default={default!r} and a fallback do not go together: there is always the fallback's value"
-            )
 
     def _check_default(self, key: object, default: object, options: dict[str, Any]) -> None:
         self._read_terms(options, "default", "type")

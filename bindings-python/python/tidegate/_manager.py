@@ -103,15 +103,14 @@ class CacheManager(Between):
             value = held(key, self._terms, self._coder, fallback)
             if value is not NOTHING:
                 return value
-        kind, default, codec = None, MISSING, None
-        if options:
-            kind, default, codec = options.pop("type", None), options.pop("default", MISSING), options.get("codec")
+        kind = options.pop("type", None) if "type" in options else None
         if fallback is MISSING:
+            default = options.pop("default", MISSING)
             return await self._get_or_default(key, default, self._coder_for(kind, None), options)
         terms = self._read_terms(options, "default", "type") if options else self._terms
-        if default is not MISSING or not callable(fallback):
-            self._check_get(fallback, default)
-        coder = self._coder if kind is None and codec is None else self._coder_for(kind, terms)
+        if not callable(fallback):
+            self._check(fallback, {})
+        coder = self._coder if kind is None and "codec" not in options else self._coder_for(kind, terms)
         return await self._get(key, fallback, coder, terms)
 
     async def get_entry(self, key: str, *, type: Any = None) -> Entry | None:
