@@ -8,9 +8,7 @@ from typing import Any
 from .scenario_drivers import Boom
 
 
-def call_of_fields(
-    manager: Any, step: dict[str, Any], options: dict[str, Any], asked: list[str]
-) -> Callable[[], Any]:
+def call_of_fields(manager: Any, step: dict[str, Any], options: dict[str, Any], asked: list[str]) -> Callable[[], Any]:
     """What a step does; `asked` gets the fields that its fetch is asked for."""
     key, names = step["fields"], step.get("names", [])
 
