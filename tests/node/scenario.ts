@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn, setTimeout as pass } from 'node:timers/promises';
 import { type CacheEvent, CacheManager, type Context, type EventName } from 'tidegate';
-import { Call, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
 import { callOfFields, checkFields, FIELDS_WORDS } from './support/fields.js';
+import { Call, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
 import { Handlers } from './support/handlers.js';
 import type { Place } from './support/place.js';
 import { QUEUE_WORDS, Queues } from './support/queues.js';
