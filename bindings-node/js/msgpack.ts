@@ -2,7 +2,17 @@
 
 import { types } from 'node:util';
 import { shown } from './key.js';
-import { DEPTH_MAX, isLossy, Packed, refusal, tooDeep, Unencodable, written } from './payload.js';
+import {
+  DEPTH_MAX,
+  isLossy,
+  LARGEST_EXACT,
+  narrowed,
+  Packed,
+  refusal,
+  tooDeep,
+  Unencodable,
+  written,
+} from './payload.js';
 
 const FIRST_BYTES = 1_024;
 const NIL = 0xc0;
@@ -139,8 +149,8 @@ class Writer {
   }
 
   #number(value: number): void {
-    // -0 is a whole number, and safe, and no integer has its sign.
-    if (!Number.isSafeInteger(value) || Object.is(value, -0)) {
+    // -0 is a whole number, and no integer has its sign.
+    if (!Number.isInteger(value) || Math.abs(value) > LARGEST_EXACT || Object.is(value, -0)) {
       this.#byte(0xcb);
       this.#room(8);
       this.#at = this.#bytes.writeDoubleBE(value, this.#at);
@@ -169,9 +179,9 @@ class Writer {
   }
 
   #bigint(value: bigint, depth: number): void {
-    const number = Number(value);
-    if (Number.isSafeInteger(number)) {
-      this.#number(number);
+    const narrow = narrowed(value);
+    if (typeof narrow === 'number') {
+      this.#number(narrow);
       return;
     }
     if (value > LARGEST_UNSIGNED || value < SMALLEST_SIGNED) {

@@ -5,18 +5,13 @@
  */
 import { createInterface } from 'node:readline';
 import { CacheManager, key, tag } from 'tidegate';
+import { fromWire, KINDS, toWire } from './wire.mjs';
 
 const ABSENT = Symbol('absent');
 
 /** One line to the parent. */
 function say(message) {
-  const line = JSON.stringify(message, (_, value) => (typeof value === 'bigint' ? { $int: `${value}` } : value));
-  process.stdout.write(`${line}\n`);
-}
-
-/** What the parent said. */
-function heard(line) {
-  return JSON.parse(line, (_, value) => (typeof value?.$int === 'string' ? BigInt(value.$int) : value));
+  process.stdout.write(`${JSON.stringify(toWire(message))}\n`);
 }
 
 /** A fallback's own error. */
@@ -50,9 +45,8 @@ class Member {
   given = [];
 
   async open({ url, options: { upgrade = [], ...options } }) {
-    const named = Object.entries(options).map(([name, value]) => [camelCase(name), value]);
     const steps = Object.fromEntries(upgrade.map((version) => [version, (old) => old + 100]));
-    const cache = new CacheManager({ url, ...Object.fromEntries(named), upgrade: steps });
+    const cache = new CacheManager({ url, ...named(options), upgrade: steps });
     await this.cache.close({ timeout: '1s' });
     this.cache = cache;
     this.given = [];
@@ -65,18 +59,26 @@ class Member {
     this.cache = this.cache.tenant(name);
   }
 
-  async get({ key, ttl, ...how }) {
+  async get({ key, kind, ...how }) {
+    const schema = kind && KINDS[kind];
     if (Object.keys(how).length === 0) {
-      const value = await this.cache.get(key, { default: ABSENT });
-      return value === ABSENT ? { absent: true } : { value };
+      const value = await this.cache.get(key, given({ default: ABSENT, schema }));
+      return value === ABSENT ? { absent: true } : { value, ...namedType(value, kind) };
     }
-    const fallback = new Fallback(this.running, how);
-    return { value: await this.cache.get(key, fallback.run, given({ ttl })), ran: fallback.hasRun };
+    const { fallback, options } = this.computing(how);
+    const value = await this.cache.get(key, fallback.run, given({ ...options, schema }));
+    return { value, ran: fallback.hasRun, ...namedType(value, kind) };
   }
 
-  async refresh({ key, ttl, ...how }) {
-    const fallback = new Fallback(this.running, how);
-    return { value: await this.cache.refresh(key, fallback.run, given({ ttl })), ran: fallback.hasRun };
+  async refresh({ key, ...how }) {
+    const { fallback, options } = this.computing(how);
+    return { value: await this.cache.refresh(key, fallback.run, options), ran: fallback.hasRun };
+  }
+
+  /** What a request has a call compute, and the options that it gives. */
+  computing({ gives, fallback, ...options }) {
+    const how = fallback === undefined ? { gives } : { fallback };
+    return { fallback: new Fallback(this.running, how), options: named(options) };
   }
 
   async finish({ fallback, gives }) {
@@ -87,8 +89,28 @@ class Member {
     this.running.get(fallback).shift().reject(new Boom(error));
   }
 
-  set({ key, value, ttl, tags }) {
-    return this.cache.set(key, value, given({ ttl, tags }));
+  set({ key, value, ...options }) {
+    return this.cache.set(key, value, named(options));
+  }
+
+  /** Which fields the fallback was asked for is answered beside their values. */
+  async get_fields({ key, names, ...how }) {
+    if (Object.keys(how).length === 0) return { value: await this.cache.getFields(key, names) };
+    const { fallback, options } = this.computing(how);
+    const asked = [];
+    const fetch = (missing) => {
+      asked.push(...missing);
+      return fallback.run();
+    };
+    return { value: await this.cache.getFields(key, names, fetch, options), asked };
+  }
+
+  set_fields({ key, values, ...options }) {
+    return this.cache.setFields(key, values, named(options));
+  }
+
+  invalidate_field({ key, names }) {
+    return this.cache.invalidateField(key, names);
   }
 
   write_through({ key, value, persist }) {
@@ -123,7 +145,7 @@ class Member {
   }
 
   async stats() {
-    return this.cache.stats();
+    return { ...this.cache.stats() };
   }
 
   async observe({ events }) {
@@ -145,8 +167,7 @@ class Member {
       if (holds && attempt === 1) await new Promise((go) => setTimeout(go, 3_600_000));
       return [...keys, ...tags.map((name) => tag(name))];
     };
-    const named = Object.entries({ ...options, onGap: gap && onGap }).map(([name, value]) => [camelCase(name), value]);
-    return this.cache.onEvent(event, handler, given(Object.fromEntries(named))).started();
+    return this.cache.onEvent(event, handler, given({ ...named(options), onGap: gap && onGap })).started();
   }
 
   publish_event({ event, data, max_len: maxLen }) {
@@ -184,14 +205,13 @@ class Member {
 
   /** A queue; with `works` what its sink is given is kept, for `sunk`. Each write fails once whose value is one of `fails`. */
   async queue({ name, works = false, fails = [], ...options }) {
-    const named = Object.entries(options).map(([option, value]) => [camelCase(option), value]);
     const sink = (items) => {
       const failed = items.filter(({ value, attempt }) => attempt === 1 && fails.includes(value));
       const done = items.filter((item) => !failed.includes(item));
       this.given.push(...done.map(({ key, value, id, attempt }) => ({ key, value, id, attempt })));
       return failed.map(({ id }) => id);
     };
-    this.behind = this.cache.writeBehind(name, works ? sink : null, Object.fromEntries(named));
+    this.behind = this.cache.writeBehind(name, works ? sink : null, named(options));
   }
 
   put({ key, value, operation }) {
@@ -224,13 +244,20 @@ function given(options) {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
+/** Of a value that a kind was asked for its type, since the line has not got all of them. */
+function namedType(value, kind) {
+  return kind === undefined ? {} : { type: value?.constructor?.name ?? typeof value };
+}
+
 /** The clock that all processes of the machine share. */
 function nowUs() {
   return Number(process.hrtime.bigint() / 1000n);
 }
 
-function camelCase(name) {
-  return name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+/** Options under Node's names. */
+function named(options) {
+  const inCamelCase = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+  return Object.fromEntries(Object.entries(options).map(([name, value]) => [inCamelCase(name), value]));
 }
 
 /** Does what one request asks for, and says what came of it. */
@@ -243,5 +270,5 @@ async function answer(member, { id, do: verb, ...request }) {
 }
 
 const member = new Member();
-for await (const line of createInterface({ input: process.stdin })) answer(member, heard(line));
+for await (const line of createInterface({ input: process.stdin })) answer(member, fromWire(JSON.parse(line)));
 await member.cache.close({ timeout: '1s' });

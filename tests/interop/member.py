@@ -11,9 +11,9 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import Any
 
+from tests.interop.makers import KINDS, MAKERS
 from tests.interop.wire import from_wire, to_wire
 from tidegate import CacheEvent, CacheManager, EventDetails, WriteBehind, WriteItem, key, tag
 
@@ -70,16 +70,22 @@ class Member:
         """From here on it is that tenant's."""
         self.cache = self.cache.tenant(name)
 
-    async def get(self, key: str, ttl: str | None = None, **how: Any) -> dict[str, Any]:
+    async def get(self, key: str, kind: str | None = None, **how: Any) -> dict[str, Any]:
+        wanted = KINDS.get(kind or "")
         if not how:
-            value = await self.cache.get(key, default=ABSENT)
-            return {"absent": True} if value is ABSENT else {"value": value}
-        fallback = Fallback(self, how)
-        return {"value": await self.cache.get(key, fallback, ttl=ttl), "ran": fallback.has_run}
+            value = await self.cache.get(key, default=ABSENT, type=wanted)
+            return {"absent": True} if value is ABSENT else {"value": value, **named_type(value, kind)}
+        fallback, options = self.computing(how)
+        value = await self.cache.get(key, fallback, type=wanted, **options)
+        return {"value": value, "ran": fallback.has_run, **named_type(value, kind)}
 
-    async def refresh(self, key: str, ttl: str | None = None, **how: Any) -> dict[str, Any]:
-        fallback = Fallback(self, how)
-        return {"value": await self.cache.refresh(key, fallback, ttl=ttl), "ran": fallback.has_run}
+    async def refresh(self, key: str, **how: Any) -> dict[str, Any]:
+        fallback, options = self.computing(how)
+        return {"value": await self.cache.refresh(key, fallback, **options), "ran": fallback.has_run}
+
+    def computing(self, how: dict[str, Any]) -> tuple[Fallback, dict[str, Any]]:
+        """What a request has a call compute, and the options that it gives."""
+        return Fallback(self, how), {name: how[name] for name in how if name not in ("gives", "fallback")}
 
     async def finish(self, fallback: str, gives: Any) -> None:
         self.running[fallback].pop(0).set_result(gives)
@@ -87,8 +93,27 @@ class Member:
     async def fail(self, fallback: str, error: str) -> None:
         self.running[fallback].pop(0).set_exception(Boom(error))
 
-    async def set(self, key: str, value: Any, ttl: str | None = None, tags: Sequence[str] = ()) -> bool:
-        return await self.cache.set(key, value, ttl=ttl, tags=list(tags))
+    async def set(self, key: str, value: Any, **options: Any) -> bool:
+        return await self.cache.set(key, value, **options)
+
+    async def get_fields(self, key: str, names: list[str], **how: Any) -> dict[str, Any]:
+        """Which fields the fallback was asked for is answered beside their values."""
+        if not how:
+            return {"value": await self.cache.get_fields(key, names)}
+        fallback, options = self.computing(how)
+        asked: list[str] = []
+
+        async def fetch(missing: list[str]) -> dict[str, Any]:
+            asked.extend(missing)
+            return await fallback()  # type: ignore[no-any-return]
+
+        return {"value": await self.cache.get_fields(key, names, fetch, **options), "asked": asked}
+
+    async def set_fields(self, key: str, values: dict[str, Any], **options: Any) -> bool:
+        return await self.cache.set_fields(key, values, **options)
+
+    async def invalidate_field(self, key: str, names: list[str]) -> bool:
+        return await self.cache.invalidate_field(key, *names)
 
     async def write_through(self, key: str, value: Any, persist: str) -> bool:
         held = Fallback(self, {"fallback": persist})
@@ -191,6 +216,11 @@ class Member:
         return await self.cache.close()
 
 
+def named_type(value: Any, kind: str | None) -> dict[str, str]:
+    """Of a value that a kind was asked for its type, since the line has not got all of them."""
+    return {} if kind is None else {"type": type(value).__name__}
+
+
 async def answer(member: Member, request: dict[str, Any]) -> None:
     """Do what one request asks for, and say what came of it."""
     number, verb = request.pop("id"), request.pop("do")
@@ -206,7 +236,7 @@ async def main() -> None:
     member = Member()
     under_way: set[asyncio.Task[None]] = set()
     while line := await asyncio.to_thread(sys.stdin.readline):
-        task = asyncio.create_task(answer(member, from_wire(json.loads(line))))
+        task = asyncio.create_task(answer(member, from_wire(json.loads(line), MAKERS)))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
     await member.cache.close(timeout="1s")

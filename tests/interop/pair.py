@@ -8,6 +8,11 @@ import redis
 
 from tests.interop.member_process import MemberProcess
 
+HEAD_BYTES = 72
+PLACES = {"codec": 4, "compression": 5}
+FLAGS = 3
+SIGNED = 4
+
 
 class Members:
     """A process of each language; one that has ended is replaced."""
@@ -41,7 +46,11 @@ class Pair:
 
     def open(self, **options: Any) -> tuple[MemberProcess, MemberProcess]:
         """Both, with a manager each. The machine may be busy: a late answer of the store is not what is tested."""
-        for member in (self.first, self.other):
+        return self.open_with(options, options)
+
+    def open_with(self, first: dict[str, Any], other: dict[str, Any]) -> tuple[MemberProcess, MemberProcess]:
+        """Both, each with options of its own."""
+        for member, options in ((self.first, first), (self.other, other)):
             member.open(self._url, service=self._service, command_timeout="5s", **options)
         return self.first, self.other
 
@@ -52,8 +61,33 @@ class Pair:
         self.other.open(self._url, **options, version=2, upgrade=[1])
         return self.first, self.other
 
+    def bytes_of(self, key: str) -> bytes:
+        """The entry as it stands in the store."""
+        with redis.Redis.from_url(self._url) as client:
+            entry = client.get(self._name(key))
+        assert isinstance(entry, bytes), f"no entry of {key}"
+        return entry
+
+    def patch(self, key: str, at: int, byte: int) -> bytes:
+        """Put another byte into the entry; the whole of it then."""
+        entry = bytearray(self.bytes_of(key))
+        entry[at] = byte
+        with redis.Redis.from_url(self._url) as client:
+            client.set(self._name(key), bytes(entry), keepttl=True)
+        return bytes(entry)
+
+    def check_head(self, key: str, signed: int | None = None, **bytes_at: int) -> None:
+        """Look at what stands at these places of the entry's header, and at the flag of signatures."""
+        head = self.bytes_of(key)[:HEAD_BYTES]
+        seen = {name: head[PLACES[name]] for name in bytes_at}
+        assert seen == bytes_at, f"{key}: {head.hex()}"
+        assert signed is None or head[FLAGS] & SIGNED == signed, f"{key}: {head.hex()}"
+
+    def _name(self, key: str) -> str:
+        return f"{self._service}:v1:{key}"
+
     def others_wait(self, key: str) -> bool:
         """Whether some process listens for the end of this key's fill."""
-        channel = f"{{{self._service}:v1:{key}}}:wake"
+        channel = f"{{{self._name(key)}}}:wake"
         with redis.Redis.from_url(self._url) as client:
             return any(count > 0 for _, count in client.pubsub_shardnumsub(channel))

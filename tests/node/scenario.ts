@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn, setTimeout as pass } from 'node:timers/promises';
 import { type CacheEvent, CacheManager, type Context, type EventName } from 'tidegate';
+import { callOfFields, checkFields, FIELDS_WORDS } from './support/fields.js';
 import { Call, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
 import { Handlers } from './support/handlers.js';
 import type { Place } from './support/place.js';
@@ -37,8 +38,8 @@ const VIEW = ['tenant', 'tenant_with', 'namespace'];
 /** The kinds of steps, by the word that tells them (the first that stands in a step), and what else a step may say. */
 const WORDS: Readonly<Record<string, readonly string[]>> = {
   queue: QUEUE_WORDS,
-  start: ['close', 'manager', 'do', 'key', 'fallback', 'callers', 'with', 'to', 'persist', ...VIEW],
-  running: ['times', 'sees_stale'],
+  start: ['close', 'manager', 'do', 'key', 'fields', 'names', 'fallback', 'callers', 'with', 'to', 'persist', ...VIEW],
+  running: ['times', 'sees_stale', 'asked'],
   finish: [...ENDS, 'says'],
   await: SIGHTS,
   pending: [],
@@ -59,7 +60,7 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   do: [
     ...['manager', ...VIEW, 'key', 'computes', 'computes_null', 'to', 'ttl', 'with', 'says', 'runs', 'sees_stale'],
     ...['tag', 'tags', 'version', 'to_large', 'to_unstorable', 'fails', ...SIGHTS],
-    ...['event', 'data', 'max_len', 'callers'],
+    ...['event', 'data', 'max_len', 'callers', ...FIELDS_WORDS],
   ],
 };
 
@@ -181,12 +182,17 @@ export class Scenario {
   }
 
   #heldCall(step: Step): Make {
-    const [manager, key, options] = [this.#view(step), text(step, 'key'), named(step.with)];
+    const [manager, options] = [this.#view(step), named(step.with)];
+    const key = text(step, 'fields' in step ? 'fields' : 'key');
     if (step.do === 'write_through') {
       const { persist } = this.#gate(text(step, 'persist'));
       return (signal) => manager.writeThrough(key, step.to, persist, signal ? { ...options, signal } : options);
     }
-    const { fallback } = this.#gate(text(step, 'fallback'));
+    const { fallback, fetch } = this.#gate(text(step, 'fallback'));
+    if ('fields' in step) {
+      const names = step.names as string[];
+      return (signal) => manager.getFields(key, names, fetch, signal ? { ...options, signal } : options);
+    }
     switch (step.do) {
       case 'get':
         return (signal) => manager.get(key, fallback, signal ? { ...options, signal } : options);
@@ -209,9 +215,14 @@ export class Scenario {
     assert.ok(await gate.running(number(step, 'times', 1)), `${show(step)}: it does not run`);
     if ('sees_stale' in step)
       assert.deepEqual(gate.stale, staleIn(step), `${show(step)}: saw ${show({ value: gate.stale })}`);
+    if ('asked' in step) assert.deepEqual(gate.asked, step.asked, show(step));
   }
 
   async #do(step: Step): Promise<void> {
+    if ('fields' in step) {
+      const asked: string[] = [];
+      return checkFields(step, await new Call(callOfFields(this.#view(step), step, asked)).seen(), asked);
+    }
     const ran: unknown[] = [];
     // Of many that are answered alike the last one is looked at.
     const calls = Array.from({ length: number(step, 'callers', 1) }, () => new Call(this.#callOf(step, ran)).seen());

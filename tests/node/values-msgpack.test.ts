@@ -22,6 +22,14 @@ test('what is written is what the library of msgpack reads, and the other way ro
   }
 });
 
+test('a whole number up to 2^53 is an integer for every other language, and a larger one a float, as in JSON', () => {
+  for (const end of [2 ** 53, 2n ** 53n, -(2 ** 53), -(2n ** 53n)]) {
+    assert.equal(toMsgpack(end)?.bytes[0], end > 0 ? 0xcf : 0xd3, `${end}`);
+  }
+  for (const beyond of [2 ** 53 + 2, -(2 ** 60), 1e21]) assert.equal(toMsgpack(beyond)?.bytes[0], 0xcb, `${beyond}`);
+  assert.equal(toMsgpack(2n ** 53n + 1n)?.bytes[0], 0xcf);
+});
+
 test('bytes that are no msgpack are refused, whatever they are, and nothing is made of a length that lies', () => {
   const chance = random(11);
   for (let round = 0; round < 20_000; round += 1) {

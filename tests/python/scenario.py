@@ -17,6 +17,7 @@ from tidegate import CacheEvent, Context
 
 from .scenario_drivers import PATIENCE_SECONDS, Boom, Driver, Gate, say
 from .scenario_events import Handlers
+from .scenario_fields import call_of_fields, due_fields
 from .scenario_queues import Queues
 
 UNSTORABLE = object()
@@ -86,6 +87,7 @@ class Scenario:
                 assert self._gate(fallback).running(step.get("times", 1)), f"{fallback} does not run"
                 if "sees_stale" in step:
                     assert self._gate(fallback).stale == _stale(step), f"{step}: saw {self._gate(fallback).stale!r}"
+                assert step.get("asked", asked := self._gate(fallback).asked) == asked, f"{step}: {asked}"
             case {"finish": fallback}:
                 self._gate(fallback).finish(_end(step))
             case {"await": name}:
@@ -137,6 +139,9 @@ class Scenario:
                 raise NotImplementedError(f"no step like {step}")
 
     def _do(self, step: dict[str, Any]) -> None:
+        if "fields" in step:
+            self._do_fields(step)
+            return
         ran: list[Any] = []
         # Of many that are answered alike the last one is looked at.
         futures = self._driver.start(self._call_of(step, ran), step.get("callers", 1))
@@ -150,6 +155,13 @@ class Scenario:
             assert bool(ran) is step["runs"], f"{step}: the fallback ran: {bool(ran)}"
         if "sees_stale" in step:
             assert ran == [_stale(step)], f"{step}: the fallback saw {ran}"
+
+    def _do_fields(self, step: dict[str, Any]) -> None:
+        asked: list[str] = []
+        seen = _seen(self._driver.start(call_of_fields(self._view(step), step, _options(step), asked), 1)[0])
+        due = due_fields(step)
+        _check(step if due is None else {"value": due}, seen)
+        assert step.get("asked", asked) == asked, f"{step}: the fetch was asked for {asked}"
 
     def _call_of(self, step: dict[str, Any], ran: list[Any]) -> Callable[[], Any]:
         manager, key, options = self._view(step), step.get("key", ""), _options(step)
@@ -190,6 +202,10 @@ class Scenario:
                 raise NotImplementedError(other)
 
     def _held_call(self, step: dict[str, Any]) -> Callable[[], Any]:
+        if "fields" in step:
+            fetch = self._driver.held_fetch(self._gate(step["fallback"]))
+            view, options = self._view(step), _options(step)
+            return lambda: view.get_fields(step["fields"], step["names"], fetch, **options)
         verb, options = getattr(self._view(step), step["do"]), _options(step)
         if step["do"] == "write_through":
             persist = self._driver.held_persist(self._gate(step["persist"]))

@@ -43,6 +43,8 @@ class Gate:
         self._entered = 0
         self.stale: Any = None
         """What the run that was entered last found as `ctx.stale`."""
+        self.asked: list[str] = []
+        """The fields that the fetch was asked for that was entered last."""
         self._inside: list[Future[Any]] = []
         self._ends: list[Callable[[Future[Any]], None]] = []
 
@@ -92,6 +94,7 @@ class Driver(Protocol):
     def start(self, call: Callable[[], Any], callers: int) -> list[Future[Any]]: ...
     def held(self, gate: Gate) -> Callable[[Context], Any]: ...
     def held_persist(self, gate: Gate) -> Callable[[object], Any]: ...
+    def held_fetch(self, gate: Gate) -> Callable[[list[str]], Any]: ...
     def settle(self) -> None: ...
     def end(self) -> None: ...
 
@@ -126,6 +129,14 @@ class AsyncDriver:
             await asyncio.wrap_future(gate.enter(None))
 
         return persist
+
+    def held_fetch(self, gate: Gate) -> Callable[[list[str]], Any]:
+        async def fetch(names: list[str]) -> Any:
+            gate.asked = names
+            _, found = await asyncio.wrap_future(gate.enter(None))
+            return found
+
+        return fetch
 
     def settle(self) -> None:
         # Tasks take their first step in the order in which they were made.
@@ -174,6 +185,14 @@ class BlockingDriver:
 
     def held_persist(self, gate: Gate) -> Callable[[object], Any]:
         return lambda _: gate.enter(None).result()
+
+    def held_fetch(self, gate: Gate) -> Callable[[list[str]], Any]:
+        def fetch(names: list[str]) -> Any:
+            gate.asked = names
+            _, found = gate.enter(None).result()
+            return found
+
+        return fetch
 
     def settle(self) -> None:
         time.sleep(THREAD_BEGINS_SECONDS)

@@ -25,6 +25,9 @@ type Ran = Arc<Mutex<Option<Option<Json>>>>;
 impl Scene {
     /// Does it; what does not hold is told, for `eventually`.
     pub(super) async fn act(&self, step: &Table) -> Result<(), String> {
+        if let Some(key) = text(step, "fields") {
+            return self.act_on_fields(key, step).await;
+        }
         let manager = self.view(step).await;
         let key = text(step, "key").unwrap_or_default();
         let ran = Ran::default();

@@ -74,6 +74,8 @@ struct State {
     entered: u32,
     /// `ctx.stale` of the run that was entered last.
     saw: Option<Json>,
+    /// The fields that the fetch was asked for that was entered last.
+    asked: Vec<String>,
     ends: VecDeque<End>,
 }
 
@@ -90,6 +92,10 @@ impl Gate {
         self.state().saw.clone()
     }
 
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.state().asked.clone()
+    }
+
     pub(super) fn end_one(&self, end: End) {
         self.state().ends.push_back(end);
         self.changed.notify_waiters();
@@ -101,6 +107,12 @@ impl Gate {
 
     /// The same of a `persist`.
     pub(super) async fn persist(&self) -> Result<Given, Fault> {
+        self.hold(None).await.gives
+    }
+
+    /// The same of a fetch of fields.
+    pub(super) async fn fetch(&self, missing: Vec<String>) -> Result<Given, Fault> {
+        self.state().asked = missing;
         self.hold(None).await.gives
     }
 

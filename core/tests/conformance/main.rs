@@ -2,6 +2,7 @@
 
 mod act;
 mod fallback;
+mod fields;
 mod fleet;
 mod handlers;
 mod queues;

@@ -14,10 +14,11 @@ use toml::{Table, Value};
 
 use super::act::call;
 use super::fallback::Gate;
+use super::fields;
 use super::fleet::{is_event, store_of};
 use super::handlers::Handlers;
 use super::queues::Queues;
-use super::step::{Seen, duration, end_of, expected, number, sees_stale, text, written};
+use super::step::{Seen, duration, end_of, expected, number, sees_stale, text, texts, written};
 use super::support::RedisServer;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -143,6 +144,9 @@ impl Scene {
             let held = text(&step, "fallback").or_else(|| text(&step, "persist"));
             let gate = self.gate(held.expect("a fallback or a persist"));
             calls.push(tokio::task::spawn_local(async move {
+                if let Some(key) = text(&step, "fields") {
+                    return fields::held(&manager, key, &step, gate).await;
+                }
                 let (call, key) = (call(&manager, &step), text(&step, "key").expect("a key"));
                 match text(&step, "do") {
                     Some("write_through") => {
@@ -174,6 +178,9 @@ impl Scene {
         timeout(PATIENCE / 2, entered).await.unwrap_or_else(|_| panic!("{name} does not run"));
         if let Some(expected) = sees_stale(step) {
             assert_eq!(gate.saw(), expected, "what {name} found as stale");
+        }
+        if let Some(expected) = step.get("asked") {
+            assert_eq!(gate.asked(), texts(expected), "what {name} was asked for");
         }
     }
 

@@ -37,6 +37,8 @@ export class Gate {
   readonly #ends: End[] = [];
   /** What the run that was entered last found as `ctx.stale`. */
   stale: unknown;
+  /** The fields that the fetch was asked for that was entered last. */
+  asked: readonly string[] = [];
   readonly #gone: Run[] = [];
   readonly #watchers: (() => void)[] = [];
 
@@ -69,6 +71,12 @@ export class Gate {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });
     return Promise.race([this.fallback({ signal } as Context), aborted]);
+  };
+
+  /** The same for a fetch of fields. */
+  readonly fetch = (names: string[], { signal }: { readonly signal: AbortSignal }): Promise<Step> => {
+    this.asked = names;
+    return this.fallback({ signal } as Context) as Promise<Step>;
   };
 
   /** Waits until the fallback has been entered so many times. */
