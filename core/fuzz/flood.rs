@@ -16,18 +16,29 @@ impl Hash for Naive {
     }
 }
 
+/// Where one of so many begins in a table that holds them all.
+fn place(key: &impl Hash, count: usize) -> u64 {
+    let places = (count * 8 / 7 + 1).next_power_of_two() as u64;
+    FxBuildHasher.hash_one(key) & (places - 1)
+}
+
+/// How many begin at one place, at the most.
+fn most_at_one_place(keys: &[impl Hash]) -> usize {
+    let mut at: FxHashMap<u64, usize> = FxHashMap::default();
+    keys.iter().for_each(|key| *at.entry(place(key, keys.len())).or_default() += 1);
+    at.into_values().max().unwrap_or(0)
+}
+
 /// So many keys that begin at the first place of a table that holds them all, without what a process folds in.
 fn alike(count: usize) -> Vec<Key> {
     let space = KeySpace::new("billing", 1).expect("right");
-    let places = (count * 8 / 7 + 1).next_power_of_two() as u64;
-    let begins_there = |key: &Key| FxBuildHasher.hash_one(Naive(key.clone())) & (places - 1) == 0;
+    let begins_there = |key: &Key| place(&Naive(key.clone()), count) == 0;
     let keys = (0_u64..).map(|number| space.key(&format!("user:profile:{number}")).expect("right"));
     keys.filter(begins_there).take(count).collect()
 }
 
 /// Nanoseconds of one look into a table of all of them.
-fn looked_up<K: Hash + Eq>(keys: Vec<K>) -> f64 {
-    let keys: Vec<K> = keys;
+fn looked_up<K: Hash + Eq>(keys: &[K]) -> f64 {
     let table: FxHashMap<&K, usize> = keys.iter().zip(0..).collect();
     let began = Instant::now();
     let mut found = 0;
@@ -40,6 +51,12 @@ fn looked_up<K: Hash + Eq>(keys: Vec<K>) -> f64 {
 
 pub(crate) fn measured(count: usize) -> serde_json::Value {
     let keys = alike(count);
-    let naive = looked_up(keys.iter().cloned().map(Naive).collect());
-    serde_json::json!({ "keys": count, "naive_ns": naive, "ns": looked_up(keys) })
+    let naive: Vec<_> = keys.iter().cloned().map(Naive).collect();
+    serde_json::json!({
+        "keys": count,
+        "naive_alike": most_at_one_place(&naive),
+        "naive_ns": looked_up(&naive),
+        "alike": most_at_one_place(&keys),
+        "ns": looked_up(&keys),
+    })
 }
