@@ -139,7 +139,7 @@ fn a_handler_that_fails_is_tried_again_and_one_that_always_fails_is_set_aside() 
         for data in [1, 2, 3] {
             billing.publish_event("user.updated", &data).await.expect("published");
         }
-        until("the first is handled", async || !billing.exists("user:profile:1").await.expect("answered")).await;
+        until("the first is handled", async || matches!(billing.exists("user:profile:1").await, Ok(false))).await;
         let faults: Mutex<Vec<Event>> = Mutex::default();
         let count = |reason: &str| {
             let mut faults = faults.lock().expect("no panic");
@@ -177,7 +177,7 @@ fn what_was_trimmed_unread_is_told_and_what_the_handler_of_the_gap_names_is_inva
             async { Nothing::Ok(vec![Invalidates::tag("all")]) }
         }));
         until("it is told", async || missed.load(Ordering::Relaxed) > 0).await;
-        until("all is gone", async || !billing.exists("user:profile:1").await.expect("answered")).await;
+        until("all is gone", async || matches!(billing.exists("user:profile:1").await, Ok(false))).await;
         let rest = 500 - missed.load(Ordering::Relaxed);
         until("the rest is handled", async || handled.lock().expect("no panic").len() as u64 == rest).await;
         let faults = billing.take_events();

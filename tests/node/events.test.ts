@@ -252,12 +252,18 @@ onBoth('what happens while nobody listens is not told later', async ({ cache }) 
   assert.equal(cache.stats().events_dropped, 0);
 });
 
+/** In one turn of the loop, though one call would not take them all. */
+async function setAll(cache: CacheManager, count: number): Promise<void> {
+  const pairs = Array.from({ length: count }, (_, at) => [`user:profile:${at}`, at] as const);
+  const half = count / 2;
+  await Promise.all([pairs.slice(0, half), pairs.slice(half)].map((part) => cache.setMany(new Map(part))));
+}
+
 test('with the last observer gone nothing is kept', async () => {
   const cache = new CacheManager();
   const observer = () => assert.fail('it was told');
   cache.on('cache.set', observer).off('cache.set', observer);
-  const many = Object.fromEntries(Array.from({ length: HELD_BACK + 100 }, (_, at) => [`user:profile:${at}`, at]));
-  await cache.setMany(many);
+  await setAll(cache, HELD_BACK + 100);
   assert.equal(cache.stats().events_dropped, 0);
   const late = watched(cache, 'cache.set', 'cache.hit');
   await cache.get(KEY, { default: 0 });
@@ -271,8 +277,7 @@ test('with the last observer gone nothing is kept', async () => {
 test('events that nobody takes in time are dropped and counted', async () => {
   const cache = new CacheManager();
   const sets = watched(cache, 'cache.set');
-  const many = Object.fromEntries(Array.from({ length: HELD_BACK + 100 }, (_, at) => [`user:profile:${at}`, at]));
-  await cache.setMany(many);
+  await setAll(cache, HELD_BACK + 100);
   await cache.close();
   assert.equal(sets.length + cache.stats().events_dropped, HELD_BACK + 100);
   assert.ok(sets.length >= HELD_BACK, `${sets.length}`);
