@@ -54,12 +54,11 @@ class Pair:
             member.open(self._url, service=self._service, command_timeout="5s", **options)
         return self.first, self.other
 
-    def open_versions(self) -> tuple[MemberProcess, MemberProcess]:
+    def open_versions(
+        self, first: dict[str, Any] | None = None, other: dict[str, Any] | None = None
+    ) -> tuple[MemberProcess, MemberProcess]:
         """The first of version 1, the other of version 2, which adds 100 to what it takes over."""
-        options = {"service": self._service, "command_timeout": "5s"}
-        self.first.open(self._url, **options, version=1)
-        self.other.open(self._url, **options, version=2, upgrade=[1])
-        return self.first, self.other
+        return self.open_with({**(first or {}), "version": 1}, {**(other or {}), "version": 2, "upgrade": [1]})
 
     def bytes_of(self, key: str) -> bytes:
         """The entry as it stands in the store."""
