@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import redis
 
-from tests.interop.member_process import MemberProcess
+from tests.interop.member_process import PATIENCE_SECONDS, MemberProcess
 
 HEAD_BYTES = 72
 PLACES = {"codec": 4, "compression": 5}
@@ -84,6 +85,13 @@ class Pair:
 
     def _name(self, key: str) -> str:
         return f"{self._service}:v1:{key}"
+
+    def until_others_wait(self, key: str) -> None:
+        """Wait until some process listens for the end of this key's fill."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self.others_wait(key):
+            assert time.monotonic() < deadline, "nobody waits"
+            time.sleep(0.005)
 
     def others_wait(self, key: str) -> bool:
         """Whether some process listens for the end of this key's fill."""
