@@ -45,7 +45,7 @@ class Member {
   given = [];
 
   async open({ url, options: { upgrade = [], ...options } }) {
-    const steps = Object.fromEntries(upgrade.map((version) => [version, (old) => old + 100]));
+    const steps = Object.fromEntries(upgrade.map((version) => [version, takeOver]));
     const cache = new CacheManager({ url, ...named(options), upgrade: steps });
     await this.cache.close({ timeout: '1s' });
     this.cache = cache;
@@ -252,6 +252,12 @@ function namedType(value, kind) {
 /** The clock that all processes of the machine share. */
 function nowUs() {
   return Number(process.hrtime.bigint() / 1000n);
+}
+
+/** Version 1's numbers are larger by 100 in version 2. */
+function takeOver(old) {
+  if (typeof old !== 'number' && typeof old !== 'bigint') throw new TypeError('no number');
+  return typeof old === 'bigint' ? old + 100n : old + 100;
 }
 
 /** Options under Node's names. */

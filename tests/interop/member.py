@@ -71,7 +71,7 @@ class Member:
         self.cache = self.cache.tenant(name)
 
     async def get(self, key: str, kind: str | None = None, **how: Any) -> dict[str, Any]:
-        wanted = KINDS.get(kind or "")
+        wanted: Any = KINDS.get(kind or "")
         if not how:
             value = await self.cache.get(key, default=ABSENT, type=wanted)
             return {"absent": True} if value is ABSENT else {"value": value, **named_type(value, kind)}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import redis
 
-from tests.interop.member_process import MemberProcess
+from tests.interop.member_process import PATIENCE_SECONDS, MemberProcess
 
 HEAD_BYTES = 72
 PLACES = {"codec": 4, "compression": 5}
@@ -54,12 +55,11 @@ class Pair:
             member.open(self._url, service=self._service, command_timeout="5s", **options)
         return self.first, self.other
 
-    def open_versions(self) -> tuple[MemberProcess, MemberProcess]:
+    def open_versions(
+        self, first: dict[str, Any] | None = None, other: dict[str, Any] | None = None
+    ) -> tuple[MemberProcess, MemberProcess]:
         """The first of version 1, the other of version 2, which adds 100 to what it takes over."""
-        options = {"service": self._service, "command_timeout": "5s"}
-        self.first.open(self._url, **options, version=1)
-        self.other.open(self._url, **options, version=2, upgrade=[1])
-        return self.first, self.other
+        return self.open_with({**(first or {}), "version": 1}, {**(other or {}), "version": 2, "upgrade": [1]})
 
     def bytes_of(self, key: str) -> bytes:
         """The entry as it stands in the store."""
@@ -85,6 +85,13 @@ class Pair:
 
     def _name(self, key: str) -> str:
         return f"{self._service}:v1:{key}"
+
+    def until_others_wait(self, key: str) -> None:
+        """Wait until some process listens for the end of this key's fill."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self.others_wait(key):
+            assert time.monotonic() < deadline, "nobody waits"
+            time.sleep(0.005)
 
     def others_wait(self, key: str) -> bool:
         """Whether some process listens for the end of this key's fill."""

@@ -328,10 +328,7 @@ def test_the_same_parts_are_the_same_key(members: Members, parts: list[Any]) -> 
 def _begin_waiting(pair: Pair, waiter: MemberProcess, **how: Any) -> Future[Any]:
     """A call that waits for the other process; returns once it does."""
     waiting = waiter.begin("get", key=KEY, **how)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not pair.others_wait(KEY):
-        assert time.monotonic() < deadline, "nobody waits"
-        time.sleep(0.005)
+    pair.until_others_wait(KEY)
     assert not waiting.done()
     return waiting
 

@@ -62,8 +62,10 @@ SPELLINGS = {
     "command_timeout": "commandTimeout",
     "connect_timeout": "connectTimeout",
     "max_value_bytes": "maxValueBytes",
+    "compress_over": "compressOver",
+    "signing_keys": "signingKeys",
     # Node takes them in the same object.
-    "maxValueBytes, strict": "maxValueBytes, strict, url, metricsEmitter",
+    "signingKeys, strict": "signingKeys, strict, url, metricsEmitter",
 }
 
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -89,6 +91,12 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "no place for a fallback": ("memory://", {"max_fallbacks": 0}),
     "a number for a breaker": ("memory://", {"breaker": 5}),
     "a size of zero": ("memory://", {"max_value_bytes": 0}),
+    "another codec": ("memory://", {"codec": "xml"}),
+    "another compression": ("memory://", {"compression": "gzip"}),
+    "a negative size": ("memory://", {"compress_over": -1}),
+    "a secret that is none": ("memory://", {"signing_keys": ["short"]}),
+    "no secrets": ("memory://", {"signing_keys": []}),
+    "a secret that is not in a list": ("memory://", {"signing_keys": "one of sixteen bytes"}),
 }
 
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
 from tests.interop.pair import Pair
 from tests.interop.wire import to_wire
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=timezone.utc)
 
 VALUES = [
     to_wire(value) for value in (1, "text", {"name": "Ada", "tags": ["ä", "🎈"]}, [1.5, None, True], None, 2**53 + 1)
@@ -74,3 +82,36 @@ def test_the_next_takes_over_from_one_who_closes(pair: Pair) -> None:
     assert second.ask("flush") is True
     assert [item["value"] for item in first.ask("sunk")] == [1, 2]
     assert [item["value"] for item in second.ask("sunk")] == [3]
+
+
+@pytest.mark.parametrize(
+    ("codec", "values"),
+    [
+        ("json", [1.5, 2**60, [None], {"a": "🎈"}, None]),
+        ("msgpack", [b"\x00\xff", {"seen": MOMENT, "of": [2**63, -(2**60)]}, math.inf, None, 2.5]),
+        ("raw", [b"\x00\xff", b"", b"null" * 1_000]),
+    ],
+)
+def test_what_is_put_in_one_codec_the_others_sink_is_given_whatever_its_own(
+    pair: Pair, codec: str, values: list[Any]
+) -> None:
+    putter, worker = pair.open_with({"codec": codec}, {"codec": {"json": "msgpack"}.get(codec, "json")})
+    putter.ask("queue", name="counters")
+    for at, value in enumerate(values):
+        putter.ask("put", key=f"page:views:{at}", value=value)
+    for at, value in enumerate(values):
+        assert worker.ask("get", key=f"page:views:{at}") == {"value": to_wire(value)}
+    worker.ask("queue", name="counters", works=True, max_delay="10ms")
+    assert putter.ask("flush") is True
+    given = {item["key"]: item["value"] for item in worker.ask("sunk")}
+    assert given == {f"page:views:{at}": to_wire(value) for at, value in enumerate(values)}
+
+
+def test_a_dead_letter_of_another_codec_is_read(pair: Pair) -> None:
+    putter, worker = pair.open_with({"codec": "msgpack"}, {"codec": "json"})
+    worker.ask("queue", name="counters", works=True, fails=[2**60], max_attempts=1, max_delay="10ms")
+    putter.ask("queue", name="counters")
+    putter.ask("put", key="page:views:7", value=2**60)
+    assert putter.ask("flush") is True
+    for member in (putter, worker):
+        assert [letter["value"] for letter in member.ask("letters")] == [{"$int": str(2**60)}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Future
 from typing import Any
 
@@ -21,6 +22,7 @@ SIGNED = 4
 SECRET = "a secret of sixteen bytes or more"
 # What a reader writes with is of no account.
 ANOTHER = {"json": "msgpack", "msgpack": "raw", "raw": "json"}
+LONG = "60s"
 PADDING = "tidegate " * 200
 WAYS: dict[str, dict[str, Any]] = {
     **{name: {"compression": name, "compress_over": 1_000} for name in COMPRESSIONS},
@@ -123,6 +125,20 @@ def test_the_codec_of_a_key_may_change_from_write_to_write(pair: Pair) -> None:
         refreshed = reader.ask("refresh", key=KEY, gives=value, codec=codec)
         assert refreshed == {"value": to_wire(value), "ran": True}
         assert writer.ask("get", key=KEY) == {"value": to_wire(value)}
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack", "raw"])
+def test_a_waiter_is_given_what_the_other_language_computes_in_its_codec(pair: Pair, codec: str) -> None:
+    leader, waiter = pair.open_with({"wait": LONG, "codec": codec}, {"wait": LONG, "codec": ANOTHER[codec]})
+    leading = leader.begin("get", key=KEY, fallback="f")
+    leader.enters("f")
+    waiting = waiter.begin("get", key=KEY, fallback="g")
+    pair.until_others_wait(KEY)
+    value = {"json": {"id": 2**60}, "msgpack": {"id": 2**60, "half": math.inf, "raw": b"\xff"}, "raw": b"\xff"}[codec]
+    leader.ask("finish", fallback="f", gives=value)
+    assert leading.result(PATIENCE_SECONDS) == {"value": to_wire(value), "ran": True}
+    assert waiting.result(PATIENCE_SECONDS) == {"value": to_wire(value), "ran": False}
+    assert waiter.entered("g") == 0
 
 
 # --- types -----------------------------------------------------------------------------------------------------------
