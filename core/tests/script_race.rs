@@ -99,6 +99,15 @@ impl Arena {
         }
     }
 
+    /// Whether enough was done for what did not happen to mean something.
+    fn is_telling(&self) -> bool {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        count(&self.cached) > 500
+            && count(&self.computed) > 500
+            && count(&self.doubled) > 500
+            && count(&self.committed) > 50
+    }
+
     fn figures(&self) -> String {
         let [cached, stale, computed, doubled, committed] =
             [&self.cached, &self.stale, &self.computed, &self.doubled, &self.committed]
@@ -308,6 +317,9 @@ fn fields<'a>(
     names.into_iter().map(field).collect()
 }
 
+/// How long a race goes on on a busy machine, until it tells something.
+const LONGEST: Duration = Duration::from_secs(40);
+
 fn seconds() -> Duration {
     let seconds = std::env::var("TIDEGATE_RACE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
     Duration::from_secs(seconds)
@@ -323,8 +335,7 @@ fn no_doubled_late_or_evicted_command_makes_a_stale_read_where_the_naive_manager
     println!("the naive manager:  {}", naive.figures());
     let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
     assert_eq!(count(&scripts.stale), 0);
-    assert!(count(&scripts.cached) > 500 && count(&scripts.computed) > 500 && count(&scripts.doubled) > 500);
-    assert!(count(&scripts.committed) > 50, "{}", scripts.figures());
+    assert!(scripts.is_telling(), "{}", scripts.figures());
     assert!(count(&naive.stale) > 0, "a race in which nothing can go wrong proves nothing");
 }
 
@@ -366,9 +377,9 @@ fn race_of_scripts(server: &RedisServer) -> Arc<Arena> {
             });
         }
         drop(ghosts);
-        let until = Instant::now() + seconds();
+        let begun = Instant::now();
         let mut random = fastrand::Rng::with_seed(99);
-        while Instant::now() < until {
+        while begun.elapsed() < seconds() || (!arena.is_telling() && begun.elapsed() < LONGEST) {
             std::thread::sleep(Duration::from_millis(20));
             evict(server, &tag, &mut random);
         }
@@ -420,7 +431,10 @@ fn race_of_naive(server: &RedisServer) -> Arc<Arena> {
                 }
             });
         }
-        std::thread::sleep(seconds());
+        let begun = Instant::now();
+        while begun.elapsed() < seconds() || (arena.stale.load(Ordering::Relaxed) == 0 && begun.elapsed() < LONGEST) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         arena.is_over.store(true, Ordering::Relaxed);
     });
     arena

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 /** The compiler, as an argument of Node's. */
 export const TSC = 'node_modules/typescript/bin/tsc';
-const PROGRAM_MS = 60_000;
+const PROGRAM_MS = 180_000;
 
 export interface Ended {
   /** Null where a signal ended it, its own or that of our patience. */
