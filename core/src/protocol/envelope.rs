@@ -4,7 +4,7 @@
 //! read it. Decoding trusts nothing: whatever is wrong is a [`Reject`] with a reason, never a panic.
 
 mod draft;
-#[cfg(any(test, feature = "fuzz"))]
+#[cfg(all(any(test, feature = "fuzz"), feature = "redis", not(tidegate_loom)))]
 mod forge;
 mod payload;
 mod seal;
@@ -18,7 +18,7 @@ use crate::payload::compress::{Compression, RATIO_MAX};
 use crate::payload::sign::MAC_BYTES;
 
 pub use draft::{Draft, GivenTimes, Saying};
-#[cfg(any(test, feature = "fuzz"))]
+#[cfg(all(any(test, feature = "fuzz"), feature = "redis", not(tidegate_loom)))]
 pub(crate) use forge::forge;
 pub use payload::{Codec, Payload};
 pub use seal::Seal;
