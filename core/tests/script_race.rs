@@ -1,21 +1,24 @@
 //! The scripts on a real Redis against an oracle, with the hand-written manager beside them on the same server.
 //!
 //! Each value is the version of its database row when the fallback read it. Readers and writers race; any command but
-//! SET is sent again, late, one time in eight; writers write through beside each other; leases, entries and tags are taken away as evictions do. A cached read
-//! that began after an invalidation had returned must show at least the version which that invalidation followed. There is
-//! no engine.
+//! SET is sent again, late, one time in eight; writers write through beside each other; leases, entries and tags are taken
+//! away as evictions do. A cached read that began after an invalidation had returned must show at least the version which
+//! that invalidation followed. There is no engine.
 //!
 //! `TIDEGATE_RACE_SECONDS=60` races longer.
 
+#[path = "support/arena.rs"]
+mod arena;
 mod support;
 
 use std::io::{BufReader, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
+use arena::{Arena, KEYS};
 use support::*;
 use tidegate::payload::sign::SigningKeys;
 use tidegate::ports::{Command, Verdict};
@@ -26,7 +29,6 @@ use tidegate::protocol::key::Key;
 use tidegate::protocol::lease::Nonce;
 use tidegate::protocol::tag::{Tag, TagNonce};
 
-const KEYS: usize = 3;
 const READERS: u64 = 6;
 const WRITERS: u64 = 2;
 /// About as long as a write takes: some run out before its end.
@@ -35,89 +37,6 @@ const MARK_LASTS_MS: u64 = 5;
 const TAG: &str = "all";
 /// Of a row.
 const FIELDS: [&str; 2] = ["a", "b"];
-
-/// The database, what its invalidations have promised, and what came of it.
-struct Arena {
-    rows: [AtomicU64; KEYS],
-    /// What the latest invalidation of each key followed, once it has returned.
-    floors: [AtomicU64; KEYS],
-    /// One writer at a time per key.
-    writing: [Mutex<()>; KEYS],
-    /// But for those who write through: of them any number at a time, beside others, but not beside one that sets.
-    setting: [RwLock<()>; KEYS],
-    is_over: AtomicBool,
-    cached: AtomicU64,
-    stale: AtomicU64,
-    computed: AtomicU64,
-    doubled: AtomicU64,
-    committed: AtomicU64,
-}
-
-impl Arena {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            rows: std::array::from_fn(|_| AtomicU64::new(1)),
-            floors: std::array::from_fn(|_| AtomicU64::new(0)),
-            writing: std::array::from_fn(|_| Mutex::default()),
-            setting: std::array::from_fn(|_| RwLock::default()),
-            is_over: AtomicBool::new(false),
-            cached: AtomicU64::new(0),
-            stale: AtomicU64::new(0),
-            computed: AtomicU64::new(0),
-            doubled: AtomicU64::new(0),
-            committed: AtomicU64::new(0),
-        })
-    }
-
-    fn is_on(&self) -> bool {
-        !self.is_over.load(Ordering::Relaxed)
-    }
-
-    /// A cached read of `key`, which began when the floor stood at `floor`.
-    fn saw(&self, version: u64, floor: u64) {
-        self.cached.fetch_add(1, Ordering::Relaxed);
-        if version < floor {
-            self.stale.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// The fallback: reads the row, then takes its time.
-    fn fallback(&self, key: usize, random: &mut fastrand::Rng) -> u64 {
-        self.computed.fetch_add(1, Ordering::Relaxed);
-        let version = self.rows[key].load(Ordering::SeqCst);
-        std::thread::sleep(Duration::from_micros(random.u64(0..2_000)));
-        version
-    }
-
-    /// Changes rows, invalidates them, and then promises it.
-    fn write(&self, keys: &[usize], invalidate: impl FnOnce(u64)) {
-        let _writing: Vec<_> = keys.iter().map(|key| self.writing[*key].lock().expect("no writer panics")).collect();
-        let versions: Vec<u64> = keys.iter().map(|key| self.rows[*key].fetch_add(1, Ordering::SeqCst) + 1).collect();
-        invalidate(versions[0]);
-        for (key, version) in keys.iter().zip(versions) {
-            self.floors[*key].fetch_max(version, Ordering::SeqCst);
-        }
-    }
-
-    /// Whether enough was done for what did not happen to mean something.
-    fn is_telling(&self) -> bool {
-        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        count(&self.cached) > 500
-            && count(&self.computed) > 500
-            && count(&self.doubled) > 500
-            && count(&self.committed) > 50
-    }
-
-    fn figures(&self) -> String {
-        let [cached, stale, computed, doubled, committed] =
-            [&self.cached, &self.stale, &self.computed, &self.doubled, &self.committed]
-                .map(|count| count.load(Ordering::Relaxed));
-        format!(
-            "{stale} stale of {cached} cached reads, {computed} fallbacks, {committed} values written through, {doubled} \
-             commands sent again late"
-        )
-    }
-}
 
 /// One client: sends, and leaves some of what it sent to be sent again later.
 struct Client {
