@@ -162,13 +162,14 @@ async def test_deadlines_are_kept_after_one_that_panicked(make: Make) -> None:
 
 
 async def test_followers_of_a_flight_that_broke_off_are_served(make: Make) -> None:
-    cache = make(hard_timeout=0.2)
+    cache = make(hard_timeout=1)
     held = Counter(held=True)
     led = asyncio.create_task(cache.get("user:profile:1", held))
     await held.entered.wait()
-    _tidegate.provoke_panic("time", 1)
+    # Another deadline may pass by there first.
+    _tidegate.provoke_panic("time", 3)
     followers = [asyncio.create_task(cache.get("user:profile:1", lambda: "theirs")) for _ in range(5)]
-    assert await asyncio.wait_for(asyncio.gather(*followers), SOON) == ["theirs"] * 5
+    assert await asyncio.wait_for(asyncio.gather(*followers), 2 * SOON) == ["theirs"] * 5
     held.go.set()
     assert await asyncio.wait_for(led, SOON) == "value"
 
