@@ -52,7 +52,7 @@ class Pair:
     def open_with(self, first: dict[str, Any], other: dict[str, Any]) -> tuple[MemberProcess, MemberProcess]:
         """Both, each with options of its own."""
         for member, options in ((self.first, first), (self.other, other)):
-            member.open(self._url, service=self._service, command_timeout="5s", **options)
+            member.open(self._url, service=self._service, **{"command_timeout": "5s", **options})
         return self.first, self.other
 
     def open_versions(

@@ -10,9 +10,10 @@ import pytest
 
 from tests.interop.member_process import PATIENCE_SECONDS, MemberProcess
 from tests.interop.member_process import Refused as Failed
-from tests.interop.pair import Pair
+from tests.interop.pair import Members, Pair
 from tests.interop.values import RAW, RAW_MADE, RAW_REFUSED, ROWS, Refused, Row, made
 from tests.interop.wire import to_wire, typed
+from tests.support.redis_server import RedisServer
 
 KEY = "user:profile:1"
 ENCODE = ("EncodeError", "ERR_TIDEGATE_ENCODE")
@@ -23,6 +24,8 @@ SECRET = "a secret of sixteen bytes or more"
 # What a reader writes with is of no account.
 ANOTHER = {"json": "msgpack", "msgpack": "raw", "raw": "json"}
 LONG = "60s"
+# Of a busy machine, for many large values at once.
+MANY = {"command_timeout": "20s", "lease": "30s"}
 PADDING = "tidegate " * 200
 WAYS: dict[str, dict[str, Any]] = {
     **{name: {"compression": name, "compress_over": 1_000} for name in COMPRESSIONS},
@@ -33,7 +36,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
 def test_a_value_is_read_in_both_languages_as_the_table_says(pair: Pair, codec: str) -> None:
-    writer, reader = pair.open_with({"codec": codec, "compression": None}, {"codec": ANOTHER[codec]})
+    writer, reader = pair.open_with({"codec": codec, "compression": None, **MANY}, {"codec": ANOTHER[codec], **MANY})
     rows = _rows(writer, codec)
     filled = _all(writer, "get", {name: {"gives": row.value} for name, row in rows.items()})
     again = _all(writer, "get", {name: {} for name in rows})
@@ -139,6 +142,23 @@ def test_a_waiter_is_given_what_the_other_language_computes_in_its_codec(pair: P
     assert leading.result(PATIENCE_SECONDS) == {"value": to_wire(value), "ran": True}
     assert waiting.result(PATIENCE_SECONDS) == {"value": to_wire(value), "ran": False}
     assert waiter.entered("g") == 0
+
+
+@pytest.mark.parametrize("ms", [8_640_000_000_000_000, 253_402_300_800_000, -62_135_596_800_001])
+def test_a_date_that_python_has_no_datetime_for_is_a_miss_there(
+    members: Members, redis_server: RedisServer, ms: int
+) -> None:
+    """Beyond the year 9999, or before the year 1. In JSON it is a text like any other."""
+    pair = Pair(members["node"], members["python"], redis_server.url, "distant_dates")
+    node, python = pair.open(codec="msgpack")
+    python.ask("observe", events=["cache.error"])
+    assert node.ask("set", key=KEY, value=made("Date", ms))
+    assert python.ask("get", key=KEY) == {"absent": True}
+    assert python.ask("get", key=KEY, gives="far") == {"value": "far", "ran": True}
+    python.hears(KEY)
+    assert set(python.reasons()) == {"schema"}
+    assert node.ask("set", key=KEY, value=made("Date", ms), codec="json")
+    assert isinstance(python.ask("get", key=KEY)["value"], str)
 
 
 # --- types -----------------------------------------------------------------------------------------------------------

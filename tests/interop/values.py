@@ -121,7 +121,7 @@ ROWS: dict[str, Row] = {
     "empty containers": Row([[], {}, [[]], {"": {}}, [{}]]),
     "an empty list": Row([], is_whole=True),
     "an empty object": Row({}, is_whole=True),
-    "lists of many lengths": Row([[1] * length for length in (15, 16, 65_535, 65_536)], is_whole=True),
+    "lists of many lengths": Row([[1] * length for length in (15, 16, 65_536)], is_whole=True),
     "objects of many lengths": Row(
         [{f"{at}": at for at in range(length)} for length in (15, 16, 65_536)], is_whole=True
     ),
