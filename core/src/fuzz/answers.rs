@@ -8,6 +8,7 @@ use super::entries::{bend, written};
 use crate::ports::{Command, LiveVersion, Notice, StoreError, StoreErrorKind, Verdict};
 use crate::protocol::envelope::forge;
 use crate::protocol::event::{self, EventReply, Events, Message};
+use crate::protocol::fields::{FieldNames, bundle};
 use crate::protocol::key::Key;
 use crate::protocol::lease::Grant;
 use crate::protocol::queue::{Durability, Ends, QueueReply, Queued};
@@ -18,6 +19,9 @@ impl World {
     /// The right kind of verdict, mostly.
     pub(super) fn verdict(&self, command: &Command, source: &mut Source<'_>) -> Verdict {
         let key = command.key().cloned().unwrap_or_else(|| super::entries::space().key(KEYS[0]).expect("right"));
+        if let Command::GetFields { names, .. } | Command::AcquireFields { names, .. } = command {
+            return self.verdict_of_fields(command, &key, names, source);
+        }
         let kind = if source.byte() < 24 { source.below(13) } else { kind_of(command) };
         match kind {
             0 => Verdict::Value(self.entry(&key, source)),
@@ -58,7 +62,33 @@ impl World {
         }
     }
 
+    /// A bundle of as many as were asked for, mostly; its fields are those of the key, mostly.
+    fn verdict_of_fields(&self, command: &Command, key: &Key, names: &FieldNames, source: &mut Source<'_>) -> Verdict {
+        let bundle = match source.below(16) {
+            0 => return Verdict::Foreign,
+            1 => None,
+            2 => Some(source.bytes()),
+            3 => Some(bundle(&[self.entry(key, source)])),
+            _ => {
+                let field = |name: &str| self.entry_of(&key.field_hash(name), source);
+                Some(bundle(&names.iter().map(field).collect::<Vec<_>>()))
+            }
+        };
+        match command {
+            Command::GetFields { .. } => Verdict::Value(bundle),
+            _ => match source.below(4) {
+                0 => Verdict::Hit(bundle.unwrap_or_default()),
+                1 => Verdict::Wait { left_ms: source.told(), value: bundle },
+                _ => Verdict::Lease(grant(source), bundle),
+            },
+        }
+    }
+
     fn entry(&self, key: &Key, source: &mut Source<'_>) -> Option<Bytes> {
+        self.entry_of(key.hash(), source)
+    }
+
+    fn entry_of(&self, hash: &[u8; 16], source: &mut Source<'_>) -> Option<Bytes> {
         let kind = source.byte();
         if kind < 64 {
             return None;
@@ -66,7 +96,7 @@ impl World {
         if kind < 80 {
             return Some(source.bytes());
         }
-        let (mut bytes, _) = written(source, key, &self.keys);
+        let (mut bytes, _) = written(source, hash, &self.keys);
         // Fresh, mostly.
         if kind < 200 {
             let mut fresh = bytes.to_vec();
@@ -79,7 +109,7 @@ impl World {
         if kind.is_multiple_of(4) {
             let mut bent = bytes.to_vec();
             bend(&mut bent, source);
-            forge(&mut bent, key, &self.keys);
+            forge(&mut bent, hash, &self.keys);
             bytes = bent.into();
         }
         Some(bytes)
@@ -109,7 +139,11 @@ fn kind_of(command: &Command) -> usize {
     match command {
         Command::Get { .. } => 0,
         Command::Acquire { .. } | Command::Refresh { .. } | Command::BeginWrite { .. } => 1,
-        Command::Fill { .. } | Command::Set { .. } | Command::Commit { .. } => 2,
+        Command::Fill { .. }
+        | Command::Set { .. }
+        | Command::Commit { .. }
+        | Command::FillFields { .. }
+        | Command::SetFields { .. } => 2,
         Command::ReadTag { .. } | Command::OpenTag { .. } | Command::InvalidateTag { .. } => 3,
         Command::Beat { .. } => 5,
         Command::Event { .. } => 6,

@@ -18,6 +18,7 @@ use crate::ports::{
     Address, Clock, Command, Inbox, LiveVersion, Primary, Reply, Store, StoreError, StoreErrorKind, Verdict, Wake,
 };
 use crate::protocol::envelope::Payload;
+use crate::protocol::fields::{Field, FieldState};
 use crate::protocol::key::Key;
 use crate::protocol::queue::Durability;
 use crate::protocol::subscription::Rules;
@@ -25,6 +26,7 @@ use crate::sync::{Arc, AtomicU64, Ordering, lock};
 
 const SECRET: &str = "a secret of many bytes";
 pub(super) const KEYS: &[&str] = &["user:profile:1", "user:profile:2", "user:profile:3"];
+const FIELDS: &[&str] = &["email", "name"];
 const STEPS_MAX: usize = 64;
 const OUT_MAX: usize = 64;
 /// The server's time at zero of the clock.
@@ -120,6 +122,16 @@ pub(super) struct World {
     behind: Arc<crate::engine::Behind>,
 }
 
+fn payload_of_fields(source: &mut Source<'_>) -> Payload {
+    let states = [FieldState::New, FieldState::Fresh, FieldState::Stale];
+    let field = |name: &&str| Field {
+        name: (*name).into(),
+        state: source.pick(&states),
+        payload: Payload::json(source.bytes()),
+    };
+    Payload::of_fields(FIELDS.iter().map(field).collect())
+}
+
 pub(super) fn run(source: &mut Source<'_>) {
     let mut world = world(source);
     for _ in 0..STEPS_MAX {
@@ -211,7 +223,8 @@ impl World {
         let (key, terms) = (source.pick(KEYS), Arc::clone(&self.terms[source.below(3)]));
         let terms = source.flag().then_some(&terms);
         let payload = |source: &mut Source<'_>| Payload::json(source.bytes());
-        let begun = match source.below(18) {
+        let fields = engine.terms_of_fields(terms, FIELDS.iter().copied().take(1 + source.below(2))).expect("right");
+        let begun = match source.below(22) {
             0..=5 => {
                 let patience = if source.flag() { Patience::Wait } else { Patience::Busy(u64::from(source.byte())) };
                 engine.begin(key, terms, patience, &queue, id)
@@ -241,6 +254,9 @@ impl World {
                 }
                 return;
             }
+            16..=18 => engine.begin(key, Some(&fields), Patience::Wait, &queue, id),
+            19 => engine.set(key, payload_of_fields(source), Some(&fields), &queue, id),
+            20 => engine.invalidate(key, Some(&fields), source.flag(), &queue, id),
             _ => match self.feeds.get(source.below(4)) {
                 Some(feed) => Ok(engine.feed_next(*feed, &queue, id)),
                 None => engine.event_letters("user.updated", 10, &queue, id),
@@ -302,7 +318,11 @@ impl World {
         match source.below(3) {
             0 if !self.leases.is_empty() => {
                 let lease = self.leases.swap_remove(source.below(self.leases.len()));
-                let payload = Payload::json(source.bytes());
+                let payload = if lease.terms().fields().is_some() {
+                    payload_of_fields(source)
+                } else {
+                    Payload::json(source.bytes())
+                };
                 let made = Made { ttl_ms: source.flag().then(|| source.number() >> 24), tags: Vec::new() };
                 let begun = match source.below(5) {
                     0 => return drop(engine.abandon(lease, Abandoned::Failed(Arc::new(7_u8)))),

@@ -36,7 +36,7 @@ pub(super) fn any(source: &mut Source<'_>) {
     if bytes.len() >= 3 {
         bytes[..3].copy_from_slice(b"TG\x01");
         must_hold(&bytes, &seal);
-        forge(&mut bytes, &key(), &seal.keys);
+        forge(&mut bytes, key().hash(), &seal.keys);
         must_hold(&bytes, &seal);
     }
 }
@@ -58,7 +58,7 @@ fn must_hold(bytes: &[u8], seal: &Seal) -> Option<Entry> {
 }
 
 /// An entry as this version writes it.
-pub(super) fn written(source: &mut Source<'_>, key: &Key, keys: &SigningKeys) -> (Bytes, Payload) {
+pub(super) fn written(source: &mut Source<'_>, hash: &[u8; 16], keys: &SigningKeys) -> (Bytes, Payload) {
     let codec = source.pick(&Codec::ALL);
     let text = source.bytes();
     let bytes = match (codec, source.below(4)) {
@@ -81,7 +81,7 @@ pub(super) fn written(source: &mut Source<'_>, key: &Key, keys: &SigningKeys) ->
     let life = Life { fresh_ms: source.number() >> 20, kept_ms: source.number() >> 20 };
     let is_behind = source.flag();
     let saying = Saying { tags: &tags, schema: source.word(), life, cost_ms: source.word(), is_behind };
-    let mut draft = Draft::sealed(key.hash(), &packed, &saying, keys);
+    let mut draft = Draft::sealed(hash, &packed, &saying, keys);
     if is_behind {
         draft = draft.of_write(StreamId::from_bytes([source.byte(); 16]));
     }
@@ -90,7 +90,7 @@ pub(super) fn written(source: &mut Source<'_>, key: &Key, keys: &SigningKeys) ->
 
 pub(super) fn bent(source: &mut Source<'_>) {
     let (seal, key) = (seal(source), key());
-    let (good, payload) = written(source, &key, &seal.keys);
+    let (good, payload) = written(source, key.hash(), &seal.keys);
     let entry = must_hold(&good, &seal).expect("what is written is read");
     let same = |one: &Payload| (one.bytes.clone(), one.codec, one.big_integers);
     assert_eq!(same(&entry.payload), same(&payload));
@@ -99,7 +99,7 @@ pub(super) fn bent(source: &mut Source<'_>) {
         bend(&mut bytes, source);
     }
     must_hold(&bytes, &seal);
-    forge(&mut bytes, &key, &seal.keys);
+    forge(&mut bytes, key.hash(), &seal.keys);
     must_hold(&bytes, &seal);
     must_hold(&bytes, &Seal::plain(MAX_VALUE_BYTES));
 }

@@ -6,13 +6,12 @@ use super::{
     AT_CRC, AT_FLAGS, AT_HASH, AT_HEADER_LEN, HEADER_BYTES, SIGNATURE_BYTES, checksum, flags, is_envelope, tail, u16_at,
 };
 use crate::payload::sign::{MAC_BYTES, SigningKeys};
-use crate::protocol::key::Key;
 
-pub(crate) fn forge(bytes: &mut [u8], key: &Key, keys: &SigningKeys) {
+pub(crate) fn forge(bytes: &mut [u8], hash: &[u8; 16], keys: &SigningKeys) {
     if !is_envelope(bytes) {
         return;
     }
-    bytes[AT_HASH..AT_CRC].copy_from_slice(key.hash());
+    bytes[AT_HASH..AT_CRC].copy_from_slice(hash);
     let header_len = usize::from(u16_at(bytes, AT_HEADER_LEN));
     let header = bytes.get(HEADER_BYTES..header_len).is_some().then(|| &bytes[..header_len]);
     let stream_id_at = header.and_then(|header| tail(header, bytes[AT_FLAGS]).ok()).and_then(|(_, at)| at);
