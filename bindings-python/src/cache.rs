@@ -97,7 +97,7 @@ impl Cache {
 
     /// What a `read`, `write`, `write_through` or call of `fields` goes by that says something of its own; `view` is what it
     /// goes by otherwise.
-    #[pyo3(signature = (view, kind, options, names=None))]
+    #[pyo3(signature = (view, kind, options, names=None, /))]
     fn terms(
         &self,
         view: GivenTerms<'_, '_>,
