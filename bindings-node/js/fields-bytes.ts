@@ -8,7 +8,7 @@ export const FIELDS_CODEC = 255;
 const STATES = ['fresh', 'stale', 'new'] as const;
 const HEAD_BYTES = 8;
 const NULL = 255;
-/** What a payload is: the numbers of `record.rs`. */
+/** What a payload is: the numbers of `word.rs`. */
 const TEXT = 1;
 const BIG_TEXT = 2;
 const RAW = 26;

@@ -139,7 +139,7 @@ export type Outcome =
   | typeof SETTLED
   | typeof OVER;
 
-/** What a record of the mailbox is: the numbers of `record.rs`. */
+/** What a record of the mailbox is: the numbers of `word.rs`. */
 export enum Word {
   Text = 1,
   BigText = 2,

@@ -15,6 +15,7 @@ use tidegate_guard::guarded;
 
 use crate::error::{self, OrThrow, Thrown};
 use crate::fields;
+use crate::word::json;
 
 /// What is stored: JSON text, the bytes of another codec, or a null.
 pub(crate) type Given<'a> = Option<Either<String, Uint8ArraySlice<'a>>>;
@@ -90,10 +91,6 @@ pub(crate) fn figures(figures: &[(&'static str, Figure)], breaker: &str) -> Stri
         figures.iter().map(|(name, value)| format!("{}:{}", json(name), figure(value))).collect();
     fields.push(format!("\"breaker\":{}", json(&breaker)));
     format!("{{{}}}", fields.join(","))
-}
-
-pub(crate) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("texts and numbers are JSON")
 }
 
 /// Groups of options lie no deeper within one another; what does may contain itself.

@@ -6,7 +6,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tidegate::protocol::envelope::{Codec, Payload};
 use tidegate::protocol::fields::{Field, FieldState};
 
-use crate::record::{self, Word};
+use crate::word::{Word, single};
 
 /// Instead of the number of a codec.
 pub(crate) const CODEC: u32 = 255;
@@ -16,7 +16,7 @@ const STATES: [FieldState; 3] = [FieldState::Fresh, FieldState::Stale, FieldStat
 pub(crate) fn to_bytes(fields: &[Field]) -> Bytes {
     let mut all = BytesMut::new();
     for Field { name, state, payload } in fields {
-        let (word, body) = record::body(payload.clone());
+        let (word, body) = single(payload.clone());
         let body = body.as_bytes();
         all.put_u8(STATES.iter().position(|one| one == state).expect("there are no others") as u8);
         all.put_u8(word as u8);

@@ -8,6 +8,8 @@
 //! | `behind` | a queue of write-behind |
 //! | `wake` | how an outcome reaches its caller: a mailbox, emptied by one callback of the loop per batch |
 //! | `record` | outcomes as records of the mailbox |
+//! | `word` | what a record is, and its text |
+//! | `fields` | values that are split over fields, in both directions |
 //! | `terms` | what calls go by |
 //! | `l1` | what the package's index of the tier in the process stands on |
 //! | `convert` | values, in both directions |
@@ -23,3 +25,4 @@ pub mod l1;
 pub mod record;
 pub mod terms;
 mod wake;
+mod word;

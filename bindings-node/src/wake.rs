@@ -18,7 +18,8 @@ use tidegate::engine::{Batch, Begun, HostObject, Outcome, outcome};
 use tidegate::panics;
 use tidegate::ports::Wake;
 
-use crate::record::{self, Body, HELD, LARGE, LetGo, Record, Word};
+use crate::record::{self, HELD, LARGE, LetGo, Record};
+use crate::word::{Body, Word};
 
 /// Head of a record.
 const HEAD_BYTES: usize = 16;

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _tidegate
 from ._errors import ConfigError
+from ._field_checks import check_name
 from ._types import MISSING
 
 if TYPE_CHECKING:
@@ -109,8 +110,6 @@ class Checks:
 
     def _check_fields(self, names: list[Any], options: dict[str, Any] | None = None, kind: str = "fields") -> Terms:
         """Gives what a call of these fields goes by."""
-        from ._fields import check_name
-
         for name in names:
             check_name(name)
         return self._native.terms(self._terms, kind, options or {}, names)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ConfigError, EncodeError
+from ._field_checks import check_fetch, check_names, check_values
 from ._tasks import is_awaitable
 from ._tidegate import check_key
 from ._types import MISSING
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 Part = tuple[str, str, "bytes | None", str]
 """A field as the native half has it: name, `fresh`, `stale` or `new`, payload (None is a null), codec."""
-
-_RIGHT = 'a right example: cache.get_fields("user:profile:42", ["name", "email"], fetch)'
 
 
 class Found(dict[str, Any]):
@@ -144,38 +143,3 @@ def joined(there: dict[str, Any], standing: list[Part], missing: list[str], foun
             "it takes a list of fields and gives a dict: {name: value}"
         )
     return Found({**there, **{name: found.get(name) for name in missing}}, standing, missing)
-
-
-def check_names(names: object) -> list[str]:
-    """The names that a call asks for, once each, in their order."""
-    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
-        raise ConfigError(f"names={names!r} is no list of fields; {_RIGHT}")
-    listed = list(dict.fromkeys(names))
-    for name in listed:
-        check_name(name)
-    return listed
-
-
-def check_name(name: object) -> None:
-    """Refuses what is no text; the native half looks at the rest."""
-    if not isinstance(name, str):
-        raise ConfigError(f"field {name!r} is no text; {_RIGHT}")
-
-
-def check_fetch(fetch_missing: object) -> None:
-    """Refuses what cannot be called."""
-    if not callable(fetch_missing):
-        raise ConfigError(
-            f"fetch_missing={fetch_missing!r} is not callable; it takes a list of fields and gives a dict; {_RIGHT}"
-        )
-
-
-def check_values(values: object) -> Mapping[str, Any]:
-    """Refuses what is no dict of fields."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(
-            f'values={values!r} is no dict; a right example: cache.set_fields("user:profile:42", {{"name": "Ada"}})'
-        )
-    for name in values:
-        check_name(name)
-    return values
