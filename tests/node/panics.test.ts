@@ -97,9 +97,17 @@ for (const kind of ['memory', 'redis']) {
 
     test('deadlines are kept after one that panicked', async () => {
       await withCache(kind, { hardTimeout: 100 }, async (cache) => {
-        provokePanic('time', 1);
-        assert.equal(await soon(cache.get('user:profile:1', () => pass(300, 'late'))), 'late');
-        await assert.rejects(soon(cache.get('user:profile:2', () => pass(600, 'late'))), HardTimeout);
+        const slow = (number: number) => soon(cache.get(`user:profile:${number}`, () => pass(300, 'late')));
+        let ends = 'in time';
+        // Another deadline, of whichever manager in this process, may pass by there first.
+        for (let number = 0; number < 10 && ends !== 'late'; number++) {
+          provokePanic('time', 1);
+          ends = await slow(number).catch((error) =>
+            error instanceof HardTimeout ? 'in time' : Promise.reject(error),
+          );
+        }
+        assert.equal(ends, 'late');
+        await assert.rejects(slow(10), HardTimeout);
       });
     });
 

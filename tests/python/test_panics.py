@@ -149,16 +149,24 @@ async def test_what_cannot_be_compressed_is_stored_as_it_is(redis_server: RedisS
 
 async def test_deadlines_are_kept_after_one_that_panicked(make: Make) -> None:
     cache = make(hard_timeout=0.1)
-    held = Counter(held=True)
-    _tidegate.provoke_panic("time", 1)
-    led = asyncio.create_task(cache.get("user:profile:1", held))
-    await held.entered.wait()
-    await asyncio.sleep(0.3)
-    held.go.set()
-    # Its own fallback goes on: nobody told it to end.
-    assert await asyncio.wait_for(led, SOON) == "value"
+    for number in range(10):
+        held = Counter(held=True)
+        # Another deadline, of whichever manager in this process, may pass by there first.
+        _tidegate.provoke_panic("time", 1)
+        led = asyncio.create_task(cache.get(f"user:profile:{number}", held))
+        await held.entered.wait()
+        await asyncio.sleep(0.3)
+        held.go.set()
+        try:
+            # Its own fallback goes on: nobody told it to end.
+            assert await asyncio.wait_for(led, SOON) == "value"
+            break
+        except HardTimeout:
+            continue
+    else:
+        pytest.fail("every deadline was kept")
     with pytest.raises(HardTimeout):
-        await asyncio.wait_for(cache.get("user:profile:2", Counter(held=True)), SOON)
+        await asyncio.wait_for(cache.get("user:profile:late", Counter(held=True)), SOON)
 
 
 async def test_followers_of_a_flight_that_broke_off_are_served(make: Make) -> None:
