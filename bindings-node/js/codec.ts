@@ -40,7 +40,7 @@ export function bare(payload: Payload): string | Uint8Array | null {
 }
 
 /** The values of fields, by name. Own properties, whatever a field is called. */
-export function valuesOf({ list }: Fields): Record<string, unknown> {
+function valuesOf({ list }: Fields): Record<string, unknown> {
   return Object.fromEntries(list.map(({ name, payload }) => [name, open(payload)]));
 }
 

@@ -127,3 +127,15 @@ def never(*_: object) -> Any:
 def shown(value: object) -> str:
     """A value in the name of a test: the same in every process."""
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))[:40]
+
+
+async def comes_back(cache: CacheManager, key: str, value: object, kind: Any) -> None:
+    """What a fallback gives as a type is what its caller is given, and what every hit gives."""
+    first = await cache.get(key, lambda: value, type=kind)
+    assert first == value
+    assert type(first) is type(value)
+    assert await cache.get(key, never, type=kind) == value
+    assert await cache.get_many([key], never, type=kind) == {key: value}
+    entry = await cache.get_entry(key, type=kind)
+    assert entry is not None
+    assert entry.value == value

@@ -23,7 +23,7 @@ from tests.support.redis_server import RedisServer
 from tidegate import CacheEvent, CacheManager, ConfigError, EncodeError
 
 from .conftest import PATIENT, Make, MakeBlocking
-from .helpers import never, opened, reasons, shown
+from .helpers import comes_back, never, opened, reasons, shown
 
 KEY = "user:profile:1"
 UTC = datetime.timezone.utc
@@ -193,14 +193,7 @@ TYPED: list[tuple[Any, Any]] = [
 @pytest.mark.parametrize(("value", "kind"), TYPED, ids=shown)
 async def test_a_value_comes_back_as_its_type(make: Make, codec: Any, value: Any, kind: Any) -> None:
     cache = make(codec=codec)
-    first = await cache.get(KEY, lambda: value, type=kind)
-    assert first == value
-    assert type(first) is type(value)
-    assert await cache.get(KEY, never, type=kind) == value
-    assert await cache.get_many([KEY], never, type=kind) == {KEY: value}
-    entry = await cache.get_entry(KEY, type=kind)
-    assert entry is not None
-    assert entry.value == value
+    await comes_back(cache, KEY, value, kind)
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])

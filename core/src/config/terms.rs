@@ -54,18 +54,18 @@ const TENANT_OPTIONS: [&str; 12] = {
     options
 };
 /// Those of a read but `early_refresh`: fields have as many ends as there are fields.
-const FIELDS_OPTIONS: [&str; 10] = [
-    "ttl",
-    "tags",
-    "codec",
-    "null_ttl",
-    "stale_if_error",
-    "stale_while_revalidate",
-    "error_backoff",
-    "wait",
-    "soft_timeout",
-    "hard_timeout",
-];
+const FIELDS_OPTIONS: [&str; READ_OPTIONS.len() - 1] = {
+    let mut options = [""; READ_OPTIONS.len() - 1];
+    let (mut from, mut to) = (0, 0);
+    while from < READ_OPTIONS.len() {
+        if !matches!(READ_OPTIONS[from].as_bytes(), b"early_refresh") {
+            options[to] = READ_OPTIONS[from];
+            to += 1;
+        }
+        from += 1;
+    }
+    options
+};
 const WRITE_OPTIONS: [&str; 5] = ["ttl", "tags", "codec", "stale_if_error", "stale_while_revalidate"];
 const WRITE_THROUGH_OPTIONS: [&str; 6] =
     ["ttl", "tags", "codec", "stale_if_error", "stale_while_revalidate", "on_store_down"];

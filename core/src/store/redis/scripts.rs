@@ -42,7 +42,7 @@ scripts! {
     Invalidate: "lua/prelude.lua" "lua/invalidate.lua",
     Expire: "lua/prelude.lua" "lua/expire.lua",
     Refresh: "lua/prelude.lua" "lua/refresh.lua",
-    Set: "lua/prelude.lua" "lua/set.lua",
+    Set: "lua/prelude.lua" "lua/set_prelude.lua" "lua/set.lua",
     OpenTag: "lua/tag_prelude.lua" "lua/open_tag.lua",
     InvalidateTag: "lua/tag_prelude.lua" "lua/invalidate_tag.lua",
     Beat: "lua/beat.lua",
@@ -73,7 +73,7 @@ scripts! {
     SettleValue: "lua/prelude.lua" "lua/settle_value.lua",
     AcquireFields: "lua/prelude.lua" "lua/fields_prelude.lua" "lua/acquire_prelude.lua" "lua/acquire_fields.lua",
     FillFields: "lua/prelude.lua" "lua/fields_prelude.lua" "lua/fill_prelude.lua" "lua/fill_fields.lua",
-    SetFields: "lua/prelude.lua" "lua/fields_prelude.lua" "lua/set_fields.lua",
+    SetFields: "lua/prelude.lua" "lua/set_prelude.lua" "lua/fields_prelude.lua" "lua/set_fields.lua",
     InvalidateFields: "lua/prelude.lua" "lua/fields_prelude.lua" "lua/invalidate_fields.lua",
 }
 

@@ -1,13 +1,9 @@
 -- SET not_after_ms draft fresh_ms kept_ms: stores the entry unless it arrives too late (a timed-out SET may have sat
 -- in a client's buffer, I10), and takes away every right to fill (I1). A settle time that runs stays, and does not
 -- concern this value, which was not read from anywhere.
-if now > tonumber(ARGV[1]) then
-  return {'LATE', now_us}
-end
-if has_writers() then
-  contend()
-  wake()
-  return {'NOT_STORED', now_us}
+local refusal = refused(tonumber(ARGV[1]))
+if refusal then
+  return refusal
 end
 redis.call('UNLINK', F)
 revoke()
