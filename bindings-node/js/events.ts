@@ -3,6 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { ConfigError } from './errors.js';
 import { isThenable } from './flow.js';
+import type { HealthReason } from './health.js';
 import { shown } from './key.js';
 import { type Cache, eventTypes } from './native.js';
 
@@ -75,6 +76,16 @@ export interface CacheEvents {
   'cache.connection': EventBase<'cache.connection'> & {
     state: 'connected' | 'disconnected' | 'new_primary';
     source: Source;
+  };
+  /** Of a server there is something to look at (`warning`), or no longer (`ok`): see `health()`. */
+  'cache.health': EventBase<'cache.health'> & {
+    reason: HealthReason;
+    state: 'warning' | 'ok';
+    message: string;
+    source: Source;
+    /** What was seen, and what it is compared with, where these are numbers. */
+    value?: number;
+    limit?: number;
   };
 }
 

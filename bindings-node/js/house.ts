@@ -1,10 +1,12 @@
 import { ConfigError } from './errors.js';
 import { Observers } from './events.js';
 import { Flow } from './flow.js';
+import { type Health, Looked } from './health.js';
 import { HitEvents } from './hits.js';
 import { shown } from './key.js';
 import type { Terms } from './native.js';
 import { checkObject, type Options, type Stats } from './options.js';
+import { Failed } from './outcome.js';
 import { Port } from './port.js';
 import { Tallies, Tally } from './tally.js';
 import { Upgrades } from './upgrade.js';
@@ -65,6 +67,12 @@ export class House {
     const stats: Stats = JSON.parse(native.stats(terms));
     stats.events_dropped += this.#hits.dropped;
     return index === undefined ? stats : Object.assign(stats, index.size);
+  }
+
+  async health(): Promise<Health> {
+    const outcome = await this.port.call((id) => this.port.native.health(id));
+    if (outcome instanceof Looked) return outcome.health;
+    throw outcome instanceof Failed ? outcome.error : new Error('the native module gave no health');
   }
 
   async close(patienceMs: number): Promise<boolean> {

@@ -32,6 +32,7 @@ export {
   ValueTooLarge,
 } from './errors.js';
 export type { CacheEvent, CacheEvents, EventName, Observer } from './events.js';
+export type { Health, HealthFinding, HealthReason, NodeHealth } from './health.js';
 export { type KeyPart, key } from './key.js';
 export { CacheManager } from './manager.js';
 export type {
@@ -49,6 +50,7 @@ export type {
   FlushOptions,
   GetOptions,
   Given,
+  HealthLimits,
   InvalidateOptions,
   L1Options,
   LettersOptions,

@@ -1,11 +1,9 @@
 import { inspect } from 'node:util';
 import { throwIfAborted } from './abort.js';
 import { Batch, type FetchMissing } from './batch.js';
-import { ByFields } from './by-fields.js';
 import { EventDeadLetters } from './dead-events.js';
 import { type EventHandler, type EventOptions, type PublishOptions, publish, Subscription } from './domain.js';
 import { translated } from './errors.js';
-import type { EventName, Observer } from './events.js';
 import { encoded, type Flow } from './flow.js';
 import {
   checkFallback,
@@ -21,6 +19,7 @@ import { House } from './house.js';
 import { checkKeyText, type KeyPart, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
 import { checkKeys } from './native.js';
+import { Observed } from './observed.js';
 import type {
   AnyDefaultOptions,
   AnyGetOptions,
@@ -35,7 +34,6 @@ import type {
   InvalidateOptions,
   Options,
   SetOptions,
-  Stats,
   TenantOptions,
   WriteThroughOptions,
 } from './options.js';
@@ -59,7 +57,7 @@ import { type Sink, WriteBehind } from './write-behind.js';
  * const user = await cache.get('user:profile:42', async () => ({ id: 42 }));
  * ```
  */
-export class CacheManager extends ByFields {
+export class CacheManager extends Observed {
   readonly #house: House;
   readonly #view: View;
   readonly #port: Port;
@@ -72,7 +70,7 @@ export class CacheManager extends ByFields {
     const house = given instanceof Inside ? given.house : new House(options);
     const view = given instanceof Inside ? given.view : new View(house.port.native);
     const flow = house.flowOf(view.plain.terms);
-    super(flow, view);
+    super(house, flow, view);
     this.#house = house;
     this.#view = view;
     this.#port = house.port;
@@ -382,34 +380,6 @@ export class CacheManager extends ByFields {
   /** Runs a block in which, and in what it starts, every `get` runs its fallback and nothing is stored. */
   disabled<T>(block: () => T): T {
     return disabled(this.#port, block);
-  }
-
-  // --- observers -----------------------------------------------------------------------------------------------------
-
-  /**
-   * Calls `observer` with each event of this name, in batches, never on a caller's path.
-   *
-   * What an observer throws becomes a process warning. Events are kept only while somebody observes.
-   */
-  on<K extends EventName>(event: K, observer: Observer<K>): this {
-    this.#house.observers.add(event, observer as Observer<never>);
-    this.#house.listen();
-    return this;
-  }
-
-  /** Stops calling `observer`; does nothing when it was not called. */
-  off<K extends EventName>(event: K, observer: Observer<K>): this {
-    this.#house.observers.remove(event, observer as Observer<never>);
-    this.#house.listen();
-    return this;
-  }
-
-  /**
-   * The figures since this manager was made, of all its views; in a tenant's view the tenant's, but `l1_entries`,
-   * `l1_bytes`, `events_dropped` and `breaker`, which are the manager's.
-   */
-  stats(): Stats {
-    return this.#house.stats(this.#view.plain.terms);
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------

@@ -53,6 +53,23 @@ export interface L1Options {
   maxAge?: Duration | undefined;
 }
 
+/** What the servers are compared with: `health: { fragmentation: 2 }`. */
+export interface HealthLimits {
+  /** `mem_fragmentation_ratio` (1.5), where it wastes `fragmentationBytes` at least (100 MB). */
+  fragmentation?: number | undefined;
+  fragmentationBytes?: number | string | undefined;
+  /** Keys dropped for want of memory (1). */
+  evictionsPerS?: number | undefined;
+  /** (50 ms) */
+  roundTrip?: Duration | undefined;
+  /** The share of `maxmemory` in use, where the policy refuses writes beyond it (0.9). */
+  memory?: number | undefined;
+  /** How long ago a replica was heard of (10 s). */
+  replicaLag?: Duration | undefined;
+  /** From one look to the next, while somebody listens or reads metrics (30 s); null: only when asked to. */
+  interval?: Duration | null | undefined;
+}
+
 /** What a manager takes. Durations are milliseconds or a text such as `'5m'`. */
 export interface Options {
   /** `memory://` (the default), `memory://NAME` (shared by the managers of this process), `redis://…`, `rediss://…`. */
@@ -123,6 +140,10 @@ export interface Options {
   signingKeys?: readonly string[] | null | undefined;
   /** Throw what cannot be encoded instead of returning it uncached (false). */
   strict?: boolean | undefined;
+  /** What `health()` and `cache.health` compare the servers with. */
+  health?: HealthLimits | undefined;
+  /** How often this process writes its figures into the store, for `tidegate top` and `tidegate stats` (5 s); null: never. */
+  fleetReport?: Duration | null | undefined;
   /** Is emitted every event, under its name (`cache.hit`, …). */
   metricsEmitter?: EventEmitter | undefined;
 }

@@ -4,6 +4,7 @@ import { open } from './codec.js';
 import type { DeadEvent } from './dead-events.js';
 import { ownError } from './errors.js';
 import { unpacked } from './fields-bytes.js';
+import { Looked } from './health.js';
 import type { Stamp } from './l1.js';
 import type { Lease, Place } from './lease.js';
 import type { Entry } from './options.js';
@@ -134,6 +135,7 @@ export type Outcome =
   | Write
   | ItemBatch
   | DeadEvents
+  | Looked
   | typeof ABSENT
   | typeof BUSY
   | typeof SETTLED
@@ -166,6 +168,7 @@ export enum Word {
   Raw = 26,
   Packed = 27,
   Fields = 28,
+  Health = 29,
 }
 
 /** Added to the word of a record whose text is to be fetched by itself. */
@@ -229,6 +232,8 @@ export function outcomeOf(word: Word, text: string): Exclude<Outcome, Lease | Se
       return Number(text);
     case Word.EventLetters:
       return new DeadEvents(JSON.parse(text));
+    case Word.Health:
+      return new Looked(JSON.parse(text));
     default:
       throw new Error(`the native module gave a record of an unknown kind: ${word}`);
   }

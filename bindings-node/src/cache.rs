@@ -41,7 +41,7 @@ impl Cache {
     ) -> Result<Self, Thrown> {
         let options = convert::options(&options).map_err(broken)?;
         let config = Config::from_options(&url, &options, Dialect::Node).or_throw()?;
-        let here = Environment { index: IndexSide::Host, ..Environment::default() };
+        let here = Environment { index: IndexSide::Host, language: "node", ..Environment::default() };
         let engine = Engine::open_in(&url, config, here).or_throw()?;
         let bell = Bell::new(&on_ring).map_err(broken)?;
         let desk = Desk::new(Arc::clone(&bell), mailbox);
@@ -322,6 +322,12 @@ impl Cache {
     #[napi]
     pub fn take_let_go(&self) -> Vec<u32> {
         self.desk.take_let_go()
+    }
+
+    /// How the servers are.
+    #[napi]
+    pub fn health(&self, id: f64) -> bool {
+        self.desk.keep(id as u64, self.engine.health(&self.desk.queue, id as u64), false)
     }
 
     #[napi]

@@ -59,6 +59,10 @@ struct EventView<'a> {
     node: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<f64>,
 }
 
 /// A batch of events as JSON: one crossing for all of them.
@@ -77,6 +81,8 @@ pub(crate) fn events(events: &[Event], service: &str) -> String {
         tag: event.tag.as_deref(),
         node: event.node.as_deref(),
         tenant: event.tenant.as_deref(),
+        value: event.value,
+        limit: event.limit,
     });
     json(&views.collect::<Vec<_>>())
 }

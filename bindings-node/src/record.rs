@@ -63,6 +63,7 @@ pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
         Outcome::Count(count) => (Word::Count, Body::Text(count.to_string())),
         Outcome::EventLetters(letters) => (Word::EventLetters, Body::Text(json(&dead_events(letters)))),
         Outcome::Batch(batch) => return self::batch(&batch.items),
+        Outcome::Health(health) => (Word::Health, Body::Text(health.to_json())),
     };
     Record::of(word, body)
 }

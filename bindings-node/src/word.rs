@@ -51,6 +51,8 @@ pub(crate) enum Word {
     Packed = 27,
     /// Several fields ([`crate::fields`]).
     Fields = 28,
+    /// How the servers are, as JSON.
+    Health = 29,
 }
 
 /// The text of a record.

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use tidegate::config::{self, Config, Dialect};
 use tidegate::engine::publish::Publishing;
-use tidegate::engine::{Begun, Engine, FeedId, Figure, Patience};
+use tidegate::engine::{Begun, Engine, Environment, FeedId, Patience};
 use tidegate::protocol::subscription::Rules;
 use tidegate_guard::guarded;
 
@@ -40,7 +40,8 @@ impl Cache {
     #[new]
     fn new(py: Python<'_>, url: &str, options: &Bound<'_, PyDict>) -> PyResult<Self> {
         let config = Config::from_options(url, &convert::options(options)?, Dialect::Python).or_raise(py)?;
-        Ok(Self { engine: Engine::open(url, config).or_raise(py)? })
+        let here = Environment { language: "python", ..Environment::default() };
+        Ok(Self { engine: Engine::open_in(url, config, here).or_raise(py)? })
     }
 
     #[getter]
@@ -373,6 +374,13 @@ impl Cache {
         Behind::open(&self.engine, name, terms::of(view), options, works)
     }
 
+    /// How the servers are, as JSON.
+    fn health(&self, port: &Bound<'_, Port>) -> PyResult<Py<PyAny>> {
+        let id = port.get().next_id();
+        let begun = self.engine.health(port.get().queue(), id).or_raise(port.py())?;
+        Port::finish(port, &self.engine, begun, id, Form::Plain)
+    }
+
     fn close(&self, port: &Bound<'_, Port>, timeout_ms: u64) -> PyResult<Py<PyAny>> {
         let id = port.get().next_id();
         let begun = self.engine.close(timeout_ms, port.get().queue(), id);
@@ -411,15 +419,7 @@ impl Cache {
 
     /// Of a tenant's view the tenant's.
     fn stats<'py>(&self, py: Python<'py>, view: GivenTerms<'_, 'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = PyDict::new(py);
-        for (name, figure) in self.engine.stats(terms::of(view)) {
-            match figure {
-                Figure::Count(count) => stats.set_item(name, count)?,
-                Figure::Measure(measure) => stats.set_item(name, measure)?,
-            }
-        }
-        stats.set_item("breaker", self.engine.breaker_state())?;
-        Ok(stats)
+        convert::figures(py, self.engine.stats(terms::of(view)), self.engine.breaker_state())
     }
 }
 

@@ -13,7 +13,7 @@ use pyo3::types::{
 };
 use tidegate::config::{self, Dialect, OptionValue};
 use tidegate::engine::outcome::Failure;
-use tidegate::engine::{Engine, Event, HostObject, Outcome, Settlement, Source};
+use tidegate::engine::{Engine, Event, Figure, HostObject, Outcome, Settlement, Source};
 use tidegate::key::Key;
 use tidegate::payload::{self, Foreign};
 use tidegate::protocol::envelope::{Codec, Payload};
@@ -150,6 +150,7 @@ pub(crate) fn outcome(py: Python<'_>, outcome: Outcome, place: &Place<'_, '_>) -
             letters.into_pyobject(py)?.into_any().unbind()
         }
         Outcome::EventLetters(letters) => crate::batch::letters(py, &letters)?,
+        Outcome::Health(health) => PyString::new(py, &health.to_json()).into_any().unbind(),
         Outcome::Batch(batch) => Batch::new(py, batch, engine)?.into_any(),
     })
 }
@@ -266,8 +267,27 @@ fn event_tuple<'py>(event: &Event, service: &Bound<'py, PyString>) -> PyResult<B
             text(event.tag.as_deref())?,
             text(event.node.as_deref())?,
             text(event.tenant.as_deref())?,
+            event.value.into_bound_py_any(py)?,
+            event.limit.into_bound_py_any(py)?,
         ],
     )
+}
+
+/// The figures of `stats()`.
+pub(crate) fn figures<'py>(
+    py: Python<'py>,
+    figures: Vec<(&'static str, Figure)>,
+    breaker: &str,
+) -> PyResult<Bound<'py, PyDict>> {
+    let stats = PyDict::new(py);
+    for (name, figure) in figures {
+        match figure {
+            Figure::Count(count) => stats.set_item(name, count)?,
+            Figure::Measure(measure) => stats.set_item(name, measure)?,
+        }
+    }
+    stats.set_item("breaker", breaker)?;
+    Ok(stats)
 }
 
 /// A value as the user wrote it; what is accepted is decided in the core.

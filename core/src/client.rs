@@ -39,6 +39,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::{CallKind, Dialect, OptionValue, Terms};
+use crate::engine::health::Health;
 use crate::engine::outcome::{Details, Failure};
 use crate::engine::{Begun, Engine, Event, Figure, Outcome};
 use crate::error::Error;
@@ -340,6 +341,26 @@ impl Manager {
     /// The figures of `docs/events.md`, by name; a tenant's own in its view.
     pub fn stats(&self) -> Vec<(&'static str, Figure)> {
         self.engine.stats(Some(&self.terms))
+    }
+
+    /// Looks at the servers behind the cache. One that does not answer is no error, but a finding.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let cache = tidegate::Manager::builder("memory://").build().await?;
+    /// let health = cache.health().await?;
+    /// assert_eq!(health.status, tidegate::engine::health::HealthStatus::Ok);
+    /// # Ok::<_, tidegate::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `ClosedError`.
+    pub async fn health(&self) -> Result<Arc<Health>, Error> {
+        match self.call_verb(|queue, id| self.engine.health(queue, id)).await? {
+            Arrival::Outcome(Outcome::Health(health)) => Ok(health),
+            Arrival::Outcome(Outcome::Failed(Failure::Own(error))) => Err(error),
+            _ => Err(Error::closed()),
+        }
     }
 
     /// Keeps events from now on, for [`Manager::take_events`].

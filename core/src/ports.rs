@@ -13,6 +13,7 @@ use crate::protocol::fields::FieldNames;
 use crate::protocol::key::Key;
 use crate::protocol::lease::{Grant, Nonce};
 use crate::protocol::queue::{Durability, QueueAct, QueueReply};
+use crate::protocol::server::ServerInfo;
 use crate::protocol::stream::StreamId;
 use crate::protocol::tag::{Tag, TagNonce};
 
@@ -82,10 +83,15 @@ pub enum Command {
     SetFields { key: Key, not_after_ms: u64, entries: Vec<(Box<str>, Draft)> },
     /// As INVALIDATE, but other fields stay.
     InvalidateFields { key: Key, settle_ms: u64, names: FieldNames },
+    /// What the node that the [`Address`] names says of itself.
+    Info,
+    /// The figures of one process of a service, for operators: kept at `key` (`service:~fleet`) under its `id` for `kept_ms`;
+    /// none for one that leaves. `sweeps` takes away those that nobody has renewed.
+    Report { key: Key, id: Box<str>, figures: Option<Box<str>>, kept_ms: u64, sweeps: bool },
 }
 
 impl Command {
-    /// The key the command is about, a value's or a tag's; none for [`Command::Ping`].
+    /// The key the command is about, a value's or a tag's; none for those about a node.
     pub fn key(&self) -> Option<&Key> {
         match self {
             Self::Get { key }
@@ -110,9 +116,10 @@ impl Command {
             | Self::FillFields { key, .. }
             | Self::SetFields { key, .. }
             | Self::InvalidateFields { key, .. }
+            | Self::Report { key, .. }
             | Self::Durability { key } => Some(key),
             Self::ReadTag { tag } | Self::OpenTag { tag, .. } | Self::InvalidateTag { tag, .. } => Some(tag.key()),
-            Self::Ping => None,
+            Self::Ping | Self::Info => None,
             Self::Event { stream, .. } => Some(stream),
         }
     }
@@ -171,6 +178,7 @@ pub enum Verdict {
     /// What a partition's stream answers.
     Queue(QueueReply),
     Durability(Durability),
+    Info(Box<ServerInfo>),
 }
 
 /// A version of a service that may have entries.
@@ -321,6 +329,10 @@ pub trait Store: Send + Sync {
     /// What people call a node: its address, without secrets. Empty where there is but one place.
     fn node_name(&self, _node: u16) -> String {
         String::new()
+    }
+    /// The nodes that commands may go to, as far as is known.
+    fn nodes(&self) -> Vec<u16> {
+        vec![0]
     }
     /// Whether keys may be on different servers, so that no script can change two of them.
     fn is_cluster(&self) -> bool {

@@ -1,8 +1,11 @@
 //! A Cluster of real servers: each node by itself, slots that move, and what is told of it.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tidegate::Manager;
+use tidegate::config::OptionValue;
+use tidegate::engine::health::HealthStatus;
 use tidegate::ports::{Command, Notice, StoreErrorKind, Verdict};
 use tidegate::protocol::key::Key;
 use tidegate::store::redis::{RedisSettings, RedisStore};
@@ -188,5 +191,37 @@ fn what_is_written_behind_is_put_and_read_wherever_its_value_lies() {
             assert_eq!(values, (0..20).collect::<Vec<_>>());
             assert_eq!(manager.get::<u32>(key.relative()).await.expect("right"), Some(19), "what was committed stays");
         }
+    });
+}
+
+#[test]
+fn every_primary_is_looked_at_and_one_that_is_gone_is_named() {
+    let mut cluster = Cluster::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let cache = Manager::builder(&cluster.url())
+            .service("billing")
+            .option("command_timeout", OptionValue::Millis(1_000.0))
+            .option("health", OptionValue::Nested(vec![("round_trip".into(), OptionValue::Millis(10_000.0))]))
+            .build()
+            .await
+            .expect("right");
+        // Nobody has asked for anything yet: the look finds the nodes by itself.
+        let well = cache.health().await.expect("open");
+        let names: BTreeSet<String> = well.nodes.iter().map(|node| node.node.clone()).collect();
+        let expected = cluster.0.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        assert_eq!((well.status, names), (HealthStatus::Ok, expected), "{well:?}");
+        assert!(well.nodes.iter().all(|node| node.reachable && node.version.is_some()), "{well:?}");
+        cluster.0[1].kill();
+        let since = Instant::now();
+        let hurt = loop {
+            let health = cache.health().await.expect("open");
+            if health.status == HealthStatus::Warning {
+                break health;
+            }
+            assert!(since.elapsed() < PATIENCE, "{health:?}");
+        };
+        let [finding] = &hurt.findings[..] else { panic!("{hurt:?}") };
+        assert_eq!((finding.reason, &finding.node), ("unreachable", &format!("127.0.0.1:{}", cluster.0[1].port())));
     });
 }

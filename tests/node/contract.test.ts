@@ -46,8 +46,9 @@ const EVENTS: Record<keyof CacheEvents, true> = {
   'cache.fallback_error': true,
   'cache.breaker': true,
   'cache.connection': true,
+  'cache.health': true,
 };
-const EVENT_FIELDS: Record<keyof CacheEvents['cache.hit'], true> = {
+const EVENT_FIELDS: Record<keyof CacheEvents['cache.health'], true> = {
   type: true,
   timestamp: true,
   service: true,
@@ -61,6 +62,8 @@ const EVENT_FIELDS: Record<keyof CacheEvents['cache.hit'], true> = {
   tag: true,
   node: true,
   tenant: true,
+  value: true,
+  limit: true,
 };
 const FIGURES: Record<keyof Stats, true> = {
   hits: true,
@@ -119,6 +122,8 @@ const OPTIONS: Record<keyof Options, true> = {
   maxValueBytes: true,
   signingKeys: true,
   strict: true,
+  health: true,
+  fleetReport: true,
 };
 
 const READ_OPTIONS: Record<keyof GetOptions, true> = {

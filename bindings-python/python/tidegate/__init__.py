@@ -38,6 +38,7 @@ from ._types import (
     Breaker,
     CallOptions,
     Duration,
+    HealthLimits,
     Options,
     TenantOptions,
     Tls,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from ._dead_events import DeadEvent
     from ._entry import Entry
     from ._events import CacheEvent
+    from ._health import Health, HealthFinding, NodeHealth
     from ._subscription import EventDetails, Subscription
     from ._write_behind import DeadLetter, WriteBehind, WriteItem
 
@@ -69,8 +71,12 @@ __all__ = [
     "Entry",
     "EventDetails",
     "HardTimeout",
+    "Health",
+    "HealthFinding",
+    "HealthLimits",
     "InternalError",
     "KeyFormatError",
+    "NodeHealth",
     "Options",
     "QueueFull",
     "StoreUnavailable",
@@ -100,6 +106,10 @@ def __getattr__(name: str) -> object:
         from ._entry import Entry
 
         return Entry
+    if name in ("Health", "HealthFinding", "NodeHealth"):
+        from . import _health
+
+        return getattr(_health, name)
     if name == "DeadEvent":
         from ._dead_events import DeadEvent
 

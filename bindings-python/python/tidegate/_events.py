@@ -34,6 +34,10 @@ class CacheEvent:
     """The address of the server that it is about: of `cache.breaker` and `cache.connection`."""
     tenant: str | None = None
     """The tenant whose `key` or `tag` it is, as `tenant(name)` was given it."""
+    value: float | None = None
+    """Of `cache.health`: what was seen, where that is a number."""
+    limit: float | None = None
+    """And what it is compared with."""
 
     # There is one for every hit that is observed: the constructor of a frozen dataclass takes five times as long.
     def __init__(
@@ -51,6 +55,8 @@ class CacheEvent:
         tag: str | None = None,
         node: str | None = None,
         tenant: str | None = None,
+        value: float | None = None,
+        limit: float | None = None,
     ) -> None:
         fields = self.__dict__
         fields["type"] = type
@@ -66,3 +72,5 @@ class CacheEvent:
         fields["tag"] = tag
         fields["node"] = node
         fields["tenant"] = tenant
+        fields["value"] = value
+        fields["limit"] = limit

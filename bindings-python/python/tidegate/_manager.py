@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ._decorators import AsyncDecorator
     from ._entry import Entry
+    from ._health import Health
     from ._types import (
         AnyFallback,
         AsyncFallback,
@@ -383,6 +384,21 @@ class CacheManager(Between):
         return decorator
 
     # --- life ------------------------------------------------------------------------------------------------------
+
+    async def health(self) -> Health:
+        """How the servers behind the cache are: each is asked now, past the breaker, and compared with `health=` limits.
+
+        One that does not answer is no error, but a finding; `status` is `"down"` where none answers.
+
+        >>> import asyncio
+        >>> from tidegate import CacheManager
+        >>> asyncio.run(CacheManager().health()).status
+        'ok'
+        """
+        from ._health import health_of
+
+        port = self._port()
+        return health_of(await answer(port, self._native.health(port)))
 
     async def close(self, timeout: Duration = 30) -> bool:
         """Let what is under way end, for up to `timeout` seconds, then let go of the store; calls raise `ClosedError`.

@@ -81,6 +81,25 @@ class L1(TypedDict, total=False):
     """No entry is held longer, however long it lives (1 day)."""
 
 
+class HealthLimits(TypedDict, total=False):
+    """What the servers are compared with: `health=HealthLimits(fragmentation=2, interval="1m")`."""
+
+    fragmentation: float
+    """`mem_fragmentation_ratio` (1.5), where it wastes `fragmentation_bytes` at least."""
+    fragmentation_bytes: int | str
+    """A number of bytes, or a text such as `"100MB"` (100 MB): of a small server the ratio says nothing."""
+    evictions_per_s: float
+    """Keys dropped for want of memory (1)."""
+    round_trip: Duration
+    """(50 ms)"""
+    memory: float
+    """The share of `maxmemory` in use, where the policy refuses writes beyond it (0.9)."""
+    replica_lag: Duration
+    """How long ago a replica was heard of (10 s)."""
+    interval: Duration | None
+    """From one look to the next while somebody listens or reads metrics (30 s); None: only when asked to."""
+
+
 class WriteOptions(TypedDict, total=False):
     """What `set` and `set_many` take for one call, instead of what the manager says."""
 
@@ -215,3 +234,7 @@ class Options(TypedDict, total=False):
     """Secrets of at least 16 bytes each: the first signs entries, and none counts that none of them signed (None)."""
     strict: bool
     """Raise what cannot be encoded instead of returning it uncached (False)."""
+    health: HealthLimits
+    """What `health()` and `cache.health` compare the servers with."""
+    fleet_report: Duration | None
+    """How often this process writes its figures into the store, for `tidegate top` and `stats` (5 s); None: never."""

@@ -1,6 +1,6 @@
-//! Options that are groups of options: the breaker, TLS, the tier in the process.
+//! Options that are groups of options: the breaker, TLS, the tier in the process, limits of health.
 
-use super::read::{between_ms, optional, positive_ms, refused, share, size, unknown_option, whole};
+use super::read::{between_ms, number, optional, positive_ms, refused, share, size, unknown_option, whole};
 use super::{Dialect, OptionValue};
 use crate::error::Error;
 
@@ -58,6 +58,39 @@ impl Default for L1Config {
     }
 }
 
+/// What a look at the servers' health compares with, and how often it looks by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HealthLimits {
+    /// `mem_fragmentation_ratio`, where it wastes `fragmentation_bytes` at least: of a small server it says nothing.
+    pub fragmentation: f64,
+    pub fragmentation_bytes: u64,
+    /// Keys dropped for want of memory.
+    pub evictions_per_s: f64,
+    pub round_trip_ms: f64,
+    /// The share of `maxmemory` in use, where the policy is to refuse writes beyond it.
+    pub memory: f64,
+    /// How long ago a replica was heard of.
+    pub replica_lag_ms: u64,
+    /// From one look to the next while somebody listens, or metrics are read; none: only when asked to.
+    pub interval_ms: Option<u64>,
+}
+
+impl Default for HealthLimits {
+    fn default() -> Self {
+        Self {
+            fragmentation: 1.5,
+            fragmentation_bytes: 100 << 20,
+            evictions_per_s: 1.0,
+            round_trip_ms: 50.0,
+            memory: 0.9,
+            replica_lag_ms: 10_000,
+            interval_ms: Some(30_000),
+        }
+    }
+}
+
+const HEALTH_OPTIONS: [&str; 7] =
+    ["fragmentation", "fragmentation_bytes", "evictions_per_s", "round_trip", "memory", "replica_lag", "interval"];
 const BREAKER_OPTIONS: [&str; 4] = ["failures", "ratio", "window", "probe"];
 const TLS_OPTIONS: [&str; 4] = ["ca", "cert", "key", "server_name"];
 const L1_OPTIONS: [&str; 3] = ["max_bytes", "max_entries", "max_age"];
@@ -129,4 +162,31 @@ pub(super) fn breaker(value: &OptionValue, dialect: Dialect) -> Result<BreakerCo
         }
     }
     Ok(breaker)
+}
+
+pub(super) fn health(value: &OptionValue, dialect: Dialect) -> Result<HealthLimits, Error> {
+    let OptionValue::Nested(options) = value else {
+        let example =
+            if dialect == Dialect::Node { "{ fragmentation: 1.5 }" } else { "HealthLimits(fragmentation=1.5)" };
+        return Err(refused("health", value, "a group of limits", example));
+    };
+    let mut limits = HealthLimits::default();
+    for (given, value) in options {
+        let full = format!("health.{given}");
+        let option = HEALTH_OPTIONS.iter().find(|option| dialect.spell(option) == *given);
+        match option.copied() {
+            Some("fragmentation") => limits.fragmentation = number(&full, value, 1.0)?,
+            Some("fragmentation_bytes") => limits.fragmentation_bytes = size(&full, value)?,
+            Some("evictions_per_s") => limits.evictions_per_s = number(&full, value, 0.0)?,
+            Some("round_trip") => limits.round_trip_ms = positive_ms(&full, value, dialect)? as f64,
+            Some("memory") => limits.memory = share(&full, value)?,
+            Some("replica_lag") => limits.replica_lag_ms = positive_ms(&full, value, dialect)?,
+            Some("interval") => {
+                let between = |value: &OptionValue| between_ms(&full, value, dialect, 100, 86_400_000);
+                limits.interval_ms = optional(value, between)?;
+            }
+            _ => return Err(unknown_option(given, &HEALTH_OPTIONS.map(|option| dialect.spell(option)))),
+        }
+    }
+    Ok(limits)
 }

@@ -15,11 +15,11 @@ use crate::payload::compress::Compression;
 use crate::payload::sign::SigningKeys;
 use crate::protocol::envelope::{Codec, Seal};
 use crate::protocol::freshness::Grace;
-use groups::{breaker, l1, tls};
+use groups::{breaker, health, l1, tls};
 use read::{between_ms, boolean, optional, share, text, versions, whole};
 
 pub use behind::{BEHIND_OPTIONS, BehindOptions};
-pub use groups::{BreakerConfig, L1Config, TlsConfig};
+pub use groups::{BreakerConfig, HealthLimits, L1Config, TlsConfig};
 pub(crate) use limits::*;
 pub use limits::{BATCH_MAX, check_batch};
 pub use read::{duration_ms, positive_ms, texts, unknown_option};
@@ -163,6 +163,10 @@ pub struct Config {
     pub signing_keys: SigningKeys,
     /// Raise what cannot be encoded instead of returning it uncached.
     pub strict: bool,
+    /// When a look at the servers tells of something.
+    pub health: HealthLimits,
+    /// How often this process writes its figures into the store, for `tidegate top` and `tidegate stats`.
+    pub fleet_report_ms: Option<u64>,
 }
 
 impl Default for Config {
@@ -198,11 +202,13 @@ impl Default for Config {
             max_value_bytes: 1_048_576,
             signing_keys: SigningKeys::default(),
             strict: false,
+            health: HealthLimits::default(),
+            fleet_report_ms: Some(5_000),
         }
     }
 }
 
-pub(crate) const OPTIONS: [&str; 30] = [
+pub(crate) const OPTIONS: [&str; 32] = [
     "service",
     "version",
     "upgrade",
@@ -233,7 +239,10 @@ pub(crate) const OPTIONS: [&str; 30] = [
     "max_value_bytes",
     "signing_keys",
     "strict",
+    "health",
+    "fleet_report",
 ];
+
 impl Config {
     /// What a call goes by that says nothing of its own.
     pub fn grace(&self) -> Grace {
@@ -325,6 +334,11 @@ impl Config {
                 }
                 "max_value_bytes" => config.max_value_bytes = whole(name, value, 1, MAX_VALUE_BYTES)? as usize,
                 "strict" => config.strict = boolean(name, value)?,
+                "health" => config.health = health(value, dialect)?,
+                "fleet_report" => {
+                    let between = |value: &OptionValue| between_ms(name, value, dialect, 100, 3_600_000);
+                    config.fleet_report_ms = optional(value, between)?;
+                }
                 other => unreachable!("OPTIONS has {other}, which is not read"),
             }
         }

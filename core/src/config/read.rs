@@ -117,6 +117,20 @@ pub(super) fn share(name: &str, value: &OptionValue) -> Result<f64, Error> {
     }
 }
 
+/// A number from `least` on.
+pub(super) fn number(name: &str, value: &OptionValue, least: f64) -> Result<f64, Error> {
+    let number = match value {
+        OptionValue::Int(number) => *number as f64,
+        OptionValue::Float(number) => *number,
+        _ => f64::NAN,
+    };
+    if number.is_finite() && number >= least {
+        Ok(number)
+    } else {
+        Err(refused(name, value, &format!("a number from {least} on"), &format!("{name}={}", least + 0.5)))
+    }
+}
+
 /// None for null, else what `read` makes of it.
 pub(super) fn optional<T>(
     value: &OptionValue,

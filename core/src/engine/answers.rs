@@ -3,9 +3,10 @@
 
 use bytes::Bytes;
 
-use super::drive::{SEQUENCE_RENEW, TARGET_NONE, TARGET_OPERATION, TARGET_PROBE};
+use super::drive::{SEQUENCE_RENEW, TARGET_HEALTH, TARGET_NONE, TARGET_OPERATION, TARGET_PROBE};
 use super::feed::{Push, is_feed};
 use super::flights::{Asked as KeyAsked, FlightId, Question, SlotKind, Unjudged};
+use super::health::Push as PushState;
 use super::judge::{Circumstances, Judged};
 use super::observe::EventKind;
 use super::outcome::{Details, Keeps, Older, Renewal};
@@ -60,6 +61,7 @@ impl Engine {
         match address.target {
             TARGET_NONE => {}
             TARGET_PROBE => self.probed(address.node, &answer),
+            TARGET_HEALTH => self.health_answered(address, answer),
             feed if is_feed(feed) => self.feed_answered(address, answer),
             operation if operation & TARGET_OPERATION != 0 => {
                 self.operation_answered(operation, address, answer);
@@ -70,15 +72,22 @@ impl Engine {
 
     fn take_notice(&self, notice: Notice) {
         match notice {
-            Notice::Watching(key) => self.push_came(&key, &Event::Watching),
+            Notice::Watching(key) => {
+                self.note_push(PushState::Connected);
+                self.push_came(&key, &Event::Watching);
+            }
             Notice::Woken(key) => self.push_came(&key, &Event::Woken),
             Notice::PushLost => {
+                self.note_push(PushState::Lost);
                 self.with_l1(super::L1::shut);
                 let message = "the push connection is lost; meanwhile waiters poll, and L1 is empty";
                 self.report(None, "push_lost", message);
                 self.event_pushes_lost();
             }
-            Notice::Tracking => self.with_l1(super::L1::open),
+            Notice::Tracking => {
+                self.note_push(PushState::Connected);
+                self.with_l1(super::L1::open);
+            }
             Notice::AllChanged => self.with_l1(super::L1::drop_all),
             Notice::Changed(names) => self.with_l1(|l1| l1.changed(&names)),
             Notice::Heartbeat { sent_us } => self.with_l1(|l1| l1.heartbeat(sent_us)),

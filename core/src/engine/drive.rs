@@ -24,6 +24,8 @@ use crate::tenant::Count;
 pub(super) const TARGET_NONE: u64 = 0;
 /// A breaker's probe; the address says of which node.
 pub(super) const TARGET_PROBE: u64 = 1;
+/// Of a look at the servers' health.
+pub(super) const TARGET_HEALTH: u64 = 2;
 /// Targets of operations have the top bit.
 pub(super) const TARGET_OPERATION: u64 = 1 << 63;
 /// The sequence of a RENEW, which is no flight's question.
@@ -31,6 +33,8 @@ pub(super) const SEQUENCE_RENEW: u32 = u32::MAX;
 /// Numbers in the timers that are no flights.
 pub(super) const TIMER_JOURNAL: u64 = 1;
 pub(super) const TIMER_CLOSE: u64 = 2;
+pub(super) const TIMER_HEALTH: u64 = 3;
+pub(super) const TIMER_REPORT: u64 = 4;
 /// And from here on the probe of each node. Flights have larger numbers.
 pub(super) const TIMER_PROBES: u64 = 1 << 16;
 const TIMER_PROBES_LAST: u64 = TIMER_PROBES + u16::MAX as u64;
@@ -367,6 +371,8 @@ impl Engine {
         match number {
             TIMER_JOURNAL => self.replay_now(),
             TIMER_CLOSE => self.close_now(),
+            TIMER_HEALTH => self.look_sometimes(),
+            TIMER_REPORT => self.report_sometimes(),
             probe @ TIMER_PROBES..=TIMER_PROBES_LAST => self.send_probe((probe - TIMER_PROBES) as u16),
             write if write & TARGET_OPERATION != 0 => self.renew_write(write),
             feed if is_feed(feed) => self.feed_on_time(feed),

@@ -25,6 +25,7 @@
 //! | `versions`, `ending` | which versions of the service have entries, and an invalidation's way through them |
 //! | `nodes` | the primaries of the store, each with its breaker and clock |
 //! | `journal`, `breaker`, `recover` | what is owed to a store that is away, and when it is asked again |
+//! | `health`, `fleet` | how the servers are; what operators are told of this process |
 //! | `recent`, `failover` | what is owed again once another primary answers |
 //! | `places` | how many fallbacks run while it is away |
 //! | `tenants` | one tenant of each name, and its figures |
@@ -50,7 +51,9 @@ pub mod events;
 mod failover;
 pub mod feed;
 mod fields;
+mod fleet;
 mod flights;
+pub mod health;
 mod journal;
 mod judge;
 pub mod l1;
@@ -99,7 +102,9 @@ use crate::tenant::Count;
 use behind::Durabilities;
 use events::EventFeeds;
 use feed::Feeds;
+use fleet::Reporter;
 use flights::Flights;
+use health::HealthDesk;
 use journal::Journal;
 use l1::{IndexSide, L1};
 use nodes::Nodes;
@@ -130,6 +135,8 @@ pub struct Environment {
     pub seed: u64,
     /// Where the index of L1 is kept.
     pub index: IndexSide,
+    /// The host's language, for people.
+    pub language: &'static str,
 }
 
 impl Default for Environment {
@@ -142,6 +149,7 @@ impl Default for Environment {
             epoch_us,
             seed: fastrand::u64(..),
             index: IndexSide::Here,
+            language: "rust",
         }
     }
 }
@@ -194,6 +202,8 @@ pub struct Engine {
     observers: Observers,
     figures: Figures,
     tenants: Tenants,
+    health: HealthDesk,
+    reporter: Reporter,
     /// Callers that wait.
     waiting: AtomicU64,
     /// Steps whose actions are not done yet; see [`drive::Busy`].
@@ -229,7 +239,8 @@ impl Engine {
     pub fn with_store(store: Arc<dyn Store>, config: Config, environment: Environment) -> Result<Arc<Self>, Error> {
         let space = KeySpace::new(&config.service, config.version)?;
         let terms = Arc::new(Terms::of_view(&config, &space, &[])?);
-        let Environment { clock, alarm, epoch_us, seed, index } = environment;
+        let reporter = Reporter::new(space.fleet_key(), &environment);
+        let Environment { clock, alarm, epoch_us, seed, index, language: _ } = environment;
         let versions = Versions::new(&space, config.version);
         let l1 = config.l1.as_ref().map(|l1| L1::new(l1, &space, index));
         let engine = Arc::new_cyclic(|me| Self {
@@ -263,6 +274,8 @@ impl Engine {
             observers: Observers::default(),
             figures: Figures::new(),
             tenants: Tenants::default(),
+            health: HealthDesk::default(),
+            reporter,
             waiting: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),

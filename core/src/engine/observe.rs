@@ -31,10 +31,11 @@ pub enum EventKind {
     FallbackError,
     Breaker,
     Connection,
+    Health,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Hit,
         Self::Miss,
         Self::Set,
@@ -46,6 +47,7 @@ impl EventKind {
         Self::FallbackError,
         Self::Breaker,
         Self::Connection,
+        Self::Health,
     ];
 
     pub fn name(self) -> &'static str {
@@ -61,6 +63,7 @@ impl EventKind {
             Self::FallbackError => "cache.fallback_error",
             Self::Breaker => "cache.breaker",
             Self::Connection => "cache.connection",
+            Self::Health => "cache.health",
         }
     }
 }
@@ -82,12 +85,15 @@ pub struct Event {
     /// For people.
     pub message: Option<String>,
     pub version: Option<u64>,
-    /// `closed`, `open`, `half_open`; `connected`, `disconnected`, `new_primary`.
+    /// `closed`, `open`, `half_open`; `connected`, `disconnected`, `new_primary`; `warning`, `ok`.
     pub state: Option<&'static str>,
     /// The address of the server it is about.
     pub node: Option<String>,
     /// The tenant it is about, as its user wrote it.
     pub tenant: Option<String>,
+    /// Of `cache.health`: what was seen, and what it is compared with.
+    pub value: Option<f64>,
+    pub limit: Option<f64>,
 }
 
 impl Event {
@@ -105,6 +111,8 @@ impl Event {
             state: None,
             node: None,
             tenant: None,
+            value: None,
+            limit: None,
         }
     }
 }

@@ -55,6 +55,8 @@ pub(super) enum Operation {
     /// An event on its way to its stream.
     Publish(Publication),
     EventLetters(Asked),
+    /// Figures for operators.
+    Report,
 }
 
 impl Operation {
@@ -68,7 +70,7 @@ impl Operation {
             Self::BeginWrite(writing) | Self::Writing(writing) | Self::Commit(writing) => writing.ticket.as_ref(),
             Self::Publish(publication) => Some(publication.caller()),
             Self::EventLetters(asked) => Some(asked.caller()),
-            Self::Beat { .. } => None,
+            Self::Beat { .. } | Self::Report => None,
         }
     }
 
@@ -263,6 +265,7 @@ impl Engine {
             }
             Operation::End(ending) => self.end_answered(ending, is_kept),
             Operation::Beat { sent_us } => self.beat_answered(sent_us, reply),
+            Operation::Report => {}
             Operation::BeginWrite(writing) => self.write_begun(writing, reply, standing),
             Operation::Writing(_) => unreachable!("nothing is asked while `persist` runs"),
             Operation::Commit(writing) => self.committed(writing, address.node, reply),
@@ -336,6 +339,7 @@ impl Engine {
                     feed.close(self, timeout_ms, None);
                 }
                 self.replay();
+                self.leave_fleet();
             }
         }
         self.close_if_drained();

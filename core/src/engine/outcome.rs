@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use super::Engine;
 use super::batch::{Batch, StreamId};
 use super::behind::Letter;
+use super::health::Health;
 use super::ticket::Ticket;
 use crate::config::Terms;
 pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement, Source, Staleness, Token};
@@ -143,6 +144,8 @@ pub enum Outcome {
     Count(u64),
     /// Events that were set aside.
     EventLetters(Vec<DeadLetter>),
+    /// How the servers are.
+    Health(Arc<Health>),
 }
 
 impl Outcome {

@@ -11,6 +11,7 @@ use super::Engine;
 use super::drive::TARGET_OPERATION;
 use super::flights::FlightId;
 use super::operations::Operation;
+use super::outcome::Source;
 use crate::ports::{Address, Command, LiveVersion, Reply, StoreError, Verdict};
 use crate::protocol::freshness::Life;
 use crate::protocol::key::{Key, KeySpace};
@@ -159,6 +160,10 @@ impl Engine {
     }
 
     fn send_beat(&self) {
+        if self.source != Source::Memory {
+            self.look_from_now_on();
+            self.report_from_now_on();
+        }
         let sent_us = self.clock.now_us();
         self.versions.asked_us.store(sent_us.max(1), Ordering::Relaxed);
         let kept_ms = self.longest_life_ms.load(Ordering::Relaxed).saturating_add(SPARE_MS).saturating_mul(2);

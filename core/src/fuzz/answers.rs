@@ -12,6 +12,7 @@ use crate::protocol::fields::{FieldNames, bundle};
 use crate::protocol::key::Key;
 use crate::protocol::lease::Grant;
 use crate::protocol::queue::{Durability, Ends, QueueReply, Queued};
+use crate::protocol::server::ServerInfo;
 use crate::protocol::stream::StreamId;
 use crate::protocol::tag::TagNonce;
 
@@ -55,6 +56,7 @@ impl World {
                 evicts: source.flag().then(|| source.text()),
                 is_logged: source.flag(),
             }),
+            12 => Verdict::Info(Box::new(ServerInfo::read(&source.text()))),
             9 => Verdict::Foreign,
             10 => Verdict::Late,
             11 => Verdict::Revoked,
@@ -149,6 +151,7 @@ fn kind_of(command: &Command) -> usize {
         Command::Event { .. } => 6,
         Command::Queue { .. } => 7,
         Command::Durability { .. } => 8,
+        Command::Info => 12,
         _ => 4,
     }
 }

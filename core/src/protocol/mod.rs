@@ -10,6 +10,7 @@ pub mod held;
 pub mod key;
 pub mod lease;
 pub mod queue;
+pub mod server;
 pub mod stream;
 pub mod subscription;
 pub mod tag;

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .._decorators import PlainDecorator
     from .._entry import Entry
+    from .._health import Health
     from .._subscription import Handler
     from .._types import (
         AnyFallback,
@@ -407,6 +408,19 @@ class CacheManager(ByFields):
             self._subscriptions.remove(subscription)
 
     # --- life ------------------------------------------------------------------------------------------------------
+
+    def health(self) -> Health:
+        """How the servers behind the cache are: each is asked now, past the breaker, and compared with `health=` limits.
+
+        One that does not answer is no error, but a finding; `status` is `"down"` where none answers.
+
+        >>> from tidegate.sync import CacheManager
+        >>> CacheManager().health().status
+        'ok'
+        """
+        from .._health import health_of
+
+        return health_of(self._native.health(_threads.port()))
 
     def close(self, timeout: Duration = 30) -> bool:
         """Let what is under way end, for up to `timeout` seconds, then let go of the store; calls raise `ClosedError`.

@@ -17,6 +17,13 @@ pub(in crate::engine) struct Durabilities {
     known: Mutex<FxHashMap<Primary, Known>>,
 }
 
+impl Durabilities {
+    /// Whether this process has to do with queues.
+    pub(in crate::engine) fn is_asked(&self) -> bool {
+        !lock(&self.known).is_empty()
+    }
+}
+
 #[derive(Clone)]
 enum Known {
     Good,

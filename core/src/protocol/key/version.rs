@@ -46,4 +46,10 @@ impl KeySpace {
         let service = self.prefix.split_once(':').map_or("", |(service, _)| service);
         Key::plain(&format!("{service}:"), "~versions")
     }
+
+    /// Where its processes tell operators of themselves.
+    pub fn fleet_key(&self) -> Key {
+        let service = self.prefix.split_once(':').map_or("", |(service, _)| service);
+        Key::plain(&format!("{service}:"), "~fleet")
+    }
 }

@@ -25,10 +25,8 @@ pub(super) async fn send(client: &Client, request: Request) -> Result<Frame, Fre
             raw(client, "HMGET", ClusterHash::Offset(0), arguments).await
         }
         Request::Time => raw(client, "TIME", ClusterHash::Random, Vec::new()).await,
-        Request::Info => {
-            let sections = ["memory", "persistence"].map(|name| Value::Bytes(Bytes::from_static(name.as_bytes())));
-            raw(client, "INFO", ClusterHash::Random, sections.to_vec()).await
-        }
+        Request::Durability => info(client, &["memory", "persistence"]).await,
+        Request::Info => info(client, &["server", "clients", "memory", "persistence", "stats", "replication"]).await,
         Request::Script(name, arguments) => {
             let script = name.script();
             let frame = raw(client, "EVALSHA", SCRIPT_KEY_AT, script_arguments(&script.hash, &arguments)).await?;
@@ -68,6 +66,11 @@ pub(super) async fn read(client: &Client, keys: Vec<Bytes>) -> Result<Vec<Frame>
         return Err(FredError::new(ErrorKind::Protocol, "MGET gave another number of values than it was asked for"));
     }
     Ok(values.into_iter().map(value_frame).collect())
+}
+
+async fn info(client: &Client, sections: &[&'static str]) -> Result<Frame, FredError> {
+    let sections = sections.iter().map(|name| Value::Bytes(Bytes::from_static(name.as_bytes()))).collect();
+    raw(client, "INFO", ClusterHash::Random, sections).await
 }
 
 async fn get(client: &Client, key: Bytes) -> Result<Option<Bytes>, FredError> {

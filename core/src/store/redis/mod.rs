@@ -204,6 +204,13 @@ impl Store for RedisStore {
         }
     }
 
+    fn nodes(&self) -> Vec<u16> {
+        match self.doors.get() {
+            Some(Doors::Cluster(door)) => door.nodes(),
+            _ => vec![0],
+        }
+    }
+
     fn is_cluster(&self) -> bool {
         matches!(self.shared.endpoint.place, Place::Cluster { .. })
     }

@@ -8,7 +8,7 @@ use super::scripts::{Request, ScriptName, ms, text};
 use crate::ports::{StoreError, Verdict};
 use crate::protocol::key::Key;
 use crate::protocol::queue::{
-    DEAD_AT_ONCE, DeadLetter, Durability, Ends, Owner, Put, QueueAct, QueueReply, Queued, READ_BYTES_MAX, Write,
+    DEAD_AT_ONCE, DeadLetter, Ends, Owner, Put, QueueAct, QueueReply, Queued, READ_BYTES_MAX, Write,
 };
 use crate::protocol::stream::StreamId;
 
@@ -147,17 +147,4 @@ fn dead_letter(frame: Frame) -> Result<DeadLetter, StoreError> {
     };
     let (attempts, reason) = (text(b"a").parse().unwrap_or(0), text(b"r").into_boxed_str());
     Ok(DeadLetter { id, write: Write::of_fields(fields(&parts)), attempts, reason })
-}
-
-/// What INFO says.
-pub(super) fn durability(frame: Frame) -> Result<Durability, StoreError> {
-    let text = match frame {
-        Frame::VerbatimString { data, .. } => data,
-        other => value(other)?.ok_or_else(nonsense)?,
-    };
-    let text = String::from_utf8_lossy(&text);
-    let field = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
-    let is_bounded = field("maxmemory").is_some_and(|bytes| bytes != "0");
-    let policy = field("maxmemory_policy").filter(|policy| is_bounded && policy.starts_with("allkeys"));
-    Ok(Durability { evicts: policy.map(str::to_owned), is_logged: field("aof_enabled") == Some("1") })
 }

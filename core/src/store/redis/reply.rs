@@ -4,11 +4,13 @@ use bytes::Bytes;
 use redis_protocol::resp3::types::BytesFrame as Frame;
 
 use super::errors::refused;
-use super::queue_scripts::{durability, queue_verdict};
+use super::queue_scripts::queue_verdict;
 use super::scripts::Request;
 use crate::ports::{LiveVersion, Reply, StoreError, StoreErrorKind, Verdict};
 use crate::protocol::fields;
 use crate::protocol::lease::Grant;
+use crate::protocol::queue::Durability;
+use crate::protocol::server::ServerInfo;
 use crate::protocol::tag::TagNonce;
 
 /// The answer that `frame` gives to `request`.
@@ -29,9 +31,29 @@ pub(super) fn read(request: &Request, frame: Frame) -> Result<Reply, StoreError>
             Ok(Reply { server_us: None, verdict: Verdict::Nonce(nonce) })
         }
         Request::Time => time(frame),
-        Request::Info => durability(frame).map(|kept| Reply { server_us: None, verdict: Verdict::Durability(kept) }),
+        Request::Durability => Ok(durability(&info_text(frame)?)),
+        Request::Info => {
+            let info = Box::new(ServerInfo::read(&info_text(frame)?));
+            Ok(Reply { server_us: None, verdict: Verdict::Info(info) })
+        }
         Request::Script(..) => verdict(frame),
     }
+}
+
+/// What INFO says.
+fn info_text(frame: Frame) -> Result<String, StoreError> {
+    let text = match frame {
+        Frame::VerbatimString { data, .. } => data,
+        other => value(other)?.ok_or_else(nonsense)?,
+    };
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn durability(info: &str) -> Reply {
+    let info = ServerInfo::read(info);
+    let evicts = info.policy.clone().filter(|_| info.drops_any_key());
+    let kept = Durability { evicts, is_logged: info.is_logged == Some(true) };
+    Reply { server_us: None, verdict: Verdict::Durability(kept) }
 }
 
 /// How long a value is.

@@ -75,6 +75,7 @@ scripts! {
     FillFields: "lua/prelude.lua" "lua/fields_prelude.lua" "lua/fill_prelude.lua" "lua/fill_fields.lua",
     SetFields: "lua/prelude.lua" "lua/set_prelude.lua" "lua/fields_prelude.lua" "lua/set_fields.lua",
     InvalidateFields: "lua/prelude.lua" "lua/fields_prelude.lua" "lua/invalidate_fields.lua",
+    Report: "lua/report.lua",
 }
 
 impl ScriptName {
@@ -100,6 +101,8 @@ pub(super) enum Request {
     ReadTag(Bytes),
     Time,
     /// What INFO says of memory and of persistence.
+    Durability,
+    /// And of all that a look at a server's health takes.
     Info,
     /// The script, and what follows its hash: the number of keys, the keys, the arguments.
     Script(ScriptName, Vec<Bytes>),
@@ -120,7 +123,7 @@ impl Request {
     pub(super) fn read_key(&self) -> Option<Bytes> {
         match self {
             Self::Get(key) | Self::ReadTag(key) => Some(key.clone()),
-            Self::GetFields(_) | Self::Time | Self::Info | Self::Script(..) => None,
+            Self::GetFields(_) | Self::Time | Self::Durability | Self::Info | Self::Script(..) => None,
         }
     }
 
@@ -131,7 +134,15 @@ impl Request {
                 return Self::GetFields(std::iter::once(text(&key.fields())).chain(names.iter().map(text)).collect());
             }
             Command::Ping | Command::Time { .. } => return Self::Time,
-            Command::Durability { .. } => return Self::Info,
+            Command::Durability { .. } => return Self::Durability,
+            Command::Info => return Self::Info,
+            Command::Report { key, id, figures, kept_ms, sweeps } => {
+                let sweeps = Bytes::from_static(if *sweeps { b"1" } else { b"0" });
+                let figures = text(figures.as_deref().unwrap_or_default());
+                let arguments =
+                    vec![Bytes::from_static(b"1"), text(key.full()), text(id), figures, ms(*kept_ms), sweeps];
+                return Self::Script(ScriptName::Report, arguments);
+            }
             Command::Queue { queue, act } => return queue_script(queue, act),
             Command::ReadTag { tag } => return Self::ReadTag(text(tag.full())),
             Command::OpenTag { tag, nonce, kept_ms } => {

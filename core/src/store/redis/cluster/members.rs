@@ -1,6 +1,7 @@
 //! A Cluster's nodes by number and address, and the table of slots that hands look into. A number belongs to one address
 //! for as long as that is part of the Cluster.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,6 +47,12 @@ impl Default for Routes {
 impl Routes {
     pub(super) fn node_of(&self, slot: u16) -> u16 {
         self.slots[usize::from(slot)]
+    }
+
+    /// The nodes that serve slots, in the order of their numbers.
+    pub(super) fn serving(&self) -> Vec<u16> {
+        let serving: BTreeSet<u16> = self.slots.iter().copied().filter(|node| self.door(*node).is_some()).collect();
+        serving.into_iter().collect()
     }
 
     pub(super) fn door(&self, number: u16) -> Option<&Arc<NodeDoor>> {

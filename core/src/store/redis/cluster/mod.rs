@@ -116,6 +116,12 @@ impl ClusterDoor {
         }
     }
 
+    /// Those that serve slots; number 0, which is none, while nobody is known to.
+    pub(super) fn nodes(&self) -> Vec<u16> {
+        let nodes = self.routes.load().serving();
+        if nodes.is_empty() { vec![0] } else { nodes }
+    }
+
     pub(super) fn post(&self, command: Command, address: Address) -> Result<(), StoreError> {
         if let Some(door) = self.routes.load().door(address.node) {
             return door.post(command, address);

@@ -1,0 +1,401 @@
+//! How the servers are: each node of the store is asked, what it says is compared with the limits ([`HealthLimits`]), and
+//! what is beyond them is told as `cache.health`, once when it begins and once when it is over.
+//!
+//! A look is taken when somebody asks for one ([`Engine::health`]), and now and then ([`Engine::look_sometimes`]) while somebody
+//! listens or reads metrics. It goes past the breaker: the answer to "is it there?" must come from the server.
+
+mod findings;
+
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+
+use self::findings::{finding, judged, news};
+use super::Engine;
+use super::drive::{TARGET_HEALTH, TIMER_HEALTH};
+use super::observe::EventKind;
+use super::outcome::{Begun, Failure, Outcome};
+use super::ticket::{Queue, Ticket};
+use crate::error::Error;
+use crate::ports::{Address, Command, Reply, StoreError, StoreErrorKind, Verdict};
+use crate::protocol::server::ServerInfo;
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
+
+/// The parts of a look: first one command about a key, so that a Cluster's topology is known; then two to each node.
+const PART_FIRST: u16 = 0;
+const PART_PING: u16 = 1;
+const PART_INFO: u16 = 2;
+
+/// The first look comes so soon after the first use of the store.
+const FIRST_LOOK_MS: u64 = 1_000;
+
+/// Whether all is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthStatus {
+    Ok,
+    /// It serves, and somebody should look at `findings`.
+    Warning,
+    /// No node answers.
+    Down,
+}
+
+/// What `health()` gives.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Health {
+    pub status: HealthStatus,
+    /// Milliseconds since the epoch.
+    pub checked_at: u64,
+    /// `memory` or `redis`.
+    pub store: &'static str,
+    /// `closed`, `open` or `half_open`.
+    pub breaker: &'static str,
+    /// The connection that brings wakes and changes: `connected`, `lost`, or `unused`.
+    pub push: &'static str,
+    /// Invalidations that the store has not confirmed yet.
+    pub journal: u64,
+    pub nodes: Vec<NodeHealth>,
+    pub findings: Vec<Finding>,
+}
+
+impl Health {
+    /// All of it as JSON, under the same names.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("texts and numbers are JSON")
+    }
+}
+
+/// One server. What it does not say, or may not be asked, is none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct NodeHealth {
+    /// Its address; empty for `memory://`.
+    pub node: String,
+    pub reachable: bool,
+    /// Why it is not, or why it says nothing of itself.
+    pub error: Option<String>,
+    pub round_trip_ms: Option<f64>,
+    pub software: Option<String>,
+    pub version: Option<String>,
+    pub role: Option<String>,
+    pub uptime_s: Option<u64>,
+    pub clients: Option<u64>,
+    pub memory_bytes: Option<u64>,
+    /// None where there is no limit.
+    pub memory_max_bytes: Option<u64>,
+    pub fragmentation: Option<f64>,
+    pub policy: Option<String>,
+    /// Since the server began.
+    pub evictions: Option<u64>,
+    /// Between this look and the one before; none for the first.
+    pub evictions_per_s: Option<f64>,
+    pub append_only: Option<bool>,
+    pub replicas: Option<u64>,
+    pub replicas_online: Option<u64>,
+    pub replica_lag_s: Option<u64>,
+}
+
+/// What somebody should look at.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// `unreachable`, `round_trip`, `fragmentation`, `memory`, `evictions`, `policy`, `replication` or `push`.
+    pub reason: &'static str,
+    /// Which server; empty for what is of no one server.
+    pub node: String,
+    /// What was seen, and what it is compared with, where these are numbers.
+    pub value: Option<f64>,
+    pub limit: Option<f64>,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+/// The looks of one engine.
+#[derive(Default)]
+pub(super) struct HealthDesk {
+    state: Mutex<State>,
+    push: AtomicU64,
+    has_begun: AtomicBool,
+    /// Metrics have been read since the last look.
+    is_read: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// Of the look that is out, or was last.
+    number: u32,
+    is_out: bool,
+    callers: Vec<Arc<Ticket>>,
+    nodes: Vec<NodeLook>,
+    /// Evictions of each node when it was last asked, and when that was.
+    evictions: FxHashMap<String, (u64, u64)>,
+    /// What has been told and is not over.
+    standing: FxHashMap<(&'static str, String), Finding>,
+    last: Option<Arc<Health>>,
+}
+
+/// One node, while it is asked.
+struct NodeLook {
+    number: u16,
+    ping: Option<Result<u64, StoreError>>,
+    info: Option<Result<ServerInfo, StoreError>>,
+}
+
+/// The push connection, as far as the store has told of it.
+#[derive(Clone, Copy)]
+pub(super) enum Push {
+    Connected = 1,
+    Lost = 2,
+}
+
+impl Engine {
+    /// Looks at the servers: [`Outcome::Health`]. A store that is away is no error, but a `status` of `down`. Who asks while a
+    /// look is out shares it.
+    ///
+    /// # Errors
+    /// `ClosedError`.
+    pub fn health(&self, queue: &Arc<Queue>, id: u64) -> Result<Begun, Error> {
+        if self.is_closed() {
+            return Err(Error::closed());
+        }
+        let ticket = self.ticket(queue, id, &self.terms);
+        self.look(Some(Arc::clone(&ticket)));
+        Ok(Self::leave_call(ticket))
+    }
+
+    /// What the last look found, if there was one.
+    pub fn last_health(&self) -> Option<Arc<Health>> {
+        lock(&self.health.state).last.clone()
+    }
+
+    /// Somebody reads metrics: looks go on for him.
+    pub(super) fn note_health_read(&self) {
+        self.health.is_read.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_push(&self, push: Push) {
+        self.health.push.store(push as u64, Ordering::Relaxed);
+    }
+
+    /// The store has been used: from now on looks are taken by themselves.
+    pub(super) fn look_from_now_on(&self) {
+        if let Some(interval_ms) = self.config.health.interval_ms
+            && !self.health.has_begun.swap(true, Ordering::Relaxed)
+        {
+            self.plan_look(interval_ms.min(FIRST_LOOK_MS));
+        }
+    }
+
+    fn plan_look(&self, after_ms: u64) {
+        self.rearm(TIMER_HEALTH, None, Some(self.clock.now_us() + after_ms * 1_000));
+    }
+
+    /// That time has come.
+    pub(super) fn look_sometimes(&self) {
+        if self.is_closed() {
+            return;
+        }
+        if self.observers.is_listening() | self.health.is_read.swap(false, Ordering::Relaxed) {
+            self.look(None);
+        }
+        if let Some(interval_ms) = self.config.health.interval_ms {
+            self.plan_look(interval_ms);
+        }
+    }
+
+    fn look(&self, caller: Option<Arc<Ticket>>) {
+        let number = {
+            let mut state = lock(&self.health.state);
+            state.callers.extend(caller);
+            if std::mem::replace(&mut state.is_out, true) {
+                return;
+            }
+            state.number = state.number.wrapping_add(1);
+            state.nodes.clear();
+            state.number
+        };
+        let key = self.space.versions_key();
+        let node = self.store.primary(&key).node;
+        self.ask_node(Command::Time { key }, number, PART_FIRST, node);
+    }
+
+    fn ask_node(&self, command: Command, sequence: u32, part: u16, node: u16) {
+        let address = Address { target: TARGET_HEALTH, sequence, part, node, sent_us: self.clock.now_us() };
+        self.store.submit(command, address);
+    }
+
+    pub(super) fn health_answered(&self, address: Address, answer: Result<Reply, StoreError>) {
+        let now_us = self.clock.now_us();
+        let asked = {
+            let mut state = lock(&self.health.state);
+            if !state.is_out || state.number != address.sequence {
+                return;
+            }
+            if address.part == PART_FIRST {
+                if !state.nodes.is_empty() {
+                    return;
+                }
+                let look = |number| NodeLook { number, ping: None, info: None };
+                state.nodes = self.store.nodes().into_iter().map(look).collect();
+                state.nodes.iter().map(|node| node.number).collect::<Vec<_>>()
+            } else {
+                let Some(node) = state.nodes.iter_mut().find(|node| node.number == address.node) else { return };
+                match address.part {
+                    PART_PING if node.ping.is_none() => {
+                        node.ping = Some(answer.map(|_| now_us.saturating_sub(address.sent_us)));
+                    }
+                    PART_INFO if node.info.is_none() => node.info = Some(answer.and_then(info_of)),
+                    _ => return,
+                }
+                Vec::new()
+            }
+        };
+        for node in asked {
+            self.ask_node(Command::Ping, address.sequence, PART_PING, node);
+            self.ask_node(Command::Info, address.sequence, PART_INFO, node);
+        }
+        self.end_look(now_us);
+    }
+
+    /// Ends the look once every node has answered both.
+    fn end_look(&self, now_us: u64) {
+        let (health, callers, news) = {
+            let mut state = lock(&self.health.state);
+            let is_whole = state.nodes.iter().all(|node| node.ping.is_some() && node.info.is_some());
+            if !state.is_out || state.nodes.is_empty() || !is_whole {
+                return;
+            }
+            state.is_out = false;
+            let looks = std::mem::take(&mut state.nodes);
+            let nodes = looks.into_iter().map(|look| self.node_health(look, &mut state.evictions, now_us)).collect();
+            let health = Arc::new(self.found(nodes));
+            let news = news(&mut state.standing, &health.findings);
+            state.last = Some(Arc::clone(&health));
+            (health, std::mem::take(&mut state.callers), news)
+        };
+        if self.observers.is_listening() {
+            for (finding, is_over) in news {
+                self.tell_finding(finding, is_over);
+            }
+        }
+        for caller in callers {
+            self.answer(&caller, Outcome::Health(Arc::clone(&health)));
+        }
+    }
+
+    /// Something of a look has panicked.
+    #[cold]
+    pub(super) fn break_off_look(&self, error: &Error) {
+        let callers = {
+            let mut state = lock(&self.health.state);
+            state.is_out = false;
+            std::mem::take(&mut state.callers)
+        };
+        for caller in callers {
+            self.answer(&caller, Outcome::Failed(Failure::Own(error.clone())));
+        }
+    }
+
+    fn tell_finding(&self, finding: Finding, is_over: bool) {
+        let mut event = self.event(EventKind::Health, None);
+        event.reason = Some(finding.reason.to_owned());
+        event.state = Some(if is_over { "ok" } else { "warning" });
+        event.node = Some(finding.node).filter(|node| !node.is_empty());
+        event.value = finding.value;
+        event.limit = finding.limit;
+        event.message = Some(super::observe::on_one_line(&finding.message));
+        event.source = Some(self.source);
+        self.observers.emit(event);
+    }
+
+    fn node_health(&self, look: NodeLook, evictions: &mut FxHashMap<String, (u64, u64)>, now_us: u64) -> NodeHealth {
+        let ping = look.ping.expect("both have been answered");
+        let (info, refusal) = match look.info.expect("both have been answered") {
+            Ok(info) => (info, None),
+            Err(error) => (ServerInfo::default(), Some(error)),
+        };
+        let node = self.store.node_name(look.number);
+        let evictions_per_s = info.evictions.and_then(|count| {
+            let (before, at_us) = evictions.insert(node.clone(), (count, now_us))?;
+            let seconds = now_us.saturating_sub(at_us) as f64 / 1e6;
+            // A server that has begun anew counts from nothing.
+            (seconds > 0.0 && count >= before).then(|| (count - before) as f64 / seconds)
+        });
+        let (round_trip_us, failure) = match ping {
+            Ok(us) => (Some(us), None),
+            Err(error) => (None, Some(error)),
+        };
+        NodeHealth {
+            reachable: round_trip_us.is_some(),
+            error: failure.or(refusal).map(|error| super::observe::on_one_line(&error.message)),
+            round_trip_ms: round_trip_us.map(|us| us as f64 / 1_000.0).filter(|_| !node.is_empty()),
+            software: info.software,
+            version: info.version,
+            uptime_s: info.uptime_s,
+            clients: info.clients,
+            memory_bytes: info.memory_bytes,
+            memory_max_bytes: info.memory_max_bytes,
+            // In judging it the ratio alone would not do.
+            fragmentation: info.fragmentation.filter(|_| info.memory_bytes.is_some()),
+            policy: info.policy,
+            evictions: info.evictions,
+            evictions_per_s,
+            append_only: info.is_logged,
+            replicas_online: info.replicas.map(|_| info.replicas_online),
+            replicas: info.replicas,
+            replica_lag_s: info.replica_lag_s,
+            role: info.role,
+            node,
+        }
+    }
+
+    fn found(&self, nodes: Vec<NodeHealth>) -> Health {
+        let push = match self.health.push.load(Ordering::Relaxed) {
+            0 => "unused",
+            1 => "connected",
+            _ => "lost",
+        };
+        let mut findings: Vec<_> = nodes.iter().flat_map(|node| judged(node, &self.config.health)).collect();
+        if let Some(node) = self.unfit_for_queues(&nodes) {
+            findings.push(finding(
+                "policy",
+                node,
+                None,
+                "its maxmemory-policy would drop a write-behind queue with what is pending in it; set volatile-lru or \
+                 noeviction, or keep queues on another server",
+            ));
+        }
+        if push == "lost" {
+            let nowhere = NodeHealth::default();
+            let message = "the push connection is lost: waiters poll, and L1 is empty, until it stands again";
+            findings.push(finding("push", &nowhere, None, message));
+        }
+        let status = match nodes.iter().any(|node| node.reachable) {
+            false => HealthStatus::Down,
+            true if findings.is_empty() => HealthStatus::Ok,
+            true => HealthStatus::Warning,
+        };
+        Health {
+            status,
+            checked_at: (self.epoch_us + self.clock.now_us()) / 1_000,
+            store: self.source.name(),
+            breaker: self.breaker_state(),
+            push,
+            journal: lock(&self.journal).len() as u64,
+            nodes,
+            findings,
+        }
+    }
+
+    /// A node that drops what has no life of its own, where this process works on a queue.
+    fn unfit_for_queues<'a>(&self, nodes: &'a [NodeHealth]) -> Option<&'a NodeHealth> {
+        let drops = |node: &&NodeHealth| {
+            node.memory_max_bytes.is_some() && node.policy.as_deref().is_some_and(|name| name.starts_with("allkeys"))
+        };
+        nodes.iter().find(drops).filter(|_| self.durabilities.is_asked())
+    }
+}
+
+fn info_of(reply: Reply) -> Result<ServerInfo, StoreError> {
+    match reply.verdict {
+        Verdict::Info(info) => Ok(*info),
+        _ => Err(StoreError::new(StoreErrorKind::Protocol, "the server's answer made no sense")),
+    }
+}

@@ -1,0 +1,96 @@
+//! What of the servers' words somebody should look at, by the limits, and what of that is news. Pure.
+
+use rustc_hash::FxHashMap;
+
+use super::{Finding, NodeHealth};
+use crate::config::HealthLimits;
+
+/// What has begun, and what is over (true): those that stood before and stand no more.
+pub(super) fn news(
+    standing: &mut FxHashMap<(&'static str, String), Finding>,
+    found: &[Finding],
+) -> Vec<(Finding, bool)> {
+    let name = |finding: &Finding| (finding.reason, finding.node.clone());
+    let now: FxHashMap<_, _> = found.iter().map(|finding| (name(finding), finding.clone())).collect();
+    let begun = found.iter().filter(|finding| !standing.contains_key(&name(finding))).map(|one| (one.clone(), false));
+    let over = standing.iter().filter(|(name, _)| !now.contains_key(*name)).map(|(_, one)| (one.clone(), true));
+    let news = begun.chain(over).collect();
+    *standing = now;
+    news
+}
+
+pub(super) fn finding(reason: &'static str, node: &NodeHealth, numbers: Option<(f64, f64)>, message: &str) -> Finding {
+    let (value, limit) = numbers.unzip();
+    Finding { reason, node: node.node.clone(), value, limit, message: message.to_owned() }
+}
+
+/// What one server's words, beside the limits, say.
+pub(super) fn judged(node: &NodeHealth, limits: &HealthLimits) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if !node.reachable {
+        let why = node.error.as_deref().unwrap_or("it does not answer");
+        found.push(finding("unreachable", node, None, why));
+        return found;
+    }
+    let mut compare = |reason, value: Option<f64>, limit: f64, is_beyond: bool, message: &str| {
+        if let (Some(value), true) = (value, is_beyond) {
+            found.push(finding(reason, node, Some((value, limit)), message));
+        }
+    };
+    let above = |value: Option<f64>, limit: f64| value.is_some_and(|value| value > limit);
+    let (round_trip, evictions) = (node.round_trip_ms, node.evictions_per_s);
+    compare(
+        "round_trip",
+        round_trip,
+        limits.round_trip_ms,
+        above(round_trip, limits.round_trip_ms),
+        "a round trip takes long: look at the server's load (SLOWLOG GET, LATENCY DOCTOR) and the network",
+    );
+    let fragmentation = node.fragmentation;
+    // What is beyond the bytes in use.
+    let wasted = fragmentation.zip(node.memory_bytes).map_or(0.0, |(ratio, bytes)| (ratio - 1.0) * bytes as f64);
+    compare(
+        "fragmentation",
+        fragmentation,
+        limits.fragmentation,
+        above(fragmentation, limits.fragmentation) && wasted >= limits.fragmentation_bytes as f64,
+        "the system has given the server much more memory than is in use: set activedefrag yes, or restart it",
+    );
+    compare(
+        "evictions",
+        evictions,
+        limits.evictions_per_s,
+        above(evictions, limits.evictions_per_s),
+        "entries are dropped for want of memory, which lowers the hit rate: raise maxmemory, or shorten ttls",
+    );
+    let refuses = node.policy.as_deref() == Some("noeviction");
+    let used = node.memory_bytes.zip(node.memory_max_bytes).map(|(used, most)| used as f64 / most as f64);
+    compare(
+        "memory",
+        used,
+        limits.memory,
+        refuses && above(used, limits.memory),
+        "the memory is nearly full, and the policy noeviction refuses writes then: raise maxmemory, or set maxmemory-policy \
+         to volatile-lru",
+    );
+    let missing = node.replicas.zip(node.replicas_online).is_some_and(|(all, online)| online < all);
+    let lag = node.replica_lag_s.map(|s| s as f64);
+    let lag_max = limits.replica_lag_ms as f64 / 1_000.0;
+    compare(
+        "replication",
+        lag,
+        lag_max,
+        above(lag, lag_max),
+        "a replica lags: a failover would lose the writes that it has not had, invalidations too",
+    );
+    if missing {
+        found.push(finding("replication", node, None, "a replica is connected and not in step"));
+    }
+    if node.role.as_deref() == Some("replica") {
+        found.push(finding("replication", node, None, "this server is a replica: it takes no writes"));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;
