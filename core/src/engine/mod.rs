@@ -35,6 +35,7 @@
 //! | `events`, `event_feed`, `event_letters`, `publish` | domain events: subscriptions, and what they read |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
+//! | `metrics` | counters and histograms for a monitoring system |
 //! | `mishaps` | what is done about a panic |
 //! | `timers`, `server_clock` | deadlines, and the server's time |
 
@@ -59,6 +60,7 @@ mod judge;
 pub mod l1;
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
+pub mod metrics;
 mod mishaps;
 mod nodes;
 pub mod observe;
@@ -99,7 +101,7 @@ use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::tenant::Count;
-use behind::Durabilities;
+use behind::{Durabilities, Queues};
 use events::EventFeeds;
 use feed::Feeds;
 use fleet::Reporter;
@@ -107,6 +109,7 @@ use flights::Flights;
 use health::HealthDesk;
 use journal::Journal;
 use l1::{IndexSide, L1};
+use metrics::Metrics;
 use nodes::Nodes;
 use observe::{EventKind, Figures, Observers};
 use operations::Operations;
@@ -183,6 +186,7 @@ pub struct Engine {
     feeds: Feeds,
     events: EventFeeds,
     durabilities: Durabilities,
+    queues: Queues,
     timers: Timers,
     nodes: Nodes,
     versions: Versions,
@@ -201,6 +205,7 @@ pub struct Engine {
     longest_life_ms: AtomicU64,
     observers: Observers,
     figures: Figures,
+    metrics: Metrics,
     tenants: Tenants,
     health: HealthDesk,
     reporter: Reporter,
@@ -259,6 +264,7 @@ impl Engine {
             feeds: Feeds::default(),
             events: EventFeeds::new(me.clone()),
             durabilities: Durabilities::default(),
+            queues: Queues::default(),
             timers: Timers::default(),
             nodes: Nodes::new(config.breaker, config.journal),
             versions,
@@ -273,6 +279,7 @@ impl Engine {
             longest_life_ms: AtomicU64::new(config.ttl_ms),
             observers: Observers::default(),
             figures: Figures::new(),
+            metrics: Metrics::new(),
             tenants: Tenants::default(),
             health: HealthDesk::default(),
             reporter,
@@ -417,6 +424,7 @@ impl Engine {
     /// A `cache.error`: counted, told to observers, and kept for the log.
     fn report(&self, key: Option<&Key>, reason: &str, message: &str) {
         self.count_fault(key);
+        self.metrics.fault(reason);
         let mut event = self.event(EventKind::Error, key);
         event.reason = Some(reason.to_owned());
         event.message = Some(observe::on_one_line(message));
