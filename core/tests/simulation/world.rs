@@ -94,6 +94,7 @@ impl World {
         let store = Arc::new(SimStore::default());
         store.era.store(self.era, Ordering::Relaxed);
         let environment = Environment {
+            language: "rust",
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             alarm: Arc::new(NoAlarm),
             epoch_us: 0,

@@ -7,6 +7,7 @@ use super::buckets::Buckets;
 use super::{CONNECTIONS, FallbackEnd, Invalidated, Metrics, OTHER_REASON, REASONS, RENEWALS, ReadEnd, STALE};
 use crate::engine::Engine;
 use crate::engine::breaker::BreakerState;
+use crate::engine::health::NodeHealth;
 use crate::sync::{AtomicU64, Ordering, lock};
 
 /// What Prometheus calls a type.
@@ -58,7 +59,7 @@ pub enum Value {
 }
 
 /// Name, kind and help of each, in the order of a snapshot.
-pub const FAMILIES: [(&str, Kind, &str); 20] = [
+pub const FAMILIES: [(&str, Kind, &str); 27] = [
     ("tidegate_requests_total", Kind::Counter, "Reads with a fallback or a default, by how they were answered."),
     (
         "tidegate_request_duration_seconds",
@@ -87,6 +88,21 @@ pub const FAMILIES: [(&str, Kind, &str); 20] = [
     ),
     ("tidegate_journal_entries", Kind::Gauge, "Invalidations that the store has not confirmed yet."),
     ("tidegate_events_dropped_total", Kind::Counter, "Events that observers were too slow for."),
+    ("tidegate_server_up", Kind::Gauge, "1 where every node answered the last look at its health, else 0."),
+    (
+        "tidegate_server_round_trip_seconds",
+        Kind::Gauge,
+        "Time of a round trip at the last look; of several nodes the longest.",
+    ),
+    ("tidegate_server_fragmentation_ratio", Kind::Gauge, "mem_fragmentation_ratio at the last look; the highest."),
+    ("tidegate_server_memory_bytes", Kind::Gauge, "Memory in use at the last look, of all nodes."),
+    ("tidegate_server_memory_max_bytes", Kind::Gauge, "maxmemory of all nodes; absent where one has no limit."),
+    (
+        "tidegate_server_evictions_total",
+        Kind::Counter,
+        "Keys dropped for want of memory, of all nodes, at the last look.",
+    ),
+    ("tidegate_server_connected_replicas", Kind::Gauge, "Replicas connected at the last look, of all nodes."),
 ];
 
 /// What a host that keeps the index of L1 knows alone; added to what is known here.
@@ -166,6 +182,7 @@ impl Engine {
         self.calls_into(&mut snapshot);
         self.events_into(&mut snapshot);
         self.standing_into(&mut snapshot, host);
+        self.servers_into(&mut snapshot);
         snapshot.families
     }
 
@@ -233,5 +250,35 @@ impl Engine {
         snapshot.count("tidegate_journal_entries", lock(&self.journal).len() as u64);
         let dropped = self.observers.dropped.load(Ordering::Relaxed);
         snapshot.count("tidegate_events_dropped_total", dropped + host.events_dropped);
+    }
+
+    /// What the last look at the servers found, as far as they say it; who reads this has looks taken.
+    fn servers_into(&self, snapshot: &mut Snapshot) {
+        self.note_health_read();
+        let health = self.last_health();
+        let nodes = health.as_ref().map_or(&[][..], |health| &health.nodes);
+        let worst = |of: fn(&NodeHealth) -> Option<f64>| nodes.iter().filter_map(of).reduce(f64::max);
+        let sum = |of: fn(&NodeHealth) -> Option<u64>| nodes.iter().filter_map(of).reduce(|one, other| one + other);
+        let is_up = nodes.iter().all(|node| node.reachable);
+        let limited = nodes.iter().filter(|node| node.memory_max_bytes.is_some()).count() == nodes.len();
+        let count = |count: Option<u64>| count.map(Value::Count);
+        let values = [
+            ("tidegate_server_up", (!nodes.is_empty()).then_some(Value::Count(u64::from(is_up)))),
+            (
+                "tidegate_server_round_trip_seconds",
+                worst(|node| node.round_trip_ms).map(|ms| Value::Measure(ms / 1_000.0)),
+            ),
+            ("tidegate_server_fragmentation_ratio", worst(|node| node.fragmentation).map(Value::Measure)),
+            ("tidegate_server_memory_bytes", count(sum(|node| node.memory_bytes))),
+            ("tidegate_server_memory_max_bytes", count(sum(|node| node.memory_max_bytes)).filter(|_| limited)),
+            ("tidegate_server_evictions_total", count(sum(|node| node.evictions))),
+            ("tidegate_server_connected_replicas", count(sum(|node| node.replicas))),
+        ];
+        for (name, value) in values {
+            let mut row = snapshot.family(name);
+            if let Some(value) = value {
+                row.with(&[], value);
+            }
+        }
     }
 }

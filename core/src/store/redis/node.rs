@@ -143,11 +143,11 @@ impl Node {
         sender.is_some_and(|sender| sender.send(post).is_ok())
     }
 
-    /// What people call it.
+    /// What people call it; the same whether it is away or not, where its place does not change.
     pub(super) fn name(&self) -> String {
-        match &self.fixed {
-            Some(address) => address.to_string(),
-            None => {
+        match (&self.fixed, &self.shared.endpoint.place) {
+            (Some(address), _) | (None, Place::Tcp(address)) => address.to_string(),
+            (None, _) => {
                 lock(&self.here).address.as_ref().map_or_else(|| self.shared.endpoint.to_string(), ToString::to_string)
             }
         }
