@@ -1,0 +1,1 @@
+//! From the options to a server and a manager.

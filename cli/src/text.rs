@@ -1,0 +1,1 @@
+//! Times, sizes and hostile bytes as people read them.
