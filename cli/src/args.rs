@@ -62,7 +62,13 @@ pub(crate) enum When {
 #[command(next_help_heading = "Server")]
 pub(crate) struct ServerArgs {
     /// redis://, rediss://, redis+unix://, redis-sentinel:// or redis-cluster://
-    #[arg(long, env = "TIDEGATE_URL", hide_env = true, hide_env_values = true, default_value = "redis://localhost:6379/0")]
+    #[arg(
+        long,
+        env = "TIDEGATE_URL",
+        hide_env = true,
+        hide_env_values = true,
+        default_value = "redis://localhost:6379/0"
+    )]
     pub(crate) url: String,
     /// The authorities that may sign the server's certificate (PEM); the system's by default
     #[arg(long, value_name = "FILE")]
@@ -85,9 +91,9 @@ pub(crate) struct SpaceArgs {
     /// The service, first segment of each of its keys
     #[arg(long, env = "TIDEGATE_SERVICE", hide_env = true, required = true)]
     pub(crate) service: String,
-    /// The version of the key space, the manager's `version`
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) key_version: u32,
+    /// The version of the key space, the manager's `version`; by default the newest that the service uses
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) key_version: Option<u32>,
     /// The tenant, as given to tenant()
     #[arg(long, value_name = "NAME")]
     pub(crate) tenant: Option<String>,

@@ -62,9 +62,9 @@ impl From<Error> for Fault {
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         let hint = match error.kind {
-            StoreErrorKind::Refused if is_of_rights(&error.message) => {
-                Some("the user of --url may not do this; `tidegate doctor` lists the rights that are missing".to_owned())
-            }
+            StoreErrorKind::Refused if is_of_rights(&error.message) => Some(
+                "the user of --url may not do this; `tidegate doctor` lists the rights that are missing".to_owned(),
+            ),
             StoreErrorKind::Disconnected | StoreErrorKind::Timeout => {
                 Some("is it the right --url (or TIDEGATE_URL), and is a server listening there?".to_owned())
             }

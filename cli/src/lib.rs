@@ -6,6 +6,8 @@
 //! | `args` | what can be written on the command line |
 //! | `fault` | what ends a command, with its exit code |
 //! | `out` | standard output: colour, JSON, a reader that has gone away |
+//! | `payload` | values as people read them |
+//! | `progress` | a bar for what takes long |
 //! | `text` | times, sizes and hostile bytes as people read them |
 //! | `server` | from the options to a server and a manager |
 //! | each other one | the subcommand of its name |
@@ -18,6 +20,8 @@ mod fault;
 mod inspect;
 mod invalidate;
 mod out;
+mod payload;
+mod progress;
 mod queue;
 mod server;
 mod text;
@@ -61,4 +65,3 @@ pub fn run(args: Vec<OsString>) -> i32 {
     out.flush();
     exit.code()
 }
-

@@ -38,6 +38,10 @@ impl Out {
         }
     }
 
+    pub(crate) fn has_color_of_errors(&self) -> bool {
+        self.color_of_errors
+    }
+
     /// `text` in `style`, where there is colour.
     pub(crate) fn paint(&self, style: Style, text: impl Display) -> String {
         if self.color { format!("{style}{text}{style:#}") } else { text.to_string() }
