@@ -62,10 +62,6 @@ impl Out {
         self.write(&format!("{value:#}\n"));
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     pub(crate) fn flush(&mut self) {
         let _ = io::stdout().lock().flush();
     }

@@ -43,6 +43,16 @@ impl ServerArgs {
 
     /// A manager of the service, in the given version of its key space. Needs a runtime, as of [`block_on`].
     pub(crate) async fn manager(&self, space: &SpaceArgs, version: u32) -> Result<Manager, Fault> {
+        self.manager_with(space, version, Vec::new()).await
+    }
+
+    /// The same with more options.
+    pub(crate) async fn manager_with(
+        &self,
+        space: &SpaceArgs,
+        version: u32,
+        options: Vec<(String, OptionValue)>,
+    ) -> Result<Manager, Fault> {
         let ms = |of: f64| OptionValue::Millis(of * 1_000.0);
         let mut builder = Manager::builder(&self.url)
             .service(&space.service)
@@ -55,6 +65,9 @@ impl ServerArgs {
             let given =
                 given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), OptionValue::Text(value?))));
             builder = builder.option("tls", OptionValue::Nested(given.collect()));
+        }
+        for (name, value) in options {
+            builder = builder.option(&name, value);
         }
         let manager = builder.build().await?;
         Ok(match &space.tenant {
