@@ -135,7 +135,7 @@ fn tick(bar: &ProgressBar, began: Instant, whole: Duration) {
 }
 
 async fn manager(args: &BenchArgs, space: &SpaceArgs, has_l1: bool) -> Result<Manager, Fault> {
-    let options = if has_l1 { vec![("l1".to_owned(), OptionValue::Bool(true))] } else { Vec::new() };
+    let options = if has_l1 { vec![("l1".to_owned(), OptionValue::Text("64MB".into()))] } else { Vec::new() };
     args.server.manager_with(space, 1, options).await
 }
 
