@@ -14,7 +14,7 @@ NPX := npx --no-install
 PROFILE ?= dev
 files = $(shell find $(1) -type f \( $(2) \) 2>/dev/null)
 CORE := Cargo.toml Cargo.lock $(wildcard .cargo/config.toml) \
-        $(call files,core bindings-guard,-name '*.rs' -o -name '*.lua' -o -name Cargo.toml)
+        $(call files,core cli bindings-guard,-name '*.rs' -o -name '*.lua' -o -name Cargo.toml)
 FOR_PYTHON := $(CORE) pyproject.toml $(call files,bindings-python,-name '*.rs' -o -name Cargo.toml)
 FOR_NODE := $(CORE) package.json $(call files,bindings-node,-name '*.rs' -o -name Cargo.toml)
 TYPESCRIPT := bindings-node/tsconfig.json $(call files,bindings-node,-name '*.ts' -o -name '*.mjs' -o -name '*.mts')
@@ -39,6 +39,7 @@ examples: .make/python.$(PROFILE) .make/node.$(PROFILE) ## the programs of docs/
 .PHONY: test
 test: .make/python.dev .make/node.dev ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
 	cargo test -p tidegate -- --show-output
+	cargo test -p tidegate-cli
 	$(LOOM) cargo test -p tidegate --no-default-features --lib --release loom
 	$(BIN)/pytest --ignore tests/faults --numprocesses 3 --dist worksteal
 	node --import tsx --test --test-concurrency 2 --test-reporter spec $(wildcard tests/node/*.test.ts)
@@ -64,6 +65,7 @@ lint: .make/python.dev .make/node.dev ## formats, clippy, ruff, mypy, biome, tsc
 	cargo fmt --all --check
 	cargo clippy -p tidegate --all-targets --features fuzz -- -D warnings
 	cargo clippy -p tidegate-guard -- -D warnings
+	cargo clippy -p tidegate-cli --all-targets -- -D warnings
 	cargo clippy --manifest-path bindings-python/Cargo.toml --all-targets -- -D warnings
 	cargo clippy --manifest-path bindings-node/Cargo.toml --all-targets -- -D warnings
 	$(BIN)/ruff check

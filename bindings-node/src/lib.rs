@@ -12,11 +12,13 @@
 //! | `fields` | values that are split over fields, in both directions |
 //! | `terms` | what calls go by |
 //! | `l1` | what the package's index of the tier in the process stands on |
+//! | `command` | the `tidegate` command |
 //! | `convert` | values, in both directions |
 //! | `error` | the engine's errors as what JavaScript throws |
 
 mod behind;
 mod cache;
+pub mod command;
 pub mod convert;
 pub mod error;
 mod feeds;

@@ -12,6 +12,7 @@
 //! | `held` | what is kept of an entry in L1 |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
 //! | `bell` | what the engine's threads ring, and the end of the interpreter |
+//! | `command` | the `tidegate` command |
 //! | `convert`, `keys` | values, in both directions; keys and names |
 //! | `fields` | those that are split over fields |
 //! | `error` | the engine's errors as Python's exceptions |
@@ -20,6 +21,7 @@ mod batch;
 mod behind;
 mod bell;
 mod cache;
+mod command;
 mod convert;
 mod error;
 mod fields;
@@ -52,6 +54,8 @@ mod _tidegate {
     use crate::bell::{after_fork, prepare_exit};
     #[pymodule_export]
     use crate::cache::Cache;
+    #[pymodule_export]
+    use crate::command::run_command;
     #[pymodule_export]
     use crate::convert::{
         Absent, Busy, Failed, Hit, Over, Settled, Shared, check_batch, duration_ms, foreign, hard_timeout, positive_ms,

@@ -184,9 +184,9 @@ fn protocol_is_pure(tree: &Tree) -> Vec<String> {
 
 fn no_dead_file(tree: &Tree) -> Vec<String> {
     let mut findings = Vec::new();
-    for root in ["core/src/", "bindings-python/src/", "bindings-node/src/"] {
+    for root in ["core/src/", "bindings-python/src/", "bindings-node/src/", "cli/src/"] {
         let mut live = BTreeSet::new();
-        let mut next = vec![format!("{root}lib.rs")];
+        let mut next = vec![format!("{root}lib.rs"), format!("{root}main.rs")];
         while let Some(file) = next.pop() {
             let Some(text) = tree.get(&file) else { continue };
             let folder = file.trim_end_matches(".rs").trim_end_matches("/lib").trim_end_matches("/mod").to_owned();

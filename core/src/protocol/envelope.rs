@@ -3,6 +3,7 @@
 //! Little-endian, one fixed header, so that a script can patch bytes 12–43 (version and times) and any language can
 //! read it. Decoding trusts nothing: whatever is wrong is a [`Reject`] with a reason, never a panic.
 
+mod anatomy;
 mod draft;
 #[cfg(all(any(test, feature = "fuzz"), feature = "redis", not(tidegate_loom)))]
 mod forge;
@@ -17,6 +18,7 @@ use super::tag::{Tag, TagNonce};
 use crate::payload::compress::{Compression, RATIO_MAX};
 use crate::payload::sign::MAC_BYTES;
 
+pub use anatomy::{Anatomy, format_of};
 pub use draft::{Draft, GivenTimes, Saying};
 #[cfg(all(any(test, feature = "fuzz"), feature = "redis", not(tidegate_loom)))]
 pub(crate) use forge::forge;

@@ -12,6 +12,7 @@ mod batch;
 mod calls;
 mod cluster;
 mod connect;
+pub mod console;
 mod doors;
 mod driver;
 mod endpoint;

@@ -115,7 +115,7 @@ async fn ask_all(shared: Arc<Shared>, nodes: Vec<ServerAddress>) -> Answer {
     }
 }
 
-async fn ask(shared: &Shared, node: ServerAddress) -> Result<Topology, StoreError> {
+pub(in super::super) async fn ask(shared: &Shared, node: ServerAddress) -> Result<Topology, StoreError> {
     let told = |error: StoreError| StoreError { message: format!("{node}: {}", error.message), ..error };
     let target = Target::Tcp(node.clone());
     let name = format!("{}:topology", shared.client_name);

@@ -6,7 +6,7 @@
 
 mod discovery;
 mod members;
-mod topology;
+pub(super) mod topology;
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -22,6 +22,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
 use self::discovery::Discovery;
+pub(super) use self::discovery::ask;
 use self::members::{Members, Routes};
 use self::topology::Topology;
 use super::driver::{Post, Sending};
