@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{bench, completions, doctor, inspect, invalidate, queue};
+use crate::{bench, completions, doctor, inspect, invalidate, queue, stats, top};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -33,6 +33,8 @@ pub(crate) enum Sub {
     Inspect(inspect::InspectArgs),
     Invalidate(invalidate::InvalidateArgs),
     Queue(queue::QueueArgs),
+    Stats(stats::StatsArgs),
+    Top(top::TopArgs),
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
     Completions(completions::CompletionsArgs),

@@ -4,6 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `args` | what can be written on the command line |
+//! | `fleet` | what processes tell of themselves |
 //! | `fault` | what ends a command, with its exit code |
 //! | `out` | standard output: colour, JSON, a reader that has gone away |
 //! | `payload` | values as people read them |
@@ -17,6 +18,7 @@ mod bench;
 mod completions;
 mod doctor;
 mod fault;
+mod fleet;
 mod inspect;
 mod invalidate;
 mod out;
@@ -24,7 +26,9 @@ mod payload;
 mod progress;
 mod queue;
 mod server;
+mod stats;
 mod text;
+mod top;
 
 use std::ffi::OsString;
 
@@ -54,6 +58,8 @@ pub fn run(args: Vec<OsString>) -> i32 {
         Sub::Inspect(args) => inspect::run(&args, &mut out),
         Sub::Invalidate(args) => invalidate::run(&args, &mut out),
         Sub::Queue(args) => queue::run(&args, &mut out),
+        Sub::Stats(args) => stats::run(&args, &mut out),
+        Sub::Top(args) => top::run(&args, &mut out),
         Sub::Doctor(args) => doctor::run(&args, &mut out),
         Sub::Bench(args) => bench::run(&args, &mut out),
         Sub::Completions(args) => completions::run(&args, &mut out),

@@ -62,6 +62,11 @@ impl Out {
         self.write(&format!("{value:#}\n"));
     }
 
+    /// Nobody reads any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     pub(crate) fn flush(&mut self) {
         let _ = io::stdout().lock().flush();
     }

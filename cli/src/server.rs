@@ -58,6 +58,8 @@ impl ServerArgs {
             .service(&space.service)
             .version(version)
             .option("role", OptionValue::Text("command".into()))
+            // It is no process of the fleet.
+            .option("fleet_report", OptionValue::Null)
             .option("command_timeout", ms(self.timeout))
             .option("connect_timeout", ms(self.timeout));
         if let Some(tls) = self.tls()? {
