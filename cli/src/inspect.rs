@@ -44,7 +44,7 @@ pub(crate) fn run(args: &InspectArgs, out: &mut Out) -> Ending {
     let seal = seal()?;
     // A bad key is told before a server is asked.
     let first = args.space.key_version.unwrap_or(1);
-    args.space.space(first)?;
+    args.space.key(&args.key, first)?;
     let console = args.server.console()?;
     let live = args.space.live(&console)?;
     let version = args.space.key_version.or_else(|| version_of(&args.key, &args.space.service));

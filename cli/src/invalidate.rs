@@ -214,8 +214,11 @@ fn is_there(console: &Console, key: &str) -> Result<bool, Fault> {
     Ok(answer.int() != Some(-2))
 }
 
+/// The keys that something would reach, each whether it is there; and when the nonce was made that a tag holds.
+type Reached = (Vec<(bool, String)>, Option<u64>);
+
 /// A tag's key, and when the nonce that it holds was made.
-fn of_tag(console: &Console, tag: &Tag) -> Result<(Vec<(bool, String)>, Option<u64>), Fault> {
+fn of_tag(console: &Console, tag: &Tag) -> Result<Reached, Fault> {
     let answer = console.ask_of(tag.full().as_bytes(), &[b"GET", tag.full().as_bytes()])?;
     let nonce = answer.bytes().and_then(|bytes| TagNonce::read(bytes));
     Ok((vec![(nonce.is_some(), tag.full().to_owned())], nonce.map(|nonce| nonce.made_us() / 1_000)))

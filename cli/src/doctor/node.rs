@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidegate::store::redis::console::{Console, Kind, Role, Server};
+use tidegate::store::redis::console::{Answer, Console, Kind, Role, Server};
 
 use super::finding::Finding;
 use super::{UsedFor, storage};
@@ -53,9 +53,7 @@ impl Told {
         for name in SETTINGS {
             match console.ask(number, &[b"CONFIG", b"GET", name.as_bytes()]) {
                 Ok(answer) => {
-                    config.extend(
-                        answer.field(name).and_then(|value| value.text()).map(|value| (name.to_owned(), value)),
-                    );
+                    config.extend(answer.field(name).and_then(Answer::text).map(|value| (name.to_owned(), value)));
                 }
                 Err(_) => sees_config = false,
             }

@@ -41,6 +41,15 @@ impl On {
         Self::Wake,
     ];
 
+    /// 0 for nothing, 1 for a key, 2 for a channel: what a command is on it is on all of its kind.
+    fn kind(self) -> u8 {
+        match self {
+            Self::Nothing => 0,
+            Self::Wake => 2,
+            _ => 1,
+        }
+    }
+
     /// A key, or a channel, of its kind.
     fn name(self, service: &str) -> String {
         match self {
@@ -202,40 +211,34 @@ fn needs(console: &Console, used_for: UsedFor) -> Vec<(Need, &'static str)> {
     needs
 }
 
-/// The rights of a need that are not there, as ACL SETUSER takes them.
+/// The rights of a need that are not there, as ACL SETUSER takes them: keys first.
 fn missing(console: &Console, server: usize, way: &Way, service: &str, need: Need) -> Vec<String> {
-    let of_need: Vec<(&Right, bool)> = RIGHTS
-        .iter()
-        .filter(|right| right.0 == need)
-        .map(|right| (right, may(console, server, way, &words(right, service))))
-        .collect();
-    // Where no command may be used on a kind of key, but the same commands elsewhere, it is the key that is missing.
-    let is_shut = |on: On| {
-        on != On::Nothing
-            && RIGHTS
-                .iter()
-                .filter(|right| right.2 == on)
-                .all(|right| !may(console, server, way, &words(right, service)))
-    };
-    let mut missing = Vec::new();
-    for on in On::ALL {
-        let refused: Vec<_> = of_need.iter().filter(|((_, _, place, _), may)| *place == on && !may).collect();
-        if refused.is_empty() {
+    let may_on = |right: &Right, on: On| may(console, server, way, &words(&(right.0, right.1, on, right.3), service));
+    let refused: Vec<&Right> = RIGHTS.iter().filter(|right| right.0 == need && !may_on(right, right.2)).collect();
+    let alike = |on: On| RIGHTS.iter().filter(move |right| right.2.kind() == on.kind());
+    let (mut keys, mut commands) = (Vec::new(), Vec::new());
+    for right in refused {
+        let (_, command, on, _) = *right;
+        if on == On::Nothing {
+            commands.push(format!("+{command}"));
             continue;
         }
-        if is_shut(on) {
-            missing.push(on.pattern(service));
+        // A command that works elsewhere is not what is missing; nor is a key that another command works on.
+        let is_known =
+            On::ALL.into_iter().any(|other| other.kind() == on.kind() && other != on && may_on(right, other));
+        let is_open = alike(on).any(|other| may_on(other, on));
+        if !is_known {
+            commands.push(format!("+{command}"));
         }
-        for ((_, command, ..), _) in refused {
-            let elsewhere = RIGHTS.iter().filter(|right| right.1 == *command && right.2 != on);
-            if !(is_shut(on) && elsewhere.clone().any(|right| may(console, server, way, &words(right, service)))) {
-                missing.push(format!("+{command}"));
-            }
+        if !is_open {
+            keys.push(on.pattern(service));
         }
     }
-    missing.sort_by_key(|right| (right.starts_with('+'), right.clone()));
-    missing.dedup();
-    missing
+    keys.sort_unstable();
+    commands.sort_unstable();
+    keys.append(&mut commands);
+    keys.dedup();
+    keys
 }
 
 fn words(right: &Right, service: &str) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! A report as JSON. Times are milliseconds since 1970, by the server's clock.
 
 use serde_json::{Value, json};
+use tidegate::payload::compress::Compression;
 use tidegate::protocol::envelope::Codec;
 
 use super::find::{Counts, Found, Lease, Report, shown_tag};
@@ -55,7 +56,7 @@ fn found(found: &Found) -> Value {
         "cost_ms": anatomy.cost_ms,
         "flags": anatomy.flags(),
         "codec": anatomy.codec.map(Codec::name),
-        "compression": anatomy.compression.map(|one| one.name()),
+        "compression": anatomy.compression.map(Compression::name),
         "header_bytes": anatomy.header_len,
         "value_bytes": anatomy.raw_len,
         "schema": anatomy.schema,

@@ -1,0 +1,177 @@
+"""The `tidegate` command as pip installs it: on what Python has stored, in every place, on a terminal.
+
+What it finds and changes on one server is in `cli/tests/command.rs`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tidegate
+from tests.support.places import SERVICES, Place, open_place
+from tests.support.redis_server import RedisServer
+from tests.support.until import until
+
+from .conftest import PATIENT
+
+INSTALLED = [str(Path(sys.executable).parent / "tidegate")]
+MODULE = [sys.executable, "-m", "tidegate"]
+SECONDS = 60
+SLOW: dict[str, Any] = {**PATIENT}
+
+
+def clean_environment() -> dict[str, str]:
+    away = {"TIDEGATE_URL", "TIDEGATE_SERVICE", "NO_COLOR", "FORCE_COLOR"}
+    return {**{name: value for name, value in os.environ.items() if name not in away}, "TERM": "xterm"}
+
+
+def run(*arguments: str, program: list[str] = INSTALLED) -> subprocess.CompletedProcess[str]:
+    command = [*program, *arguments]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def told(ran: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert ran.returncode in (0, 1), ran.stderr
+    answer: dict[str, Any] = json.loads(ran.stdout)
+    return answer
+
+
+def on_terminal(*arguments: str) -> tuple[int, bytes]:
+    """What the command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*INSTALLED, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=clean_environment()
+    )
+    os.close(theirs)
+    written = b""
+    try:
+        while chunk := os.read(ours, 65_536):
+            written += chunk
+    except OSError:
+        pass  # so a terminal says that nobody writes to it any more
+    os.close(ours)
+    return process.wait(SECONDS), written
+
+
+@pytest.mark.parametrize("program", [INSTALLED, MODULE], ids=["script", "module"])
+def test_it_is_installed_and_answers(program: list[str]) -> None:
+    ran = run("--version", program=program)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"tidegate {tidegate.__version__}\n", "")
+    assert "Usage: tidegate inspect" in run("inspect", "--help", program=program).stdout
+
+
+async def test_it_shows_what_python_has_stored(redis_server: RedisServer, service: str) -> None:
+    async with tidegate.CacheManager(redis_server.url, service=service, codec="msgpack", **SLOW) as cache:
+        await cache.set("user:profile:42", {"name": "Ada", "big": 2**60}, tags=["user:42"])
+        await cache.set_fields("user:card:42", {"name": "Ada", "bio": "x"})
+        await cache.tenant("acme").set("user:profile:42", "theirs")
+        await cache.set("order:view:1", "y" * 5_000)
+    where = ["--url", redis_server.url, "--service", service, "--json"]
+    entry = told(run("inspect", "user:profile:42", *where))["entry"]
+    assert (entry["counts"], entry["codec"], entry["value"]) == ("fresh", "msgpack", {"name": "Ada", "big": 2**60})
+    fields = told(run("inspect", "user:card:42", *where))["fields"]
+    assert {field["name"]: (field["entry"]["counts"], field["entry"]["value"]) for field in fields} == {
+        "name": ("fresh", "Ada"),
+        "bio": ("fresh", "x"),
+    }
+    theirs = told(run("inspect", "user:profile:42", "--tenant", "acme", *where))
+    assert (theirs["tenant"], theirs["entry"]["value"]) == ("acme", "theirs")
+    long = told(run("inspect", "order:view:1", *where))["entry"]
+    assert (long["compression"], long["value_bytes"], long["value"]) == ("lz4", 5_003, "y" * 5_000)
+    assert "more bytes: --full shows them" in run("inspect", "order:view:1", *where[:-1]).stdout
+    assert "y" * 5_000 in run("inspect", "order:view:1", "--full", *where[:-1]).stdout
+
+
+@pytest.fixture(scope="module", params=["cluster-tls-acl", "sentinel", "unix", "valkey"])
+def place(request: pytest.FixtureRequest) -> Iterator[tuple[str, Place]]:
+    with open_place(request.param) as opened:
+        yield request.param, opened
+
+
+async def test_it_works_in_every_place(place: tuple[str, Place], service: str) -> None:
+    kind, where = place
+    service = SERVICES.get(kind, service)
+    files = where.options.get("tls", {})
+    arguments = ["--url", where.url, "--service", service, "--timeout", "20", "--json"]
+    for name in ("ca", "cert", "key"):
+        arguments += [f"--{name}", files[name]] if name in files else []
+    keys = [f"user:profile:{number}" for number in range(12)]
+    async with tidegate.CacheManager(where.url, service=service, **SLOW, **where.options) as cache:
+        for key in keys:
+            assert await cache.set(key, key, tags=["user:all"])
+        servers = set()
+        for key in keys[:6]:
+            report = told(run("inspect", key, *arguments))
+            servers.add(report["server"])
+            assert (report["entry"]["counts"], report["entry"]["value"]) == ("fresh", key)
+        assert kind != "cluster-tls-acl" or len(servers) > 1, "the keys lie on several nodes"
+        assert told(run("invalidate", *keys[:3], *arguments))["confirmed"] is True
+        assert [await cache.exists(key) for key in keys[:5]] == [False] * 3 + [True] * 2
+        assert told(run("invalidate", "--tag", "user:all", *arguments))["confirmed"] is True
+        assert not any([await cache.exists(key) for key in keys])
+    report = told(run("doctor", *arguments))
+    checks = {finding["check"]: finding["severity"] for finding in report["findings"]}
+    assert "error" not in checks.values(), report
+    if kind == "cluster-tls-acl":
+        assert (checks["cluster"], checks["rights"]) == ("ok", "ok"), report
+    if kind == "sentinel":
+        assert (checks["quorum"], checks["replicas"]) == ("ok", "warning"), report
+    if kind == "valkey":
+        assert any(finding["what"].startswith("Valkey ") for finding in report["findings"])
+
+
+def test_on_a_terminal_there_is_colour_and_a_bar_and_elsewhere_neither(redis_server: RedisServer) -> None:
+    where = ["--url", redis_server.url, "--timeout", "20"]
+    code, shown = on_terminal("doctor", *where)
+    assert (code, b"\x1b[" in shown) == (1, True)
+    code, shown = on_terminal("doctor", *where, "--color", "never")
+    assert (code, b"\x1b[" in shown) == (1, False)
+    code, shown = on_terminal("bench", "--seconds", "1.4", *where)
+    assert code == 0
+    assert b"/1000" in shown, "a bar"
+    ran = run("bench", "--seconds", "1.4", *where)
+    assert (ran.returncode, ran.stderr, "\x1b" in ran.stdout) == (0, "", False)
+
+
+def test_ctrl_c_ends_it_at_once(redis_server: RedisServer) -> None:
+    process = subprocess.Popen(
+        [*INSTALLED, "bench", "--seconds", "50", "--url", redis_server.url, "--timeout", "20"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=clean_environment(),
+    )
+    with redis_server.client() as client:
+        until(lambda: client.exists("tidegate-bench:~versions") == 1, SECONDS, "it has begun")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    # A shell makes 130 of it.
+    assert (process.returncode, out, err) == (-signal.SIGINT, b"", b"")
+
+
+def test_a_reader_that_has_gone_ends_it_without_a_word() -> None:
+    process = subprocess.Popen(
+        [*INSTALLED, "completions", "zsh"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment()
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert (process.stderr.read(), process.wait(SECONDS)) == (b"", 0)
+    process.stderr.close()
