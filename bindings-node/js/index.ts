@@ -35,6 +35,7 @@ export type { CacheEvent, CacheEvents, EventName, Observer } from './events.js';
 export type { Health, HealthFinding, HealthReason, NodeHealth } from './health.js';
 export { type KeyPart, key } from './key.js';
 export { CacheManager } from './manager.js';
+export type { MetricFamily, MetricSample } from './metrics.js';
 export type {
   Awaitable,
   BehindOptions,

@@ -5,6 +5,7 @@ import type { EventName, Observer } from './events.js';
 import type { Flow } from './flow.js';
 import type { Health } from './health.js';
 import type { House } from './house.js';
+import type { MetricFamily } from './metrics.js';
 import type { Stats } from './options.js';
 import type { View } from './terms.js';
 
@@ -56,5 +57,24 @@ export class Observed extends ByFields {
    */
   health(): Promise<Health> {
     return this.#house.health();
+  }
+
+  /**
+   * What a monitoring system scrapes: counters and histograms since this manager was made, and what stands now. Of the
+   * whole manager, also where this is a view: `docs/observability/metrics.md`. For `prom-client` there is
+   * `tidegate/prometheus`.
+   */
+  metrics(): MetricFamily[] {
+    return this.#house.metrics();
+  }
+
+  /** The same in Prometheus' text format: what a scrape is answered, as `text/plain; version=0.0.4; charset=utf-8`. */
+  prometheusText(): string {
+    return this.#house.prometheusText();
+  }
+
+  /** What it has in common with its views. @internal */
+  get house(): House {
+    return this.#house;
   }
 }

@@ -13,6 +13,7 @@
 //! | `terms` | what calls go by |
 //! | `l1` | what the package's index of the tier in the process stands on |
 //! | `command` | the `tidegate` command |
+//! | `metrics` | what a monitoring system scrapes |
 //! | `convert` | values, in both directions |
 //! | `error` | the engine's errors as what JavaScript throws |
 
@@ -24,6 +25,7 @@ pub mod error;
 mod feeds;
 mod fields;
 pub mod l1;
+pub mod metrics;
 pub mod record;
 pub mod terms;
 mod wake;
