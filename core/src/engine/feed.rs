@@ -122,7 +122,7 @@ impl Engine {
             Some((feed, number)) => feed.settled(self, number, settled, Some(Arc::clone(&ticket))),
             None => self.answer(&ticket, Outcome::Confirmed(false)),
         }
-        Self::leave_call(ticket)
+        self.stand_by(ticket)
     }
 
     /// Ends a feed: what is under way ends first, for up to that long. [`Outcome::Confirmed`]: whether all of it did.
@@ -132,7 +132,7 @@ impl Engine {
             Some(feed) => feed.close(self, timeout_ms, Some(Arc::clone(&ticket))),
             None => self.answer(&ticket, Outcome::Confirmed(true)),
         }
-        Self::leave_call(ticket)
+        self.stand_by(ticket)
     }
 
     /// The host's task is gone, and nobody knows what it did.
