@@ -14,6 +14,7 @@
 //! | `l1` | what the package's index of the tier in the process stands on |
 //! | `convert` | values, in both directions |
 //! | `error` | the engine's errors as what JavaScript throws |
+//! | `testing` | the clock and the store of the testing kit |
 
 mod behind;
 mod cache;
@@ -24,5 +25,6 @@ mod fields;
 pub mod l1;
 pub mod record;
 pub mod terms;
+pub mod testing;
 mod wake;
 mod word;

@@ -15,6 +15,7 @@
 //! | `convert`, `keys` | values, in both directions; keys and names |
 //! | `fields` | those that are split over fields |
 //! | `error` | the engine's errors as Python's exceptions |
+//! | `testing` | the clock and the store of the testing kit |
 
 mod batch;
 mod behind;
@@ -27,6 +28,7 @@ mod held;
 mod keys;
 mod lease;
 mod terms;
+mod testing;
 mod wake;
 mod write;
 
@@ -65,6 +67,8 @@ mod _tidegate {
     use crate::lease::{Lease, Served};
     #[pymodule_export]
     use crate::terms::Terms;
+    #[pymodule_export]
+    use crate::testing::{FakeClock, MemoryStore};
     #[pymodule_export]
     use crate::wake::Port;
     #[pymodule_export]
