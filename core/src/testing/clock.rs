@@ -35,6 +35,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
+    process: u32,
     /// Until when those have asked for who advance it.
     goal_us: u64,
     engines: Vec<Weak<Engine>>,
@@ -93,6 +94,11 @@ impl FakeClock {
         self.run(until_us);
     }
 
+    /// Does what is due in this very moment.
+    pub(super) fn settle(&self) {
+        self.run(self.now_us());
+    }
+
     pub(super) fn answer_at(&self, at_us: u64, out: Arc<Out>) {
         let mut state = self.state();
         state.order += 1;
@@ -101,7 +107,13 @@ impl FakeClock {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = std::process::id();
+        if state.process != here {
+            // In a forked child: the parent's engines are not run here.
+            *state = State { process: here, goal_us: state.goal_us, ..State::default() };
+        }
+        state
     }
 
     /// Does what is due until then, one moment after the other. Never under the lock: all of it may ask for more.
@@ -157,7 +169,12 @@ impl Alarm for FakeClock {
     }
 
     fn waits(&self, engine: &Weak<Engine>, is_waiting: &dyn Fn() -> bool) {
-        while !self.inner.is_by_hand && is_waiting() {
+        loop {
+            // What is due in this very moment is due for everybody.
+            self.settle();
+            if self.inner.is_by_hand || !is_waiting() {
+                return;
+            }
             let of_engine = |out: &Arc<Out>| !out.is_answered() && out.is_of(engine.as_ptr().cast());
             let next = self.state().outs.iter().find_map(|((at_us, _), out)| of_engine(out).then_some(*at_us));
             let Some(at_us) = next else { return };

@@ -34,6 +34,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    process: u32,
     /// Of managers that are made from now on.
     fault: Option<Fault>,
     links: Vec<Weak<Link>>,
@@ -90,6 +91,7 @@ impl MemoryStore {
         for link in self.links(|state| state.fault = fault) {
             link.set(fault);
         }
+        self.settle();
     }
 
     /// What becomes of the commands of one manager alone; `None` heals it.
@@ -102,7 +104,14 @@ impl MemoryStore {
             Error::config("only: this manager is not on this store; a right example: CacheManager(store=store)")
         })?;
         link.set(fault);
+        self.settle();
         Ok(())
+    }
+
+    fn settle(&self) {
+        if let Time::Fake(clock) = &*self.shared.time {
+            clock.settle();
+        }
     }
 
     /// Forgets everything that it holds, as FLUSHALL does, and tells those who track it.
@@ -139,7 +148,14 @@ impl MemoryStore {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = std::process::id();
+        if state.process != here {
+            // In a forked child: what the store holds is here too, the parent's managers are not.
+            *state = State { process: here, links: Vec::new(), ..*state };
+            self.shared.hub.forget_all();
+        }
+        state
     }
 
     /// Upgraded under the lock and let go of outside.

@@ -112,6 +112,13 @@ impl MemoryHub {
         });
     }
 
+    /// Takes them all out, in a forked child: none of them is here.
+    pub(crate) fn forget_all(&self) {
+        let mut state = self.lock();
+        state.trackers.clear();
+        state.watchers.clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
