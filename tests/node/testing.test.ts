@@ -1,6 +1,7 @@
 /** The testing kit, as a user's test uses it: time goes by when it is told to, and the store fails on command. No sleeps. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
@@ -303,13 +304,21 @@ test('what `require` gives is what `import` gives', () => {
   for (const [name, value] of Object.entries(required)) assert.equal(imported[name], value, name);
 });
 
-test('under a real vitest', { timeout: 120_000 }, () => {
+test('under a real vitest, with the test of the page', { timeout: 120_000 }, () => {
   const root = fileURLToPath(new URL('../..', import.meta.url));
   const project = fileURLToPath(new URL('vitest', import.meta.url));
+  const page = new URL('vitest/page.spec.ts', import.meta.url);
   const { NODE_TEST_CONTEXT: _, NODE_OPTIONS: __, ...env } = process.env;
-  const arguments_ = ['node_modules/vitest/vitest.mjs', 'run', '--root', project, '--reporter', 'json'];
-  const ran = spawnSync(process.execPath, arguments_, { cwd: root, env, encoding: 'utf8', timeout: 110_000 });
-  assert.equal(ran.status, 0, ran.stdout + ran.stderr);
-  const report = JSON.parse(ran.stdout.slice(ran.stdout.indexOf('{')));
-  assert.deepEqual([report.numPassedTests, report.numFailedTests], [4, 0]);
+  const command = ['node_modules/vitest/vitest.mjs', 'run', '--root', project, '--reporter', 'json'];
+  const [, shown] = /```ts\n([^]*?)```/.exec(readFileSync(`${root}docs/testing.md`, 'utf8')) ?? [];
+  assert.ok(shown?.includes("from 'vitest'"));
+  try {
+    writeFileSync(page, shown);
+    const ran = spawnSync(process.execPath, command, { cwd: root, env, encoding: 'utf8', timeout: 110_000 });
+    assert.equal(ran.status, 0, ran.stdout + ran.stderr);
+    const report = JSON.parse(ran.stdout.slice(ran.stdout.indexOf('{')));
+    assert.deepEqual([report.numPassedTests, report.numFailedTests], [5, 0]);
+  } finally {
+    unlinkSync(page);
+  }
 });

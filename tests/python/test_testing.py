@@ -1,4 +1,4 @@
-"""The testing kit, as a user's test uses it: time goes by when it is told to, and the store fails on command. No sleeps."""
+"""The testing kit, as a user's test uses it: time goes by, and the store fails, when it is told to. No sleeps."""
 
 from __future__ import annotations
 
@@ -139,7 +139,10 @@ class TestStale:
 
 
 async def test_the_breaker_opens_and_a_probe_finds_the_store_back(
-    tidegate_cache: CacheManager, tidegate_store: MemoryStore, tidegate_clock: FakeClock, tidegate_events: RecordedEvents
+    tidegate_cache: CacheManager,
+    tidegate_store: MemoryStore,
+    tidegate_clock: FakeClock,
+    tidegate_events: RecordedEvents,
 ) -> None:
     users = Users(tidegate_cache)
     tidegate_store.fail("down")
@@ -156,7 +159,9 @@ async def test_the_breaker_opens_and_a_probe_finds_the_store_back(
     assert [event.state for event in tidegate_events.of("cache.connection")] == ["disconnected", "connected"]
 
 
-async def test_a_stampede_of_two_managers_runs_one_fallback(tidegate_store: MemoryStore, tidegate_clock: FakeClock) -> None:
+async def test_a_stampede_of_two_managers_runs_one_fallback(
+    tidegate_store: MemoryStore, tidegate_clock: FakeClock
+) -> None:
     caches = [CacheManager(store=tidegate_store), CacheManager(store=tidegate_store)]
     recorded = record(*caches)
     runs = 0
@@ -182,7 +187,10 @@ async def test_a_stampede_of_two_managers_runs_one_fallback(tidegate_store: Memo
 
 
 async def test_an_invalidation_whose_reply_is_lost_is_owed_and_replayed(
-    tidegate_cache: CacheManager, tidegate_store: MemoryStore, tidegate_clock: FakeClock, tidegate_events: RecordedEvents
+    tidegate_cache: CacheManager,
+    tidegate_store: MemoryStore,
+    tidegate_clock: FakeClock,
+    tidegate_events: RecordedEvents,
 ) -> None:
     other = CacheManager(store=tidegate_store)
     await tidegate_cache.set(KEY, "Ada")
@@ -233,7 +241,10 @@ async def test_times_are_those_of_the_clock(tidegate_cache: CacheManager, tidega
     entry = await tidegate_cache.get_entry(KEY)
     assert entry is not None
     now_ms = tidegate_clock.now() * 1_000
-    assert (entry.created_at, entry.fresh_until) == (pytest.approx(now_ms, abs=1), pytest.approx(now_ms + 60_000, abs=1))
+    assert (entry.created_at, entry.fresh_until) == (
+        pytest.approx(now_ms, abs=1),
+        pytest.approx(now_ms + 60_000, abs=1),
+    )
     assert recorded.settle().one("cache.set").timestamp == pytest.approx(now_ms, abs=1)
 
 
@@ -304,7 +315,7 @@ def test_a_forked_child_has_what_the_store_held() -> None:
             clock.advance("2m")
             assert cache.get(KEY, lambda: "Grace") == "Grace"
             os._exit(0)
-        except BaseException:
+        finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert cache.get(KEY, default=None) == "Ada"
@@ -335,25 +346,32 @@ def test_many_threads_are_waited_for(tidegate_sync_cache: tidegate.sync.CacheMan
         assert len(recorded.settle().of("cache.set")) == number + 1
 
 
+# What no type checker would let by.
+Manager: Any = CacheManager
+Blocking: Any = tidegate.sync.CacheManager
+Store: Any = MemoryStore
+Clock: Any = FakeClock
+Record: Any = record
+
 BAD: list[tuple[Any, str]] = [
-    (lambda: CacheManager(store={}), "store={} is not a tidegate.testing.MemoryStore; a right example: CacheManager("),
-    (lambda: tidegate.sync.CacheManager(store="memory://"), "store='memory://' is not a"),
-    (lambda: CacheManager("redis://localhost", store=MemoryStore(), service="x"), "url and store both say where"),
-    (lambda: MemoryStore(clock=1), "clock=1 is not a FakeClock; a right example"),
-    (lambda: MemoryStore(seed=-1), "seed=-1 is not accepted"),
-    (lambda: MemoryStore(seed=True), "seed=True is not accepted"),
-    (lambda: MemoryStore().fail("dwon"), 'fault="dwon" is not accepted: fault takes "down", "hang", "slow"'),
-    (lambda: MemoryStore().fail(None), "fault=None is not a text"),
-    (lambda: MemoryStore().fail("slow"), "takes a delay; a right example: store.fail(\"slow\", delay=0.05)"),
-    (lambda: MemoryStore().fail("slow", delay=-1), "delay=-1 is not accepted"),
-    (lambda: MemoryStore().fail("down", delay=1), 'only "slow" takes a delay'),
-    (lambda: MemoryStore().fail("down", only=CacheManager()), "this manager is not on this store"),
-    (lambda: MemoryStore().heal(only=1), "only=1 is not a CacheManager"),
-    (lambda: FakeClock().advance(-1), "duration=-1 is not accepted"),
-    (lambda: FakeClock().advance("5 minutes"), 'duration="5 minutes" is not accepted'),
-    (lambda: FakeClock(start="now"), "start='now' is not accepted"),
-    (lambda: FakeClock(start=datetime.datetime(2030, 1, 1)), "with a time zone"),
-    (lambda: record(1), "cache=1 is not a CacheManager"),
+    (lambda: Manager(store={}), "store={} is not a tidegate.testing.MemoryStore; a right example: CacheManager("),
+    (lambda: Blocking(store="memory://"), "store='memory://' is not a"),
+    (lambda: Manager("redis://localhost", store=Store(), service="x"), "url and store both say where"),
+    (lambda: Store(clock=1), "clock=1 is not a FakeClock; a right example"),
+    (lambda: Store(seed=-1), "seed=-1 is not accepted"),
+    (lambda: Store(seed=True), "seed=True is not accepted"),
+    (lambda: Store().fail("dwon"), 'fault="dwon" is not accepted: fault takes "down", "hang", "slow"'),
+    (lambda: Store().fail(None), "fault=None is not a text"),
+    (lambda: Store().fail("slow"), 'takes a delay; a right example: store.fail("slow", delay=0.05)'),
+    (lambda: Store().fail("slow", delay=-1), "delay=-1 is not accepted"),
+    (lambda: Store().fail("down", delay=1), 'only "slow" takes a delay'),
+    (lambda: Store().fail("down", only=CacheManager()), "this manager is not on this store"),
+    (lambda: Store().heal(only=1), "only=1 is not a CacheManager"),
+    (lambda: Clock().advance(-1), "duration=-1 is not accepted"),
+    (lambda: Clock().advance("5 minutes"), 'duration="5 minutes" is not accepted'),
+    (lambda: Clock(start="now"), "start='now' is not accepted"),
+    (lambda: Clock(start=datetime.datetime(2030, 1, 1)), "with a time zone"),
+    (lambda: Record(1), "cache=1 is not a CacheManager"),
 ]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +102,14 @@ def test_without_either(project: pytest.Pytester) -> None:
     assert _passed(project, "-p", "no:asyncio", "-p", "no:anyio") == 2
 
 
+def test_the_fixtures_of_the_page(project: pytest.Pytester) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+    [block] = re.findall(r"```python\n(import pytest\n.*?)```", page, re.DOTALL)
+    project.makepyfile(test_it=block)
+    project.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
+    assert _passed(project) == 2
+
+
 def test_unused_it_imports_nothing(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_it="""
@@ -114,6 +124,6 @@ def test_unused_it_imports_nothing(project: pytest.Pytester) -> None:
 
 
 def test_it_costs_what_an_empty_module_costs() -> None:
-    script = "import sys, pytest; before = set(sys.modules); import tidegate_pytest; print(sorted(set(sys.modules) - before))"
+    script = "import sys, pytest; seen = set(sys.modules); import tidegate_pytest; print(sorted(set(sys.modules) - seen))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "['tidegate_pytest']"

@@ -64,9 +64,7 @@ class ManagerBase(Views):
         "_views",
     )
 
-    def __init__(
-        self, url: str = "memory://", *, store: MemoryStore | None = None, **options: Unpack[Options]
-    ) -> None:
+    def __init__(self, url: str = "memory://", *, store: MemoryStore | None = None, **options: Unpack[Options]) -> None:
         from . import _codec
 
         if not isinstance(url, str):

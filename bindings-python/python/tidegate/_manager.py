@@ -59,9 +59,7 @@ class CacheManager(Between):
 
     __slots__ = ()
 
-    def __init__(
-        self, url: str = "memory://", *, store: MemoryStore | None = None, **options: Unpack[Options]
-    ) -> None:
+    def __init__(self, url: str = "memory://", *, store: MemoryStore | None = None, **options: Unpack[Options]) -> None:
         super().__init__(url, store=store, **options)
         from asyncio import get_running_loop
 

@@ -44,9 +44,7 @@ def tidegate_store(tidegate_clock: FakeClock) -> Iterator[MemoryStore]:
 
 
 @pytest.fixture
-def tidegate_cache(
-    tidegate_store: MemoryStore, tidegate_options: dict[str, Any]
-) -> Iterator[tidegate.CacheManager]:
+def tidegate_cache(tidegate_store: MemoryStore, tidegate_options: dict[str, Any]) -> Iterator[tidegate.CacheManager]:
     """An async manager on that store, without jitter; closed when the test ends. Of any plugin's event loop."""
     from tidegate import CacheManager
     from tidegate.testing._ending import finish

@@ -19,8 +19,8 @@ class FakeClock:
     It begins at midnight of 1 January 2030, UTC, or at `start`: seconds since the epoch, or a `datetime` that knows its
     time zone.
 
-    One wait passes by itself: that of a caller for a store that hangs or is slow, since a test that blocks could not let
-    it pass. With `by_hand=True` nothing but `advance` moves it.
+    One wait passes by itself: that of a caller for a store that hangs or is slow, since a test that blocks could not
+    let it pass. With `by_hand=True` nothing but `advance` moves it.
 
     >>> clock = FakeClock()
     >>> before = clock.now()

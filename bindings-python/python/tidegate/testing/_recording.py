@@ -69,7 +69,7 @@ class RecordedEvents(Sequence["CacheEvent"]):
         return self
 
     async def settled(self) -> RecordedEvents:
-        """The same, and before that the loop's other tasks go on for as long as nothing but they themselves holds them up."""
+        """The same, and before that the loop's other tasks go on, for as long as nothing but the loop holds them up."""
         for _ in range(_TURNS):
             await asyncio.sleep(0)
         return self.settle()

@@ -18,7 +18,9 @@ FaultName: TypeAlias = Literal["down", "hang", "slow", "lost-reply"]
 
 
 class MemoryStore:
-    """A server in this process, for tests: `CacheManager(store=store)`, as many managers on it as the test has processes.
+    """A server in this process, for tests: `CacheManager(store=store)`.
+
+    A test makes as many managers on it as its service has processes.
 
     On a `clock` all of them go by that; without one by the real time. With a `seed` chance (the jitter of ttls and
     waits) is the same in each run, for managers that are made in the same order.
