@@ -241,10 +241,8 @@ async def test_times_are_those_of_the_clock(tidegate_cache: CacheManager, tidega
     entry = await tidegate_cache.get_entry(KEY)
     assert entry is not None
     now_ms = tidegate_clock.now() * 1_000
-    assert (entry.created_at, entry.fresh_until) == (
-        pytest.approx(now_ms, abs=1),
-        pytest.approx(now_ms + 60_000, abs=1),
-    )
+    assert entry.created_at == pytest.approx(now_ms, abs=1)
+    assert entry.fresh_until == pytest.approx(now_ms + 60_000, abs=1)
     assert recorded.settle().one("cache.set").timestamp == pytest.approx(now_ms, abs=1)
 
 

@@ -124,6 +124,6 @@ def test_unused_it_imports_nothing(project: pytest.Pytester) -> None:
 
 
 def test_it_costs_what_an_empty_module_costs() -> None:
-    script = "import sys, pytest; seen = set(sys.modules); import tidegate_pytest; print(sorted(set(sys.modules) - seen))"
+    script = "import sys, pytest; seen = {*sys.modules}; import tidegate_pytest; print(sorted({*sys.modules} - seen))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "['tidegate_pytest']"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
 from collections.abc import Callable, Iterable, Mapping
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
