@@ -3,8 +3,10 @@
 import { type AnyFieldsOptions, type FetchFields, getFields, invalidateFields, setFields } from './fields.js';
 import type { Flow } from './flow.js';
 import type { Awaitable, FieldsOptions, InvalidateOptions, SetOptions } from './options.js';
+import type { Port } from './port.js';
 import type { AnySchema, OutputOf } from './schema.js';
 import type { View } from './terms.js';
+import { INNER } from './testing/inner.js';
 
 type Schemas = AnySchema | Readonly<Record<string, AnySchema>> | undefined;
 /** A field is null where `fetchMissing` left it out. */
@@ -22,6 +24,11 @@ export class ByFields {
   constructor(flow: Flow, view: View) {
     this.#flow = flow;
     this.#view = view;
+  }
+
+  /** @internal */
+  get [INNER](): Port {
+    return this.#flow.port;
   }
 
   /**

@@ -11,13 +11,15 @@ export class HitEvents {
   dropped = 0;
   readonly #service: string;
   readonly #deliver: () => void;
+  readonly #clock: { now(): number };
   /** Observers are told outside of whatever the caller is inside of. */
   readonly #outside = new AsyncResource('TidegateEvents');
   #waiting: CacheEvents['cache.hit'][] = [];
 
-  constructor(service: string, deliver: () => void) {
+  constructor(service: string, deliver: () => void, clock: { now(): number } = Date) {
     this.#service = service;
     this.#deliver = deliver;
+    this.#clock = clock;
   }
 
   readonly add = (key: string, version: number): void => {
@@ -26,7 +28,7 @@ export class HitEvents {
       return;
     }
     if (this.#waiting.length === 0) setImmediate(() => this.#outside.runInAsyncScope(this.#deliver));
-    const timestamp = Date.now();
+    const timestamp = Math.floor(this.#clock.now());
     const service = this.#service;
     const hit = { type: 'cache.hit', timestamp, service, key, source: 'l1', duration_ms: 0, version } as const;
     this.#waiting.push(key.startsWith('@') ? { ...hit, ...ofTenant(key) } : hit);

@@ -10,7 +10,15 @@ import { checkObject, type Options, type Stats } from './options.js';
 import { Failed } from './outcome.js';
 import { Port } from './port.js';
 import { Tallies, Tally } from './tally.js';
+import { MemoryStore } from './testing/store.js';
 import { Upgrades } from './upgrade.js';
+
+const houses = new WeakMap<Port, House>();
+
+/** The one that this port is of. */
+export function houseOf(port: Port): House {
+  return houses.get(port) as House;
+}
 
 /** What a manager and its views have in common. */
 export class House {
@@ -24,7 +32,7 @@ export class House {
 
   constructor(options: Options) {
     checkObject(options, "{ url: 'redis://localhost:6379/0', service: 'billing' }");
-    const { url = 'memory://', metricsEmitter, upgrade, ...rest } = options;
+    const { url = 'memory://', store, metricsEmitter, upgrade, ...rest } = options;
     if (typeof url !== 'string') {
       throw new ConfigError(`url=${shown(url)} is not a text; a right example: "redis://localhost:6379/0"`);
     }
@@ -34,14 +42,16 @@ export class House {
           'a right example: metricsEmitter: new EventEmitter()',
       );
     }
+    if (store !== undefined) checkStore(store, url);
     this.url = url;
     this.observers = new Observers(metricsEmitter);
     const upgrades = new Upgrades(upgrade);
     const given = upgrade === undefined ? rest : { ...rest, upgrade: upgrades.versions };
-    this.port = new Port(url, given, () => this.deliver());
+    this.port = new Port(url, given, () => this.deliver(), store);
+    houses.set(this.port, this);
     this.flow = new Flow(this.port, upgrades);
     this.#tallies = new Tallies(this.port.native);
-    this.#hits = new HitEvents(this.port.native.service, () => this.deliver());
+    this.#hits = new HitEvents(this.port.native.service, () => this.deliver(), store?.clock);
     this.listen();
   }
 
@@ -105,6 +115,20 @@ export class House {
     await this.flow.behind.end();
     this.deliver();
     return drained === true;
+  }
+}
+
+function checkStore(store: unknown, url: string): void {
+  if (!(store instanceof MemoryStore)) {
+    throw new ConfigError(
+      `store=${shown(store)} is not a MemoryStore of tidegate/testing; ` +
+        'a right example: new CacheManager({ store: new MemoryStore() })',
+    );
+  }
+  if (url !== 'memory://') {
+    throw new ConfigError(
+      'url and store both say where entries are kept: give one of them; a right example: new CacheManager({ store })',
+    );
   }
 }
 

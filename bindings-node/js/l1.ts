@@ -71,6 +71,8 @@ export class Index {
   readonly #shares: boolean;
   /** What our clock shows when the engine's shows 0; rather too early, so that nothing is trusted for too long. */
   readonly #zeroMs: number;
+  /** A test's clock, where the engine goes by one. */
+  readonly #fakeMs: (() => number) | undefined;
   /** The word for everything, that all entries here were read under. */
   #all = 1;
   /** The upper half of the time until which the engine may be trusted. */
@@ -88,7 +90,7 @@ export class Index {
   /** Told of each hit while somebody observes hits. */
   onHit: ((key: string, version: number) => void) | undefined;
 
-  constructor(native: Cache, plan: L1Plan, words: ArrayBuffer) {
+  constructor(native: Cache, plan: L1Plan, words: ArrayBuffer, isFake = false) {
     this.#words = new Int32Array(words);
     if (plan.trustedAt !== 0) throw new Error('the words begin with the time of trust');
     this.#allAt = plan.allAt / 4;
@@ -97,7 +99,8 @@ export class Index {
     this.#maxBytes = plan.maxBytes;
     this.#maxEntries = plan.maxEntries;
     this.#shares = plan.shareValues;
-    this.#zeroMs = zeroOf(native);
+    this.#fakeMs = isFake ? () => native.nowUs() / 1_000 : undefined;
+    this.#zeroMs = isFake ? 0 : zeroOf(native);
   }
 
   /**
@@ -136,7 +139,7 @@ export class Index {
     for (let at = 0; at < tagWords.length; at += 2) {
       stands &&= words[this.#tagsAt + (tagWords[at] as number)] === tagWords[at + 1];
     }
-    const ageMs = nowMs() - this.#zeroMs;
+    const ageMs = this.#fakeMs === undefined ? nowMs() - this.#zeroMs : this.#fakeMs();
     if (!stands || ageMs >= entry.endsMs) return this.#drop(key, entry);
     if (ageMs * 1_000 >= (high >>> 0) * HIGH + (low >>> 0)) return NOT_HELD;
     for (const name of tags) if (!entry.tags.includes(name)) return NOT_HELD;

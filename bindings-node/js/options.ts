@@ -6,6 +6,7 @@ import { ConfigError, translated } from './errors.js';
 import { shown } from './key.js';
 import { refuseOption } from './native.js';
 import { type AnySchema, checkSchema, type MaybeSchema, type OutputOf } from './schema.js';
+import type { MemoryStore } from './testing/store.js';
 
 /** Milliseconds, or a text such as `'500ms'`, `'30s'`, `'5m'`, `'2h'`, `'1d'`. */
 export type Duration = number | string;
@@ -74,6 +75,8 @@ export interface HealthLimits {
 export interface Options {
   /** `memory://` (the default), `memory://NAME` (shared by the managers of this process), `redis://…`, `rediss://…`. */
   url?: string | undefined;
+  /** For tests: a `MemoryStore` of `tidegate/testing`, in place of a URL. */
+  store?: MemoryStore | undefined;
   /** The first segment of every key; required but for `memory://` (there `'app'`). */
   service?: string | undefined;
   /** The version of the key space (1). */

@@ -30,6 +30,7 @@ import {
   Word,
 } from './outcome.js';
 import { copied, type Single } from './payload.js';
+import type { MemoryStore } from './testing/store.js';
 import { Write } from './write.js';
 
 type Slot = ((outcome: Outcome) => void) | Lease | Place | Ending | Write;
@@ -63,12 +64,14 @@ export class Port {
   #nextObject = 1;
 
   /** `onEvents` is called when events or faults wait. */
-  constructor(url: string, options: object, onEvents: () => void) {
+  constructor(url: string, options: object, onEvents: () => void, store?: MemoryStore) {
     this.#onEvents = onEvents;
-    this.native = open(url, options, this.#mailbox, new WeakRef(this));
+    this.native = open(url, options, this.#mailbox, new WeakRef(this), store);
     const { l1 } = this.native;
     const words = l1 === null ? null : this.native.l1Words();
-    if (l1 !== null && words !== null) this.index = new Index(this.native, l1, words);
+    if (l1 !== null && words !== null) {
+      this.index = new Index(this.native, l1, words, store?.clock !== undefined);
+    }
   }
 
   /** Makes a call: `verb` hands its number over. `signal` takes the caller away while it waits. */
@@ -366,6 +369,6 @@ const NONE: readonly number[] = [];
  * The native half holds the function that it rings for as long as it lives, and with it the whole scope that the
  * function was made in: here that is nothing but a weak reference, so that a manager which nobody holds is let go.
  */
-function open(url: string, options: object, mailbox: Buffer, port: WeakRef<Port>): Cache {
-  return translated(() => new Cache(url, options, mailbox, () => port.deref()?.rung()));
+function open(url: string, options: object, mailbox: Buffer, port: WeakRef<Port>, store?: MemoryStore): Cache {
+  return translated(() => new Cache(url, options, mailbox, () => port.deref()?.rung(), store?.native ?? null));
 }

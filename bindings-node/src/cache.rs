@@ -6,9 +6,8 @@ use std::sync::Arc;
 use napi::bindgen_prelude::{ArrayBuffer, Buffer, Function, Object, Uint8Array};
 use napi::{Env, JsString};
 use napi_derive::napi;
-use tidegate::config::{self, Config, Dialect};
-use tidegate::engine::l1::IndexSide;
-use tidegate::engine::{Abandoned, Begun, Engine, Environment, Lease, Made, Outcome, Patience};
+use tidegate::config::{self, Dialect};
+use tidegate::engine::{Abandoned, Begun, Engine, Lease, Made, Outcome, Patience};
 use tidegate_guard::guarded;
 
 use crate::convert::{self, Given, KeyPart};
@@ -17,6 +16,7 @@ use crate::l1::{self, L1Plan};
 use crate::metrics::{self, OwnFigures};
 use crate::record::Told;
 use crate::terms::{self, Terms};
+use crate::testing::{self, MemoryStore};
 use crate::wake::{Bell, Desk};
 
 /// One manager's engine, and the desk where its calls meet their outcomes.
@@ -32,18 +32,17 @@ pub struct Cache {
 #[guarded]
 #[napi]
 impl Cache {
-    /// Opens no socket and starts no thread. `on_ring` is called when outcomes or events wait.
+    /// Opens no socket and starts no thread. `on_ring` is called when outcomes or events wait. On a test's store instead, where
+    /// there is one.
     #[napi(constructor)]
     pub fn new(
         url: String,
         options: Object<'_>,
         mailbox: Buffer,
         on_ring: Function<'_, (), ()>,
+        store: Option<&MemoryStore>,
     ) -> Result<Self, Thrown> {
-        let options = convert::options(&options).map_err(broken)?;
-        let config = Config::from_options(&url, &options, Dialect::Node).or_throw()?;
-        let here = Environment { index: IndexSide::Host, language: "node", ..Environment::default() };
-        let engine = Engine::open_in(&url, config, here).or_throw()?;
+        let engine = testing::open(&url, &options, store)?;
         let bell = Bell::new(&on_ring).map_err(broken)?;
         let desk = Desk::new(Arc::clone(&bell), mailbox);
         engine.set_home(&desk.queue);

@@ -103,7 +103,7 @@ pub(crate) fn figures(figures: &[(&'static str, Figure)], breaker: &str) -> Stri
 const DEPTH_MAX: usize = 2;
 
 /// A value as the user wrote it; what is accepted is decided in the core.
-fn option(value: &Unknown<'_>, depth: usize) -> napi::Result<OptionValue> {
+pub(crate) fn option(value: &Unknown<'_>, depth: usize) -> napi::Result<OptionValue> {
     Ok(match value.get_type()? {
         ValueType::Undefined | ValueType::Null => OptionValue::Null,
         ValueType::Boolean => OptionValue::Bool(cast(value)?),

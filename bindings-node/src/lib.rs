@@ -16,6 +16,7 @@
 //! | `metrics` | what a monitoring system scrapes |
 //! | `convert` | values, in both directions |
 //! | `error` | the engine's errors as what JavaScript throws |
+//! | `testing` | the clock and the store of the testing kit |
 
 mod behind;
 mod cache;
@@ -28,5 +29,6 @@ pub mod l1;
 pub mod metrics;
 pub mod record;
 pub mod terms;
+pub mod testing;
 mod wake;
 mod word;

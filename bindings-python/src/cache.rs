@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
-use tidegate::config::{self, Config, Dialect};
+use tidegate::config::{self, Dialect};
 use tidegate::engine::publish::Publishing;
 use tidegate::engine::{Begun, Engine, Environment, FeedId, Patience};
 use tidegate::protocol::subscription::Rules;
@@ -19,6 +19,7 @@ use crate::fields;
 use crate::held;
 use crate::keys::{self, key_text, name_text};
 use crate::terms::{self, Terms};
+use crate::testing::{self, MemoryStore};
 use crate::wake::Port;
 
 /// `Option<&Bound<…>>` as pyo3 takes it from Python: None is the manager's own terms.
@@ -38,10 +39,9 @@ pub(crate) struct Cache {
 impl Cache {
     /// Opens no socket and starts no thread.
     #[new]
-    fn new(py: Python<'_>, url: &str, options: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let config = Config::from_options(url, &convert::options(options)?, Dialect::Python).or_raise(py)?;
-        let here = Environment { language: "python", ..Environment::default() };
-        Ok(Self { engine: Engine::open_in(url, config, here).or_raise(py)? })
+    #[pyo3(signature = (url, options, store=None))]
+    fn new(url: &str, options: &Bound<'_, PyDict>, store: Option<&Bound<'_, MemoryStore>>) -> PyResult<Self> {
+        Ok(Self { engine: testing::open(url, options, store)? })
     }
 
     #[getter]

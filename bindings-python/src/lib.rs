@@ -17,6 +17,7 @@
 //! | `convert`, `keys` | values, in both directions; keys and names |
 //! | `fields` | those that are split over fields |
 //! | `error` | the engine's errors as Python's exceptions |
+//! | `testing` | the clock and the store of the testing kit |
 
 mod batch;
 mod behind;
@@ -31,6 +32,7 @@ mod keys;
 mod lease;
 mod metrics;
 mod terms;
+mod testing;
 mod wake;
 mod write;
 
@@ -73,6 +75,8 @@ mod _tidegate {
     use crate::metrics::{metric_families, prometheus_text};
     #[pymodule_export]
     use crate::terms::Terms;
+    #[pymodule_export]
+    use crate::testing::{FakeClock, MemoryStore};
     #[pymodule_export]
     use crate::wake::Port;
     #[pymodule_export]

@@ -44,6 +44,7 @@ use crate::engine::health::Health;
 use crate::engine::outcome::{Details, Failure};
 use crate::engine::{Begun, Engine, Event, Figure, Outcome};
 use crate::error::Error;
+use crate::testing::MemoryStore;
 pub use behind::{BehindBuilder, WriteBehind, WriteItem};
 pub use builder::ManagerBuilder;
 pub use call::CallBuilder;
@@ -119,10 +120,29 @@ impl Manager {
     pub fn builder(url: &str) -> ManagerBuilder {
         ManagerBuilder {
             url: url.to_owned(),
+            store: None,
             options: Vec::new(),
             spawner: spawn::default(),
             upgrades: BTreeMap::new(),
         }
+    }
+
+    /// The same on a store of a test's; its service is `app` where none is named.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tidegate::Manager;
+    /// use tidegate::testing::MemoryStore;
+    ///
+    /// let store = MemoryStore::new();
+    /// let (one, other) = (Manager::builder_on(&store).build().await?, Manager::builder_on(&store).build().await?);
+    /// one.set("user:name:42", &"Ada", None).await?;
+    /// assert_eq!(other.get::<String>("user:name:42").await?.as_deref(), Some("Ada"));
+    /// # Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
+    /// ```
+    pub fn builder_on(store: &MemoryStore) -> ManagerBuilder {
+        ManagerBuilder { store: Some(store.clone()), ..Self::builder("memory://") }
     }
 
     /// A manager on an engine of one's own.

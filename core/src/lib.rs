@@ -17,6 +17,7 @@
 //! | [`error`] | every error, its code and message |
 //! | [`tenant`] | what a manager keeps of one tenant |
 //! | [`panics`] | what becomes of a panic |
+//! | [`testing`] | a clock and a store for the tests of those who use it |
 //! | [`key`] | building and checking keys |
 
 /// Why it is built this way.
@@ -37,6 +38,7 @@ pub mod protocol;
 pub mod store;
 mod sync;
 pub mod tenant;
+pub mod testing;
 
 pub use client::{Context, GetError, Manager, OnStoreDown, WriteBehind, WriteError, WriteItem};
 pub use engine::Engine;

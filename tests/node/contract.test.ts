@@ -92,6 +92,7 @@ const FIGURES: Record<keyof Stats, true> = {
 const OPTIONS: Record<keyof Options, true> = {
   url: true,
   metricsEmitter: true,
+  store: true,
   service: true,
   version: true,
   upgrade: true,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ._metrics import MetricFamily
     from ._tidegate import Terms
     from ._types import Options
+    from .testing import MemoryStore
 
 Observer = Callable[["CacheEvent"], object]
 
@@ -46,6 +48,7 @@ class ManagerBase(Views):
         "_codecs",
         "_coder",
         "_coders",
+        "_delivering",
         "_disabled_blocks",
         "_held",
         "_namespaces",
@@ -55,18 +58,24 @@ class ManagerBase(Views):
         "_queues",
         "_root",
         "_scope",
+        "_store",
         "_terms",
         "_upgrades",
         "_url",
         "_views",
     )
 
-    def __init__(self, url: str = "memory://", **options: Unpack[Options]) -> None:
+    def __init__(self, url: str = "memory://", *, store: MemoryStore | None = None, **options: Unpack[Options]) -> None:
         from . import _codec
 
         if not isinstance(url, str):
             raise ConfigError(f"url={url!r} is not a text; a right example: {_RIGHT_URL}")
         self._url = url
+        self._store: _tidegate.MemoryStore | None = None
+        if store is not None:
+            from .testing._store import native_store
+
+            self._store = native_store(store, url)
         self._upgrades = Upgrades(options.get("upgrade"))
         self._options = {**options, "upgrade": self._upgrades.versions} if "upgrade" in options else options
         self._root: Self | None = None
@@ -79,13 +88,15 @@ class ManagerBase(Views):
         self._scope = ""
         """Before a tenant's keys: `@tenant:`."""
         self._disabled_blocks = 0
+        self._delivering: list[int] = []
+        """The threads that hand events out just now."""
         self._open()
         self._codecs: dict[str, Coders] = _codec.codecs()
         self._write_with(self._native.codec)
         self._observers: dict[str, list[Observer]] = {}
 
     def _open(self) -> None:
-        self._use(Cache(self._url, self._options))
+        self._use(Cache(self._url, self._options, self._store))
 
     def _use(self, native: Cache) -> None:
         self._native = native
@@ -188,6 +199,14 @@ class ManagerBase(Views):
 
     def _deliver(self) -> None:
         """Hand out what has happened since the last time."""
+        thread = get_ident()
+        self._delivering.append(thread)
+        try:
+            self._hand_out()
+        finally:
+            self._delivering.remove(thread)
+
+    def _hand_out(self) -> None:
         log_faults(self._native.take_faults())
         events = self._native.take_events()
         if not events:

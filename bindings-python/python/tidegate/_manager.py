@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         WriteThroughOptions,
     )
     from ._write_behind import AsyncSink, Sink, WriteBehind
+    from .testing import MemoryStore
 
     P = ParamSpec("P")
 
@@ -46,7 +47,8 @@ V = TypeVar("V")
 class CacheManager(Between):
     """A cache in front of a slow source, for asyncio. Shared freely between tasks, loops and threads.
 
-    Opens no connection and starts no thread before its first use. Options: see `Options`.
+    Opens no connection and starts no thread before its first use. Options: see `Options`. `store` is for tests: a
+    `tidegate.testing.MemoryStore`, in place of a URL.
 
     >>> import asyncio
     >>> cache = CacheManager("memory://", service="billing", ttl="5m")
@@ -58,8 +60,8 @@ class CacheManager(Between):
 
     __slots__ = ()
 
-    def __init__(self, url: str = "memory://", **options: Unpack[Options]) -> None:
-        super().__init__(url, **options)
+    def __init__(self, url: str = "memory://", *, store: MemoryStore | None = None, **options: Unpack[Options]) -> None:
+        super().__init__(url, store=store, **options)
         from asyncio import get_running_loop
 
         from . import _loops

@@ -9,12 +9,15 @@ use super::upgrade::{Upgrade, UpgradeError};
 use super::{BoxedTask, Manager, Spawner};
 use crate::config::{Config, Dialect, OptionValue};
 use crate::engine::Engine;
+use crate::engine::l1::IndexSide;
 use crate::error::Error;
+use crate::testing::MemoryStore;
 
 /// Collects the options of a [`Manager`]; [`ManagerBuilder::build`] checks them.
 #[derive(Clone)]
 pub struct ManagerBuilder {
     pub(super) url: String,
+    pub(super) store: Option<MemoryStore>,
     pub(super) options: Vec<(String, OptionValue)>,
     pub(super) spawner: Spawner,
     pub(super) upgrades: BTreeMap<u32, Upgrade>,
@@ -77,7 +80,10 @@ impl ManagerBuilder {
             self = self.option("upgrade", OptionValue::List(versions));
         }
         let config = Config::from_options(&self.url, &self.options, Dialect::Rust)?;
-        let engine = Engine::open(&self.url, config)?;
+        let engine = match &self.store {
+            Some(store) => store.engine(config, IndexSide::Here)?,
+            None => Engine::open(&self.url, config)?,
+        };
         Ok(Manager { upgrades: Arc::new(self.upgrades), ..Manager::of_engine(engine, self.spawner) })
     }
 }

@@ -62,7 +62,7 @@ impl Dialect {
     /// The options of this language, as it spells them, in the order of [`OPTIONS`]; behind them what its own package
     /// takes out before it asks here.
     pub(crate) fn options(self) -> Vec<Cow<'static, str>> {
-        let own: &[&str] = if self == Self::Node { &["url", "metricsEmitter"] } else { &[] };
+        let own: &[&str] = if self == Self::Node { &["url", "metricsEmitter", "store"] } else { &[] };
         OPTIONS.iter().map(|name| self.spell(name)).chain(own.iter().copied().map(Cow::Borrowed)).collect()
     }
 }

@@ -65,7 +65,7 @@ impl Engine {
         let ticket = self.ticket(queue, id, &self.terms);
         let asked = Asked { stream: stream.clone(), ticket: Arc::clone(&ticket) };
         self.operate(Operation::EventLetters(asked), Command::Event { stream, ask });
-        Ok(Self::leave_call(ticket))
+        Ok(self.stand_by(ticket))
     }
 
     pub(super) fn letters_answered(&self, asked: &Asked, answer: Result<Reply, StoreError>) {

@@ -137,7 +137,7 @@ impl Engine {
         let feed = token.and_then(|token| self.events.all().into_iter().find(|feed| feed.id == token.feed));
         let is_taken = token.zip(feed).is_some_and(|(token, feed)| feed.settle(self, token.number, handled));
         self.answer(&ticket, Outcome::Confirmed(is_taken));
-        Self::leave_call(ticket)
+        self.stand_by(ticket)
     }
 
     /// Waits for the first answer of a subscription's stream: [`Outcome::Confirmed`]. Whatever is published from then on is
@@ -149,7 +149,7 @@ impl Engine {
             Some(feed) if !feed.await_start(&ticket) => {}
             feed => self.answer(&ticket, Outcome::Confirmed(feed.is_some())),
         }
-        Self::leave_call(ticket)
+        self.stand_by(ticket)
     }
 
     /// Ends a subscription whose host is gone: what it held is for others.

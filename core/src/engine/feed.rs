@@ -56,6 +56,8 @@ pub(super) trait Feed: Send + Sync {
     fn on_time(&self, _engine: &Engine) {}
     /// What stands in its stream up to here is not to wait for more.
     fn hurry(&self, _engine: &Engine, _upto: StreamId) {}
+    /// The store has taken note of a batch of some feed of this process.
+    fn settled_elsewhere(&self, _engine: &Engine) {}
 }
 
 #[derive(Default)]
@@ -110,6 +112,8 @@ impl Engine {
             Some(feed) => feed.next(self, Arc::clone(&ticket)),
             None => self.answer(&ticket, Outcome::Over),
         }
+        // Work is no call that the time passes for.
+        self.alarm.waits(&self.me, &|| false);
         Self::leave_call(ticket)
     }
 
@@ -122,7 +126,7 @@ impl Engine {
             Some((feed, number)) => feed.settled(self, number, settled, Some(Arc::clone(&ticket))),
             None => self.answer(&ticket, Outcome::Confirmed(false)),
         }
-        Self::leave_call(ticket)
+        self.stand_by(ticket)
     }
 
     /// Ends a feed: what is under way ends first, for up to that long. [`Outcome::Confirmed`]: whether all of it did.
@@ -132,7 +136,7 @@ impl Engine {
             Some(feed) => feed.close(self, timeout_ms, Some(Arc::clone(&ticket))),
             None => self.answer(&ticket, Outcome::Confirmed(true)),
         }
-        Self::leave_call(ticket)
+        self.stand_by(ticket)
     }
 
     /// The host's task is gone, and nobody knows what it did.

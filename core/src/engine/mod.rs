@@ -394,6 +394,12 @@ impl Engine {
         terms.space(&self.space).key(key)
     }
 
+    /// Ends a verb whose caller waits for as long as it takes.
+    fn stand_by(&self, ticket: Arc<Ticket>) -> Begun {
+        self.alarm.waits(&self.me, &|| ticket.is_waiting());
+        Self::leave_call(ticket)
+    }
+
     fn leave_call(ticket: Arc<Ticket>) -> Begun {
         match ticket.leave_call() {
             Some(outcome) => Begun::Ready(outcome),

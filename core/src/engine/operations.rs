@@ -200,7 +200,7 @@ impl Engine {
         } else {
             self.end_in(Part::All, key, owed, After::Drop { ticket: Arc::clone(&ticket), required, settles: None });
         }
-        Self::leave_call(ticket)
+        self.stand_by(ticket)
     }
 
     /// Nobody who calls from now on is given what is under way or held in this process. (What flies under a tag serves
@@ -343,7 +343,7 @@ impl Engine {
             }
         }
         self.close_if_drained();
-        Self::leave_call(ticket)
+        self.stand_by(ticket)
     }
 
     pub fn is_closed(&self) -> bool {

@@ -75,7 +75,7 @@ impl Engine {
             let command = Command::Time { key: peek.key.clone() };
             self.operate(Operation::PeekAfterTime(peek), command);
         }
-        Ok(Self::leave_call(ticket))
+        Ok(self.stand_by(ticket))
     }
 
     pub(super) fn send_peek(&self, peek: Peek) {

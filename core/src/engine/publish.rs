@@ -101,7 +101,7 @@ impl Engine {
         let ask = EventAsk::Publish { operation, kept_ms, message, max_len: how.max_len };
         let ticket = self.ticket(queue, id, &self.terms);
         self.send_publication(Publication { stream, ask, ticket: Arc::clone(&ticket), sends: 0 });
-        Ok(Self::leave_call(ticket))
+        Ok(self.stand_by(ticket))
     }
 
     fn send_publication(&self, mut publication: Publication) {

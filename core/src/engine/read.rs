@@ -42,7 +42,7 @@ impl Engine {
         let key = self.open_key(key, terms)?;
         let ticket = Ticket::new(Arc::clone(queue), id, self.clock.now_us(), Arc::clone(terms));
         self.join(vec![(Arc::clone(&ticket), patience)], key, Round::First);
-        Ok(Self::leave_call(ticket))
+        Ok(self.stand_by(ticket))
     }
 
     /// Asks for a fresh computation of `key`, whatever stands in the store: answered as [`Engine::begin`] is, but
@@ -64,7 +64,7 @@ impl Engine {
         } else {
             self.refresh_in_versions(key, Arc::clone(&ticket));
         }
-        Ok(Self::leave_call(ticket))
+        Ok(self.stand_by(ticket))
     }
 
     /// What stands in other versions ends; and so that none of them takes over what stands here meanwhile, this one too.
@@ -135,7 +135,7 @@ impl Engine {
                 }
             });
         }
-        if is_awaited { Self::leave_call(ticket) } else { Begun::Ready(Outcome::Settled(Settlement::NotStored)) }
+        if is_awaited { self.stand_by(ticket) } else { Begun::Ready(Outcome::Settled(Settlement::NotStored)) }
     }
 
     fn step_filled(&self, flight: FlightId, turn: u32, payload: Payload, life: Life) {
@@ -168,7 +168,7 @@ impl Engine {
         if let Some(Token { flight, turn }) = lease.take_token() {
             self.step(flight, FlightEvent::Abandon { turn, why: FlightAbandoned::Unkept(payload) });
         }
-        Ok(if is_awaited { Self::leave_call(ticket) } else { Begun::Ready(Outcome::Settled(Settlement::NotStored)) })
+        Ok(if is_awaited { self.stand_by(ticket) } else { Begun::Ready(Outcome::Settled(Settlement::NotStored)) })
     }
 
     /// The leader brings no value: its fallback failed, or what it gave cannot be stored. Where a stale value is served

@@ -50,6 +50,10 @@ impl Timers {
 pub trait Alarm: Send + Sync {
     /// `engine`'s earliest deadline is now `at_us`.
     fn set(&self, engine: &Weak<Engine>, at_us: u64);
+
+    /// A caller of `engine` may be about to wait. A clock that is set by hand does what is due now, and may let the time pass
+    /// that the store takes.
+    fn waits(&self, _engine: &Weak<Engine>, _is_waiting: &dyn Fn() -> bool) {}
 }
 
 /// The thread `tidegate-time` of this process, started by the first deadline.

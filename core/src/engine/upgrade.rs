@@ -130,6 +130,6 @@ impl Engine {
                 Some(Event::Fill { turn, payload, is_tagged })
             });
         });
-        if is_awaited { Self::leave_call(ticket) } else { not_stored }
+        if is_awaited { self.stand_by(ticket) } else { not_stored }
     }
 }

@@ -61,7 +61,7 @@ impl Engine {
                 engine.set_in_versions(Set { key, ticket, payload, life });
             });
         }
-        Ok(Self::leave_call(ticket))
+        Ok(self.stand_by(ticket))
     }
 
     /// A SET is of this version; in the others it is an invalidation: of the older ones before, of the newer ones behind.

@@ -137,7 +137,7 @@ impl Engine {
                 engine.with_versions(move |engine, listed| engine.begin_in_versions(writing, listed));
             });
         });
-        Ok(Self::leave_call(ticket))
+        Ok(self.stand_by(ticket))
     }
 
     fn begin_in_versions(&self, mut writing: Box<Writing>, listed: Option<Listed>) {
@@ -166,7 +166,7 @@ impl Engine {
         writing.ticket = Some(Arc::clone(&ticket));
         writing.keeps = keeps;
         self.commit_in_versions(writing);
-        Self::leave_call(ticket)
+        self.stand_by(ticket)
     }
 
     /// The caller is gone: nobody knows what became of the row, and nobody waits for the end.

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         WriteThroughOptions,
     )
     from .._write_behind import Sink
+    from ..testing import MemoryStore
     from ._dead_events import EventDeadLetters
     from ._subscription import Subscription
     from ._write_behind import WriteBehind
@@ -47,7 +48,8 @@ V = TypeVar("V")
 class CacheManager(ByFields):
     """A cache in front of a slow source, for programs that block. Shared freely between threads.
 
-    Opens no connection and starts no thread before its first use. Ctrl-C ends a wait. Options: see `Options`.
+    Opens no connection and starts no thread before its first use. Ctrl-C ends a wait. Options: see `Options`. `store`
+    is for tests: a `tidegate.testing.MemoryStore`, in place of a URL.
 
     >>> cache = CacheManager("memory://", service="billing", ttl="5m")
     >>> cache.get("user:profile:42", lambda: {"id": 42})
@@ -56,8 +58,8 @@ class CacheManager(ByFields):
 
     __slots__ = ()
 
-    def __init__(self, url: str = "memory://", **options: Unpack[Options]) -> None:
-        super().__init__(url, **options)
+    def __init__(self, url: str = "memory://", *, store: MemoryStore | None = None, **options: Unpack[Options]) -> None:
+        super().__init__(url, store=store, **options)
         self._courier: Port | None = None
         self._workers = Workers()
         self._subscriptions: list[Subscription] = []

@@ -32,6 +32,8 @@ struct Flushing {
     sequence: u32,
     pause_us: u64,
     armed_us: Option<u64>,
+    /// Something was settled while the answers were on their way.
+    has_news: bool,
     is_over: bool,
 }
 
@@ -52,6 +54,7 @@ impl Engine {
             sequence: 0,
             pause_us: PAUSE_FIRST_US,
             armed_us: None,
+            has_news: false,
             is_over: false,
         };
         let feed = Arc::new(FlushFeed {
@@ -63,7 +66,7 @@ impl Engine {
         });
         self.feeds.insert(feed.id, Arc::clone(&feed) as Arc<dyn Feed>);
         feed.look(self);
-        Ok(Self::leave_call(ticket))
+        Ok(self.stand_by(ticket))
     }
 }
 
@@ -129,6 +132,7 @@ impl Feed for FlushFeed {
             self.take(engine, usize::from(address.part), reply);
         }
         let now_us = engine.clock.now_us();
+        let has_news;
         let (is_done, armed) = {
             let mut state = lock(&self.state);
             if state.sequence != address.sequence || state.left == 0 {
@@ -138,6 +142,7 @@ impl Feed for FlushFeed {
             if state.left > 0 {
                 return;
             }
+            has_news = std::mem::take(&mut state.has_news);
             let is_done = state.is_done.iter().all(|is_done| *is_done);
             let at_us = (now_us + state.pause_us).min(self.until_us);
             state.pause_us = (state.pause_us * 2).min(PAUSE_LONGEST_US);
@@ -148,6 +153,21 @@ impl Feed for FlushFeed {
             return self.end(engine, is_done);
         }
         engine.rearm(self.id.target(), armed.0, Some(armed.1));
+        if has_news {
+            self.look(engine);
+        }
+    }
+
+    fn settled_elsewhere(&self, engine: &Engine) {
+        let is_asking = {
+            let mut state = lock(&self.state);
+            state.has_news = state.left > 0;
+            state.has_news || state.is_over
+        };
+        // It need not wait for its next look.
+        if !is_asking {
+            self.look(engine);
+        }
     }
 
     fn on_time(&self, engine: &Engine) {

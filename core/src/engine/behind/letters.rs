@@ -126,7 +126,7 @@ impl Engine {
         });
         self.feeds.insert(feed.id, Arc::clone(&feed) as Arc<dyn Feed>);
         feed.begin(self);
-        Ok(Self::leave_call(ticket))
+        Ok(self.stand_by(ticket))
     }
 }
 

@@ -143,6 +143,9 @@ impl PartitionFeed {
                 if let Some(ticket) = ticket {
                     engine.answer(&ticket, Outcome::Confirmed(is_known));
                 }
+                for feed in engine.feeds.all() {
+                    feed.settled_elsewhere(engine);
+                }
             }
             Action::GiveUp => {
                 let act = QueueAct::GiveUp { nonce: self.owner.nonce };

@@ -125,7 +125,7 @@ impl Engine {
                 feed.end(engine, failed);
             }
         });
-        Ok(Self::leave_call(ticket))
+        Ok(self.stand_by(ticket))
     }
 }
 

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use crate::clock::{MonotonicClock, wall_us};
-use crate::ports::{Address, Clock, Command, Inbox, Notice, Store};
+use crate::ports::{Address, Clock, Command, Inbox, Notice, Reply, Store};
 use crate::protocol::key::Key;
 use table::{Evicted, Table};
 
@@ -71,6 +71,11 @@ impl MemoryHub {
     /// A hub on a clock of one's own, for tests.
     pub fn with_clock(clock: Arc<dyn Clock>) -> Arc<Self> {
         let epoch_us = wall_us().saturating_sub(clock.now_us());
+        Self::with_epoch(clock, epoch_us)
+    }
+
+    /// The same, with the wall time at which that clock stood at zero.
+    pub(crate) fn with_epoch(clock: Arc<dyn Clock>, epoch_us: u64) -> Arc<Self> {
         Arc::new(Self { clock, epoch_us, state: Mutex::default() })
     }
 
@@ -107,6 +112,13 @@ impl MemoryHub {
         });
     }
 
+    /// Takes them all out, in a forked child: none of them is here.
+    pub(crate) fn forget_all(&self) {
+        let mut state = self.lock();
+        state.trackers.clear();
+        state.watchers.clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,6 +147,27 @@ impl MemoryStore {
         Arc::new(Self { hub, inbox: OnceLock::new() })
     }
 
+    /// Runs a command, and hands its reply over between what is told of changes and the wakes.
+    pub(crate) fn run(&self, command: &Command, deliver: impl FnOnce(Reply)) {
+        let now_us = self.hub.epoch_us + self.hub.clock.now_us();
+        let answer = self.hub.lock().table.apply(command, now_us);
+        // Before the reply: whoever has been told that a command is done reads nothing older from an L1 of this process.
+        if answer.changes
+            && let Some(key) = command.key()
+        {
+            self.hub.tell_changed(key);
+        }
+        if let Some(value) = &answer.value {
+            self.hub.tell_changed(value);
+        }
+        deliver(answer.reply);
+        for key in command.key().filter(|_| answer.wakes).into_iter().chain(&answer.value) {
+            for inbox in self.hub.watchers(key) {
+                inbox.notice(Notice::Woken(key.clone()));
+            }
+        }
+    }
+
     fn inbox(&self) -> Option<Arc<dyn Inbox>> {
         self.inbox.get().and_then(Weak::upgrade)
     }
@@ -150,25 +183,11 @@ impl Store for MemoryStore {
     }
 
     fn submit(&self, command: Command, address: Address) {
-        let now_us = self.hub.epoch_us + self.hub.clock.now_us();
-        let answer = self.hub.lock().table.apply(&command, now_us);
-        // Before the reply: whoever has been told that a command is done reads nothing older from an L1 of this process.
-        if answer.changes
-            && let Some(key) = command.key()
-        {
-            self.hub.tell_changed(key);
-        }
-        if let Some(value) = &answer.value {
-            self.hub.tell_changed(value);
-        }
-        if let Some(inbox) = self.inbox() {
-            inbox.deliver(address, Ok(answer.reply));
-        }
-        for key in command.key().filter(|_| answer.wakes).into_iter().chain(&answer.value) {
-            for inbox in self.hub.watchers(key) {
-                inbox.notice(Notice::Woken(key.clone()));
+        self.run(&command, |reply| {
+            if let Some(inbox) = self.inbox() {
+                inbox.deliver(address, Ok(reply));
             }
-        }
+        });
     }
 
     fn watch(&self, key: &Key) {

@@ -1,0 +1,2 @@
+/** Where the testing kit finds what a manager is made of. */
+export const INNER = Symbol('inner');
