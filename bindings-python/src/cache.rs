@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use tidegate::config::{self, Dialect};
 use tidegate::engine::publish::Publishing;
-use tidegate::engine::{Begun, Engine, Environment, FeedId, Patience};
+use tidegate::engine::{Begun, Engine, FeedId, Patience};
 use tidegate::protocol::subscription::Rules;
 use tidegate_guard::guarded;
 

@@ -225,7 +225,7 @@ fn shape(verdict: &Verdict) -> (&'static str, u64, Option<Vec<u8>>) {
         Verdict::NotStored => ("NOT_STORED", 0, None),
         Verdict::Versions(live) => ("VERSIONS", live.len() as u64, None),
         Verdict::Event(_) => unreachable!("`event_fuzz.rs` asks about events"),
-        Verdict::Queue(_) | Verdict::Durability(_) => ("QUEUE", 0, None),
+        Verdict::Queue(_) | Verdict::Durability(_) | Verdict::Info(_) => ("QUEUE", 0, None),
     }
 }
 

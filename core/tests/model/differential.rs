@@ -333,5 +333,6 @@ fn real_kind(verdict: &RealVerdict) -> &'static str {
         RealVerdict::Event(_) => unreachable!("the model has no events of a domain"),
         RealVerdict::Queue(_) => "QUEUE",
         RealVerdict::Durability(_) => "DURABILITY",
+        RealVerdict::Info(_) => "INFO",
     }
 }
