@@ -42,9 +42,8 @@ impl FakeClock {
     /// `start_ms`: what it shows, in ms since the epoch.
     #[new]
     fn new(start_ms: Option<u64>, by_hand: bool) -> Self {
-        let clock = start_ms.map_or_else(testing::FakeClock::new, |ms| {
-            testing::FakeClock::starting_at(Duration::from_millis(ms))
-        });
+        let clock = start_ms
+            .map_or_else(testing::FakeClock::new, |ms| testing::FakeClock::starting_at(Duration::from_millis(ms)));
         Self { clock: if by_hand { clock.by_hand() } else { clock } }
     }
 
