@@ -18,14 +18,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &["ports"]),
     ("store", &["clock", "config", "error", "panics", "ports", "protocol", "sync"]),
     ("engine", &["config", "error", "panics", "payload", "ports", "protocol", "sync", "tenant"]),
-    ("client", &["clock", "config", "engine", "error", "ports", "protocol", "store", "sync"]),
+    ("testing", &["clock", "config", "engine", "error", "ports", "protocol", "store"]),
+    ("client", &["clock", "config", "engine", "error", "ports", "protocol", "store", "sync", "testing"]),
     // Tests of all that is read of others.
     ("fuzz", &["config", "engine", "error", "panics", "payload", "ports", "protocol", "store", "sync"]),
     (
         "lib",
         &[
             "client", "clock", "config", "engine", "error", "panics", "payload", "ports", "protocol", "store", "sync",
-            "tenant",
+            "tenant", "testing",
         ],
     ),
 ];

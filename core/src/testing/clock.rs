@@ -1,6 +1,7 @@
 //! The time, what is due by it, and who is told.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::OccupiedEntry;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -144,7 +145,7 @@ impl FakeClock {
     fn take_out(&self, now_us: u64) -> Option<Arc<Out>> {
         let mut state = self.state();
         let first = state.outs.first_entry().filter(|first| first.key().0 <= now_us);
-        first.map(|first| first.remove())
+        first.map(OccupiedEntry::remove)
     }
 
     fn engines(&self) -> Vec<Arc<Engine>> {
