@@ -382,6 +382,35 @@ fn every_shell_has_its_completions_and_color_is_asked_for() {
     assert!(tidegate(&["doctor", "--color=always", "--bad"]).err.contains("\u{1b}["));
 }
 
+#[test]
+fn an_operator_has_the_rights_that_the_page_gives() {
+    let server = RedisServer::start_with(&["--maxmemory", "100mb"]);
+    store(&server);
+    with_manager(&server, 1, async |manager| {
+        let queue = manager.write_behind("views").without_sink::<u64>().expect("right");
+        queue.put("page:views:7", &1).await.expect("it is put");
+    });
+    let page = include_str!("../../docs/command.md");
+    let line = page.lines().find(|line| line.starts_with("user operator on")).expect("the operator's line");
+    let words = line.split(' ').skip(1).map(str::as_bytes);
+    assert_eq!(server.raw(&[&b"ACL"[..], b"SETUSER"].into_iter().chain(words).collect::<Vec<_>>()), "OK");
+    let url = server.url().replace("://", "://operator:change-me-now@");
+    for args in [
+        &["inspect", KEY][..],
+        &["queue", "list"],
+        &["queue", "dead", "views"],
+        &["doctor", "--for", "queue"],
+        &["invalidate", KEY, "--tag", "user:42", "--namespace", "catalog"],
+        &["invalidate", KEY, "--dry-run"],
+    ] {
+        let ran = tidegate(&[args, &["--url", &url, "--service", "billing", "--timeout", "20"]].concat());
+        assert!(ran.code < 2 && !ran.all().contains("NOPERM"), "{args:?}: {}", ran.all());
+    }
+    // Looking for what does not let one in: channels, which the line leaves out for the tier in the process.
+    let denied = server.command("ACL LOG");
+    assert!(!denied.contains("object scan") && !denied.contains("reason key"), "{denied}");
+}
+
 /// The subcommands that a help text lists.
 fn listed(help: &str) -> Vec<String> {
     let behind = help.split("Commands:\n").nth(1).expect("a list");
@@ -406,7 +435,7 @@ fn every_subcommand_is_documented() {
             }
         }
         for word in help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2) {
-            let option = word.trim_end_matches([',', '.', ':']);
+            let option = word.trim_end_matches([',', '.', ':', ')', ';']);
             assert!(page.contains(option), "{name} {option} is not in docs/command.md");
         }
     }
