@@ -263,6 +263,7 @@ fn no_password_is_ever_shown() {
     let wrong = server.url().replace("://", "://user:geheim-falsch@");
     let mut said = String::new();
     for url in [
+        server.url().as_str(),
         right.as_str(),
         &wrong,
         "redis://:geheim@127.0.0.1:1",
@@ -284,6 +285,9 @@ fn no_password_is_ever_shown() {
             .expect("built");
         said.push_str(&String::from_utf8_lossy(&shown.stdout));
         said.push_str(&String::from_utf8_lossy(&shown.stderr));
+    }
+    for hint in ["the server asks for a password", "are not those of the server", "is a server listening there"] {
+        assert!(said.contains(hint), "{hint}: {said}");
     }
     assert!(said.contains("***@") && !said.contains("geheim"), "{said}");
 }
