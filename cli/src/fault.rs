@@ -61,7 +61,15 @@ impl From<Error> for Fault {
 
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
+        let says = |code: &str| error.message.contains(code);
         let hint = match error.kind {
+            StoreErrorKind::Refused if says("NOAUTH") => Some(
+                "the server asks for a password; a right example: --url redis://user:password@host:6379/0".to_owned(),
+            ),
+            StoreErrorKind::Refused if says("WRONGPASS") => Some(
+                "user and password of --url are not those of the server; in a URL : / ? # @ % are written as %XX"
+                    .to_owned(),
+            ),
             StoreErrorKind::Refused if is_of_rights(&error.message) => Some(
                 "the user of --url may not do this; `tidegate doctor` lists the rights that are missing".to_owned(),
             ),

@@ -1,72 +1,18 @@
 //! The command on real servers: what it finds, what it changes, its exit codes, and what it never says.
 
-#[path = "../../core/tests/support/mod.rs"]
-mod support;
+mod running;
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
+use running::{KEY, Ran, RedisServer, VALUE_KEY, on, store, tidegate, with_manager};
 use serde_json::Value;
-use support::RedisServer;
 use tidegate::config::OptionValue;
 use tidegate::{Manager, WriteItem};
-
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
-    }
-
-    fn all(&self) -> String {
-        format!("{}{}", self.out, self.err)
-    }
-}
-
-fn tidegate(args: &[&str]) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.args(args).env_remove("TIDEGATE_URL").env_remove("TIDEGATE_SERVICE").env_remove("NO_COLOR");
-    let ran = command.stdin(Stdio::null()).output().expect("the program is built");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    Ran { code: ran.status.code().unwrap_or(-1), out: text(ran.stdout), err: text(ran.stderr) }
-}
-
-/// A command line on a server's service `billing`.
-fn on(server: &RedisServer, args: &[&str]) -> Ran {
-    let url = server.url();
-    tidegate(&[args, &["--url", &url, "--service", "billing", "--timeout", "20"]].concat())
-}
-
-fn with_manager<T>(server: &RedisServer, version: u32, work: impl AsyncFnOnce(&Manager) -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    runtime.block_on(async {
-        let patient = OptionValue::Millis(10_000.0);
-        let manager = Manager::builder(&server.url()).service("billing").version(version);
-        let manager = manager.option("command_timeout", patient).build().await.expect("right options");
-        let done = work(&manager).await;
-        manager.close().await;
-        done
-    })
-}
 
 /// Puts bytes of one's own where an entry stands.
 fn bend(server: &RedisServer, key: &str, at: &str, byte: &[u8]) {
     server.raw(&[b"SETRANGE", key.as_bytes(), at.as_bytes(), byte]);
-}
-
-const KEY: &str = "user:profile:42";
-const VALUE_KEY: &str = "billing:v1:user:profile:42";
-
-fn store(server: &RedisServer) {
-    with_manager(server, 1, async |manager| {
-        let value = serde_json::json!({"name": "Ada", "evil": "\u{9b}31m"});
-        let call = manager.call().ttl(Duration::from_secs(60)).tags(["user:42"]);
-        assert!(call.set(KEY, &value).await.expect("it is stored"));
-    });
 }
 
 fn entry_of(server: &RedisServer) -> Value {
@@ -117,6 +63,61 @@ fn inspect_tells_why_an_entry_does_not_count() {
     server.raw(&[b"DEL", VALUE_KEY.as_bytes()]);
     server.raw(&[b"RPUSH", VALUE_KEY.as_bytes(), b"a"]);
     assert_eq!(on(&server, &["inspect", KEY, "--json"]).json()["other_type"], "list");
+}
+
+#[test]
+fn a_signature_is_checked_where_the_secret_is_given() {
+    let server = RedisServer::start();
+    let secret = "0123456789abcdef0123456789abcdef";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        let keys = OptionValue::List(vec![OptionValue::Text(secret.into())]);
+        let builder = Manager::builder(&server.url()).service("billing").option("signing_keys", keys);
+        let manager = builder.option("command_timeout", OptionValue::Millis(10_000.0)).build().await.expect("right");
+        assert!(manager.set(KEY, &"signed", None).await.expect("up"));
+        manager.close().await;
+    });
+    let with = |secrets: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(["inspect", KEY, "--service", "billing", "--json", "--url", &server.url()]);
+        let ran = command.env("TIDEGATE_SIGNING_KEYS", secrets).output().expect("built");
+        assert!(!String::from_utf8_lossy(&ran.stdout).contains(secret));
+        serde_json::from_slice::<Value>(&ran.stdout).expect("JSON")["entry"].clone()
+    };
+    let unchecked = with("");
+    assert_eq!((unchecked["counts"].as_str(), unchecked["value"].as_str()), (Some("signed"), Some("signed")));
+    assert_eq!(with(secret)["counts"], "fresh");
+    assert_eq!(with(&format!("{secret}-other\n{secret}"))["counts"], "fresh");
+    assert_eq!(with(&secret.replace('0', "x"))["reason"], "signature");
+}
+
+#[test]
+fn the_queue_of_a_tenant_is_its_own() {
+    let server = RedisServer::start();
+    with_manager(&server, 1, async |manager| {
+        for view in [manager.clone(), manager.tenant("acme:eu").expect("right")] {
+            let queue = view.write_behind("views").without_sink::<u64>().expect("right");
+            queue.put("page:views:7", &1).await.expect("it is put");
+        }
+        let view = manager.tenant("acme:eu").expect("right");
+        let builder = view.write_behind("views").option("max_attempts", OptionValue::Int(1));
+        let sink = |_: Vec<WriteItem<u64>>| async { Err::<Vec<_>, _>(std::io::Error::other("no")) };
+        let queue = builder.max_delay(Duration::from_millis(1)).sink(sink).expect("right");
+        assert!(queue.flush(Duration::from_secs(20)).await.expect("up"));
+        queue.close(Duration::from_secs(5)).await;
+    });
+    let counts = |ran: Ran| {
+        let queues = ran.json()["queues"].as_array().expect("a list").clone();
+        let row =
+            |one: &Value| (one["tenant"].as_str().map(str::to_owned), one["pending"].as_u64(), one["dead"].as_u64());
+        queues.iter().map(row).collect::<Vec<_>>()
+    };
+    let (own, theirs) = ((None, Some(1), Some(0)), (Some("acme:eu".to_owned()), Some(0), Some(1)));
+    assert_eq!(counts(on(&server, &["queue", "list", "--json"])), [own, theirs.clone()]);
+    assert_eq!(counts(on(&server, &["queue", "list", "--json", "--tenant", "acme:eu"])), [theirs]);
+    let dead = on(&server, &["queue", "dead", "views", "--json", "--tenant", "acme:eu"]);
+    assert_eq!(dead.json()["dead"][0]["key"], "page:views:7", "{}", dead.out);
+    assert_eq!(on(&server, &["queue", "dead", "views", "--json"]).json()["dead"], serde_json::json!([]));
 }
 
 #[test]
@@ -224,88 +225,6 @@ fn queues_are_listed_drained_and_their_dead_letters_dealt_with() {
     assert_eq!((drained.code, &drained.json()["empty"]), (0, &Value::Bool(true)));
 }
 
-/// The findings of a doctor by check: their severity and their text.
-fn found(ran: &Ran, check: &str) -> Vec<(String, String)> {
-    let report = ran.json();
-    let all = report["findings"].as_array().expect("a list").clone();
-    let text = |one: &Value, name: &str| one[name].as_str().unwrap_or_default().to_owned();
-    let mine = all.iter().filter(|one| one["check"] == check);
-    mine.map(|one| (text(one, "severity"), text(one, "what") + " | " + &text(one, "mend"))).collect()
-}
-
-fn severity(ran: &Ran, check: &str) -> String {
-    found(ran, check).first().map(|(severity, _)| severity.clone()).unwrap_or_default()
-}
-
-#[test]
-fn doctor_finds_what_is_wrong_for_a_cache_and_for_a_queue() {
-    let server = RedisServer::start_with(&["--save", "60 1"]);
-    let cache = on(&server, &["doctor", "--json"]);
-    assert_eq!(cache.code, 1);
-    for check in ["policy", "memory", "persistence"] {
-        assert_eq!(severity(&cache, check), "warning", "{check}: {}", cache.out);
-    }
-    assert!(found(&cache, "policy")[0].1.contains("CONFIG SET maxmemory-policy allkeys-lru"));
-    // What is right for the one is wrong for the other.
-    server.command("CONFIG SET maxmemory-policy allkeys-lru");
-    server.command("CONFIG SET maxmemory 100mb");
-    let queue = on(&server, &["doctor", "--for", "queue", "--json"]);
-    assert_eq!(queue.code, 1);
-    assert_eq!((severity(&queue, "policy"), severity(&queue, "persistence")), ("error".into(), "error".into()));
-    assert_eq!(severity(&on(&server, &["doctor", "--json"]), "policy"), "ok");
-    server.command("CONFIG SET min-replicas-to-write 1");
-    assert_eq!(severity(&on(&server, &["doctor", "--json"]), "replicas"), "error");
-}
-
-#[test]
-fn doctor_is_silent_where_all_is_well() {
-    let options = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"];
-    let ran = on(&RedisServer::start_with(&options), &["doctor"]);
-    assert_eq!(ran.code, 0, "{}", ran.all());
-    assert!(ran.out.contains("0 errors, 0 warnings, 1 note"), "{}", ran.out);
-    let options =
-        ["--maxmemory", "100mb", "--maxmemory-policy", "noeviction", "--appendonly", "yes", "--appendfsync", "always"];
-    let server = RedisServer::start_with(&options);
-    let ran = on(&server, &["doctor", "--for", "queue"]);
-    assert_eq!(ran.code, 0, "{}", ran.all());
-    // The notes: rights that are too wide, and a single copy.
-    assert_eq!(on(&server, &["doctor", "--for", "queue", "--strict"]).code, 1);
-}
-
-#[test]
-fn doctor_looks_at_the_rights_of_its_user() {
-    let server = RedisServer::start_with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
-    let page = include_str!("../../docs/production.md");
-    let line = page.lines().find(|line| line.starts_with("user billing on")).expect("the line of the data nodes");
-    let words: Vec<&str> = line.split(' ').skip(1).collect();
-    let become_user = |words: &[&str]| {
-        let command: Vec<&[u8]> =
-            [&b"ACL"[..], b"SETUSER"].into_iter().chain(words.iter().map(|word| word.as_bytes())).collect();
-        assert_eq!(server.raw(&command), "OK");
-    };
-    let url = server.url().replace("://", "://billing:change-me@");
-    let doctor = |used_for: &str| {
-        tidegate(&["doctor", "--for", used_for, "--url", &url, "--service", "billing", "--json", "--timeout", "20"])
-    };
-    become_user(&words);
-    for used_for in ["cache", "queue"] {
-        let rights = found(&doctor(used_for), "rights");
-        assert_eq!(rights.len(), 1, "{rights:?}");
-        assert_eq!(rights[0].0, "ok", "{rights:?}");
-    }
-    assert_eq!(doctor("cache").code, 0);
-    become_user(&["billing", "-setrange", "-xadd"]);
-    assert!(found(&doctor("cache"), "rights")[0].1.contains("ACL SETUSER <user> +setrange"));
-    let rights = found(&doctor("queue"), "rights");
-    assert!(rights.iter().any(|(severity, text)| severity == "error" && text.contains("+xadd")), "{rights:?}");
-    become_user(&["billing", "+setrange", "resetkeys", "~billing:*", "~{billing:*}:fields"]);
-    let rights = found(&doctor("cache"), "rights");
-    assert!(rights[0].1.contains("missing: ~{billing:*}:lease |"), "{rights:?}");
-    become_user(&["billing", "-eval", "-evalsha"]);
-    let rights = found(&doctor("cache"), "rights");
-    assert_eq!(rights[0].0, "error", "{rights:?}");
-}
-
 #[test]
 fn bench_measures_and_leaves_nothing_behind() {
     let server = RedisServer::start();
@@ -344,6 +263,7 @@ fn no_password_is_ever_shown() {
     let wrong = server.url().replace("://", "://user:geheim-falsch@");
     let mut said = String::new();
     for url in [
+        server.url().as_str(),
         right.as_str(),
         &wrong,
         "redis://:geheim@127.0.0.1:1",
@@ -366,6 +286,9 @@ fn no_password_is_ever_shown() {
         said.push_str(&String::from_utf8_lossy(&shown.stdout));
         said.push_str(&String::from_utf8_lossy(&shown.stderr));
     }
+    for hint in ["the server asks for a password", "are not those of the server", "is a server listening there"] {
+        assert!(said.contains(hint), "{hint}: {said}");
+    }
     assert!(said.contains("***@") && !said.contains("geheim"), "{said}");
 }
 
@@ -380,6 +303,35 @@ fn every_shell_has_its_completions_and_color_is_asked_for() {
     assert!(on(&server, &["doctor", "--color", "always"]).out.contains("\u{1b}["));
     assert!(!tidegate(&["doctor", "--color=never", "--bad"]).err.contains('\u{1b}'));
     assert!(tidegate(&["doctor", "--color=always", "--bad"]).err.contains("\u{1b}["));
+}
+
+#[test]
+fn an_operator_has_the_rights_that_the_page_gives() {
+    let server = RedisServer::start_with(&["--maxmemory", "100mb"]);
+    store(&server);
+    with_manager(&server, 1, async |manager| {
+        let queue = manager.write_behind("views").without_sink::<u64>().expect("right");
+        queue.put("page:views:7", &1).await.expect("it is put");
+    });
+    let page = include_str!("../../docs/command.md");
+    let line = page.lines().find(|line| line.starts_with("user operator on")).expect("the operator's line");
+    let words = line.split(' ').skip(1).map(str::as_bytes);
+    assert_eq!(server.raw(&[&b"ACL"[..], b"SETUSER"].into_iter().chain(words).collect::<Vec<_>>()), "OK");
+    let url = server.url().replace("://", "://operator:change-me-now@");
+    for args in [
+        &["inspect", KEY][..],
+        &["queue", "list"],
+        &["queue", "dead", "views"],
+        &["doctor", "--for", "queue"],
+        &["invalidate", KEY, "--tag", "user:42", "--namespace", "catalog"],
+        &["invalidate", KEY, "--dry-run"],
+    ] {
+        let ran = tidegate(&[args, &["--url", &url, "--service", "billing", "--timeout", "20"]].concat());
+        assert!(ran.code < 2 && !ran.all().contains("NOPERM"), "{args:?}: {}", ran.all());
+    }
+    // Looking for what does not let one in: channels, which the line leaves out for the tier in the process.
+    let denied = server.command("ACL LOG");
+    assert!(!denied.contains("object scan") && !denied.contains("reason key"), "{denied}");
 }
 
 /// The subcommands that a help text lists.
@@ -406,7 +358,7 @@ fn every_subcommand_is_documented() {
             }
         }
         for word in help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2) {
-            let option = word.trim_end_matches([',', '.', ':']);
+            let option = word.trim_end_matches([',', '.', ':', ')', ';']);
             assert!(page.contains(option), "{name} {option} is not in docs/command.md");
         }
     }

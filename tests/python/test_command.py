@@ -18,8 +18,10 @@ from typing import Any
 import pytest
 
 import tidegate
+from tests.support.cluster import RedisCluster, slot_of
 from tests.support.places import SERVICES, Place, open_place
 from tests.support.redis_server import RedisServer
+from tests.support.sentinel import RedisSentinel
 from tests.support.until import until
 
 from .conftest import PATIENT
@@ -136,6 +138,40 @@ async def test_it_works_in_every_place(place: tuple[str, Place], service: str) -
         assert (checks["quorum"], checks["replicas"]) == ("ok", "warning"), report
     if kind == "valkey":
         assert any(finding["what"].startswith("Valkey ") for finding in report["findings"])
+
+
+async def test_a_key_that_is_on_its_way_to_another_node_is_found_there(service: str) -> None:
+    with RedisCluster(node_timeout_ms=30_000) as cluster:
+        key, full = "user:profile:42", f"{service}:v1:user:profile:42"
+        async with tidegate.CacheManager(cluster.url, service=service, **SLOW) as cache:
+            assert await cache.set(key, "here")
+        source = cluster.primary_of(full)
+        to = next(node for node in cluster.primaries if node is not source)
+        to.ask("CLUSTER", "SETSLOT", slot_of(full), "IMPORTING", source.id)
+        source.ask("CLUSTER", "SETSLOT", slot_of(full), "MIGRATING", to.id)
+        assert source.ask("MIGRATE", to.host, to.port, full, 0, 5_000) in (b"OK", "OK", True)
+        where = ["--url", cluster.url, "--service", service, "--timeout", "20", "--json"]
+        assert told(run("inspect", key, *where))["entry"]["value"] == "here"
+        # A primary that is gone is an error of the doctor's, and the others are looked at all the same.
+        source.kill()
+        ran = run("doctor", *where)
+        report = told(ran)
+        reach = [finding for finding in report["findings"] if finding["check"] == "reach"]
+        assert (ran.returncode, [finding["severity"] for finding in reach]) == (1, ["error"]), report
+        assert sum(finding["check"] == "version" for finding in report["findings"]) == 2
+
+
+def test_sentinels_without_a_quorum_are_an_error_of_the_doctors() -> None:
+    with RedisSentinel(down_after_ms=500) as those:
+        for lost in those.sentinels[1:]:
+            lost.kill()
+        where = ["--url", those.url, "--timeout", "3", "--json"]
+
+        def severities() -> set[str]:
+            findings = told(run("doctor", *where))["findings"]
+            return {finding["severity"] for finding in findings if finding["check"] == "quorum"}
+
+        until(lambda: severities() == {"error", "warning"}, SECONDS, "the quorum is missed", pause=0.2)
 
 
 def test_on_a_terminal_there_is_colour_and_a_bar_and_elsewhere_neither(redis_server: RedisServer) -> None:

@@ -87,7 +87,7 @@ fn read(
         pending: length(&stream)?,
         dead: length(&dead)?,
         oldest_ms: first_id.and_then(|id| StreamId::read(id.as_bytes())).map(|id| id.ms),
-        owner: holder.bytes().filter(|_| left > 0).map(|nonce| (crate::text::hex(nonce), left.unsigned_abs())),
+        owner: holder.text().filter(|_| left > 0).map(|nonce| (nonce, left.unsigned_abs())),
         server: console.servers()[server].to_string(),
         now_ms: now_ms(console, server)?,
         stream,

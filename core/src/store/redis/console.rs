@@ -311,7 +311,7 @@ impl Console {
         slots.len()
     }
 
-    /// One command to one server.
+    /// One command to one server; twice, where its connection was lost under the first.
     ///
     /// # Errors
     /// Why there is no answer; `Refused` with the server's own words.
@@ -365,30 +365,28 @@ impl Console {
         let (role, session) = (server.role, Arc::clone(&server.session));
         wait(async move {
             let mut place = session.lock().await;
-            let is_new = place.is_none();
             // What ends in the middle of an answer is not used again.
-            let mut session = match place.take() {
-                Some(session) => session,
-                None => open(&shared, &target, role).await?,
-            };
-            let began = tokio::time::Instant::now();
-            let asked = timeout(limit, ask_all(&mut session, &commands)).await.unwrap_or_else(|_| {
-                let message = format!("{target}: no answer within {} ms", limit.as_millis());
-                Err(StoreError::new(StoreErrorKind::Timeout, message))
-            });
-            let took = began.elapsed();
-            match asked {
-                Err(error) if error.kind == StoreErrorKind::Disconnected && !is_new => {
-                    // It may have been idle for too long.
-                    let mut session = open(&shared, &target, role).await?;
-                    let answer = ask_all(&mut session, &commands).await?;
-                    *place = Some(session);
-                    Ok((answer, began.elapsed()))
-                }
-                Err(error) if error.kind != StoreErrorKind::Refused => Err(error),
-                asked => {
-                    *place = Some(session);
-                    asked.map(|answer| (answer, took))
+            let mut kept = place.take();
+            loop {
+                let is_new = kept.is_none();
+                let mut session = match kept.take() {
+                    Some(session) => session,
+                    None => open(&shared, &target, role).await?,
+                };
+                let began = tokio::time::Instant::now();
+                let asked = timeout(limit, ask_all(&mut session, &commands)).await.unwrap_or_else(|_| {
+                    let message = format!("{target}: no answer within {} ms", limit.as_millis());
+                    Err(StoreError::new(StoreErrorKind::Timeout, message))
+                });
+                match asked {
+                    // The server has closed what was idle for too long.
+                    Err(error) if error.kind == StoreErrorKind::Disconnected && !is_new => {}
+                    Err(error) if error.kind != StoreErrorKind::Refused => return Err(error),
+                    asked => {
+                        let took = began.elapsed();
+                        *place = Some(session);
+                        return asked.map(|answer| (answer, took));
+                    }
                 }
             }
         })?
