@@ -168,7 +168,8 @@ test('workers of a cluster are added, and of what all of them tell the largest i
 });
 
 test('a registry of OpenMetrics has its names', async () => {
-  const register = new Registry(Registry.OPENMETRICS_CONTENT_TYPE as never);
+  const register = new Registry();
+  register.setContentType(Registry.OPENMETRICS_CONTENT_TYPE as never);
   const cache = new CacheManager({ service: 'billing' });
   const on = instrument(cache, { register });
   const text = await register.metrics();
