@@ -48,7 +48,23 @@ from ._types import (
 if TYPE_CHECKING:
     from ._dead_events import DeadEvent
     from ._entry import Entry
-    from ._events import CacheEvent
+    from ._events import (
+        BreakerEvent,
+        CacheEvent,
+        ConnectionEvent,
+        ErrorEvent,
+        EventType,
+        FallbackErrorEvent,
+        FaultReason,
+        HealthEvent,
+        HitEvent,
+        InvalidateEvent,
+        MissEvent,
+        RefreshEvent,
+        SetEvent,
+        StaleEvent,
+        WaitEvent,
+    )
     from ._subscription import EventDetails, Subscription
     from ._write_behind import DeadLetter, WriteBehind, WriteItem
 
@@ -56,23 +72,36 @@ __all__ = [
     "L1",
     "BehindOptions",
     "Breaker",
+    "BreakerEvent",
     "CacheEvent",
     "CacheManager",
     "CallOptions",
     "ClosedError",
     "ConfigError",
+    "ConnectionEvent",
     "Context",
     "DeadEvent",
     "DeadLetter",
     "Duration",
     "EncodeError",
     "Entry",
+    "ErrorEvent",
     "EventDetails",
+    "EventType",
+    "FallbackErrorEvent",
+    "FaultReason",
     "HardTimeout",
+    "HealthEvent",
+    "HitEvent",
     "InternalError",
+    "InvalidateEvent",
     "KeyFormatError",
+    "MissEvent",
     "Options",
     "QueueFull",
+    "RefreshEvent",
+    "SetEvent",
+    "StaleEvent",
     "StoreUnavailable",
     "Subscription",
     "Tag",
@@ -80,6 +109,7 @@ __all__ = [
     "TidegateError",
     "Tls",
     "ValueTooLarge",
+    "WaitEvent",
     "WriteBehind",
     "WriteItem",
     "WriteOptions",
@@ -89,13 +119,18 @@ __all__ = [
     "tag",
 ]
 
+_EVENTS = frozenset(name for name in __all__ if name.endswith("Event") and name != "DeadEvent") | {
+    "EventType",
+    "FaultReason",
+}
+
 
 def __getattr__(name: str) -> object:
     # Dataclasses: what they import would be half of this package's import time.
-    if name == "CacheEvent":
-        from ._events import CacheEvent
+    if name in _EVENTS:
+        from . import _events
 
-        return CacheEvent
+        return getattr(_events, name)
     if name == "Entry":
         from ._entry import Entry
 
