@@ -1,3 +1,4 @@
+import { isSubscribed, isSubscribedTo } from './channels.js';
 import { ConfigError } from './errors.js';
 import { Observers } from './events.js';
 import { Flow } from './flow.js';
@@ -17,6 +18,8 @@ export class House {
   readonly observers: Observers;
   readonly #hits: HitEvents;
   readonly #tallies: Tallies;
+  /** By a channel of `node:diagnostics_channel`. */
+  #isSubscribed = false;
 
   constructor(options: Options) {
     checkObject(options, "{ url: 'redis://localhost:6379/0', service: 'billing' }");
@@ -39,12 +42,17 @@ export class House {
     this.#tallies = new Tallies(this.port.native);
     this.#hits = new HitEvents(this.port.native.service, () => this.deliver());
     this.listen();
+    this.port.onCall = () => {
+      if (isSubscribed() !== this.#isSubscribed) this.listen();
+    };
   }
 
   /** Has events kept while somebody observes. */
   listen(): void {
-    this.port.native.listen(!this.observers.isEmpty);
-    if (this.port.index !== undefined) this.port.index.onHit = this.observers.hearsHits ? this.#hits.add : undefined;
+    this.#isSubscribed = isSubscribed();
+    this.port.native.listen(this.#isSubscribed || !this.observers.isEmpty);
+    const hears = this.observers.hearsHits || isSubscribedTo('cache.hit');
+    if (this.port.index !== undefined) this.port.index.onHit = hears ? this.#hits.add : undefined;
   }
 
   deliver(): void {

@@ -5,7 +5,7 @@ import { ByFields } from './by-fields.js';
 import { EventDeadLetters } from './dead-events.js';
 import { type EventHandler, type EventOptions, type PublishOptions, publish, Subscription } from './domain.js';
 import { translated } from './errors.js';
-import type { EventName, Observer } from './events.js';
+import type { Heard, Observer } from './event-types.js';
 import { encoded, type Flow } from './flow.js';
 import {
   checkFallback,
@@ -387,18 +387,18 @@ export class CacheManager extends ByFields {
   // --- observers -----------------------------------------------------------------------------------------------------
 
   /**
-   * Calls `observer` with each event of this name, in batches, never on a caller's path.
+   * Calls `observer` with each event of this name (`'*'`: of all), in batches, never on a caller's path.
    *
    * What an observer throws becomes a process warning. Events are kept only while somebody observes.
    */
-  on<K extends EventName>(event: K, observer: Observer<K>): this {
+  on<K extends keyof Heard>(event: K, observer: Observer<K>): this {
     this.#house.observers.add(event, observer as Observer<never>);
     this.#house.listen();
     return this;
   }
 
   /** Stops calling `observer`; does nothing when it was not called. */
-  off<K extends EventName>(event: K, observer: Observer<K>): this {
+  off<K extends keyof Heard>(event: K, observer: Observer<K>): this {
     this.#house.observers.remove(event, observer as Observer<never>);
     this.#house.listen();
     return this;

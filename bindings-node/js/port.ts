@@ -59,6 +59,8 @@ export class Port {
   /** Objects on their way through the engine to other callers. */
   readonly #kept = new Map<number, Shared | Failed>();
   readonly #onEvents: () => void;
+  /** Called before each call. */
+  onCall: (() => void) | undefined;
   #nextCall = 1;
   #nextObject = 1;
 
@@ -199,6 +201,7 @@ export class Port {
   }
 
   #open(slot: Slot): number {
+    this.onCall?.();
     const id = this.#nextCall++;
     this.#stay(1);
     this.#slots.set(id, slot);
