@@ -22,7 +22,7 @@ use crate::terms::{self, Terms};
 use crate::wake::Port;
 
 /// `Option<&Bound<…>>` as pyo3 takes it from Python: None is the manager's own terms.
-type GivenTerms<'a, 'py> = Option<&'a Bound<'py, Terms>>;
+pub(crate) type GivenTerms<'a, 'py> = Option<&'a Bound<'py, Terms>>;
 
 /// Numbers the batches of this process.
 static BATCHES: AtomicU64 = AtomicU64::new(0);
@@ -30,7 +30,7 @@ static BATCHES: AtomicU64 = AtomicU64::new(0);
 /// One manager's engine.
 #[pyclass(frozen, module = "tidegate._tidegate")]
 pub(crate) struct Cache {
-    engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
 }
 
 #[guarded]

@@ -16,6 +16,7 @@ use tidegate::engine::outcome::Failure;
 use tidegate::engine::{Engine, Event, HostObject, Outcome, Settlement, Source};
 use tidegate::key::Key;
 use tidegate::payload::{self, Foreign};
+use tidegate::protocol::answer::Staleness;
 use tidegate::protocol::envelope::{Codec, Payload};
 use tidegate::{Error, ErrorKind};
 use tidegate_guard::guarded;
@@ -40,6 +41,8 @@ pub(crate) struct Hit {
     fresh_until: u64,
     stale_until: u64,
     tags: Vec<String>,
+    /// Why it is served though it is not fresh; None for one that is.
+    stale: Option<&'static str>,
 }
 
 /// There is no entry, or none that counts.
@@ -183,6 +186,7 @@ fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
     let codec = hit.payload.codec.name();
     let payload = payload_bytes(py, &hit.payload);
     let source = hit.source.name();
+    let stale = hit.stale.map(Staleness::reason);
     match hit.details {
         Some(details) => Hit {
             payload,
@@ -193,10 +197,19 @@ fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
             fresh_until: details.fresh_until_ms,
             stale_until: details.stale_until_ms,
             tags: details.tags,
+            stale,
         },
-        None => {
-            Hit { payload, codec, source, version: 0, created_at: 0, fresh_until: 0, stale_until: 0, tags: Vec::new() }
-        }
+        None => Hit {
+            payload,
+            codec,
+            source,
+            version: 0,
+            created_at: 0,
+            fresh_until: 0,
+            stale_until: 0,
+            tags: Vec::new(),
+            stale,
+        },
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `behind` | a queue of write-behind |
 //! | `batch` | items of a stream, for a sink or a handler |
 //! | `held` | what is kept of an entry in L1 |
+//! | `told` | what a manager that is traced asks for beside the verbs |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
 //! | `bell` | what the engine's threads ring, and the end of the interpreter |
 //! | `convert`, `keys` | values, in both directions; keys and names |
@@ -27,6 +28,7 @@ mod held;
 mod keys;
 mod lease;
 mod terms;
+mod told;
 mod wake;
 mod write;
 
@@ -65,6 +67,8 @@ mod _tidegate {
     use crate::lease::{Lease, Served};
     #[pymodule_export]
     use crate::terms::Terms;
+    #[pymodule_export]
+    use crate::told::{begin_told, role_of};
     #[pymodule_export]
     use crate::wake::Port;
     #[pymodule_export]
