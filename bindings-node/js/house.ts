@@ -2,6 +2,7 @@ import { isSubscribed, isSubscribedTo } from './channels.js';
 import { ConfigError } from './errors.js';
 import { Observers } from './events.js';
 import { Flow } from './flow.js';
+import { withoutPassword } from './given.js';
 import { HitEvents } from './hits.js';
 import { shown } from './key.js';
 import type { Terms } from './native.js';
@@ -38,6 +39,8 @@ export class House {
     const upgrades = new Upgrades(upgrade);
     const given = upgrade === undefined ? rest : { ...rest, upgrade: upgrades.versions };
     this.port = new Port(url, given, () => this.deliver());
+    this.port.where = withoutPassword(url);
+    this.port.role = typeof rest.role === 'string' ? rest.role : this.port.role;
     this.flow = new Flow(this.port, upgrades);
     this.#tallies = new Tallies(this.port.native);
     this.#hits = new HitEvents(this.port.native.service, () => this.deliver());
