@@ -2,6 +2,7 @@
 
 import { type AnyFieldsOptions, type FetchFields, getFields, invalidateFields, setFields } from './fields.js';
 import type { Flow } from './flow.js';
+import { Known } from './known.js';
 import type { Awaitable, FieldsOptions, InvalidateOptions, SetOptions } from './options.js';
 import type { Port } from './port.js';
 import type { AnySchema, OutputOf } from './schema.js';
@@ -16,12 +17,13 @@ export type FieldsOf<T, N extends string, S extends Schemas> = {
     | null;
 };
 
-export class ByFields {
+export class ByFields extends Known {
   readonly #flow: Flow;
   readonly #view: View;
 
   /** @internal */
   constructor(flow: Flow, view: View) {
+    super(flow);
     this.#flow = flow;
     this.#view = view;
   }

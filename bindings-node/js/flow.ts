@@ -97,8 +97,12 @@ export class Flow {
   }
 
   /** As part of a batch, by its number, a key that somebody else computes is busy. */
-  begin(key: string, batch: number | null, { terms, signal }: Pick<Call, 'terms' | 'signal'>): Promise<Outcome> {
-    return this.port.call((id, canCancel) => this.native.begin(id, key, terms, batch, canCancel), signal);
+  begin(
+    key: string,
+    batch: number | null,
+    { terms, signal, seen }: Pick<Call, 'terms' | 'signal' | 'seen'>,
+  ): Promise<Outcome> {
+    return this.port.call((id, canCancel) => this.native.begin(id, key, terms, batch, canCancel), signal, seen);
   }
 
   refresh(key: string, { terms, signal }: Call): Promise<Outcome> {

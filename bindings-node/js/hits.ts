@@ -1,7 +1,7 @@
 /** Events of hits in this process: made here, without a crossing, and told in batches, never on a caller's path. */
 
 import { AsyncResource } from 'node:async_hooks';
-import type { CacheEvents } from './events.js';
+import type { CacheEvents } from './event-types.js';
 
 // As many as the engine keeps; what is beyond is counted and dropped.
 const WAITING_MAX = 10_000;

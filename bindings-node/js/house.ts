@@ -1,6 +1,8 @@
+import { isSubscribed, isSubscribedTo } from './channels.js';
 import { ConfigError } from './errors.js';
 import { Observers } from './events.js';
 import { Flow } from './flow.js';
+import { withoutPassword } from './given.js';
 import { type Health, Looked } from './health.js';
 import { HitEvents } from './hits.js';
 import { shown } from './key.js';
@@ -29,6 +31,8 @@ export class House {
   isClosed = false;
   readonly #hits: HitEvents;
   readonly #tallies: Tallies;
+  /** By a channel of `node:diagnostics_channel`. */
+  #isSubscribed = false;
 
   constructor(options: Options) {
     checkObject(options, "{ url: 'redis://localhost:6379/0', service: 'billing' }");
@@ -49,16 +53,23 @@ export class House {
     const given = upgrade === undefined ? rest : { ...rest, upgrade: upgrades.versions };
     this.port = new Port(url, given, () => this.deliver(), store);
     houses.set(this.port, this);
+    this.port.where = withoutPassword(url);
+    this.port.role = typeof rest.role === 'string' ? rest.role : this.port.role;
     this.flow = new Flow(this.port, upgrades);
     this.#tallies = new Tallies(this.port.native);
     this.#hits = new HitEvents(this.port.native.service, () => this.deliver(), store?.clock);
     this.listen();
+    this.port.onCall = () => {
+      if (isSubscribed() !== this.#isSubscribed) this.listen();
+    };
   }
 
   /** Has events kept while somebody observes. */
   listen(): void {
-    this.port.native.listen(!this.observers.isEmpty);
-    if (this.port.index !== undefined) this.port.index.onHit = this.observers.hearsHits ? this.#hits.add : undefined;
+    this.#isSubscribed = isSubscribed();
+    this.port.native.listen(this.#isSubscribed || !this.observers.isEmpty);
+    const hears = this.observers.hearsHits || isSubscribedTo('cache.hit');
+    if (this.port.index !== undefined) this.port.index.onHit = hears ? this.#hits.add : undefined;
   }
 
   deliver(): void {

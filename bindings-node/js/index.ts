@@ -31,7 +31,7 @@ export {
   TidegateError,
   ValueTooLarge,
 } from './errors.js';
-export type { CacheEvent, CacheEvents, EventName, Observer } from './events.js';
+export type { CacheEvent, CacheEvents, EventName, FaultReason, Observer } from './event-types.js';
 export type { Health, HealthFinding, HealthReason, NodeHealth } from './health.js';
 export { type KeyPart, key } from './key.js';
 export { CacheManager } from './manager.js';

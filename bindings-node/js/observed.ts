@@ -1,7 +1,7 @@
 /** What a manager tells of itself: events, figures, and how its servers are. */
 
 import { ByFields } from './by-fields.js';
-import type { EventName, Observer } from './events.js';
+import type { Heard, Observer } from './event-types.js';
 import type { Flow } from './flow.js';
 import type { Health } from './health.js';
 import type { House } from './house.js';
@@ -21,18 +21,18 @@ export class Observed extends ByFields {
   }
 
   /**
-   * Calls `observer` with each event of this name, in batches, never on a caller's path.
+   * Calls `observer` with each event of this name (`'*'`: of all), in batches, never on a caller's path.
    *
    * What an observer throws becomes a process warning. Events are kept only while somebody observes.
    */
-  on<K extends EventName>(event: K, observer: Observer<K>): this {
+  on<K extends keyof Heard>(event: K, observer: Observer<K>): this {
     this.#house.observers.add(event, observer as Observer<never>);
     this.#house.listen();
     return this;
   }
 
   /** Stops calling `observer`; does nothing when it was not called. */
-  off<K extends EventName>(event: K, observer: Observer<K>): this {
+  off<K extends keyof Heard>(event: K, observer: Observer<K>): this {
     this.#house.observers.remove(event, observer as Observer<never>);
     this.#house.listen();
     return this;

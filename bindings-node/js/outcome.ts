@@ -177,7 +177,11 @@ export const LARGE = 0x100;
 export const SERVED = 0x200;
 /** Added where the hit may be held, with what it may be held under before its text. */
 export const HELD = 0x400;
-export const FLAGS = LARGE | SERVED | HELD;
+/** Added to a value that is served though it is not fresh. */
+export const STALE = 0x800;
+/** Added to what another caller's fallback in this process gave. */
+export const OF_FLIGHT = 0x1000;
+export const FLAGS = LARGE | SERVED | HELD | STALE | OF_FLIGHT;
 
 /** Whether a record has bytes instead of a text. */
 export function isOfBytes(flagged: number): boolean {

@@ -30,6 +30,7 @@ import {
   Word,
 } from './outcome.js';
 import { copied, type Single } from './payload.js';
+import type { Seen } from './terms.js';
 import type { MemoryStore } from './testing/store.js';
 import { Write } from './write.js';
 
@@ -60,6 +61,13 @@ export class Port {
   /** Objects on their way through the engine to other callers. */
   readonly #kept = new Map<number, Shared | Failed>();
   readonly #onEvents: () => void;
+  /** The URL without its password, and the role: for who tells of the manager. */
+  where = '';
+  role = 'cache';
+  /** Called before each call. */
+  onCall: (() => void) | undefined;
+  /** Of the record that is being handed out. */
+  #flags = 0;
   #nextCall = 1;
   #nextObject = 1;
 
@@ -75,10 +83,10 @@ export class Port {
   }
 
   /** Makes a call: `verb` hands its number over. `signal` takes the caller away while it waits. */
-  call(verb: (id: number, canCancel: boolean) => boolean, signal?: AbortSignal): Promise<Outcome> {
-    if (signal !== undefined) return this.#cancellable(verb, signal);
+  call(verb: (id: number, canCancel: boolean) => boolean, signal?: AbortSignal, seen?: Seen): Promise<Outcome> {
+    if (signal !== undefined) return this.#cancellable(verb, signal, seen);
     return new Promise((resolve) => {
-      const id = this.#open(resolve);
+      const id = this.#open(seen === undefined ? resolve : this.#telling(resolve, seen));
       this.#begin(id, () => verb(id, false));
     });
   }
@@ -149,7 +157,18 @@ export class Port {
     this.#close(id);
   }
 
-  #cancellable(verb: (id: number, canCancel: boolean) => boolean, signal: AbortSignal): Promise<Outcome> {
+  #telling(resolve: (outcome: Outcome) => void, seen: Seen): (outcome: Outcome) => void {
+    return (outcome) => {
+      seen(outcome, this.#flags);
+      resolve(outcome);
+    };
+  }
+
+  #cancellable(
+    verb: (id: number, canCancel: boolean) => boolean,
+    signal: AbortSignal,
+    seen: Seen | undefined,
+  ): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) {
         reject(signal.reason);
@@ -161,6 +180,7 @@ export class Port {
       });
       const id = this.#open((outcome) => {
         stay();
+        seen?.(outcome, this.#flags);
         resolve(outcome);
       });
       this.#begin(id, () => verb(id, true));
@@ -202,6 +222,7 @@ export class Port {
   }
 
   #open(slot: Slot): number {
+    this.onCall?.();
     const id = this.#nextCall++;
     this.#stay(1);
     this.#slots.set(id, slot);
@@ -246,6 +267,7 @@ export class Port {
     while (at < size) {
       const id = this.#numbers[at / 8] ?? 0;
       const word = this.#words[at / 4 + 2] ?? 0;
+      this.#flags = word & FLAGS;
       const length = this.#words[at / 4 + 3] ?? 0;
       at += HEAD_BYTES;
       let stamp: Stamp | undefined;

@@ -12,6 +12,10 @@ import {
   type TenantOptions,
   type WriteThroughOptions,
 } from './options.js';
+import type { Outcome } from './outcome.js';
+
+/** Told of an outcome, with the flags of its record. */
+export type Seen = (outcome: Outcome, flags: number) => void;
 
 /** What one call goes by. */
 export interface Call {
@@ -22,6 +26,8 @@ export interface Call {
   readonly signal: AbortSignal | undefined;
   /** How its values become payloads, and come back. */
   readonly coder: Coder;
+  /** Where somebody traces it: told of its outcome, with the flags of its record. */
+  readonly seen?: Seen | undefined;
 }
 
 /** What calls of the same options have in common. */

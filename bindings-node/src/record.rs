@@ -6,7 +6,7 @@ use napi_derive::napi;
 use serde::Serialize;
 use tidegate::engine::behind::Letter;
 use tidegate::engine::outcome::{Failure, Held};
-use tidegate::engine::{Hit, HostObject, Item, Outcome};
+use tidegate::engine::{Hit, HostObject, Item, Outcome, Source};
 use tidegate::protocol::envelope::Payload;
 use tidegate::protocol::event::DeadLetter;
 use tidegate::{Error, ErrorKind};
@@ -21,6 +21,10 @@ pub(crate) const LARGE: u32 = 0x100;
 pub(crate) const SERVED: u32 = 0x200;
 /// Added where the tier in the package may hold the hit: before its text stands what it may be held under.
 pub(crate) const HELD: u32 = 0x400;
+/// Added to a value that is served though it is not fresh.
+const STALE: u32 = 0x800;
+/// Added to what another caller's fallback in this process gave.
+const OF_FLIGHT: u32 = 0x1000;
 
 /// An outcome as it is written to the mailbox.
 pub(crate) struct Record {
@@ -68,7 +72,13 @@ pub(crate) fn outcome(outcome: Outcome, in_detail: bool) -> Record {
     Record::of(word, body)
 }
 
-fn value(hit: Hit, flag: u32) -> Record {
+fn value(hit: Hit, mut flag: u32) -> Record {
+    if hit.stale.is_some() {
+        flag |= STALE;
+    }
+    if hit.source == Source::Flight {
+        flag |= OF_FLIGHT;
+    }
     let held = hit.held.filter(|held| held.object.set(Arc::new(())).is_ok());
     let (word, body) = body(hit.payload);
     let mut record = Record::of(word, body);

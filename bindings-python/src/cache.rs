@@ -23,7 +23,7 @@ use crate::testing::{self, MemoryStore};
 use crate::wake::Port;
 
 /// `Option<&Bound<…>>` as pyo3 takes it from Python: None is the manager's own terms.
-type GivenTerms<'a, 'py> = Option<&'a Bound<'py, Terms>>;
+pub(crate) type GivenTerms<'a, 'py> = Option<&'a Bound<'py, Terms>>;
 
 /// Numbers the batches of this process.
 static BATCHES: AtomicU64 = AtomicU64::new(0);

@@ -12,10 +12,12 @@ use pyo3::types::{
     PyBool, PyBytes, PyDelta, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMapping, PySet, PyString, PyTuple,
 };
 use tidegate::config::{self, Dialect, OptionValue};
+use tidegate::engine::observe::EventKind;
 use tidegate::engine::outcome::Failure;
 use tidegate::engine::{Engine, Event, Figure, HostObject, Outcome, Settlement, Source};
 use tidegate::key::Key;
 use tidegate::payload::{self, Foreign};
+use tidegate::protocol::answer::Staleness;
 use tidegate::protocol::envelope::{Codec, Payload};
 use tidegate::{Error, ErrorKind};
 use tidegate_guard::guarded;
@@ -40,6 +42,8 @@ pub(crate) struct Hit {
     fresh_until: u64,
     stale_until: u64,
     tags: Vec<String>,
+    /// Why it is served though it is not fresh; None for one that is.
+    stale: Option<&'static str>,
 }
 
 /// There is no entry, or none that counts.
@@ -184,6 +188,7 @@ fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
     let codec = hit.payload.codec.name();
     let payload = payload_bytes(py, &hit.payload);
     let source = hit.source.name();
+    let stale = hit.stale.map(Staleness::reason);
     match hit.details {
         Some(details) => Hit {
             payload,
@@ -194,10 +199,19 @@ fn detailed(py: Python<'_>, hit: tidegate::engine::Hit) -> Hit {
             fresh_until: details.fresh_until_ms,
             stale_until: details.stale_until_ms,
             tags: details.tags,
+            stale,
         },
-        None => {
-            Hit { payload, codec, source, version: 0, created_at: 0, fresh_until: 0, stale_until: 0, tags: Vec::new() }
-        }
+        None => Hit {
+            payload,
+            codec,
+            source,
+            version: 0,
+            created_at: 0,
+            fresh_until: 0,
+            stale_until: 0,
+            tags: Vec::new(),
+            stale,
+        },
     }
 }
 
@@ -250,27 +264,25 @@ pub(crate) fn events<'py>(py: Python<'py>, events: &[Event], service: &str) -> P
 fn event_tuple<'py>(event: &Event, service: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyTuple>> {
     let py = service.py();
     let text = |text: Option<&str>| text.into_bound_py_any(py);
-    // More than a tuple of Rust's becomes one of Python's by itself.
-    PyTuple::new(
-        py,
-        [
-            text(Some(event.kind.name()))?,
-            event.timestamp_ms.into_bound_py_any(py)?,
-            service.clone().into_any(),
-            text(event.key.as_ref().map(Key::relative))?,
-            text(event.source.map(Source::name))?,
-            event.duration_us.map(|us| us as f64 / 1_000.0).into_bound_py_any(py)?,
-            text(event.reason.as_deref())?,
-            text(event.message.as_deref())?,
-            event.version.into_bound_py_any(py)?,
-            text(event.state)?,
-            text(event.tag.as_deref())?,
-            text(event.node.as_deref())?,
-            text(event.tenant.as_deref())?,
-            event.value.into_bound_py_any(py)?,
-            event.limit.into_bound_py_any(py)?,
-        ],
-    )
+    let mut fields = vec![
+        text(Some(event.kind.name()))?,
+        event.timestamp_ms.into_bound_py_any(py)?,
+        service.clone().into_any(),
+        text(event.key.as_ref().map(Key::relative))?,
+        text(event.source.map(Source::name))?,
+        event.duration_us.map(|us| us as f64 / 1_000.0).into_bound_py_any(py)?,
+        text(event.reason.as_deref())?,
+        text(event.message.as_deref())?,
+        event.version.into_bound_py_any(py)?,
+        text(event.state)?,
+        text(event.tag.as_deref())?,
+        text(event.node.as_deref())?,
+        text(event.tenant.as_deref())?,
+    ];
+    if event.kind == EventKind::Health {
+        fields.extend([event.value.into_bound_py_any(py)?, event.limit.into_bound_py_any(py)?]);
+    }
+    PyTuple::new(py, fields)
 }
 
 /// The figures of `stats()`.

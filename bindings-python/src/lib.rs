@@ -10,6 +10,7 @@
 //! | `behind` | a queue of write-behind |
 //! | `batch` | items of a stream, for a sink or a handler |
 //! | `held` | what is kept of an entry in L1 |
+//! | `told` | what a manager that is traced asks for beside the verbs |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
 //! | `bell` | what the engine's threads ring, and the end of the interpreter |
 //! | `command` | the `tidegate` command |
@@ -33,6 +34,7 @@ mod lease;
 mod metrics;
 mod terms;
 mod testing;
+mod told;
 mod wake;
 mod write;
 
@@ -77,6 +79,8 @@ mod _tidegate {
     use crate::terms::Terms;
     #[pymodule_export]
     use crate::testing::{FakeClock, MemoryStore};
+    #[pymodule_export]
+    use crate::told::{begin_told, role_of};
     #[pymodule_export]
     use crate::wake::Port;
     #[pymodule_export]

@@ -16,9 +16,16 @@ from typing import Any
 
 from examples.demo import cities
 from examples.demo.cities import City
-from tidegate import CacheManager
+from tidegate import CacheManager, EventType
 
-EVENTS = ("cache.hit", "cache.miss", "cache.wait", "cache.set", "cache.invalidate", "cache.error")
+EVENTS: tuple[EventType, ...] = (
+    "cache.hit",
+    "cache.miss",
+    "cache.wait",
+    "cache.set",
+    "cache.invalidate",
+    "cache.error",
+)
 
 
 class Service:

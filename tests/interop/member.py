@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.interop.makers import KINDS, MAKERS
 from tests.interop.wire import from_wire, to_wire
-from tidegate import CacheEvent, CacheManager, EventDetails, WriteBehind, WriteItem, key, tag
+from tidegate import CacheEvent, CacheManager, EventDetails, EventType, WriteBehind, WriteItem, key, tag
 
 ABSENT = object()
 
@@ -141,7 +141,7 @@ class Member:
     async def stats(self) -> dict[str, Any]:
         return self.cache.stats()
 
-    async def observe(self, events: list[str]) -> None:
+    async def observe(self, events: list[EventType]) -> None:
         def observer(event: CacheEvent) -> None:
             fields = dataclasses.asdict(event)
             say({"event": {name: value for name, value in fields.items() if value is not None}})

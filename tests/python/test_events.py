@@ -9,13 +9,13 @@ import threading
 
 import pytest
 
-from tidegate import CacheEvent, CacheManager, ConfigError
+from tidegate import CacheEvent, CacheManager, ConfigError, EventType
 from tidegate.sync import CacheManager as Blocking
 
 from .conftest import Make
 from .helpers import Counter, eventually
 
-KINDS = [
+KINDS: list[EventType] = [
     "cache.hit",
     "cache.miss",
     "cache.set",
@@ -222,6 +222,6 @@ def test_blocking_errors_go_to_the_log(blocking: Blocking, caplog: pytest.LogCap
 
 def test_an_unknown_event_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"event='cache\.hits' is not an event; the events are cache\.hit, "):
-        CacheManager().on("cache.hits", print)
+        CacheManager().on("cache.hits", print)  # type: ignore[call-overload]
     with pytest.raises(ConfigError, match="observer=5 is not callable"):
-        CacheManager().on("cache.hit", 5)  # type: ignore[arg-type]
+        CacheManager().on("cache.hit", 5)  # type: ignore[call-overload]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.support.redis_server import RedisServer
-from tidegate import CacheEvent, CacheManager, ClosedError, ConfigError, Health, HealthLimits
+from tidegate import CacheManager, ClosedError, ConfigError, Health, HealthEvent, HealthLimits
 from tidegate.sync import CacheManager as Blocking
 
 from .helpers import eventually
@@ -38,7 +38,7 @@ def test_a_program_that_blocks_asks_too(redis_server: RedisServer, service: str)
 
 async def test_a_server_that_is_gone_is_told_to_who_listens(own_server: RedisServer, service: str) -> None:
     limits = HealthLimits(round_trip=10, interval="100ms")
-    events: list[CacheEvent] = []
+    events: list[HealthEvent] = []
     async with CacheManager(own_server.url, service=service, health=limits) as cache:
         cache.on("cache.health", events.append)
         await cache.get("user:profile:1", lambda: 1)
@@ -55,7 +55,7 @@ async def test_a_server_that_is_gone_is_told_to_who_listens(own_server: RedisSer
         own_server.start()
         assert await eventually(is_over)
         event = events[0]
-        assert (event.key, event.value, event.limit, event.source) == (None, None, None, "redis")
+        assert (event.key, event.value, event.limit, event.source) == (None, None, None, None)
         assert event.node is not None
         assert event.node in own_server.url
         assert event.message

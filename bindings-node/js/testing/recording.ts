@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { ConfigError } from '../errors.js';
-import type { CacheEvent, CacheEvents, EventName } from '../events.js';
+import type { CacheEvent, CacheEvents, EventName } from '../event-types.js';
 import { houseOf } from '../house.js';
 import { shown } from '../key.js';
 import { CacheManager } from '../manager.js';
@@ -40,13 +40,13 @@ export class RecordedEvents implements Iterable<CacheEvent> {
       throw new ConfigError(`cache=${shown(cache)} is not a CacheManager; a right example: record(cache)`);
     }
     this.#caches.push(cache);
-    for (const event of eventTypes() as EventName[]) cache.on(event, this.#add);
+    cache.on('*', this.#add);
   }
 
   /** Records no more. */
   stop(): void {
     for (const cache of this.#caches.splice(0)) {
-      for (const event of eventTypes() as EventName[]) cache.off(event, this.#add);
+      cache.off('*', this.#add);
     }
   }
 

@@ -49,7 +49,23 @@ from ._types import (
 if TYPE_CHECKING:
     from ._dead_events import DeadEvent
     from ._entry import Entry
-    from ._events import CacheEvent
+    from ._events import (
+        BreakerEvent,
+        CacheEvent,
+        ConnectionEvent,
+        ErrorEvent,
+        EventType,
+        FallbackErrorEvent,
+        FaultReason,
+        HealthEvent,
+        HitEvent,
+        InvalidateEvent,
+        MissEvent,
+        RefreshEvent,
+        SetEvent,
+        StaleEvent,
+        WaitEvent,
+    )
     from ._health import Health, HealthFinding, NodeHealth
     from ._subscription import EventDetails, Subscription
     from ._write_behind import DeadLetter, WriteBehind, WriteItem
@@ -58,27 +74,40 @@ __all__ = [
     "L1",
     "BehindOptions",
     "Breaker",
+    "BreakerEvent",
     "CacheEvent",
     "CacheManager",
     "CallOptions",
     "ClosedError",
     "ConfigError",
+    "ConnectionEvent",
     "Context",
     "DeadEvent",
     "DeadLetter",
     "Duration",
     "EncodeError",
     "Entry",
+    "ErrorEvent",
     "EventDetails",
+    "EventType",
+    "FallbackErrorEvent",
+    "FaultReason",
     "HardTimeout",
     "Health",
+    "HealthEvent",
     "HealthFinding",
     "HealthLimits",
+    "HitEvent",
     "InternalError",
+    "InvalidateEvent",
     "KeyFormatError",
+    "MissEvent",
     "NodeHealth",
     "Options",
     "QueueFull",
+    "RefreshEvent",
+    "SetEvent",
+    "StaleEvent",
     "StoreUnavailable",
     "Subscription",
     "Tag",
@@ -86,6 +115,7 @@ __all__ = [
     "TidegateError",
     "Tls",
     "ValueTooLarge",
+    "WaitEvent",
     "WriteBehind",
     "WriteItem",
     "WriteOptions",
@@ -95,13 +125,18 @@ __all__ = [
     "tag",
 ]
 
+_EVENTS = frozenset(name for name in __all__ if name.endswith("Event") and name != "DeadEvent") | {
+    "EventType",
+    "FaultReason",
+}
+
 
 def __getattr__(name: str) -> object:
     # Dataclasses: what they import would be half of this package's import time.
-    if name == "CacheEvent":
-        from ._events import CacheEvent
+    if name in _EVENTS:
+        from . import _events
 
-        return CacheEvent
+        return getattr(_events, name)
     if name == "Entry":
         from ._entry import Entry
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from _thread import get_ident
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
@@ -11,12 +10,11 @@ from . import _tidegate
 from ._context import Context, takes_context
 from ._disabled import Disabled, is_disabled
 from ._errors import ConfigError, EncodeError
-from ._logging import log_faults, log_observer
+from ._observing import Observer, Observing
 from ._scope import Leading
 from ._tidegate import Absent, Cache, Failed, Hit, Lease, Shared
 from ._types import MISSING
 from ._upgrade import Upgrades
-from ._views import Views
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -25,13 +23,10 @@ if TYPE_CHECKING:
 
     from ._codec import Coder, Coders
     from ._entry import Entry
-    from ._events import CacheEvent
     from ._metrics import MetricFamily
     from ._tidegate import Terms
     from ._types import Options
     from .testing import MemoryStore
-
-Observer = Callable[["CacheEvent"], object]
 
 _RIGHT_URL = '"redis://localhost:6379/0"'
 
@@ -39,7 +34,7 @@ _RIGHT_URL = '"redis://localhost:6379/0"'
 _left_behind: list[Cache] = []
 
 
-class ManagerBase(Views):
+class ManagerBase(Observing):
     """Not for use by itself."""
 
     __slots__ = (
@@ -165,61 +160,6 @@ class ManagerBase(Views):
         view += f".namespace({self._namespaces[-1]!r})" if self._namespaces else ""
         return f"{name}({_without_password(self._url)!r}, service={self._native.service!r}){view}"
 
-    # --- observers -------------------------------------------------------------------------------------------------
-
-    def on(self, event: str, observer: Observer) -> None:
-        """Call `observer` with each event of this kind: a `CacheEvent`, in batches, never on a caller's path.
-
-        What an observer raises goes to the log `tidegate`. Events are kept only while somebody observes.
-        """
-        _check_event(event)
-        if not callable(observer):
-            raise ConfigError(f'observer={observer!r} is not callable; a right example: cache.on("cache.hit", print)')
-        was_silent = not self._observers
-        self._observers.setdefault(event, []).append(observer)
-        if was_silent:
-            (self._root or self)._listen()
-
-    def off(self, event: str, observer: Observer) -> None:
-        """Stop calling `observer`; does nothing when it was not called."""
-        _check_event(event)
-        observers = self._observers.get(event, [])
-        if observer in observers:
-            observers.remove(observer)
-        if event in self._observers and not observers:
-            del self._observers[event]
-            if not self._observers:
-                (self._root or self)._unlisten()
-
-    def _listen(self) -> None:
-        raise NotImplementedError
-
-    def _unlisten(self) -> None:
-        raise NotImplementedError
-
-    def _deliver(self) -> None:
-        """Hand out what has happened since the last time."""
-        thread = get_ident()
-        self._delivering.append(thread)
-        try:
-            self._hand_out()
-        finally:
-            self._delivering.remove(thread)
-
-    def _hand_out(self) -> None:
-        log_faults(self._native.take_faults())
-        events = self._native.take_events()
-        if not events:
-            return
-        from ._events import CacheEvent
-
-        for fields in events:
-            for observer in tuple(self._observers.get(fields[0], ())):
-                try:
-                    observer(CacheEvent(*fields))
-                except Exception:  # noqa: BLE001 - an observer harms nobody
-                    log_observer(observer, fields[0])
-
     # --- what needs no store ---------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
@@ -232,7 +172,13 @@ class ManagerBase(Views):
         >>> CacheManager().stats()["hits"]
         0
         """
-        return self._native.stats(self._terms)
+        stats = self._native.stats(self._terms)
+        stats["events_dropped"] += (self._root or self)._unawaited()
+        return stats
+
+    def _unawaited(self) -> int:
+        """How many events async observers were too slow for."""
+        return 0
 
     def metrics(self) -> list[MetricFamily]:
         """What a monitoring system scrapes: counters and histograms since this manager was made, and what stands now.
@@ -439,14 +385,6 @@ def entry_or_none(outcome: Any) -> Hit | None:
     if outcome.__class__ is Failed:
         raise_failed(outcome)
     return outcome if outcome.__class__ is Hit else None
-
-
-def _check_event(event: str) -> None:
-    if event not in _tidegate.EVENT_TYPES:
-        raise ConfigError(
-            f"event={event!r} is not an event; the events are {', '.join(_tidegate.EVENT_TYPES)}; "
-            'a right example: cache.on("cache.hit", print)'
-        )
 
 
 def _without_password(url: str) -> str:

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from ._events import HealthReason
+
 
 @dataclass(frozen=True)
 class NodeHealth:
@@ -46,9 +48,7 @@ class NodeHealth:
 class HealthFinding:
     """What somebody should look at."""
 
-    reason: Literal[
-        "unreachable", "round_trip", "fragmentation", "memory", "evictions", "policy", "replication", "push"
-    ]
+    reason: HealthReason
     node: str
     """Which server; empty for what is of no one server."""
     value: float | None

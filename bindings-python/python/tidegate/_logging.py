@@ -22,13 +22,13 @@ def log_faults(faults: Iterable[_Event]) -> None:
     for fault in faults:
         # A stranger may have chosen the tenant's name, and parts of the key; messages come on one line.
         tenant = "" if fault[_AT_TENANT] is None else f" of tenant {fault[_AT_TENANT]!r}"
-        key = "" if fault[_AT_KEY] is None else f" [{_printable(str(fault[_AT_KEY]))}{tenant}]"
+        key = "" if fault[_AT_KEY] is None else f" [{printable(str(fault[_AT_KEY]))}{tenant}]"
         logger.warning("%s%s: %s", fault[_AT_REASON], key, fault[_AT_MESSAGE])
 
 
-def _printable(key: str) -> str:
-    """A key has no control characters, but it may have some that turn the order of a line around."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in key)
+def printable(text: str) -> str:
+    """A text on one line: keys have no control characters, but may have some that turn the order of a line around."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def log_observer(observer: Callable[..., Any], event: str) -> None:

@@ -68,6 +68,7 @@ class CacheManager(Between):
         from ._behind import Behind
 
         self._running_loop = get_running_loop
+        self._awaiting = None
         self._behind = Behind()
         self._ports: dict[asyncio.AbstractEventLoop, Port] = {}
         self._subscriptions = []
@@ -388,7 +389,7 @@ class CacheManager(Between):
     # --- life ------------------------------------------------------------------------------------------------------
 
     async def health(self) -> Health:
-        """How the servers behind the cache are: each is asked now, past the breaker, and compared with `health=` limits.
+        """How the servers behind the cache are: each is asked now, past the breaker, and held against `health=`.
 
         One that does not answer is no error, but a finding; `status` is `"down"` where none answers.
 
@@ -415,7 +416,10 @@ class CacheManager(Between):
             queue._leave(port)
         drained: bool = await answer(port, self._native.close(port, timeout_ms))
         await self._behind.end(max(0.0, deadline - monotonic()))
-        (self._root or self)._deliver()
+        root = self._root or self
+        root._deliver()
+        if root._awaiting is not None:
+            await root._awaiting.end(max(0.0, deadline - monotonic()))
         return drained
 
     async def __aenter__(self) -> Self:

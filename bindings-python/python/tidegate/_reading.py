@@ -19,19 +19,28 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ._awaiting import Awaiting
     from ._behind import Behind
     from ._codec import Coder
     from ._context import Context
+    from ._observing import Observer
     from ._subscription import Subscription
     from ._tidegate import Terms
     from ._types import AnyFallback
 
 
+# What async observers of a forked child's parent gave.
+_left_behind: list[Awaiting | None] = []
+
+
 class Reader(ManagerBase):
     """Not for use by itself."""
 
-    __slots__ = ("_behind", "_ports", "_running_loop", "_subscriptions")
+    __slots__ = ("_awaiting", "_behind", "_ports", "_running_loop", "_subscriptions")
 
+    _awaits = True
+    _awaiting: Awaiting | None
+    """The async observers, where there are any."""
     _behind: Behind
     _ports: dict[asyncio.AbstractEventLoop, Port]
     _subscriptions: list[Subscription]
@@ -319,6 +328,8 @@ class Reader(ManagerBase):
             for port in list(self._ports.values()):
                 self._native.set_home(port)
         self._behind.leave(loop)
+        if self._awaiting is not None:
+            self._awaiting.leave(loop)
         for subscription in list(self._subscriptions):
             subscription._left(loop)
         for queue in list(self._queues):
@@ -328,11 +339,24 @@ class Reader(ManagerBase):
         """In a forked child: the loops are the parent's."""
         self._ports.clear()
         self._behind.forget()
+        _left_behind.append(self._awaiting)
+        self._awaiting = None
         for subscription in self._subscriptions:
             subscription._renew()
         super()._renew()
 
+    def _await(self, observer: Observer, event: str, result: Any) -> None:
+        from ._awaiting import Awaiting
+
+        if self._awaiting is None:
+            self._awaiting = Awaiting()
+        self._awaiting.add(observer, event, result)
+
+    def _unawaited(self) -> int:
+        return 0 if self._awaiting is None else self._awaiting.dropped
+
     def _share(self, root: Self) -> None:
+        self._awaiting = None
         self._ports, self._running_loop, self._behind = root._ports, root._running_loop, root._behind
         self._subscriptions = root._subscriptions
         super()._share(root)

@@ -32,6 +32,7 @@ __all__ = [
     "Write",
     "__version__",
     "after_fork",
+    "begin_told",
     "build_key",
     "check_batch",
     "check_key",
@@ -47,6 +48,8 @@ __all__ = [
     "prepare_exit",
     "prometheus_text",
     "provoke_panic",
+    "role_of",
+    "run_command",
     "unknown_option",
 ]
 
@@ -80,9 +83,8 @@ _Event: TypeAlias = tuple[
     str | None,
     str | None,
     str | None,
-    float | None,
-    float | None,
 ]
+"""One of `cache.health` has two numbers more."""
 
 @final
 class Hit:
@@ -102,6 +104,8 @@ class Hit:
     def stale_until(self) -> int: ...
     @property
     def tags(self) -> list[str]: ...
+    @property
+    def stale(self) -> str | None: ...
 
 @final
 class Absent: ...
@@ -324,6 +328,8 @@ def duration_ms(name: str, value: object) -> int: ...
 def unknown_option(given: str, known: Sequence[str]) -> Exception: ...
 def build_key(*parts: object) -> str: ...
 def key_part(place: str, value: object) -> str: ...
+def begin_told(cache: Cache, port: Port, key: str, terms: Terms | None) -> _Outcome: ...
+def role_of(cache: Cache) -> str: ...
 def check_batch(name: str, count: int) -> None: ...
 def check_key(key: str) -> None: ...
 def check_label(what: str, name: object) -> None: ...

@@ -301,7 +301,6 @@ impl Engine {
         event.value = finding.value;
         event.limit = finding.limit;
         event.message = Some(super::observe::on_one_line(&finding.message));
-        event.source = Some(self.source);
         self.observers.emit(event);
     }
 

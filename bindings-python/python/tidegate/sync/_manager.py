@@ -412,7 +412,7 @@ class CacheManager(ByFields):
     # --- life ------------------------------------------------------------------------------------------------------
 
     def health(self) -> Health:
-        """How the servers behind the cache are: each is asked now, past the breaker, and compared with `health=` limits.
+        """How the servers behind the cache are: each is asked now, past the breaker, and held against `health=`.
 
         One that does not answer is no error, but a finding; `status` is `"down"` where none answers.
 

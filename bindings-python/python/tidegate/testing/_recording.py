@@ -45,14 +45,12 @@ class RecordedEvents(Sequence["CacheEvent"]):
         if not isinstance(cache, ManagerBase):
             raise ConfigError(f"cache={cache!r} is not a CacheManager; a right example: record(cache)")
         self._caches.append(cache)
-        for event in EVENT_TYPES:
-            cache.on(event, self._events.append)
+        cache.on("*", self._events.append)
 
     def stop(self) -> None:
         """Record no more."""
         for cache in self._caches:
-            for event in EVENT_TYPES:
-                cache.off(event, self._events.append)
+            cache.off("*", self._events.append)
         self._caches.clear()
 
     def settle(self) -> RecordedEvents:

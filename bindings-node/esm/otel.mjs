@@ -1,0 +1,2 @@
+// As index.mjs.
+export * from './cjs/otel.js';

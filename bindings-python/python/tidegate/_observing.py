@@ -1,0 +1,218 @@
+"""Observers: who they are, and how they are told."""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, overload
+
+from . import _tidegate
+from ._errors import ConfigError
+from ._logging import log_faults, log_observer
+from ._tasks import is_awaitable
+from ._views import Views
+
+if TYPE_CHECKING:
+    from logging import Logger, LoggerAdapter
+    from typing import TypeAlias, TypeVar
+
+    from . import _events
+    from ._events import CacheEvent, EventType
+    from ._tidegate import Cache
+
+    E = TypeVar("E", bound=CacheEvent)
+    Log: TypeAlias = "Logger | LoggerAdapter[Any]"
+    Observes: TypeAlias = "Callable[[E], object] | Log"
+
+Observer = Callable[["CacheEvent"], object]
+
+EVERY: Final = "*"
+"""Instead of an event's name: all of them."""
+
+
+class Observing(Views):
+    """What a manager has of its observers. Not for use by itself."""
+
+    __slots__ = ()
+
+    _native: Cache
+    _observers: dict[str, list[Observer]]
+    _delivering: list[int]
+    """The threads that hand out events just now."""
+    _awaits: ClassVar[bool] = False
+    """Whether async observers are awaited."""
+
+    # One for each event, so that an observer's own parameter is checked.
+    @overload
+    def on(self, event: Literal["cache.hit"], observer: Observes[_events.HitEvent]) -> None: ...
+    @overload
+    def on(self, event: Literal["cache.miss"], observer: Observes[_events.MissEvent]) -> None: ...
+    @overload
+    def on(self, event: Literal["cache.set"], observer: Observes[_events.SetEvent]) -> None: ...
+    @overload
+    def on(self, event: Literal["cache.invalidate"], observer: Observes[_events.InvalidateEvent]) -> None: ...
+    @overload
+    def on(self, event: Literal["cache.stale"], observer: Observes[_events.StaleEvent]) -> None: ...
+    @overload
+    def on(self, event: Literal["cache.wait"], observer: Observes[_events.WaitEvent]) -> None: ...
+    @overload
+    def on(self, event: Literal["cache.refresh"], observer: Observes[_events.RefreshEvent]) -> None: ...
+    @overload
+    def on(self, event: Literal["cache.error"], observer: Observes[_events.ErrorEvent]) -> None: ...
+    @overload
+    def on(self, event: Literal["cache.fallback_error"], observer: Observes[_events.FallbackErrorEvent]) -> None: ...
+    @overload
+    def on(self, event: Literal["cache.breaker"], observer: Observes[_events.BreakerEvent]) -> None: ...
+    @overload
+    def on(self, event: Literal["cache.connection"], observer: Observes[_events.ConnectionEvent]) -> None: ...
+    @overload
+    def on(self, event: Literal["cache.health"], observer: Observes[_events.HealthEvent]) -> None: ...
+    @overload
+    def on(self, event: EventType | Literal["*"], observer: Observes[CacheEvent]) -> None: ...
+    def on(self, event: str, observer: Any) -> None:
+        """Call `observer` with each event of this name (`"*"`: of all), in batches, never on a caller's path.
+
+        It is given a `CacheEvent` of the kind's own class, or is a `logging.Logger`, which is logged to. An async one
+        is awaited, one event at a time, by the manager for asyncio; `tidegate.sync` refuses it. What an observer raises
+        goes to the log `tidegate`. Events are kept only while somebody observes.
+
+        >>> from tidegate.sync import CacheManager
+        >>> cache, seen = CacheManager(), []
+        >>> cache.on("cache.miss", lambda event: seen.append(event.key))
+        >>> cache.get("user:profile:42", lambda: "Ada"), cache.close()
+        ('Ada', True)
+        >>> seen
+        ['user:profile:42']
+        """
+        _check_event(event)
+        if is_logger(observer):
+            from .logs import LoggerObserver
+
+            observer = LoggerObserver(observer)
+        if not callable(observer):
+            raise ConfigError(f'observer={observer!r} is not callable; a right example: cache.on("cache.hit", print)')
+        if not self._awaits and _is_async(observer):
+            raise ConfigError(
+                f"observer={observer!r} is async: tidegate.sync takes plain functions, tidegate.CacheManager both; "
+                'a right example: cache.on("cache.hit", print)'
+            )
+        was_silent = not self._observers
+        self._observers.setdefault(event, []).append(observer)
+        if was_silent:
+            (self._root or self)._listen()
+
+    @overload
+    def off(self, event: Literal["cache.hit"], observer: Observes[_events.HitEvent]) -> None: ...
+    @overload
+    def off(self, event: Literal["cache.miss"], observer: Observes[_events.MissEvent]) -> None: ...
+    @overload
+    def off(self, event: Literal["cache.set"], observer: Observes[_events.SetEvent]) -> None: ...
+    @overload
+    def off(self, event: Literal["cache.invalidate"], observer: Observes[_events.InvalidateEvent]) -> None: ...
+    @overload
+    def off(self, event: Literal["cache.stale"], observer: Observes[_events.StaleEvent]) -> None: ...
+    @overload
+    def off(self, event: Literal["cache.wait"], observer: Observes[_events.WaitEvent]) -> None: ...
+    @overload
+    def off(self, event: Literal["cache.refresh"], observer: Observes[_events.RefreshEvent]) -> None: ...
+    @overload
+    def off(self, event: Literal["cache.error"], observer: Observes[_events.ErrorEvent]) -> None: ...
+    @overload
+    def off(self, event: Literal["cache.fallback_error"], observer: Observes[_events.FallbackErrorEvent]) -> None: ...
+    @overload
+    def off(self, event: Literal["cache.breaker"], observer: Observes[_events.BreakerEvent]) -> None: ...
+    @overload
+    def off(self, event: Literal["cache.connection"], observer: Observes[_events.ConnectionEvent]) -> None: ...
+    @overload
+    def off(self, event: Literal["cache.health"], observer: Observes[_events.HealthEvent]) -> None: ...
+    @overload
+    def off(self, event: EventType | Literal["*"], observer: Observes[CacheEvent]) -> None: ...
+    def off(self, event: str, observer: Any) -> None:
+        """Stop calling `observer`; does nothing when it was not called."""
+        _check_event(event)
+        observers = self._observers.get(event, [])
+        if is_logger(observer):
+            from .logs import LoggerObserver
+
+            observer = LoggerObserver(observer)
+        if observer in observers:
+            observers.remove(observer)
+        if event in self._observers and not observers:
+            del self._observers[event]
+            if not self._observers:
+                (self._root or self)._unlisten()
+
+    def _listen(self) -> None:
+        raise NotImplementedError
+
+    def _unlisten(self) -> None:
+        raise NotImplementedError
+
+    def _deliver(self) -> None:
+        """Hand out what has happened since the last time."""
+        thread = get_ident()
+        self._delivering.append(thread)
+        try:
+            self._hand_out()
+        finally:
+            self._delivering.remove(thread)
+
+    def _hand_out(self) -> None:
+        faults = self._native.take_faults()
+        if faults and not self._logs_faults():
+            log_faults(faults)
+        events = self._native.take_events()
+        if not events:
+            return
+        from ._events import KINDS
+
+        observers = self._observers
+        for fields in events:
+            name = fields[0]
+            told = (*observers.get(name, ()), *observers.get(EVERY, ()))
+            if not told:
+                continue
+            event = KINDS[name](*fields)
+            for observer in told:
+                try:
+                    result = observer(event)
+                except Exception:  # noqa: BLE001 - an observer harms nobody
+                    log_observer(observer, name)
+                else:
+                    if result is not None and is_awaitable(result):
+                        self._await(observer, name, result)
+
+    def _await(self, observer: Observer, event: str, result: Any) -> None:
+        """An observer gave something to be awaited: where nobody can, it is let go, and told."""
+        if hasattr(result, "close"):
+            result.close()
+        try:
+            raise ConfigError("an observer of tidegate.sync gave something to be awaited; it takes plain functions")
+        except ConfigError:
+            log_observer(observer, event)
+
+    def _logs_faults(self) -> bool:
+        """Whether faults go to a log by an observer: then they are not logged a second time."""
+        for name in ("cache.error", EVERY):
+            if any(getattr(observer, "logs_faults", False) for observer in self._observers.get(name, ())):
+                return True
+        return False
+
+
+def is_logger(observer: object) -> bool:
+    """Whether an observer is a logger of `logging`, or an adapter of one."""
+    return not callable(observer) and hasattr(observer, "isEnabledFor") and hasattr(observer, "log")
+
+
+def _is_async(observer: object) -> bool:
+    from inspect import iscoroutinefunction
+
+    return iscoroutinefunction(observer) or iscoroutinefunction(getattr(observer, "__call__", None))  # noqa: B004
+
+
+def _check_event(event: str) -> None:
+    if event != EVERY and event not in _tidegate.EVENT_TYPES:
+        raise ConfigError(
+            f"event={event!r} is not an event; the events are {', '.join(_tidegate.EVENT_TYPES)}, and '*' for all; "
+            'a right example: cache.on("cache.hit", print)'
+        )
