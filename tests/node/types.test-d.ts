@@ -2,18 +2,14 @@
 import { EventEmitter } from 'node:events';
 import { type } from 'arktype';
 import {
-  type CacheEvent,
   CacheManager,
   type Context,
   type DeadLetter,
   type Entry,
   type ErrorCode,
-  type EventName,
   type Fallback,
-  type FaultReason,
   type GetOptions,
   HardTimeout,
-  type HealthReason,
   helpersOf,
   key,
   type Options,
@@ -380,72 +376,6 @@ is<Promise<User | undefined>>()(helpersOf(Users, 'find').getCached(1, true));
 helpersOf(repository, 'get').invalidate('1');
 // @ts-expect-error: it has no such method
 helpersOf(repository, 'got');
-
-// --- events
-
-cache
-  .on('cache.hit', (event) => {
-    is<'cache.hit'>()(event.type);
-    is<string>()(event.key);
-    is<number>()(event.duration_ms);
-    is<'l1' | 'memory' | 'redis' | 'flight'>()(event.source);
-  })
-  .on('cache.error', ({ reason, message, key: of }) => {
-    is<FaultReason>()(reason);
-    is<string>()(message);
-    is<string | undefined>()(of);
-  })
-  .off('cache.breaker', ({ state }) => is<'open' | 'closed'>()(state));
-const observer = (event: CacheEvent): void => {
-  if (event.type === 'cache.invalidate') is<'confirmed' | 'journalled'>()(event.state);
-  is<EventName>()(event.type);
-};
-cache.on('cache.miss', observer);
-cache.on('cache.stale', ({ reason }) =>
-  is<'revalidating' | 'error' | 'soft_timeout' | 'error_backoff' | 'max_fallbacks'>()(reason),
-);
-cache.on('cache.refresh', ({ reason }) => is<'stale' | 'early' | 'explicit'>()(reason));
-cache.on('cache.invalidate', ({ reason, tag, key: of }) => {
-  is<'key' | 'fields' | 'expire' | 'tag' | 'namespace' | 'write_through'>()(reason);
-  is<string | undefined>()(tag);
-  is<string | undefined>()(of);
-});
-cache
-  .on('cache.set', ({ version, reason, source }) => {
-    is<number>()(version);
-    is<undefined>()(reason);
-    is<'memory' | 'redis'>()(source);
-  })
-  .on('cache.fallback_error', ({ reason }) => is<'hard_timeout' | undefined>()(reason))
-  .on('cache.connection', ({ state, node }) => {
-    is<'connected' | 'disconnected' | 'new_primary'>()(state);
-    is<string | undefined>()(node);
-  })
-  .on('cache.health', ({ reason, state, value, limit, message }) => {
-    is<HealthReason>()(reason);
-    is<'ok' | 'warning'>()(state);
-    is<number | undefined>()(value);
-    is<number | undefined>()(limit);
-    is<string>()(message);
-  })
-  .on('*', (event) => {
-    is<CacheEvent>()(event);
-    is<string | undefined>()(event.key);
-    if (event.type === 'cache.set') is<number>()(event.version);
-  });
-for (const name of ['cache.hit', 'cache.wait'] as const) cache.on(name, (event) => is<string>()(event.key));
-// @ts-expect-error: an observer of one event only
-cache.on('*', (event: { type: 'cache.miss' }) => event);
-// @ts-expect-error: a miss has no version
-cache.on('cache.miss', ({ version }) => version + 1);
-// @ts-expect-error: no such state
-cache.on('cache.breaker', ({ state }) => state === 'half_open');
-// @ts-expect-error: no such field
-cache.on('cache.hit', ({ keys }) => keys);
-// @ts-expect-error: a name that is no event
-cache.on('cache.hits', observer);
-// @ts-expect-error: an observer of other events
-cache.on('cache.hit', (event: { type: 'cache.miss' }) => event);
 
 // --- figures
 
