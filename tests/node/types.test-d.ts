@@ -21,14 +21,13 @@ import {
   type Wrapped,
   type WriteBehind,
 } from 'tidegate';
-import { FakeClock, MemoryStore, type RecordedEvents, record, testCache } from 'tidegate/testing';
 import * as v from 'valibot';
 import { z } from 'zod';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 
 /** Compiles where a value has exactly this type: `is<Promise<User>>()(value)`. */
-function is<Expected>() {
+export function is<Expected>() {
   return <Actual>(
     value: Actual,
     ...right: Same<Actual, Expected> extends true ? [] : ['another type', Actual]
@@ -439,19 +438,3 @@ is<Promise<number>>()(cache.eventDeadLetters('user.updated').retry());
 cache.onEvent('user.updated', () => 7);
 // @ts-expect-error: no such option
 cache.publishEvent('user.updated', 1, { maxLength: 10 });
-
-// --- the testing kit
-
-const clock = new FakeClock({ start: new Date(0), byHand: true });
-clock.advance('5m');
-const store = new MemoryStore({ clock, seed: 1 });
-const underTest = new CacheManager({ store, service: 'billing' });
-store.fail('slow', { delay: 50, only: underTest });
-is<Disposable>()(store.failing('down'));
-is<'confirmed' | 'journalled'>()(record(underTest).one('cache.invalidate').state);
-is<CacheManager>()(testCache({ onTestFinished: () => {} }, { ttl: '1m', seed: 1 }).cache);
-is<Promise<RecordedEvents>>()(testCache().events.settled());
-// @ts-expect-error: no such fault
-store.fail('dwon');
-// @ts-expect-error: a URL is no store
-new CacheManager({ store: 'memory://' });
