@@ -202,6 +202,39 @@ fn what_a_hung_server_had_been_sent_runs_when_it_goes_on() {
 }
 
 #[test]
+fn what_a_hung_server_had_been_sent_is_lost_with_it() {
+    run(async {
+        let (_, store) = kit();
+        let (cache, other) = (manager(&store, &[]).await, manager(&store, &[]).await);
+        assert!(other.set(KEY, &"Ada", None).await.expect("right"));
+        for fault in [Fault::Hang, Fault::Down] {
+            store.fail_for(cache.engine(), Some(fault)).expect("on this store");
+            assert!(!cache.invalidate(KEY).await.expect("right"));
+        }
+        assert_eq!(other.get::<String>(KEY).await.expect("right").as_deref(), Some("Ada"));
+        // It is connected again: what is owed is sent.
+        store.heal();
+        assert_eq!(other.get::<String>(KEY).await.expect("right"), None);
+    });
+}
+
+#[test]
+fn a_manager_that_is_made_while_the_store_is_down_is_served_once_it_heals() {
+    run(async {
+        let (clock, store) = kit();
+        let failing = store.failing(Fault::Down);
+        let users = Users::new(manager(&store, &[("l1", text("64MB"))]).await);
+        assert_eq!(users.name().await.expect("right"), "Ada 1");
+        drop(failing);
+        clock.advance(S);
+        for _ in 0..3 {
+            assert_eq!(users.name().await.expect("right"), "Ada 2");
+        }
+        assert_eq!(told(&users.cache).last().map(String::as_str), Some("cache.hit"));
+    });
+}
+
+#[test]
 fn a_late_set_is_not_stored_by_a_server_that_goes_on() {
     run(async {
         let (clock, store) = kit();

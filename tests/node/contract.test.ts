@@ -314,7 +314,7 @@ test('the options of a queue are the options there are', () => {
 test('the options of the page are the options there are', () => {
   const listed = [...page('options').matchAll(/^\| `(\w+)`/gm)].map(([, name = '']) => name);
   const ours = listed.map((name) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()));
-  assert.deepEqual([...ours, 'url', 'metricsEmitter'].sort(), Object.keys(OPTIONS).sort());
+  assert.deepEqual([...ours, 'url', 'metricsEmitter', 'store'].sort(), Object.keys(OPTIONS).sort());
   const refused = (): unknown => new tidegate.CacheManager({ zzzzzz: 1 } as Options);
   assert.throws(refused, (error: Error) => {
     const known = error.message.split('the options are ')[1]?.split(', ');

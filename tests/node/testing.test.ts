@@ -311,8 +311,7 @@ test('under a real vitest, with the test of the page', { timeout: 120_000 }, () 
   const { NODE_TEST_CONTEXT: _, NODE_OPTIONS: __, ...env } = process.env;
   const command = ['node_modules/vitest/vitest.mjs', 'run', '--root', project, '--reporter', 'json'];
   const [, shown] = /```ts\n([\s\S]*?)```/.exec(readFileSync(`${root}docs/testing.md`, 'utf8')) ?? [];
-  assert.ok(shown !== undefined);
-  assert.ok(shown.includes("from 'vitest'"));
+  assert.ok(shown !== undefined, 'the page shows one');
   try {
     writeFileSync(page, shown);
     const ran = spawnSync(process.execPath, command, { cwd: root, env, encoding: 'utf8', timeout: 110_000 });

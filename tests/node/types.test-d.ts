@@ -25,7 +25,7 @@ import { z } from 'zod';
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 
 /** Compiles where a value has exactly this type: `is<Promise<User>>()(value)`. */
-function is<Expected>() {
+export function is<Expected>() {
   return <Actual>(
     value: Actual,
     ...right: Same<Actual, Expected> extends true ? [] : ['another type', Actual]

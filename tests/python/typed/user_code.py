@@ -24,6 +24,7 @@ from tidegate import (
     tag,
 )
 from tidegate.sync import CacheManager as Blocking
+from tidegate.testing import FakeClock, MemoryStore, RecordedEvents, record
 
 
 @dataclass
@@ -224,3 +225,18 @@ async def events() -> None:
     assert_type(await cache.event_dead_letters("user.updated").list(), list[DeadEvent])
     assert_type(blocking.event_dead_letters("user.updated").retry(), int)
     cache.on_event("user.moved", 7)  # type: ignore[arg-type]
+
+
+async def testing() -> None:
+    clock = FakeClock(start=0, by_hand=True)
+    clock.advance(timedelta(seconds=1))
+    store = MemoryStore(clock, seed=1)
+    under_test = CacheManager(store=store, service="billing")
+    Blocking(store=store)
+    CacheManager(store="memory://")  # type: ignore[arg-type]
+    store.fail("dwon")  # type: ignore[arg-type]
+    with store.failing("slow", delay="50ms", only=under_test):
+        recorded = record(under_test)
+    assert_type(await recorded.settled(), RecordedEvents)
+    assert_type(recorded.one("cache.set", key="a:b"), CacheEvent)
+    assert_type(clock.now(), float)

@@ -1,0 +1,18 @@
+/** The same of the testing kit. */
+import { CacheManager } from 'tidegate';
+import { FakeClock, MemoryStore, type RecordedEvents, record, testCache } from 'tidegate/testing';
+import { is } from './types.test-d.js';
+
+const clock = new FakeClock({ start: new Date(0), byHand: true });
+clock.advance('5m');
+const store = new MemoryStore({ clock, seed: 1 });
+const underTest = new CacheManager({ store, service: 'billing' });
+store.fail('slow', { delay: 50, only: underTest });
+is<Disposable>()(store.failing('down'));
+is<'confirmed' | 'journalled'>()(record(underTest).one('cache.invalidate').state);
+is<CacheManager>()(testCache({ onTestFinished: () => {} }, { ttl: '1m', seed: 1 }).cache);
+is<Promise<RecordedEvents>>()(testCache().events.settled());
+// @ts-expect-error: no such fault
+store.fail('dwon');
+// @ts-expect-error: a URL is no store
+new CacheManager({ store: 'memory://' });
