@@ -232,6 +232,28 @@ def test_the_default_is_the_registry_that_everybody_scrapes() -> None:
     assert value(series(told), "sets_total") == 0
 
 
+def test_a_multi_process_registry_asks_no_collector_and_each_process_tells_its_own(tmp_path: Path) -> None:
+    # As docs/observability/metrics.md says of gunicorn.
+    told = run(
+        f"""
+        import os
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = {str(tmp_path)!r}
+        from prometheus_client import REGISTRY, CollectorRegistry, Counter, generate_latest
+        from prometheus_client.multiprocess import MultiProcessCollector
+        from tidegate.sync import CacheManager
+        from tidegate.prometheus import instrument
+        cache = CacheManager()
+        instrument(cache)
+        Counter("others", "h").inc()
+        together = CollectorRegistry()
+        MultiProcessCollector(together)
+        names = [line.split()[2] for line in generate_latest(together).decode().splitlines() if "# TYPE" in line]
+        print(names, "tidegate_sets_total" in generate_latest(REGISTRY).decode())
+        """
+    )
+    assert told == "['others_total'] True\n"
+
+
 NODE = """
 import { Registry } from 'prom-client';
 import { CacheManager } from 'tidegate';
