@@ -43,6 +43,7 @@ __all__ = [
     "positive_ms",
     "prepare_exit",
     "provoke_panic",
+    "run_command",
     "unknown_option",
 ]
 
