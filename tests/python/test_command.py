@@ -56,13 +56,14 @@ def told(ran: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return answer
 
 
-def on_terminal(*arguments: str) -> tuple[int, bytes]:
-    """What the command writes to a terminal."""
+def on_terminal(*arguments: str, typed: bytes = b"") -> tuple[int, bytes]:
+    """What the command writes to a terminal, where somebody types."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*INSTALLED, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=clean_environment()
     )
     os.close(theirs)
+    os.write(ours, typed)
     written = b""
     try:
         while chunk := os.read(ours, 65_536):
@@ -185,6 +186,27 @@ def test_on_a_terminal_there_is_colour_and_a_bar_and_elsewhere_neither(redis_ser
     assert b"/1000" in shown, "a bar"
     ran = run("bench", "--seconds", "1.4", *where)
     assert (ran.returncode, ran.stderr, "\x1b" in ran.stdout) == (0, "", False)
+
+
+async def test_what_is_dropped_for_good_is_asked_for_at_a_terminal(redis_server: RedisServer, service: str) -> None:
+    def fail(_: list[tidegate.WriteItem]) -> None:
+        raise ValueError("no database")
+
+    async with tidegate.CacheManager(redis_server.url, service=service, **SLOW) as cache:
+        queue = cache.write_behind("views", fail, max_attempts=1, max_delay=0.01)
+        await queue.put("page:views:7", 41)
+        assert await queue.flush(SECONDS)
+    where = ["--url", redis_server.url, "--service", service, "--timeout", "20"]
+    drop = ["queue", "dead", "views", "--drop", "all", *where]
+    code, shown = on_terminal(*drop, typed=b"n\n")
+    assert (code, b"Drop 1 dead letter of views for good? [y/N]" in shown, b"nothing was dropped" in shown) == (
+        1,
+        True,
+        True,
+    )
+    assert len(told(run("queue", "dead", "views", *where, "--json"))["dead"]) == 1
+    code, shown = on_terminal(*drop, typed=b"y\n")
+    assert (code, b"1 dead letter dropped" in shown) == (0, True)
 
 
 def test_ctrl_c_ends_it_at_once(redis_server: RedisServer) -> None:
