@@ -103,7 +103,7 @@ ROWS: dict[str, tuple[int, list[Panel]]] = {
         [
             graph(
                 "Hits",
-                "One round trip and the decoding. Hits of L1 are not timed one by one.",
+                "A round trip; or, for those who share a computation, its fallback. Hits of L1 are not timed.",
                 p50_p99("tidegate_request_duration_seconds", 'outcome="hit"'),
                 unit="s",
             ),
@@ -128,7 +128,7 @@ ROWS: dict[str, tuple[int, list[Panel]]] = {
         [
             graph(
                 "Misses, fallbacks, waits",
-                "More misses than fallbacks: callers share runs. All up: a burst. Waits up: a stampede that is held.",
+                "A miss is a computation: callers who share it are hits. Waits: processes that ask for the same keys.",
                 [
                     (rate(REQUESTS, 'outcome="miss"'), f"misses {WHOSE}"),
                     (rate("tidegate_fallback_duration_seconds_count"), f"fallbacks {WHOSE}"),
