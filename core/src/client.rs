@@ -23,6 +23,7 @@ mod context;
 mod events;
 mod fetch;
 mod fields;
+mod metrics;
 mod spawn;
 mod tenant;
 mod upgrade;

@@ -73,7 +73,9 @@ impl PartialEq for Tenant {
 /// What is counted of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Count {
+    /// Of fresh values.
     Hits,
+    StaleHits,
     /// Those of the tier in the process, which the others leave out.
     L1Hits,
     Misses,

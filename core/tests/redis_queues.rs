@@ -244,9 +244,9 @@ impl Fuzz {
         match verdict {
             Verdict::Queue(QueueReply::Appended { pending, version, .. }) => format!("{pending} {}", *version > 0),
             Verdict::Queue(QueueReply::Taken { .. }) => "taken".to_owned(),
-            Verdict::Queue(QueueReply::Items { items, has_more, pending }) => {
+            Verdict::Queue(QueueReply::Items { items, has_more, pending, dead }) => {
                 let items: Vec<_> = items.iter().map(|item| (&item.write.key, item.attempts)).collect();
-                format!("{items:?} {pending} {}", *has_more && items.len() > 8)
+                format!("{items:?} {pending} {dead} {}", *has_more && items.len() > 8)
             }
             Verdict::Queue(QueueReply::Dead(letters)) => {
                 let seen = |one: &tidegate::protocol::queue::DeadLetter| {

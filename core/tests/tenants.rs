@@ -53,13 +53,15 @@ const CASES: [&str; 22] = [
     "write_through",
 ];
 /// Those that ask for nothing of anybody's: they are the manager's, whichever view they are asked of.
-const OF_THE_MANAGER: [&str; 10] = [
+const OF_THE_MANAGER: [&str; 12] = [
     "builder",
     "close",
     "engine",
     "event_dead_letters",
     "listen",
+    "metrics",
     "on",
+    "prometheus_text",
     "publish_event",
     "publish_event_as",
     "take_event_dead_letter",

@@ -175,7 +175,7 @@ fn settled(scene: &Scene, prefix: &str) -> Vec<Command> {
         Command::Queue { act: QueueAct::Own(_), .. } => Verdict::Queue(QueueReply::Owned { pending: 1 }),
         Command::Queue { act: QueueAct::Read { after, .. }, .. } => {
             let items = if *after < id { items.clone() } else { Vec::new() };
-            Verdict::Queue(QueueReply::Items { items, has_more: false, pending: 1 })
+            Verdict::Queue(QueueReply::Items { items, has_more: false, pending: 1, dead: 0 })
         }
         Command::Queue { act: QueueAct::SetAside { .. }, .. } => Verdict::Queue(QueueReply::Settled { pending: 0 }),
         Command::Queue { .. } => Verdict::Ok,

@@ -346,6 +346,7 @@ impl Engine {
     }
 
     pub(super) fn connection(&self, node: u16, state: &'static str, reason: Option<String>) {
+        self.metrics.connection(state);
         if self.observers.is_listening() {
             let mut event = self.event(EventKind::Connection, None);
             event.node = self.node_name(node);

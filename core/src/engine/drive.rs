@@ -286,12 +286,13 @@ impl Engine {
                 Action::Lead { caller, leader, turn, right, stale } => {
                     let mut lease = self.lease(key, leader, Token { flight, turn }, &right, stale, terms);
                     lease.older = batch.older.clone();
-                    self.lead(&caller, lease, &right, batch.kind);
+                    self.lead(&caller, lease, &right, (batch.kind, batch.led_us));
                 }
                 Action::Serve(caller, hit) => self.serve(key, &caller, hit),
                 Action::ServeAndRenew { caller, hit, seen, why } => self.serve_and_renew(key, &caller, hit, seen, why),
                 Action::ServeLeader(leader, hit) => {
                     if leader.tell(Outcome::Served(hit.clone())) {
+                        self.lead_answered(&leader);
                         self.served_stale(key, &leader, &hit);
                     }
                 }
@@ -309,6 +310,7 @@ impl Engine {
                 Action::Needless(place) => self.answer(&place, Outcome::Over),
                 Action::Share(caller, value) => self.answer(&caller, Outcome::Shared(value)),
                 Action::Fail(caller, failure) => {
+                    self.lead_answered(&caller);
                     self.answer(&caller, Outcome::Failed(super::serve::named(failure, key, terms)));
                 }
                 Action::Overran(leader) => self.fallback_failed(key, &leader, Some("hard_timeout")),
@@ -330,6 +332,7 @@ impl Engine {
         }
         if let Some(waited_us) = batch.waited_us {
             self.count_many(terms, Count::WaitUs, waited_us);
+            self.metrics.waited(waited_us);
             if self.observers.is_listening() {
                 let mut event = self.event(EventKind::Wait, Some(key));
                 event.duration_us = Some(waited_us);

@@ -61,6 +61,7 @@ impl Engine {
                            process reads the store no more until the longest ttl has passed";
             self.report(None, "journal_full", message);
         }
+        self.metrics.connection("new_primary");
         if self.observers.is_listening() {
             let mut event = self.event(EventKind::Connection, None);
             event.state = Some("new_primary");

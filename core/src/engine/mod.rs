@@ -34,6 +34,7 @@
 //! | `events`, `event_feed`, `event_letters`, `publish` | domain events: subscriptions, and what they read |
 //! | `ticket`, `outcome` | the crossing to a host |
 //! | `observe` | events, faults, figures |
+//! | `metrics` | counters and histograms for a monitoring system |
 //! | `mishaps` | what is done about a panic |
 //! | `timers`, `server_clock` | deadlines, and the server's time |
 
@@ -56,6 +57,7 @@ mod judge;
 pub mod l1;
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
+pub mod metrics;
 mod mishaps;
 mod nodes;
 pub mod observe;
@@ -96,12 +98,13 @@ use crate::protocol::key::{Key, KeySpace};
 use crate::protocol::lease::Nonce;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::tenant::Count;
-use behind::Durabilities;
+use behind::{Durabilities, Queues};
 use events::EventFeeds;
 use feed::Feeds;
 use flights::Flights;
 use journal::Journal;
 use l1::{IndexSide, L1};
+use metrics::Metrics;
 use nodes::Nodes;
 use observe::{EventKind, Figures, Observers};
 use operations::Operations;
@@ -175,6 +178,7 @@ pub struct Engine {
     feeds: Feeds,
     events: EventFeeds,
     durabilities: Durabilities,
+    queues: Queues,
     timers: Timers,
     nodes: Nodes,
     versions: Versions,
@@ -193,6 +197,7 @@ pub struct Engine {
     longest_life_ms: AtomicU64,
     observers: Observers,
     figures: Figures,
+    metrics: Metrics,
     tenants: Tenants,
     /// Callers that wait.
     waiting: AtomicU64,
@@ -248,6 +253,7 @@ impl Engine {
             feeds: Feeds::default(),
             events: EventFeeds::new(me.clone()),
             durabilities: Durabilities::default(),
+            queues: Queues::default(),
             timers: Timers::default(),
             nodes: Nodes::new(config.breaker, config.journal),
             versions,
@@ -262,6 +268,7 @@ impl Engine {
             longest_life_ms: AtomicU64::new(config.ttl_ms),
             observers: Observers::default(),
             figures: Figures::new(),
+            metrics: Metrics::new(),
             tenants: Tenants::default(),
             waiting: AtomicU64::new(0),
             busy: AtomicU64::new(0),
@@ -404,6 +411,7 @@ impl Engine {
     /// A `cache.error`: counted, told to observers, and kept for the log.
     fn report(&self, key: Option<&Key>, reason: &str, message: &str) {
         self.count_fault(key);
+        self.metrics.fault(reason);
         let mut event = self.event(EventKind::Error, key);
         event.reason = Some(reason.to_owned());
         event.message = Some(observe::on_one_line(message));

@@ -234,7 +234,9 @@ pub enum Figure {
 
 /// The counters behind `stats()`.
 pub(crate) struct Figures {
+    /// Of fresh values.
     pub(crate) hits: Counter,
+    pub(crate) stale_hits: Counter,
     pub(crate) misses: Counter,
     pub(crate) invalidations: Counter,
     pub(crate) sets: Counter,
@@ -255,6 +257,7 @@ impl Figures {
         let latency_us = Histogram::new_with_bounds(1, 60_000_000, 2).expect("bounds that the crate takes");
         Self {
             hits: Counter::new(),
+            stale_hits: Counter::new(),
             misses: Counter::new(),
             invalidations: Counter::new(),
             sets: Counter::new(),
@@ -275,6 +278,7 @@ impl Figures {
         Some(match which {
             Count::L1Hits => return None,
             Count::Hits => &self.hits,
+            Count::StaleHits => &self.stale_hits,
             Count::Misses => &self.misses,
             Count::Sets => &self.sets,
             Count::Invalidations => &self.invalidations,
@@ -302,7 +306,8 @@ impl Figures {
     pub(crate) fn report(&self, dropped: u64, l1: (u64, (u64, u64))) -> Vec<(&'static str, Figure)> {
         let read = Counter::sum;
         let (l1_hits, (l1_entries, l1_bytes)) = l1;
-        let (hits, misses, waits) = (read(&self.hits) + l1_hits, read(&self.misses), read(&self.waits));
+        let (misses, waits) = (read(&self.misses), read(&self.waits));
+        let hits = read(&self.hits) + read(&self.stale_hits) + l1_hits;
         let share = |part: u64, whole: u64| if whole > 0 { part as f64 / whole as f64 } else { 0.0 };
         let (mean, p50, p99) = {
             // Hits in this process are not timed one by one: each took less than the microsecond it counts for.

@@ -8,6 +8,7 @@ use super::drive::{TARGET_OPERATION, TIMER_CLOSE};
 use super::ending::{After, Ending};
 use super::event_letters::Asked;
 use super::journal::Owed;
+use super::metrics::Invalidated;
 use super::observe::EventKind;
 use super::outcome::{Begun, Failure, Outcome};
 use super::peek::Peek;
@@ -281,19 +282,16 @@ impl Engine {
             self.owe(key, owed);
         }
         self.forget_here(key, owed);
-        self.count(&ticket.terms, Count::Invalidations);
-        if self.observers.is_listening() {
-            let (subject, tag, reason) = match owed {
-                Owed::Invalidate if ticket.terms.fields.is_some() => (Some(key), None, "fields"),
-                Owed::Invalidate => (Some(key), None, "key"),
-                Owed::Expire => (Some(key), None, "expire"),
-                Owed::Tag => match Tag::public_name(key.local()) {
-                    Some(name) => (None, Some(name), "tag"),
-                    None => (None, Some(Tag::namespace_of(key.local())), "namespace"),
-                },
-            };
-            self.tell_ended(key, (subject, tag), reason, is_confirmed, ticket.started_us);
-        }
+        let (subject, tag, what) = match owed {
+            Owed::Invalidate if ticket.terms.fields.is_some() => (Some(key), None, Invalidated::Fields),
+            Owed::Invalidate => (Some(key), None, Invalidated::Key),
+            Owed::Expire => (Some(key), None, Invalidated::Expire),
+            Owed::Tag => match Tag::public_name(key.local()) {
+                Some(name) => (None, Some(name), Invalidated::Tag),
+                None => (None, Some(Tag::namespace_of(key.local())), Invalidated::Namespace),
+            },
+        };
+        self.tell_ended(key, (subject, tag), what, is_confirmed, (&ticket.terms, ticket.started_us));
         let outcome = if required && !is_confirmed {
             Outcome::Failed(Failure::Own(self.unavailable("the invalidation", key)))
         } else {
@@ -302,19 +300,21 @@ impl Engine {
         self.answer(ticket, outcome);
     }
 
-    /// What stood at a key, or under a tag, counts no more.
+    /// What stood at a key, or under a tag, counts no more: counted, and told.
     pub(super) fn tell_ended(
         &self,
         of: &Key,
         (key, tag): (Option<&Key>, Option<&str>),
-        reason: &str,
+        what: Invalidated,
         is_confirmed: bool,
-        started_us: u64,
+        (terms, started_us): (&Terms, u64),
     ) {
+        self.count(terms, Count::Invalidations);
+        self.metrics.invalidated(what, is_confirmed);
         if self.observers.is_listening() {
             let mut event = self.event(EventKind::Invalidate, key).of_tenant_of(Some(of));
             event.tag = tag.map(str::to_owned);
-            event.reason = Some(reason.to_owned());
+            event.reason = Some(what.name().to_owned());
             event.state = Some(if is_confirmed { "confirmed" } else { "journalled" });
             event.duration_us = Some(self.clock.now_us().saturating_sub(started_us));
             self.observers.emit(event);

@@ -74,6 +74,8 @@ impl Drop for Lease {
         if let Some(token) = self.token.take()
             && let Some(engine) = self.engine.upgrade()
         {
+            // Its caller is gone: nobody was answered.
+            self.ticket.lead.forget();
             engine.cancel_lease(token);
         }
     }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::Engine;
 use super::flights::Asked;
 use super::judge::{Circumstances, Judged};
+use super::metrics::ReadEnd;
 use super::observe::EventKind;
 use super::operations::Operation;
 use super::outcome::{Begun, Failure, Hit, Outcome};
@@ -158,7 +159,8 @@ impl Engine {
     fn count_miss(&self, peek: &Peek) {
         if !peek.required {
             self.count(&peek.ticket.terms, Count::Misses);
-            self.read_ended(&peek.ticket);
+            let duration_us = self.read_ended(&peek.ticket);
+            self.metrics.read_took(ReadEnd::Miss, duration_us);
             self.emit_read(EventKind::Miss, &peek.key, &peek.ticket, |event| event.source = Some(self.source));
         }
     }
@@ -167,6 +169,8 @@ impl Engine {
         let outcome = if peek.required {
             Outcome::Failed(Failure::Own(self.unavailable("a read", &peek.key)))
         } else {
+            self.metrics.away();
+            self.metrics.read_took(ReadEnd::Away, self.clock.now_us().saturating_sub(peek.ticket.started_us));
             Outcome::Absent
         };
         self.answer(&peek.ticket, outcome);

@@ -3,6 +3,7 @@
 use super::drive::Round;
 use super::ending::After;
 use super::flights::{self, FlightId, Slot, SlotKind};
+use super::metrics::FallbackEnd;
 use super::observe::EventKind;
 use super::outcome::{self, Begun, Hit, Lease, Made, Outcome, Settlement, Token};
 use super::ticket::{Queue, Ticket};
@@ -53,6 +54,7 @@ impl Engine {
         let terms = terms.unwrap_or(&self.terms);
         let key = self.open_key(key, terms)?;
         self.count(terms, Count::Refreshes);
+        self.metrics.renewed(outcome::Renewal::Explicit);
         // A user who has just written must not be answered by a fill that began before: nobody joins that one now.
         self.flights.detach(&key);
         self.drop_held(&key);
@@ -107,6 +109,7 @@ impl Engine {
         let Some(token) = lease.take_token() else {
             return Begun::Ready(Outcome::Settled(Settlement::NotStored));
         };
+        self.fallback_ended(&ticket, FallbackEnd::Ok);
         // Not so when it was answered at the hard timeout: then its flight is over, and the step does nothing.
         let is_awaited = ticket.enter_call();
         let turn = token.turn;
@@ -160,6 +163,7 @@ impl Engine {
         }
         // More than an entry carries: without one of them its invalidation would not reach it.
         let ticket = Arc::clone(&lease.ticket);
+        self.fallback_ended(&ticket, FallbackEnd::Ok);
         let is_awaited = ticket.enter_call();
         if let Some(Token { flight, turn }) = lease.take_token() {
             self.step(flight, FlightEvent::Abandon { turn, why: FlightAbandoned::Unkept(payload) });
@@ -180,7 +184,10 @@ impl Engine {
                 self.fallback_failed(&lease.key, &lease.ticket, None);
                 FlightAbandoned::Failed(error)
             }
-            Abandoned::Unstorable(value) => FlightAbandoned::Unstorable(value),
+            Abandoned::Unstorable(value) => {
+                self.fallback_ended(&lease.ticket, FallbackEnd::Ok);
+                FlightAbandoned::Unstorable(value)
+            }
         };
         let is_awaited = ticket.enter_call();
         self.step(token.flight, FlightEvent::Abandon { turn: token.turn, why });
@@ -193,7 +200,11 @@ impl Engine {
     }
 
     pub(super) fn fallback_failed(&self, key: &Key, leader: &Ticket, reason: Option<&str>) {
-        self.count(&leader.terms, Count::FallbackErrors);
+        let end = if reason.is_some() { FallbackEnd::HardTimeout } else { FallbackEnd::Error };
+        // What fails behind the hard timeout has been counted.
+        if self.fallback_ended(leader, end) {
+            self.count(&leader.terms, Count::FallbackErrors);
+        }
         if self.observers.is_listening() {
             let mut event = self.event(EventKind::FallbackError, Some(key));
             event.duration_us = Some(self.clock.now_us().saturating_sub(leader.started_us));

@@ -181,6 +181,7 @@ impl Engine {
         };
         let (has_opened, _) = self.nodes.step(node, |breaker| breaker.record(is_failure, now_us));
         if has_opened {
+            self.metrics.breaker_opened();
             self.breaker_changed(node, BreakerState::Open);
             self.rearm_probe(node);
         }

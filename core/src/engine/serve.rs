@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::flights::SlotKind;
+use super::metrics::{FallbackEnd, ReadEnd};
 use super::observe::{Event, EventKind};
 use super::outcome::{Failure, Hit, Lease, Outcome, Renewal, Settlement, Token};
 use super::ticket::Ticket;
@@ -43,12 +44,18 @@ impl Engine {
         }
     }
 
-    pub(super) fn lead(&self, caller: &Ticket, lease: Lease, right: &Right, kind: SlotKind) {
+    pub(super) fn lead(&self, caller: &Ticket, lease: Lease, right: &Right, (kind, led_us): (SlotKind, u64)) {
         self.count(&caller.terms, Count::Fallbacks);
         let is_first = lease.token.is_some_and(|token| token.turn == 1);
+        // A store that was not asked, or is away, has not said that there is no entry.
+        let end = match kind {
+            SlotKind::Read if *right != Right::Away => Some(ReadEnd::Miss),
+            SlotKind::Read | SlotKind::Blind => Some(ReadEnd::Away),
+            SlotKind::Renewal(_) => None,
+        };
+        lease.ticket.lead.begin(end, led_us);
         match kind {
-            // A store that was not asked, or is away, has not said that there is no entry.
-            SlotKind::Read if is_first && *right != Right::Away => {
+            SlotKind::Read if is_first && end == Some(ReadEnd::Miss) => {
                 self.count(&caller.terms, Count::Misses);
                 self.emit_read(EventKind::Miss, &lease.key, caller, |event| event.source = Some(self.source));
             }
@@ -56,6 +63,7 @@ impl Engine {
                 // Those that a user asks for were counted when he did.
                 if why != Renewal::Explicit {
                     self.count(&caller.terms, Count::Refreshes);
+                    self.metrics.renewed(why);
                 }
                 if why == Renewal::Early {
                     self.count(&caller.terms, Count::EarlyRefreshes);
@@ -64,6 +72,7 @@ impl Engine {
                     event.reason = Some(why.reason().to_owned());
                 });
             }
+            SlotKind::Read | SlotKind::Blind if is_first => self.metrics.away(),
             SlotKind::Read | SlotKind::Renewal(_) | SlotKind::Blind => {}
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -87,9 +96,11 @@ impl Engine {
 
     /// Counts and tells a caller who is served without running his fallback.
     pub(super) fn hit(&self, key: &Key, caller: &Ticket, hit: &Hit) {
-        self.count(&caller.terms, Count::Hits);
-        self.read_ended(caller);
-        if hit.stale.is_some() {
+        let is_stale = hit.stale.is_some();
+        self.count(&caller.terms, if is_stale { Count::StaleHits } else { Count::Hits });
+        let duration_us = self.read_ended(caller);
+        self.metrics.read_took(if is_stale { ReadEnd::Stale } else { ReadEnd::Hit }, duration_us);
+        if is_stale {
             return self.served_stale(key, caller, hit);
         }
         self.emit_read(EventKind::Hit, key, caller, |event| {
@@ -100,6 +111,9 @@ impl Engine {
 
     pub(super) fn served_stale(&self, key: &Key, caller: &Ticket, hit: &Hit) {
         self.count(&caller.terms, Count::StaleServed);
+        if let Some(why) = hit.stale {
+            self.metrics.stale_served(why);
+        }
         self.emit_read(EventKind::Stale, key, caller, |event| {
             event.source = Some(hit.source);
             event.reason = hit.stale.map(|why| why.reason().to_owned());
@@ -127,10 +141,29 @@ impl Engine {
         }
     }
 
+    /// Takes the time of a read that has ended.
     pub(super) fn read_ended(&self, caller: &Ticket) -> u64 {
-        let duration_us = self.clock.now_us().saturating_sub(caller.started_us);
+        let duration_us = self.lead_answered(caller);
         self.took(&caller.terms, duration_us);
         duration_us
+    }
+
+    /// A caller who leads has his answer: once. Of others nothing is known here. The time since the call.
+    pub(super) fn lead_answered(&self, caller: &Ticket) -> u64 {
+        let duration_us = self.clock.now_us().saturating_sub(caller.started_us);
+        if let Some(end) = caller.lead.take_read() {
+            self.metrics.read_took(end, duration_us);
+        }
+        duration_us
+    }
+
+    /// A leader's fallback has ended; false where it had before (it failed behind the hard timeout).
+    pub(super) fn fallback_ended(&self, leader: &Ticket, end: FallbackEnd) -> bool {
+        let led_us = leader.lead.take_fallback();
+        if let Some(led_us) = led_us {
+            self.metrics.fallback_took(end, self.clock.now_us().saturating_sub(led_us));
+        }
+        led_us.is_some()
     }
 }
 

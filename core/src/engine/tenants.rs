@@ -169,7 +169,7 @@ fn own_figure(tenant: &Tenant, name: &str) -> Option<Figure> {
     let tally = tenant.tally();
     let get = |which| tally.get(which);
     let share = |part: u64, whole: u64| if whole > 0 { part as f64 / whole as f64 } else { 0.0 };
-    let (hits, misses) = (get(Count::Hits) + get(Count::L1Hits), get(Count::Misses));
+    let (hits, misses) = (get(Count::Hits) + get(Count::StaleHits) + get(Count::L1Hits), get(Count::Misses));
     let milliseconds = |at: usize| Figure::Measure(tally.latencies_us()[at] / 1_000.0);
     Some(match name {
         "hits" => Figure::Count(hits),

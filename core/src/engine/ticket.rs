@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::metrics::Lead;
 use super::outcome::{Hit, Outcome};
 use crate::config::Terms;
 use crate::ports::Wake;
@@ -24,6 +25,8 @@ pub struct Ticket {
     consolation: std::sync::OnceLock<Hit>,
     /// The flight it waits in; 0 for none. Written under that flight's lock.
     pub(crate) flight: AtomicU64,
+    /// Of a leader.
+    pub(super) lead: Lead,
 }
 
 enum Slot {
@@ -48,6 +51,7 @@ impl Ticket {
             slot: Mutex::new(slot),
             consolation: std::sync::OnceLock::new(),
             flight: AtomicU64::new(0),
+            lead: Lead::default(),
         })
     }
 

@@ -8,6 +8,7 @@ use super::Engine;
 use super::drive::TARGET_NONE;
 use super::flights::Asked;
 use super::journal::{Owed, Sent};
+use super::metrics::Invalidated;
 use super::operations::{Operation, Operations};
 use super::outcome::{Begun, Failure, Outcome, Write};
 use super::sheet::{Sheet, Standing};
@@ -22,7 +23,6 @@ use crate::protocol::key::Key;
 use crate::protocol::lease::Nonce;
 use crate::protocol::tag::{Tag, TagNonce};
 use crate::sync::{Arc, lock};
-use crate::tenant::Count;
 
 /// A write from its first command to its last.
 pub(super) struct Writing {
@@ -356,8 +356,8 @@ impl Engine {
                 self.stored(key, &writing.terms, version, self.clock.now_us().saturating_sub(started_us));
             }
             _ => {
-                self.count(&writing.terms, Count::Invalidations);
-                self.tell_ended(key, (Some(key), None), "write_through", !is_journalled, started_us);
+                let what = Invalidated::WriteThrough;
+                self.tell_ended(key, (Some(key), None), what, !is_journalled, (&writing.terms, started_us));
             }
         }
         if let Some(ticket) = &writing.ticket {

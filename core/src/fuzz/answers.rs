@@ -234,6 +234,7 @@ fn queue(source: &mut Source<'_>) -> QueueReply {
                 items: (0..source.below(5)).map(|_| item(source)).collect(),
                 has_more: source.flag(),
                 pending: source.told(),
+                dead: source.told(),
             }
         }
     }

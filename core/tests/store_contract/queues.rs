@@ -144,7 +144,7 @@ fn what_was_put_is_read_as_it_was_by_its_owner_alone() {
         assert_eq!(items[0].write.value_key(), Some(key.clone()));
         assert_eq!(read(&caller, ids[1]).len(), 1);
         let two = reply(&caller, QueueAct::Read { owner: OWNER, after: ALL, count: 2 });
-        assert!(matches!(two, QueueReply::Items { items, has_more: true, pending: 3 } if items.len() == 2));
+        assert!(matches!(two, QueueReply::Items { items, has_more: true, pending: 3, dead: 0 } if items.len() == 2));
         assert!(matches!(reply(&caller, QueueAct::Own(STRANGER)), QueueReply::Taken { left_ms } if left_ms > 5_000));
         assert_eq!(act(&caller, ask(STRANGER)), Verdict::Lost);
         assert_eq!(act(&caller, QueueAct::Settle { owner: STRANGER, ids: ids.clone() }), Verdict::Lost);
@@ -204,6 +204,8 @@ fn what_is_set_aside_keeps_the_id_that_its_sink_knows_and_may_be_taken_up_again_
             let aside = QueueAct::SetAside { owner: OWNER, items: vec![(ids[0], 3), (ids[1], 4)], why: Aside::Sink };
             assert_eq!(reply(&caller, aside), QueueReply::Settled { pending: 0 });
         }
+        let left = reply(&caller, QueueAct::Read { owner: OWNER, after: ALL, count: 2 });
+        assert_eq!(left, QueueReply::Items { items: Vec::new(), has_more: false, pending: 0, dead: 2 });
         let letters = dead(&caller);
         assert_eq!(letters.iter().map(|letter| letter.write.origin).collect::<Vec<_>>(), ids.map(Some));
         assert_eq!((letters[0].attempts, &*letters[0].reason, &*letters[0].write.key), (3, "sink", "user:profile:1"));

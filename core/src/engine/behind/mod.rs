@@ -8,6 +8,7 @@
 //! | `settling` | the end of what a sink has committed, in every version |
 //! | `flush` | waiting until what is pending is dealt with |
 //! | `letters` | what was set aside |
+//! | `queues` | the queues of this process, for its figures |
 //! | `durable` | which servers are no place for a queue |
 
 mod durable;
@@ -16,6 +17,7 @@ mod letters;
 mod partition;
 mod put;
 mod putting;
+mod queues;
 mod seen;
 mod settling;
 
@@ -32,6 +34,7 @@ use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
 pub(super) use durable::Durabilities;
 pub use letters::{Letter, LetterAct};
 use partition::PartitionFeed;
+pub(super) use queues::Queues;
 
 /// One queue, as its host holds it.
 pub struct Behind {
@@ -44,7 +47,7 @@ pub struct Behind {
 pub(super) struct Partition {
     stream: Key,
     /// As last heard from the store.
-    pending: Arc<AtomicU64>,
+    heard: Arc<Heard>,
     /// Of a host with a sink.
     feed: Option<FeedId>,
 }
@@ -56,7 +59,7 @@ impl Behind {
 
     /// How many writes are pending, as last heard from the store: by a put, by the work on it, by a flush.
     pub fn pending(&self) -> u64 {
-        self.partitions.iter().map(|partition| partition.pending.load(Ordering::Relaxed)).sum()
+        self.partitions.iter().map(|partition| partition.heard.pending.load(Ordering::Relaxed)).sum()
     }
 
     /// What the host's loops ask for batches, one loop each; none without a sink.
@@ -87,20 +90,32 @@ impl Partition {
     }
 
     fn heard(&self, reply: &QueueReply) {
-        heard(&self.pending, reply);
+        self.heard.take(reply);
     }
 }
 
-/// What a reply says of how many are pending.
-fn heard(pending: &AtomicU64, reply: &QueueReply) {
-    match reply {
-        QueueReply::Appended { pending: count, .. }
-        | QueueReply::Full { pending: count }
-        | QueueReply::Owned { pending: count }
-        | QueueReply::Items { pending: count, .. }
-        | QueueReply::Settled { pending: count }
-        | QueueReply::State { pending: count, .. } => pending.store(*count, Ordering::Relaxed),
-        QueueReply::Taken { .. } | QueueReply::Dead(_) | QueueReply::Moved { .. } => {}
+/// What was last heard of a partition.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    pending: AtomicU64,
+    /// How many are set aside; of a host that works on it.
+    dead: AtomicU64,
+}
+
+impl Heard {
+    fn take(&self, reply: &QueueReply) {
+        if let QueueReply::Items { dead, .. } = reply {
+            self.dead.store(*dead, Ordering::Relaxed);
+        }
+        match reply {
+            QueueReply::Appended { pending: count, .. }
+            | QueueReply::Full { pending: count }
+            | QueueReply::Owned { pending: count }
+            | QueueReply::Items { pending: count, .. }
+            | QueueReply::Settled { pending: count }
+            | QueueReply::State { pending: count, .. } => self.pending.store(*count, Ordering::Relaxed),
+            QueueReply::Taken { .. } | QueueReply::Dead(_) | QueueReply::Moved { .. } => {}
+        }
     }
 }
 
@@ -125,11 +140,13 @@ impl Engine {
         let mut partitions = Vec::new();
         for number in 0..options.partitions {
             let stream = self.space_of(view).queue(name, number)?;
-            let pending = Arc::new(AtomicU64::new(0));
-            let feed = works.then(|| PartitionFeed::open(self, &stream, &pending, &owned, &options));
-            partitions.push(Partition { stream, pending, feed });
+            let heard = Arc::default();
+            let feed = works.then(|| PartitionFeed::open(self, &stream, &heard, &owned, &options));
+            partitions.push(Partition { stream, heard, feed });
         }
-        Ok(Arc::new(Behind { name: name.into(), options, partitions, is_closed: AtomicBool::new(false) }))
+        let behind = Arc::new(Behind { name: name.into(), options, partitions, is_closed: AtomicBool::new(false) });
+        self.queues.add(&behind);
+        Ok(behind)
     }
 }
 

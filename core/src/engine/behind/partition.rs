@@ -10,7 +10,7 @@ use super::super::batch::{Batch, BatchToken, Settled};
 use super::super::feed::{Feed, FeedId, Push};
 use super::super::outcome::Outcome;
 use super::super::ticket::Ticket;
-use super::heard;
+use super::Heard;
 use super::seen::{answer_of, item};
 use super::settling::Values;
 use crate::config::BehindOptions;
@@ -31,7 +31,7 @@ pub(super) struct PartitionFeed {
     id: FeedId,
     stream: Key,
     owner: Owner,
-    pending: Arc<AtomicU64>,
+    heard: Arc<Heard>,
     /// How many partitions of the queue this process owns.
     owned: Arc<AtomicU64>,
     pub(super) state: Mutex<State>,
@@ -68,7 +68,7 @@ impl PartitionFeed {
     pub(super) fn open(
         engine: &Engine,
         stream: &Key,
-        pending: &Arc<AtomicU64>,
+        heard: &Arc<Heard>,
         owned: &Arc<AtomicU64>,
         options: &BehindOptions,
     ) -> FeedId {
@@ -90,9 +90,9 @@ impl PartitionFeed {
         };
         let id = engine.feeds.number();
         let owner = Owner { nonce: engine.moment().nonce, lease_ms: LEASE_US / 1_000 };
-        let (stream, pending, owned) = (stream.clone(), Arc::clone(pending), Arc::clone(owned));
+        let (stream, heard, owned) = (stream.clone(), Arc::clone(heard), Arc::clone(owned));
         let state = Mutex::new(state);
-        let feed = Arc::new_cyclic(|me| Self { me: me.clone(), id, stream, owner, pending, owned, state });
+        let feed = Arc::new_cyclic(|me| Self { me: me.clone(), id, stream, owner, heard, owned, state });
         engine.feeds.insert(id, feed);
         id
     }
@@ -342,7 +342,7 @@ impl Feed for PartitionFeed {
     fn answered(&self, engine: &Engine, address: Address, answer: Result<Reply, StoreError>) {
         let number = address.sequence;
         if let Ok(Reply { verdict: Verdict::Queue(reply), .. }) = &answer {
-            heard(&self.pending, reply);
+            self.heard.take(reply);
         }
         let kind = {
             let mut state = lock(&self.state);

@@ -12,6 +12,7 @@
 //! index on this side need not look at a key's word at a hit, and two keys of one word do not disturb each other. A host
 //! that keeps the index itself (Node.js) looks at all words at every hit, in the same memory.
 
+mod evictions;
 mod words;
 
 use std::borrow::Borrow;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quick_cache::sync::Cache;
-use quick_cache::{Equivalent, Weighter};
+use quick_cache::{DefaultHashBuilder, Equivalent, Weighter};
 
 use super::counter::Counter;
 use crate::config::L1Config;
@@ -31,6 +32,7 @@ use crate::protocol::held::{Held, Seen, Words};
 use crate::protocol::key::{KEY_BYTES_MAX, KeySpace};
 use crate::protocol::tag::Tag;
 use crate::sync::{Mutex, lock};
+use evictions::Evictions;
 pub use words::{ALL_AT, KEY_WORDS, KEYS_AT, TABLE_BYTES, TAG_WORDS, TAGS_AT, TRUSTED_AT, WordTable};
 
 /// A heartbeat that was answered is good for so long from its sending.
@@ -53,7 +55,8 @@ pub enum IndexSide {
 
 pub struct L1 {
     words: Arc<WordTable>,
-    index: Option<Cache<ByKey, Held, ByBytes>>,
+    index: Option<Index>,
+    evictions: Evictions,
     stripes: [Mutex<()>; STRIPES],
     max_age_ms: u64,
     /// Larger entries are not held: one of them would push out half of the rest.
@@ -62,6 +65,8 @@ pub struct L1 {
     tag_prefix: Box<str>,
     pub(super) hits: Counter,
 }
+
+type Index = Cache<ByKey, Held, ByBytes, DefaultHashBuilder, Evictions>;
 
 /// Bytes are what the index is bounded by. Where entries are the tighter bound, each weighs its share at the least.
 #[derive(Clone)]
@@ -127,9 +132,15 @@ impl L1 {
         let expected =
             usize::try_from((config.max_bytes / 1_024).min(config.max_entries).max(16)).unwrap_or(usize::MAX);
         let by_bytes = ByBytes { least: config.max_bytes / config.max_entries };
+        let evictions = Evictions::default();
+        let index = || {
+            let hasher = DefaultHashBuilder::default();
+            Index::with(expected, config.max_bytes, by_bytes, hasher, evictions.clone())
+        };
         Self {
             words: Arc::new(WordTable::new()),
-            index: (side == IndexSide::Here).then(|| Cache::with_weighter(expected, config.max_bytes, by_bytes)),
+            index: (side == IndexSide::Here).then(index),
+            evictions,
             stripes: std::array::from_fn(|_| Mutex::default()),
             max_age_ms: config.max_age_ms,
             max_entry_bytes: config.max_bytes / 8,
@@ -274,6 +285,11 @@ impl L1 {
         self.index.as_ref().map_or((0, 0), |index| (index.len() as u64, index.weight()))
     }
 
+    /// How many were let go of here for want of room.
+    pub(super) fn evictions(&self) -> u64 {
+        self.evictions.count()
+    }
+
     pub(super) fn count_hit(&self) {
         self.hits.add(1);
     }
@@ -296,17 +312,32 @@ mod tests {
 
     const LEFT: Left = Left { now_us: 0, fresh_ms: 1_000, cost_ms: 1, early_refresh: 0.0, chance: 0.0 };
 
+    pub(super) fn tier_of(config: &L1Config) -> L1 {
+        opened(L1::new(config, &KeySpace::new("app", 1).expect("right"), IndexSide::Here))
+    }
+
     fn tier(side: IndexSide) -> L1 {
-        let l1 = L1::new(&L1Config::default(), &KeySpace::new("app", 1).expect("right"), side);
+        opened(L1::new(&L1Config::default(), &KeySpace::new("app", 1).expect("right"), side))
+    }
+
+    fn opened(l1: L1) -> L1 {
         l1.open();
         l1.heartbeat(1_000_000);
         l1
     }
 
+    pub(super) fn admit_as(l1: &L1, key: &str) -> Held {
+        admit_at(l1, key, b"1")
+    }
+
     fn admit(l1: &L1, payload: &'static [u8]) -> Held {
+        admit_at(l1, "a:b", payload)
+    }
+
+    fn admit_at(l1: &L1, key: &str, payload: &'static [u8]) -> Held {
         let details = Details { version: 1, created_ms: 0, fresh_until_ms: 0, stale_until_ms: 0, tags: vec![] };
         let mut hit = Hit::of_flight(Payload::json(payload), Some(details));
-        l1.admit("a:b", &mut hit, Box::new([]), &l1.capture("a:b", &[]), LEFT);
+        l1.admit(key, &mut hit, Box::new([]), &l1.capture(key, &[]), LEFT);
         hit.held.expect("nothing has happened")
     }
 

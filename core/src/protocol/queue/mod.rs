@@ -226,6 +226,8 @@ pub enum QueueReply {
         items: Vec<Queued>,
         has_more: bool,
         pending: u64,
+        /// How many are set aside.
+        dead: u64,
     },
     /// SETTLE, SET_ASIDE.
     Settled {

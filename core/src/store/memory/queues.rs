@@ -202,7 +202,7 @@ impl Partition {
             let attempts = self.attempts.get(&id).copied().unwrap_or(0);
             items.push(Queued { id, write: write.clone(), attempts });
         }
-        QueueReply::Items { items, has_more, pending: self.pending.len() }
+        QueueReply::Items { items, has_more, pending: self.pending.len(), dead: self.dead.len() }
     }
 
     fn remove(&mut self, id: StreamId) -> Option<Write> {

@@ -96,6 +96,7 @@ pub(super) fn queue_verdict(
         b"ITEMS" => {
             let (pending, has_more) = (number(next()?)?, number(next()?)? > 0);
             let (items, attempts) = (array(next()?)?, array(next()?)?);
+            let dead = number(next()?)?;
             if items.len() != attempts.len() {
                 return Err(nonsense());
             }
@@ -105,7 +106,7 @@ pub(super) fn queue_verdict(
                 Ok(Queued { id, write: Write::of_fields(fields(&write)), attempts })
             };
             let items = items.into_iter().zip(attempts).map(item).collect::<Result<_, StoreError>>()?;
-            QueueReply::Items { items, has_more, pending }
+            QueueReply::Items { items, has_more, pending, dead }
         }
         b"SETTLED" => QueueReply::Settled { pending: number(next()?)? },
         b"STATE" => {

@@ -1,5 +1,5 @@
 -- READ nonce lease_ms after count bytes_max: what is pending behind `after`, in its order, with how often each has been
--- handed out. By pages, so that large values do not all stand in memory at once.
+-- handed out, and how many are set aside. By pages, so that large values do not all stand in memory at once.
 if not owns(ARGV[1], ARGV[2]) then
   return {'LOST', now_us}
 end
@@ -22,4 +22,4 @@ while #items < count and bytes < bytes_max do
     from = '(' .. item[1]
   end
 end
-return {'ITEMS', now_us, length, has_more, items, attempts}
+return {'ITEMS', now_us, length, has_more, items, attempts, length_of(D)}
