@@ -281,7 +281,7 @@ def test_alerts_fire_for_what_happened_and_for_nothing_else(day: Day) -> None:
 
 def test_an_alert_speaks_in_whole_sentences(day: Day) -> None:
     assert day.words
-    assert [text for text in day.words if "error" in text and "template" in text or "<no value>" in text] == []
+    assert [text for text in day.words if ("error" in text and "template" in text) or "<no value>" in text] == []
     assert any(re.fullmatch(r"shop \(web\): only \d+(\.\d+)?% of reads are hits", text) for text in day.words)
 
 
