@@ -78,7 +78,7 @@ def draw(path: Path) -> None:
     """A picture for each of `ROWS`."""
     matplotlib = import_module("matplotlib")
     matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "tidegate", "savefig.facecolor": "white", "font.family": "DejaVu Sans"})
+    matplotlib.rcParams.update({"svg.hashsalt": "tidegate", "svg.fonttype": "none", "savefig.facecolor": "white"})
     plt: Any = import_module("matplotlib.pyplot")
     kept = json.loads(path.read_text())
     FOLDER.mkdir(exist_ok=True)
@@ -188,9 +188,9 @@ def _graph(axis: Any, panel: dict[str, Any], kept: dict[str, Any]) -> None:
     for at, what in kept["moments"]:
         if what:
             axis.axvline(at, color="#999999", linewidth=0.6)
-            axis.annotate(
-                what, (at, 1), xycoords=("data", "axes fraction"), fontsize=6, rotation=90, va="top", ha="right"
-            )
+            place = {"xycoords": ("data", "axes fraction"), "xytext": (-2, 0), "textcoords": "offset points"}
+            look = {"fontsize": 6, "color": "#777777", "rotation": 90, "va": "top", "ha": "right"}
+            axis.annotate(what, (at, 1), **place, **look)
     if shown:
         axis.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.12), ncols=3, borderaxespad=0)
 

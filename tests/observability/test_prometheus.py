@@ -1,6 +1,6 @@
 """A real Prometheus looks at two real services through a good time and a bad one, with the rules of docs/observability.
 
-What happens is in `shop_after_a_day`; each test then looks at one thing that Prometheus has kept of it.
+It happens once, for it takes half a minute: one test, and each of `CHECKS` looks at one thing that Prometheus has kept.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import pytest
 
@@ -20,6 +22,8 @@ from tests.observability.shop import ROLES, SERVICE, Shop
 from tests.observability.test_rules import ALERT_NAMES, RECORD_NAMES
 from tests.support.prometheus import promtool
 from tests.support.until import until
+
+T = TypeVar("T")
 
 # What a health check tells: the families that come with `health()`. Until then their rules and panels are empty.
 SERVER_FAMILIES = False
@@ -105,8 +109,9 @@ class Day:
         return [[value for value in one if not math.isnan(value)] for one in values]
 
 
-@pytest.fixture(scope="module")
-def day() -> Iterator[Day]:
+@contextmanager
+def a_day() -> Iterator[Day]:
+    """Lets it happen."""
     with Shop() as shop:
         day = Day(shop, time.time())
         prometheus = shop.prometheus
@@ -154,13 +159,43 @@ def day() -> Iterator[Day]:
         yield day
 
 
-def test_both_services_are_scraped(day: Day) -> None:
+CHECKS: list[Callable[[Day], None]] = []
+
+
+def check(look: Callable[[Day], None]) -> Callable[[Day], None]:
+    """One of those things."""
+    CHECKS.append(look)
+    return look
+
+
+def for_each(things: Iterable[T]) -> Callable[[Callable[[Day, T], None]], Callable[[Day], None]]:
+    """The same of several; tells of all that fail."""
+
+    def of_all(look: Callable[[Day, T], None]) -> Callable[[Day], None]:
+        @wraps(look)
+        def look_at_all(day: Day) -> None:
+            failed = []
+            for thing in things:
+                try:
+                    look(day, thing)
+                except (AssertionError, ValueError) as error:
+                    failed.append(f"{thing}: {error}")
+            assert not failed, "\n".join(failed)
+
+        return look_at_all
+
+    return of_all
+
+
+@check
+def both_services_are_scraped(day: Day) -> None:
     targets = day.shop.prometheus.get("targets")["activeTargets"]
     assert {(target["health"], target["lastError"]) for target in targets} == {("up", "")}
     assert len(targets) == len(ROLES)
 
 
-def test_prometheus_takes_its_configuration_and_all_rules(day: Day) -> None:
+@check
+def prometheus_takes_its_configuration_and_all_rules(day: Day) -> None:
     assert "SUCCESS" in promtool("check", "config", str(day.shop.prometheus.config))
     groups = day.shop.prometheus.get("rules")["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
@@ -168,13 +203,15 @@ def test_prometheus_takes_its_configuration_and_all_rules(day: Day) -> None:
     assert [(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"] == []
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_promtool_finds_no_fault_in_the_metrics(day: Day, role: str) -> None:
+@check
+@for_each(ROLES)
+def promtool_finds_no_fault_in_the_metrics(day: Day, role: str) -> None:
     assert promtool("check", "metrics", stdin=day.shop.metrics(role)) == ""
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_the_metrics_are_those_that_rules_and_dashboard_are_written_for(day: Day, role: str) -> None:
+@check
+@for_each(ROLES)
+def the_metrics_are_those_that_rules_and_dashboard_are_written_for(day: Day, role: str) -> None:
     text = day.shop.metrics(role)
     told = dict(re.findall(r"^# TYPE (tidegate_\w+) (\w+)$", text, re.MULTILINE))
     assert told == {**FAMILIES, **(FAMILIES_OF_SERVER if SERVER_FAMILIES else {})}
@@ -186,11 +223,19 @@ def test_the_metrics_are_those_that_rules_and_dashboard_are_written_for(day: Day
     assert labels == {"service", "role", "operation", "outcome", "reason", "le"}
 
 
-def test_both_languages_tell_the_same_series(day: Day) -> None:
-    def series(role: str) -> set[str]:
-        return {line.split("} ")[0] for line in day.shop.metrics(role).splitlines() if line.startswith("tidegate_")}
+@check
+def both_languages_tell_the_same_series(day: Day) -> None:
+    def series(role: str) -> set[tuple[str, frozenset[tuple[str, str | float]]]]:
+        found = re.findall(r"^(tidegate_\w+){(.*)} ", day.shop.metrics(role), re.MULTILINE)
+        return {
+            (name, frozenset(label(*pair) for pair in re.findall(r'(\w+)="(.*?)"', labels))) for name, labels in found
+        }
 
-    assert series("api") == {line.replace('role="web"', 'role="api"') for line in series("web")}
+    def label(name: str, value: str) -> tuple[str, str | float]:
+        # 1.0 in Python is 1 in Node.
+        return name, float(value) if name == "le" else "any" if name == "role" else value
+
+    assert series("api") == series("web")
 
 
 def test_rules_and_dashboard_name_no_other_metric() -> None:
@@ -204,8 +249,9 @@ def test_rules_and_dashboard_name_no_other_metric() -> None:
     assert named - known == set()
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_the_recorded_hit_rate_is_that_of_stats(day: Day, role: str) -> None:
+@check
+@for_each(ROLES)
+def the_recorded_hit_rate_is_that_of_stats(day: Day, role: str) -> None:
     stats = day.stats[role]
     recorded = day.shop.prometheus.value(f'service_role:tidegate_hits:ratio5m{{role="{role}"}}')
     assert recorded == pytest.approx(stats["hit_rate"], abs=0.03)
@@ -213,8 +259,9 @@ def test_the_recorded_hit_rate_is_that_of_stats(day: Day, role: str) -> None:
     assert of_l1 == pytest.approx(stats["l1_hits"] / (stats["hits"] + stats["misses"]), abs=0.03)
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_what_prometheus_has_counted_is_what_stats_says(day: Day, role: str) -> None:
+@check
+@for_each(ROLES)
+def what_prometheus_has_counted_is_what_stats_says(day: Day, role: str) -> None:
     stats = day.stats[role]
 
     def total(metric: str, labels: str = "") -> float | None:
@@ -236,7 +283,8 @@ def test_what_prometheus_has_counted_is_what_stats_says(day: Day, role: str) -> 
     assert total("waiting_callers") == 0
 
 
-def test_what_was_done_is_recorded(day: Day) -> None:
+@check
+def what_was_done_is_recorded(day: Day) -> None:
     """Rules whose values the services settle."""
     recorded = day.shop.prometheus.value
     # A fallback takes 15 ms, and a machine of tests its time.
@@ -253,13 +301,15 @@ def test_what_was_done_is_recorded(day: Day) -> None:
     assert 10 < corrupt < 1.5 * day.corrupted * len(ROLES)
 
 
-@pytest.mark.parametrize("name", RECORD_NAMES)
-def test_a_recording_rule_gives_data(day: Day, name: str) -> None:
+@check
+@for_each(RECORD_NAMES)
+def a_recording_rule_gives_data(day: Day, name: str) -> None:
     is_empty = bool(TOO_YOUNG.search(name)) or (bool(OF_SERVER.search(name)) and not SERVER_FAMILIES)
     assert any(day.series(name)) != is_empty
 
 
-def test_alerts_fire_for_what_happened_and_for_nothing_else(day: Day) -> None:
+@check
+def alerts_fire_for_what_happened_and_for_nothing_else(day: Day) -> None:
     firing = {name for name, states in day.alerts.items() if "firing" in states}
     caused = {
         "TidegateHitRateLow",
@@ -279,24 +329,22 @@ def test_alerts_fire_for_what_happened_and_for_nothing_else(day: Day) -> None:
     assert day.roles["TidegateHitRateLow"] == {"web"}
 
 
-def test_an_alert_speaks_in_whole_sentences(day: Day) -> None:
+@check
+def an_alert_speaks_in_whole_sentences(day: Day) -> None:
     assert day.words
     assert [text for text in day.words if ("error" in text and "template" in text) or "<no value>" in text] == []
     assert any(re.fullmatch(r"shop \(web\): only \d+(\.\d+)?% of reads are hits", text) for text in day.words)
 
 
-def _queries() -> list[Any]:
-    return [
-        pytest.param(
-            panel["title"], target["expr"], id=f"{panel['id']}{target['refId']}-{panel['title']}".replace(" ", "-")
-        )
-        for panel in json.loads(make.PAGE.read_text())["panels"]
-        for target in panel.get("targets", [])
-    ]
+def _queries() -> list[tuple[str, str]]:
+    panels = json.loads(make.PAGE.read_text())["panels"]
+    return [(panel["title"], target["expr"]) for panel in panels for target in panel.get("targets", [])]
 
 
-@pytest.mark.parametrize(("title", "query"), _queries())
-def test_a_query_of_the_dashboard_gives_data(day: Day, title: str, query: str) -> None:
+@check
+@for_each(_queries())
+def a_query_of_the_dashboard_gives_data(day: Day, panel: tuple[str, str]) -> None:
+    title, query = panel
     values = [value for one in day.series(query) for value in one]
     if OF_SERVER.search(query) and not SERVER_FAMILIES:
         assert values == []
@@ -308,7 +356,8 @@ def test_a_query_of_the_dashboard_gives_data(day: Day, title: str, query: str) -
         assert any(values), f"{title} has {values[:9]}"
 
 
-def test_the_choices_and_the_marks_of_the_dashboard_give_data(day: Day) -> None:
+@check
+def the_choices_and_the_marks_of_the_dashboard_give_data(day: Day) -> None:
     dashboard = json.loads(make.PAGE.read_text())
     get = day.shop.prometheus.get
     series = {name: {"match[]": f"tidegate_requests_total{labels}"} for name, labels in [("service", ""), ("role", "")]}
@@ -318,3 +367,12 @@ def test_the_choices_and_the_marks_of_the_dashboard_give_data(day: Day) -> None:
     }
     (marks,) = dashboard["annotations"]["list"]
     assert any(day.series(marks["expr"]))
+
+
+@pytest.mark.timeout(240)
+def test_prometheus_sees_a_good_time_and_a_bad_one(subtests: pytest.Subtests) -> None:
+    with a_day() as day:
+        for look in CHECKS:
+            with subtests.test(look.__name__):
+                look(day)
+    assert len(CHECKS) > 10
