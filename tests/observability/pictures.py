@@ -25,7 +25,6 @@ ROWS = {
     "overview": "Overview",
     "latency": "Latency",
     "misses": "Misses and fallbacks",
-    "invalidations": "Writes and invalidations",
     "errors": "Errors and breaker",
 }
 RATE_INTERVAL = "10s"

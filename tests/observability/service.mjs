@@ -30,8 +30,8 @@ class Down extends Error {}
 
 const cache = new CacheManager({ url, service: SERVICE, role, ...OPTIONS });
 cache.on('cache.error', () => {}); // faults are meant, and counted
-const registry = new Registry();
-instrument(cache, { registry });
+const register = new Registry();
+instrument(cache, { register });
 const save = async (items) => items.filter(({ value }) => value === 'poison').map(({ id }) => id);
 const queue = cache.writeBehind('views', save, { maxAttempts: 2, maxDelay: '50ms' });
 let newKeys = 0;
@@ -77,8 +77,8 @@ setInterval(() => {
 }, TICK_MS).unref();
 
 const server = createServer(async (_, response) => {
-  response.setHeader('Content-Type', registry.contentType);
-  response.end(await registry.metrics());
+  response.setHeader('Content-Type', register.contentType);
+  response.end(await register.metrics());
 });
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
