@@ -30,7 +30,7 @@ static BATCHES: AtomicU64 = AtomicU64::new(0);
 /// One manager's engine.
 #[pyclass(frozen, module = "tidegate._tidegate")]
 pub(crate) struct Cache {
-    engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
 }
 
 #[guarded]

@@ -12,6 +12,7 @@
 //! | `held` | what is kept of an entry in L1 |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
 //! | `bell` | what the engine's threads ring, and the end of the interpreter |
+//! | `metrics` | what a monitoring system scrapes |
 //! | `convert`, `keys` | values, in both directions; keys and names |
 //! | `fields` | those that are split over fields |
 //! | `error` | the engine's errors as Python's exceptions |
@@ -26,6 +27,7 @@ mod fields;
 mod held;
 mod keys;
 mod lease;
+mod metrics;
 mod terms;
 mod wake;
 mod write;
@@ -63,6 +65,8 @@ mod _tidegate {
     use crate::keys::{build_key, check_key, check_label, check_name, check_template, key_part};
     #[pymodule_export]
     use crate::lease::{Lease, Served};
+    #[pymodule_export]
+    use crate::metrics::{metric_families, prometheus_text};
     #[pymodule_export]
     use crate::terms::Terms;
     #[pymodule_export]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ._codec import Coder, Coders
     from ._entry import Entry
     from ._events import CacheEvent
+    from ._metrics import MetricFamily
     from ._tidegate import Terms
     from ._types import Options
 
@@ -213,6 +214,32 @@ class ManagerBase(Views):
         0
         """
         return self._native.stats(self._terms)
+
+    def metrics(self) -> list[MetricFamily]:
+        """What a monitoring system scrapes: counters and histograms since this manager was made, and what stands now.
+
+        Of the whole manager, also where this is a view: `docs/observability/metrics.md`. `tidegate.prometheus` gives
+        them to `prometheus_client`.
+
+        >>> from tidegate.sync import CacheManager
+        >>> [family.kind for family in CacheManager().metrics() if family.name == "tidegate_sets_total"]
+        ['counter']
+        """
+        from ._metrics import families
+
+        return families(self._native)
+
+    def prometheus_text(self) -> str:
+        """The same in Prometheus' text format, 0.0.4: what a scrape is answered.
+
+        Its content type is `text/plain; version=0.0.4; charset=utf-8`.
+
+        >>> from tidegate.sync import CacheManager
+        >>> cache = CacheManager(service="billing")
+        >>> 'tidegate_sets_total{service="billing",role="cache"} 0' in cache.prometheus_text().splitlines()
+        True
+        """
+        return _tidegate.prometheus_text(self._native)
 
     def disabled(self) -> Disabled:
         """A block in which every `get` runs its fallback and nothing is stored; seen by this task or thread only.

@@ -40,8 +40,10 @@ __all__ = [
     "foreign",
     "hard_timeout",
     "key_part",
+    "metric_families",
     "positive_ms",
     "prepare_exit",
+    "prometheus_text",
     "provoke_panic",
     "unknown_option",
 ]
@@ -60,6 +62,8 @@ NOTHING: Final[Absent]
 # (confirmed), or `(future, place)` of a call that waits; a thread's future is None.
 _Outcome: TypeAlias = Any
 _Field: TypeAlias = tuple[str, str, bytes | None, str]
+_Figure: TypeAlias = float | tuple[list[tuple[float, int]], int, float]
+_Family: TypeAlias = tuple[str, str, str, str, list[tuple[list[tuple[str, str]], _Figure]]]
 _Event: TypeAlias = tuple[
     str,
     int,
@@ -308,6 +312,8 @@ class Cache:
     def take_faults(self) -> list[_Event]: ...
     def stats(self, view: Terms | None) -> dict[str, Any]: ...
 
+def metric_families(cache: Cache) -> list[_Family]: ...
+def prometheus_text(cache: Cache) -> str: ...
 def positive_ms(name: str, value: object) -> int: ...
 def duration_ms(name: str, value: object) -> int: ...
 def unknown_option(given: str, known: Sequence[str]) -> Exception: ...

@@ -29,6 +29,35 @@ impl Kind {
     }
 }
 
+/// What becomes of samples of the same labels: of two managers of one service in a process, or of its workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    Sum,
+    /// All of them tell of the same thing: the largest.
+    Max,
+    Min,
+}
+
+impl Merge {
+    /// By a family's name.
+    pub fn of(name: &str) -> Self {
+        match name {
+            "tidegate_server_up" => Self::Min,
+            "tidegate_breaker_state" | "tidegate_queue_pending" | "tidegate_queue_dead_letters" => Self::Max,
+            _ if name.starts_with("tidegate_server_") => Self::Max,
+            _ => Self::Sum,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Max => "max",
+            Self::Min => "min",
+        }
+    }
+}
+
 /// All samples of one name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Family {

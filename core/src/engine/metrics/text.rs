@@ -52,7 +52,7 @@ fn line(
         opening = ',';
     }
     if let Some(bound) = bound {
-        let _ = write!(out, "{opening}le=\"{}\"", Number(bound));
+        let _ = write!(out, "{opening}le=\"{}\"", Bound(bound));
         opening = ',';
     }
     let _ = writeln!(out, "{} {}", if opening == ',' { "}" } else { "" }, Number(value));
@@ -66,6 +66,15 @@ fn escape(out: &mut String, text: &str, is_label: bool) {
             '"' if is_label => out.push_str("\\\""),
             other => out.push(other),
         }
+    }
+}
+
+/// As OpenMetrics wants it, so that a series has one name whichever host tells it: `1.0`.
+struct Bound(f64);
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0 == f64::INFINITY { f.write_str("+Inf") } else { write!(f, "{:?}", self.0) }
     }
 }
 
@@ -118,7 +127,7 @@ one NaN
 # HELP two h
 # TYPE two histogram
 two_bucket{role="cache",le="0.00025"} 1
-two_bucket{role="cache",le="1"} 2
+two_bucket{role="cache",le="1.0"} 2
 two_bucket{role="cache",le="+Inf"} 4
 two_sum{role="cache"} 30.5
 two_count{role="cache"} 4
