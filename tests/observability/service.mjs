@@ -22,6 +22,7 @@ const OPTIONS = {
   staleIfError: '5s',
   earlyRefresh: true,
   l1: { maxEntries: 20 },
+  commandTimeout: '1s', // a busy machine is no outage
 };
 const [url, role] = process.argv.slice(2);
 const settings = { reads: 0, new: 0, fallback_ms: 15, failing: 0 };

@@ -33,6 +33,7 @@ OPTIONS: dict[str, Any] = {
     "stale_if_error": 5,
     "early_refresh": True,
     "l1": {"max_entries": 20},
+    "command_timeout": "1s",  # a busy machine is no outage
 }
 
 

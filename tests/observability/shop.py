@@ -40,7 +40,7 @@ class Shop:
 
     def __enter__(self) -> Shop:
         with ExitStack() as stack:
-            self.redis = stack.enter_context(RedisServer())
+            self.redis = stack.enter_context(RedisServer("--appendonly", "yes", "--appendfsync", "no"))
             for role, language in ROLES.items():
                 command = (*commands("tests/observability", "service")[language], self.redis.url, role)
                 self._services[role] = stack.enter_context(child(*command))

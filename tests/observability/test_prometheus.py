@@ -98,6 +98,18 @@ class Day:
         self.look()
         return all("firing" in self.alerts.get(name, set()) for name in names)
 
+    def until(self, *names: str, meanwhile: Callable[[], object] = bool) -> None:
+        """Waits until all of these have been seen firing."""
+
+        def are_seen() -> bool:
+            meanwhile()
+            return self.fires(*names)
+
+        try:
+            until(are_seen, HAPPENS_SECONDS, f"{names} do not fire", pause=0.5)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; seen were {self.alerts}") from error
+
     def series(self, expression: str) -> list[list[float]]:
         """The values of each of its series over the day, NaN left out."""
         expression = expression.replace("$__rate_interval", RATE_INTERVAL)
@@ -119,31 +131,23 @@ def a_day() -> Iterator[Day]:
         # A good time for `api`, whose keys are hot; `web` asks mostly for new ones.
         shop.tell("api", reads=3)
         shop.tell("web", reads=2, new=0.9)
-        until(
-            lambda: day.fires("TidegateHitRateLow", "TidegateDeadLetters"), HAPPENS_SECONDS, "a low hit rate", pause=0.3
-        )
+        day.until("TidegateHitRateLow", "TidegateDeadLetters")
         time.sleep(GOOD_SECONDS)
         assert not day.fires("TidegateBreakerOpen")
 
         # The database fails, and somebody writes under the service's keys.
         shop.tell("api", failing=0.5)
-        until(lambda: day.fires("TidegateFallbacksFailing"), HAPPENS_SECONDS, "failing fallbacks", pause=0.3)
+        day.until("TidegateFallbacksFailing")
         shop.tell("api", failing=0.0)
 
-        def corrupt() -> bool:
+        def corrupt() -> None:
             day.corrupted += shop.corrupt()
-            return day.fires("TidegateEntriesCorrupt")
 
-        until(corrupt, HAPPENS_SECONDS, "corrupt entries", pause=0.5)
+        day.until("TidegateEntriesCorrupt", meanwhile=corrupt)
 
         # Redis dies, and comes back.
         shop.redis.kill()
-        until(
-            lambda: day.fires("TidegateBreakerOpen", "TidegateReadsWithoutStore"),
-            HAPPENS_SECONDS,
-            f"an open breaker; seen were {day.alerts}",
-            pause=0.3,
-        )
+        day.until("TidegateBreakerOpen", "TidegateReadsWithoutStore")
         shop.redis.start()
         closed = "max(tidegate_breaker_state) + sum(tidegate_journal_entries)"
         until(lambda: prometheus.value(closed) == 0, HAPPENS_SECONDS, "the breaker and the journals", pause=0.3)
