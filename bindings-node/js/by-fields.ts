@@ -2,9 +2,11 @@
 
 import { type AnyFieldsOptions, type FetchFields, getFields, invalidateFields, setFields } from './fields.js';
 import type { Flow } from './flow.js';
+import type { House } from './house.js';
 import type { Awaitable, FieldsOptions, InvalidateOptions, SetOptions } from './options.js';
 import type { AnySchema, OutputOf } from './schema.js';
 import type { View } from './terms.js';
+import { Watched } from './watched.js';
 
 type Schemas = AnySchema | Readonly<Record<string, AnySchema>> | undefined;
 /** A field is null where `fetchMissing` left it out. */
@@ -14,12 +16,13 @@ export type FieldsOf<T, N extends string, S extends Schemas> = {
     | null;
 };
 
-export class ByFields {
+export class ByFields extends Watched {
   readonly #flow: Flow;
   readonly #view: View;
 
   /** @internal */
-  constructor(flow: Flow, view: View) {
+  constructor(house: House, flow: Flow, view: View) {
+    super(house);
     this.#flow = flow;
     this.#view = view;
   }

@@ -3,7 +3,8 @@ import { Observers } from './events.js';
 import { Flow } from './flow.js';
 import { HitEvents } from './hits.js';
 import { shown } from './key.js';
-import type { Terms } from './native.js';
+import type { MetricFamily } from './metrics.js';
+import type { OwnFigures, Terms } from './native.js';
 import { checkObject, type Options, type Stats } from './options.js';
 import { Port } from './port.js';
 import { Tallies, Tally } from './tally.js';
@@ -15,6 +16,7 @@ export class House {
   readonly port: Port;
   readonly flow: Flow;
   readonly observers: Observers;
+  isClosed = false;
   readonly #hits: HitEvents;
   readonly #tallies: Tallies;
 
@@ -60,14 +62,36 @@ export class House {
   /** Of a tenant's view the tenant's. */
   stats(terms: Terms | null): Stats {
     const { index, native } = this.port;
-    if (index !== undefined) native.countL1Hits(index.takeHits(), null);
-    this.#tallies.tell();
+    this.#tellHits();
     const stats: Stats = JSON.parse(native.stats(terms));
     stats.events_dropped += this.#hits.dropped;
     return index === undefined ? stats : Object.assign(stats, index.size);
   }
 
+  metrics(): MetricFamily[] {
+    return JSON.parse(this.port.native.metrics(this.#ownFigures()));
+  }
+
+  prometheusText(): string {
+    return this.port.native.prometheusText(this.#ownFigures());
+  }
+
+  /** What is known here alone. */
+  #ownFigures(): OwnFigures {
+    this.#tellHits();
+    const { index } = this.port;
+    const { l1_entries: entries, l1_bytes: bytes } = index?.size ?? { l1_entries: 0, l1_bytes: 0 };
+    return { entries, bytes, evictions: index?.evictions ?? 0, dropped: this.#hits.dropped };
+  }
+
+  #tellHits(): void {
+    const { index, native } = this.port;
+    if (index !== undefined) native.countL1Hits(index.takeHits(), null);
+    this.#tallies.tell();
+  }
+
   async close(patienceMs: number): Promise<boolean> {
+    this.isClosed = true;
     this.port.index?.close();
     const drained = await this.port.call((id) => this.port.native.close(id, patienceMs));
     await this.flow.behind.end();

@@ -34,6 +34,7 @@ export {
 export type { CacheEvent, CacheEvents, EventName, Observer } from './events.js';
 export { type KeyPart, key } from './key.js';
 export { CacheManager } from './manager.js';
+export type { MetricFamily, MetricSample } from './metrics.js';
 export type {
   Awaitable,
   BehindOptions,

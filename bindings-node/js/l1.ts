@@ -77,6 +77,8 @@ export class Index {
   #trustedHigh = 0;
   #bytes = 0;
   #isClosed = false;
+  /** How many were let go of for want of room. */
+  evictions = 0;
   /** Where the search for what nobody uses goes on: SIEVE (Zhang and others, NSDI 2024). */
   #hand: MapIterator<[string, Entry]> | undefined;
   #lastNames = '';
@@ -237,6 +239,7 @@ export class Index {
       seen[1].isUsed = false;
     } else {
       this.#drop(...seen);
+      this.evictions += 1;
     }
   }
 }

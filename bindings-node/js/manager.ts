@@ -72,7 +72,7 @@ export class CacheManager extends ByFields {
     const house = given instanceof Inside ? given.house : new House(options);
     const view = given instanceof Inside ? given.view : new View(house.port.native);
     const flow = house.flowOf(view.plain.terms);
-    super(flow, view);
+    super(house, flow, view);
     this.#house = house;
     this.#view = view;
     this.#port = house.port;

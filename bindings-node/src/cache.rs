@@ -14,6 +14,7 @@ use tidegate_guard::guarded;
 use crate::convert::{self, Given, KeyPart};
 use crate::error::{OrThrow, Thrown, broken};
 use crate::l1::{self, L1Plan};
+use crate::metrics::{self, OwnFigures};
 use crate::record::Told;
 use crate::terms::{self, Terms};
 use crate::wake::{Bell, Desk};
@@ -389,6 +390,18 @@ impl Cache {
     #[napi]
     pub fn stats(&self, view: Option<&Terms>) -> String {
         convert::figures(&self.engine.stats(inner(view)), self.engine.breaker_state())
+    }
+
+    /// The families, as JSON; of the whole manager. `own` is what the package knows alone.
+    #[napi]
+    pub fn metrics(&self, own: OwnFigures) -> String {
+        metrics::json_of(&self.engine, own)
+    }
+
+    /// The same in Prometheus' text format.
+    #[napi]
+    pub fn prometheus_text(&self, own: OwnFigures) -> String {
+        tidegate::engine::metrics::text(&self.engine.metrics_with(own.into()))
     }
 }
 

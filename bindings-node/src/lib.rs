@@ -12,6 +12,7 @@
 //! | `fields` | values that are split over fields, in both directions |
 //! | `terms` | what calls go by |
 //! | `l1` | what the package's index of the tier in the process stands on |
+//! | `metrics` | what a monitoring system scrapes |
 //! | `convert` | values, in both directions |
 //! | `error` | the engine's errors as what JavaScript throws |
 
@@ -22,6 +23,7 @@ pub mod error;
 mod feeds;
 mod fields;
 pub mod l1;
+pub mod metrics;
 pub mod record;
 pub mod terms;
 mod wake;

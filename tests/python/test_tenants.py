@@ -171,6 +171,8 @@ CASES: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {
     "on": observed,
     "off": observed,
     "stats": lambda view, text: done(view.stats()),
+    "metrics": lambda view, text: done(view.metrics()),
+    "prometheus_text": lambda view, text: done(view.prometheus_text()),
     "write_behind": put_behind,
     "publish_event": lambda view, text: done(view.publish_event(text, "overwritten")),
     "on_event": told,
