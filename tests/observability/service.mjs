@@ -9,7 +9,7 @@ import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Registry } from 'prom-client';
-import { CacheManager, StoreUnavailable, TidegateError } from 'tidegate';
+import { CacheManager, StoreUnavailable } from 'tidegate';
 import { instrument } from 'tidegate/prometheus';
 
 const SERVICE = 'shop';
@@ -49,7 +49,7 @@ async function suppressed(work) {
   try {
     await work();
   } catch (error) {
-    if (!(error instanceof Down || error instanceof StoreUnavailable || error instanceof TidegateError)) throw error;
+    if (!(error instanceof Down || error instanceof StoreUnavailable)) throw error;
   }
 }
 
@@ -66,7 +66,7 @@ async function chores(turn) {
     await cache.refresh(hot(), fallback);
     await cache.set(hot(), 'set', { tags: ['items'] });
     if (turn % 10 === 0) await cache.invalidateTag('items');
-    await queue.put(`views:${role}:${turn % 9}`, turn === 1 ? 'poison' : 'fine');
+    await queue.put(`views:${role}:${turn % 9}`, turn % 40 === 5 ? 'poison' : 'fine');
   });
 }
 

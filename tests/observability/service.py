@@ -18,7 +18,7 @@ from typing import Any
 
 import prometheus_client
 
-from tidegate import CacheManager, StoreUnavailable, TidegateError, WriteItem
+from tidegate import CacheManager, StoreUnavailable, WriteItem
 from tidegate.prometheus import instrument
 
 SERVICE = "shop"
@@ -73,14 +73,14 @@ async def main(url: str, role: str) -> None:
             return f"item:hot:{int(HOT_KEYS * chance.random() ** 2)}"
 
         async def chores(turn: int) -> None:
-            with suppress(Down, StoreUnavailable, TidegateError):
+            with suppress(Down, StoreUnavailable):
                 await cache.invalidate(hot())
                 await cache.expire(hot())
                 await cache.refresh(hot(), fallback)
                 await cache.set(hot(), "set", tags=["items"])
                 if turn % 10 == 0:
                     await cache.invalidate_tag("items")
-                await queue.put(f"views:{role}:{turn % 9}", "poison" if turn == 1 else "fine")
+                await queue.put(f"views:{role}:{turn % 9}", "poison" if turn % 40 == 5 else "fine")
 
         def begin(work: Any) -> None:
             task = asyncio.create_task(work)

@@ -296,8 +296,8 @@ def what_was_done_is_recorded(day: Day) -> None:
         median = recorded(f'service_role:tidegate_{what}_duration_seconds:p50_5m{{role="web"}}')
         assert median is not None
         assert 0.01 <= median < 1
-    # One dead letter for each process's poison, in a queue that both tell of.
-    assert recorded('service_role:tidegate_queue_dead_letters:max{role="api"}') == len(ROLES)
+    # Poison of both, in a queue that either may work on.
+    assert max(max(values) for values in day.series("service_role:tidegate_queue_dead_letters:max")) >= 2
     assert recorded('service_role:tidegate_breakers_open:count{role="api"}') == 0
     assert max(day.series('service_role:tidegate_breakers_open:count{role="api"}')[0]) == 1
     corrupt = recorded('sum(increase(tidegate_errors_total{reason="not_an_entry"}[5m]))')
@@ -323,12 +323,12 @@ def alerts_fire_for_what_happened_and_for_nothing_else(day: Day) -> None:
         "TidegateBreakerOpen",
         "TidegateReadsWithoutStore",
     }
-    # With twenty entries L1 is too small; and a server that is gone for seconds may open a breaker again and again.
-    assert (
-        caused
-        <= firing
-        <= caused | {"TidegateL1EvictingHeavily", "TidegateBreakerFlapping", "TidegateStoreUnreachable"}
-    )
+    # With twenty entries L1 is too small, a server that is gone may open a breaker again and again, and on a busy
+    # machine of tests a miss takes long.
+    maybe = {"TidegateL1EvictingHeavily", "TidegateBreakerFlapping", "TidegateMissLatencyHigh"}
+    if SERVER_FAMILIES:
+        maybe.add("TidegateStoreUnreachable")
+    assert caused <= firing <= caused | maybe
     # `api` asks for hot keys.
     assert day.roles["TidegateHitRateLow"] == {"web"}
 
