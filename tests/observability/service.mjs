@@ -17,7 +17,7 @@ const HOT_KEYS = 60;
 const TICK_MS = 20;
 const TICKS_OF_CHORES = 5;
 const OPTIONS = {
-  ttl: '1s',
+  ttl: '2s',
   staleWhileRevalidate: '500ms',
   staleIfError: '5s',
   earlyRefresh: true,
@@ -65,7 +65,7 @@ async function chores(turn) {
     await cache.expire(hot());
     await cache.refresh(hot(), fallback);
     await cache.set(hot(), 'set', { tags: ['items'] });
-    if (turn % 10 === 0) await cache.invalidateTag('items');
+    if (turn % 50 === 0) await cache.invalidateTag('items');
     await queue.put(`views:${role}:${turn % 9}`, turn % 40 === 5 ? 'poison' : 'fine');
   });
 }

@@ -28,7 +28,7 @@ TICKS_OF_CHORES = 5
 # How many reads a tick, which share of them is of new keys, how long a fallback takes, and how many of them fail.
 SETTINGS: dict[str, float] = {"reads": 0, "new": 0.0, "fallback_ms": 15, "failing": 0.0}
 OPTIONS: dict[str, Any] = {
-    "ttl": 1,
+    "ttl": 2,
     "stale_while_revalidate": 0.5,
     "stale_if_error": 5,
     "early_refresh": True,
@@ -78,7 +78,7 @@ async def main(url: str, role: str) -> None:
                 await cache.expire(hot())
                 await cache.refresh(hot(), fallback)
                 await cache.set(hot(), "set", tags=["items"])
-                if turn % 10 == 0:
+                if turn % 50 == 0:
                     await cache.invalidate_tag("items")
                 await queue.put(f"views:{role}:{turn % 9}", "poison" if turn % 40 == 5 else "fine")
 

@@ -157,7 +157,7 @@ ROWS: dict[str, tuple[int, list[Panel]]] = {
             ),
             graph(
                 "Callers waiting",
-                "At this moment, in all processes.",
+                "At this moment, in all processes. Whoever works on a queue waits for work, and counts as one.",
                 [(total("tidegate_waiting_callers"), WHOSE)],
             ),
         ],
