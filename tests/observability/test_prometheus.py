@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+import tidegate.sync
 from docs.observability.grafana import make
 from tests.observability.shop import ROLES, SERVICE, Shop
 from tests.observability.test_rules import ALERT_NAMES, RECORD_NAMES
@@ -214,6 +215,14 @@ def prometheus_takes_its_configuration_and_all_rules(day: Day) -> None:
 @for_each(ROLES)
 def promtool_finds_no_fault_in_the_metrics(day: Day, role: str) -> None:
     assert promtool("check", "metrics", stdin=day.shop.metrics(role)) == ""
+
+
+def test_promtool_finds_no_fault_in_the_text_that_rust_writes() -> None:
+    with tidegate.sync.CacheManager(service=SERVICE) as cache:
+        assert cache.get("item:page:1", lambda: "value") == "value"
+        text = cache.prometheus_text()
+    assert "tidegate_sets_total" in text
+    assert promtool("check", "metrics", stdin=text) == ""
 
 
 @check
