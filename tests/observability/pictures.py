@@ -159,7 +159,9 @@ def _graph(axis: Any, panel: dict[str, Any], kept: dict[str, Any]) -> None:
     lines = sorted(
         _lines(panel, kept), key=lambda line: -max([value for value in line[2] if value == value], default=0)
     )
-    shown = [line for line in lines if any(value == value for value in line[2])]
+    # NaN is nothing; and of many lines those that stay at 0 are left out.
+    is_shown: Callable[[float], bool] = bool if len(lines) > len(LINES) else (lambda _: True)
+    shown = [line for line in lines if any(value == value and is_shown(value) for value in line[2])]
     if defaults["custom"]["stacking"]["mode"] == "normal" and shown:
         # Each moment of the longest line; what a line does not tell is nothing.
         times = max((line[1] for line in shown), key=len)
