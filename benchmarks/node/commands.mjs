@@ -222,8 +222,8 @@ export class Commands {
     return answer;
   }
 
-  #observe({ on }) {
+  async #observe({ who, on }) {
     if (this.#cache.observe === undefined) return { skipped: 'its events are not measured' };
-    return { seen: this.#cache.observe(on) };
+    return { seen: await this.#cache.observe(who, on) };
   }
 }

@@ -58,6 +58,7 @@ class Measures:
         self._batches: Iterator[list[Any]] = iter(())
         self._misses = 0
         self._seen = 0
+        self._scraper: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect."""
@@ -269,14 +270,38 @@ class Measures:
         """The resident memory now."""
         return {"bytes": resident_bytes()}
 
-    async def do_observe(self, *, on: bool) -> Answer:
-        """An observer of every event, or none (tidegate)."""
+    async def do_observe(self, *, who: str, on: bool) -> Answer:
+        """An observer of hits or of every event, or a registry that is scraped (tidegate)."""
         cache: Any = getattr(self._cache, "cache", None)
         if cache is None:
             return {"skipped": "no observers"}
-        for kind in EVENTS:
+        if who == "metrics":
+            return {"seen": await self._scrape(cache if on else None)}
+        for kind in ("cache.hit",) if who == "hits" else EVENTS:
             (cache.on if on else cache.off)(kind, self._observe)
         return {"seen": self._seen}
+
+    async def _scrape(self, cache: Any) -> int:
+        from prometheus_client import CollectorRegistry, generate_latest
+
+        from tidegate.prometheus import instrument
+
+        if self._scraper is not None:
+            self._scraper.cancel()
+            self._scraper = None
+        if cache is None:
+            return 0
+        registry = CollectorRegistry()
+
+        async def each_second() -> None:
+            with instrument(cache, registry=registry):
+                while True:
+                    await asyncio.sleep(1)
+                    generate_latest(registry)
+
+        self._scraper = asyncio.create_task(each_second())
+        await asyncio.sleep(0)
+        return len(generate_latest(registry))
 
     def _observe(self, event: Any) -> None:
         self._seen += 1

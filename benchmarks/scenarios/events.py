@@ -1,4 +1,7 @@
-"""What an observer of every event costs: the same worker with it and without, in turn."""
+"""What it costs to be told: the same worker without, with an observer of hits and of every event, and instrumented.
+
+Instrumented is `instrument(cache)` on a registry that is scraped at the start of each round, and every second.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ from benchmarks.scenarios.common import (
 from benchmarks.workers import Language, Worker, WorkerError
 
 CALLERS = 64
+# By what a worker calls it.
+WAYS = {"": "none", "hits": "observer of hits", "events": "observer", "metrics": "instrumented"}
 TIERS: dict[str, tuple[str, int, Command]] = {
     "L2, 64 callers": ("tidegate", KEYS, {"do": "hit", "callers": CALLERS}),
     "L1": ("tidegate-l1-shared", L1_KEYS, {"do": "spin", "keys": L1_KEYS}),
@@ -39,37 +44,41 @@ def measure(bench: Bench) -> list[Series]:
 def _tier(bench: Bench, language: Language, tier: str) -> list[Series]:
     name, keys, command = TIERS[tier]
     member = contenders(language, name)[0]
-    on = Series(language, "observer", {"tier": tier})
-    off = Series(language, "none", {"tier": tier})
+    ways = {who: Series(language, label, {"tier": tier}) for who, label in WAYS.items()}
+    found = list(ways.values())
     with crew_on_a_server([member]) as (those, _):
         if member not in those.workers:
-            on.note = off.note = those.failed[member]
-            return [off, on]
+            return _noted(found, those.failed[member])
         worker = those.workers[member]
         try:
             worker.ask({"do": "fill", "keys": keys, "bytes": KB})
             worker.ask({**command, "seconds": bench.seconds})
         except WorkerError as error:
-            on.note = off.note = str(error)
-            return [off, on]
+            return _noted(found, str(error))
         told = {**command, "seconds": bench.seconds}
         take_turns(
             bench.canary,
             bench.rounds,
-            [(off, _observed(worker, told, on=False)), (on, _observed(worker, told, on=True))],
+            [(series, _observed(worker, told, who)) for who, series in ways.items()],
         )
-    return [off, on]
+    return found
 
 
-def _observed(worker: Worker, command: Command, *, on: bool) -> Callable[[], dict[str, float]]:
+def _noted(found: list[Series], why: str) -> list[Series]:
+    for series in found:
+        series.note = why
+    return found
+
+
+def _observed(worker: Worker, command: Command, who: str) -> Callable[[], dict[str, float]]:
     def measured() -> dict[str, float]:
-        if on:
-            worker.ask({"do": "observe", "on": True})
+        if who:
+            worker.ask({"do": "observe", "who": who, "on": True})
         try:
             return rates(worker.ask(command))
         finally:
-            if on:
-                worker.ask({"do": "observe", "on": False})
+            if who:
+                worker.ask({"do": "observe", "who": who, "on": False})
 
     return measured
 

@@ -21,18 +21,17 @@ export interface MetricFamily {
   readonly samples: readonly MetricSample[];
 }
 
-const JOINS = {
-  sum: (one: number, other: number) => one + other,
-  max: Math.max,
-  min: Math.min,
-} as const;
+const JOINS = { sum: (one: number, other: number) => one + other, max: Math.max, min: Math.min } as const;
 
 /** The families of several managers as one: what has the same labels becomes one sample. */
 export function merged(all: readonly (readonly MetricFamily[])[]): MetricFamily[] {
   const byName = new Map<string, { family: MetricFamily; samples: Map<string, MetricSample> }>();
   for (const family of all.flat()) {
     let known = byName.get(family.name);
-    if (known === undefined) byName.set(family.name, (known = { family, samples: new Map() }));
+    if (known === undefined) {
+      known = { family, samples: new Map() };
+      byName.set(family.name, known);
+    }
     for (const sample of family.samples) {
       const place = JSON.stringify(Object.values(sample.labels));
       const before = known.samples.get(place);

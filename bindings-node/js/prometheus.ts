@@ -45,7 +45,7 @@ export function instrument(cache: CacheManager, options: InstrumentOptions = {})
   if (!(cache instanceof CacheManager)) {
     throw new ConfigError(`cache=${shown(cache)} is no manager; a right example: instrument(new CacheManager())`);
   }
-  const register = options.register ?? ownRegister();
+  const { register = ownRegister() } = options;
   if (typeof register?.registerMetric !== 'function') {
     const given = `register=${shown(register)} is no registry of prom-client`;
     throw new ConfigError(`${given}; a right example: instrument(cache, { register: new Registry() })`);

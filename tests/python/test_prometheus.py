@@ -99,7 +99,7 @@ def test_a_blocking_manager_on_a_registry(
     found = scraped(registry)
     check(found)
     assert found == series(cache.prometheus_text()), "the core's own text, by the same parser"
-    openmetrics = series(generate_openmetrics(registry).decode(), parse_openmetrics)
+    openmetrics = series(generate_openmetrics(registry).decode(), parse_openmetrics)  # type: ignore[no-untyped-call]
     assert openmetrics == found
     assert {dict(labels)["service"] for _, labels in found} == {service}
     hits = value(found, "requests_total", outcome="hit") + value(found, "requests_total", outcome="l1")

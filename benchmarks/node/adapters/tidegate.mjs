@@ -1,6 +1,8 @@
 /** tidegate as it comes, with and without a tier in the process. */
 
+import { Registry } from 'prom-client';
 import { CacheManager } from 'tidegate';
+import { instrument } from 'tidegate/prometheus';
 import { BYTES_MAX, ENTRIES_MAX, TTL_MS } from '../limits.mjs';
 
 const EVENTS = [
@@ -47,13 +49,30 @@ function faceOf(cache, l1) {
     setMany: (values) => cache.setMany(values),
     invalidate: (key) => cache.invalidate(key),
     invalidateTag: (tag) => cache.invalidateTag(tag),
-    observe: (isOn) => {
-      for (const name of EVENTS) isOn ? cache.on(name, count) : cache.off(name, count);
+    observe: (who, isOn) => {
+      if (who === 'metrics') return scrape(cache, isOn);
+      for (const name of who === 'hits' ? ['cache.hit'] : EVENTS) isOn ? cache.on(name, count) : cache.off(name, count);
       return heard;
     },
     l1Hits: l1 ? () => cache.stats().l1_hits : undefined,
     close: () => cache.close({ timeout: CLOSE_MS }),
   };
+}
+
+let stop; // the end of being scraped
+
+async function scrape(cache, isOn) {
+  stop?.();
+  stop = undefined;
+  if (!isOn) return 0;
+  const register = new Registry();
+  const instrumented = instrument(cache, { register });
+  const timer = setInterval(() => register.metrics(), 1_000);
+  stop = () => {
+    clearInterval(timer);
+    instrumented.close();
+  };
+  return (await register.metrics()).length;
 }
 
 function manager(url, service, hasL1, shareValues) {
