@@ -28,6 +28,7 @@ ROWS = {
     "errors": "Errors and breaker",
 }
 RATE_INTERVAL = "10s"
+STEP_SECONDS = 1
 COLUMN_INCHES, ROW_INCHES = 0.62, 0.36
 COLOURS = {"green": "#2f8f4e", "yellow": "#c58a00", "red": "#c4314b"}
 LINES = ["#0b6e99", "#c58a00", "#2c9c69", "#c4314b", "#7a5ea8", "#8a8a8a"]
@@ -66,7 +67,9 @@ def record(path: Path) -> None:
         series = {}
         for query in {target["expr"] for panel in PANELS for target in panel.get("targets", [])}:
             asked = query.replace("$__rate_interval", RATE_INTERVAL).replace("$service", ".*").replace("$role", ".*")
-            found = shop.prometheus.get("query_range", query=asked, start=str(began), end=str(ended), step="1")
+            found = shop.prometheus.get(
+                "query_range", query=asked, start=str(began), end=str(ended), step=str(STEP_SECONDS)
+            )
             series[query] = [
                 (one["metric"], [(at - began, float(value)) for at, value in one["values"]]) for one in found["result"]
             ]
@@ -127,6 +130,18 @@ def _lines(panel: dict[str, Any], kept: dict[str, Any]) -> list[tuple[str, list[
     return lines
 
 
+def _broken(times: list[float], values: list[float]) -> tuple[list[float], list[float]]:
+    """With a NaN wherever a moment is missing, so that no line is drawn there."""
+    at, told = times[:1], values[:1]
+    for before, time_, value in zip(times, times[1:], values[1:], strict=False):
+        if time_ - before > 1.5 * STEP_SECONDS:
+            at.append(before)
+            told.append(math.nan)
+        at.append(time_)
+        told.append(value)
+    return at, told
+
+
 def _units(unit: str) -> Callable[[float], str]:
     def words(value: float) -> str:
         if unit == "percentunit":
@@ -169,7 +184,7 @@ def _graph(axis: Any, panel: dict[str, Any], kept: dict[str, Any]) -> None:
         axis.stackplot(times, heights, labels=[line[0] for line in shown], colors=LINES, alpha=0.6)
     else:
         for number, (legend, times, values) in enumerate(shown):
-            axis.plot(times, values, color=LINES[number % len(LINES)], linewidth=1.2, label=legend)
+            axis.plot(*_broken(times, values), color=LINES[number % len(LINES)], linewidth=1.2, label=legend)
     if defaults["custom"]["thresholdsStyle"]["mode"] == "line":
         for step in defaults["thresholds"]["steps"][1:]:
             axis.axhline(step["value"], color=COLOURS["red"], linewidth=0.8, linestyle="--")

@@ -74,3 +74,11 @@ def test_an_alert_says_how_grave_it_is_what_it_means_and_what_to_do(alert: str) 
 
 def test_the_page_tells_of_no_other_alert() -> None:
     assert set(re.findall(r"^### (Tidegate\w+)$", PAGE.read_text(), re.MULTILINE)) == set(ALERT_NAMES)
+
+
+def test_the_links_of_the_page_lead_somewhere() -> None:
+    page = PAGE.read_text()
+    links = re.findall(r"\]\(([^)]+)\)", page)
+    assert len(links) > 10
+    headings = {f"#{heading.lower()}" for heading in re.findall(r"^#+ (\S+)$", page, re.MULTILINE)}
+    assert [link for link in links if not (link in headings if link[0] == "#" else (PAGE.parent / link).exists())] == []
