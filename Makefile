@@ -127,7 +127,8 @@ clean: ## remove everything that was built, .venv and node_modules too
 	@touch $@
 
 # What Debian has to give: a linker, the module that makes virtual environments, servers for tests, examples and demo, and a
-# clock that can be stepped. PostgreSQL's package is kept from making a cluster and a service of the system's.
+# clock that can be stepped. PostgreSQL's package is kept from making a cluster and a service of the system's. Prometheus's
+# is unpacked, not installed: it would start a service, and of all that it brings two programs are needed.
 .PHONY: system
 system:
 	@missing=(); \
@@ -136,8 +137,11 @@ system:
 	command -v faketime >/dev/null || missing+=(faketime); \
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql); \
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
-	if (( $${#missing[@]} )); then \
-	    echo "installing $${missing[*]}"; \
+	unpacked=(); \
+	{ command -v prometheus && command -v promtool || [[ -x .make/prometheus/usr/bin/promtool ]]; } >/dev/null || \
+	    unpacked+=(prometheus); \
+	if (( $${#missing[@]} + $${#unpacked[@]} )); then \
+	    echo "installing $${missing[*]} $${unpacked[*]}"; \
 	    as_root=(env DEBIAN_FRONTEND=noninteractive); \
 	    (( $$(id -u) == 0 )) || as_root=(sudo --non-interactive "$${as_root[@]}"); \
 	    "$${as_root[@]}" apt-get update -qq; \
@@ -147,4 +151,10 @@ system:
 	            "$${as_root[@]}" tee /etc/postgresql-common/createcluster.d/tidegate.conf >/dev/null; \
 	    fi; \
 	    "$${as_root[@]}" apt-get install -qq --yes --no-install-recommends "$${missing[@]}" >/dev/null; \
-	fi
+	fi; \
+	for package in "$${unpacked[@]}"; do \
+	    rm -rf .make/$$package && mkdir -p .make/$$package; \
+	    (cd .make/$$package && apt-get -o APT::Sandbox::User=root download -qq $$package >/dev/null); \
+	    dpkg-deb --extract .make/$$package/*.deb .make/$$package; \
+	    rm .make/$$package/*.deb; \
+	done
