@@ -34,7 +34,7 @@
 //! | `feed`, `batch` | what works by itself and is handed to a host in batches |
 //! | `events`, `event_feed`, `event_letters`, `publish` | domain events: subscriptions, and what they read |
 //! | `ticket`, `outcome` | the crossing to a host |
-//! | `observe` | events, faults, figures |
+//! | `observe`, `told` | events, faults, figures; their way out |
 //! | `metrics` | counters and histograms for a monitoring system |
 //! | `mishaps` | what is done about a panic |
 //! | `timers`, `server_clock` | deadlines, and the server's time |
@@ -82,6 +82,7 @@ mod submit;
 mod tenants;
 pub mod ticket;
 pub mod timers;
+mod told;
 mod upgrade;
 mod versions;
 mod views;
@@ -116,7 +117,7 @@ use operations::Operations;
 use places::Places;
 use spared::Spared;
 use tenants::Tenants;
-use ticket::{Queue, Ticket};
+use ticket::Ticket;
 use timers::{Alarm, Keeper, Timers};
 use versions::Versions;
 use watches::Watches;
@@ -306,37 +307,6 @@ impl Engine {
         &self.config
     }
 
-    /// Turns the keeping of events on or off; the loop of `home` is told when some wait.
-    pub fn listen(&self, on: bool, home: &Arc<Queue>) {
-        self.observers.set_home(home);
-        self.observers.listen(on);
-    }
-
-    /// Names the loop that is told of faults (and events) that wait, when there is none yet.
-    pub fn set_home(&self, home: &Arc<Queue>) {
-        self.observers.set_home(home);
-    }
-
-    /// The events since the last call, oldest first.
-    pub fn take_events(&self) -> Vec<Event> {
-        self.observers.take_events()
-    }
-
-    /// `cache.error` events for the log, kept also when nobody listens: at most one per reason and second.
-    pub fn take_faults(&self) -> Vec<Event> {
-        self.observers.take_faults()
-    }
-
-    /// The figures of `stats()`, by name; of a tenant's view the tenant's.
-    pub fn stats(&self, view: Option<&Arc<Terms>>) -> Vec<(&'static str, Figure)> {
-        let l1 = self.l1.as_ref().map(|l1| (l1.hits.sum(), l1.size()));
-        let whole = self.figures.report(self.observers.dropped.load(Ordering::Relaxed), l1.unwrap_or_default());
-        match view.and_then(|terms| terms.tenant.as_ref()) {
-            Some(tenant) => Self::stats_of(tenant, whole),
-            None => whole,
-        }
-    }
-
     /// The tier in the process, where there is one.
     pub fn l1(&self) -> Option<&L1> {
         self.l1.as_ref()
@@ -348,11 +318,6 @@ impl Engine {
             l1.hits.add(count);
             self.count_many(view.unwrap_or(&self.terms), Count::L1Hits, count);
         }
-    }
-
-    /// `closed`, `open` or `half_open`; of a Cluster's nodes the worst.
-    pub fn breaker_state(&self) -> &'static str {
-        self.nodes.state().name()
     }
 
     /// Checks a key as every verb does, and gives the value key.
@@ -379,12 +344,6 @@ impl Engine {
     /// The engine's clock, for a host that keeps the index of L1.
     pub fn now_us(&self) -> u64 {
         self.clock.now_us()
-    }
-
-    /// Reports a fault that the host noticed (a value that cannot be encoded or decoded) as a `cache.error`.
-    pub fn report_host(&self, key: Option<&str>, view: Option<&Arc<Terms>>, reason: &str, message: &str) {
-        let key = key.and_then(|key| self.space_of(view).key(key).ok());
-        self.report(key.as_ref(), reason, message);
     }
 
     fn open_key(&self, key: &str, terms: &Terms) -> Result<Key, Error> {
@@ -419,25 +378,6 @@ impl Engine {
     fn is_crowded(&self) -> bool {
         // After a panic it may be off by a few, below zero too.
         self.waiting.load(Ordering::Relaxed).cast_signed() >= TICKETS_MAX as i64
-    }
-
-    fn event(&self, kind: EventKind, key: Option<&Key>) -> Event {
-        let mut event = Event::new(kind, (self.epoch_us + self.clock.now_us()) / 1_000);
-        event.key = key.cloned();
-        event.of_tenant_of(key)
-    }
-
-    /// A `cache.error`: counted, told to observers, and kept for the log.
-    fn report(&self, key: Option<&Key>, reason: &str, message: &str) {
-        self.count_fault(key);
-        self.metrics.fault(reason);
-        let mut event = self.event(EventKind::Error, key);
-        event.reason = Some(reason.to_owned());
-        event.message = Some(observe::on_one_line(message));
-        self.observers.log(&event, self.clock.now_us());
-        if self.observers.is_listening() {
-            self.observers.emit(event);
-        }
     }
 
     fn unavailable(&self, what: &str, key: &Key) -> Error {

@@ -1,0 +1,72 @@
+//! What is told of an engine, on the way out: events and faults are taken here, figures are read, and whatever else of the
+//! engine has something to tell makes its event here.
+
+use super::Engine;
+use super::observe::{self, Event, EventKind, Figure};
+use super::ticket::Queue;
+use crate::config::Terms;
+use crate::protocol::key::Key;
+use crate::sync::{Arc, Ordering};
+
+impl Engine {
+    /// Turns the keeping of events on or off; the loop of `home` is told when some wait.
+    pub fn listen(&self, on: bool, home: &Arc<Queue>) {
+        self.observers.set_home(home);
+        self.observers.listen(on);
+    }
+
+    /// Names the loop that is told of faults (and events) that wait, when there is none yet.
+    pub fn set_home(&self, home: &Arc<Queue>) {
+        self.observers.set_home(home);
+    }
+
+    /// The events since the last call, oldest first.
+    pub fn take_events(&self) -> Vec<Event> {
+        self.observers.take_events()
+    }
+
+    /// `cache.error` events for the log, kept also when nobody listens: at most one per reason and second.
+    pub fn take_faults(&self) -> Vec<Event> {
+        self.observers.take_faults()
+    }
+
+    /// The figures of `stats()`, by name; of a tenant's view the tenant's.
+    pub fn stats(&self, view: Option<&Arc<Terms>>) -> Vec<(&'static str, Figure)> {
+        let l1 = self.l1.as_ref().map(|l1| (l1.hits.sum(), l1.size()));
+        let whole = self.figures.report(self.observers.dropped.load(Ordering::Relaxed), l1.unwrap_or_default());
+        match view.and_then(|terms| terms.tenant.as_ref()) {
+            Some(tenant) => Self::stats_of(tenant, whole),
+            None => whole,
+        }
+    }
+
+    /// `closed`, `open` or `half_open`; of a Cluster's nodes the worst.
+    pub fn breaker_state(&self) -> &'static str {
+        self.nodes.state().name()
+    }
+
+    /// Reports a fault that the host noticed (a value that cannot be encoded or decoded) as a `cache.error`.
+    pub fn report_host(&self, key: Option<&str>, view: Option<&Arc<Terms>>, reason: &str, message: &str) {
+        let key = key.and_then(|key| self.space_of(view).key(key).ok());
+        self.report(key.as_ref(), reason, message);
+    }
+
+    pub(super) fn event(&self, kind: EventKind, key: Option<&Key>) -> Event {
+        let mut event = Event::new(kind, (self.epoch_us + self.clock.now_us()) / 1_000);
+        event.key = key.cloned();
+        event.of_tenant_of(key)
+    }
+
+    /// A `cache.error`: counted, told to observers, and kept for the log.
+    pub(super) fn report(&self, key: Option<&Key>, reason: &str, message: &str) {
+        self.count_fault(key);
+        self.metrics.fault(reason);
+        let mut event = self.event(EventKind::Error, key);
+        event.reason = Some(reason.to_owned());
+        event.message = Some(observe::on_one_line(message));
+        self.observers.log(&event, self.clock.now_us());
+        if self.observers.is_listening() {
+            self.observers.emit(event);
+        }
+    }
+}
