@@ -73,6 +73,7 @@ export class House {
   }
 
   deliver(): void {
+    if (this.port.index !== undefined) this.port.native.note(this.#ownFigures());
     this.observers.deliver(this.port.native, this.#hits.take());
   }
 

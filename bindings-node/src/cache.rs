@@ -367,6 +367,12 @@ impl Cache {
         self.engine.count_l1_hits(count as u64, inner(view));
     }
 
+    /// What the package knows alone, as it stands now.
+    #[napi]
+    pub fn note(&self, own: OwnFigures) {
+        self.engine.note_host(own.into());
+    }
+
     /// Events are kept only while this is on.
     #[napi]
     pub fn listen(&self, on: bool) {

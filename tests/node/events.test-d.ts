@@ -54,16 +54,9 @@ cache
     is<string | undefined>()(node);
   })
   .on('cache.health', ({ reason, state, value, limit, message }) => {
-    is<
-      | 'unreachable'
-      | 'round_trip'
-      | 'fragmentation'
-      | 'memory'
-      | 'evictions'
-      | 'policy'
-      | 'replication'
-      | 'push'
-    >()(reason);
+    is<'unreachable' | 'round_trip' | 'fragmentation' | 'memory' | 'evictions' | 'policy' | 'replication' | 'push'>()(
+      reason,
+    );
     is<'ok' | 'warning'>()(state);
     is<number | undefined>()(value);
     is<number | undefined>()(limit);

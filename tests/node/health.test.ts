@@ -1,8 +1,9 @@
 /** How servers are said to be. Each finding, and the fleet's reports, are tested in `core/tests/health.rs`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Redis } from 'ioredis';
 import { type CacheEvents, CacheManager, ClosedError, ConfigError, type Health } from 'tidegate';
-import { eventually, onOwnServer, onRedis, rejection } from './support/stage.js';
+import { eventually, KEY, onOwnServer, onRedis, rejection } from './support/stage.js';
 
 const IN_NO_HURRY = { roundTrip: '10s', interval: null };
 
@@ -36,6 +37,27 @@ onOwnServer('a server that is gone is told to who listens', async (stage, server
     ],
   );
   assert.ok(server.url.includes(events[0]?.node ?? '?'));
+});
+
+onRedis('a process tells operators of itself, and of what it holds itself', async (stage) => {
+  const cache = stage.make({ fleetReport: 200, l1: '1MB', role: 'session' });
+  await cache.get(KEY, () => 1);
+  await eventually(async () => {
+    await cache.get(KEY, () => 1);
+    return cache.stats().l1_hits > 0;
+  });
+  const redis = new Redis(stage.url);
+  try {
+    const fleet = `${stage.service}:~fleet`;
+    const said = async () => (await redis.hvals(fleet)).map((row) => JSON.parse(row.slice(row.indexOf(' ') + 1)));
+    await eventually(async () => (await said())[0]?.l1_bytes > 0 && (await said())[0]?.l1_hits > 0);
+    const [row] = await said();
+    assert.deepEqual([row.language, row.role, row.pid, row.l1_entries], ['node', 'session', process.pid, 1]);
+    await cache.close();
+    assert.deepEqual(await said(), []);
+  } finally {
+    redis.disconnect();
+  }
 });
 
 test('limits that make no sense are refused', () => {

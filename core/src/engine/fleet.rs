@@ -1,19 +1,24 @@
 //! A process of a service tells operators of itself: its figures, written into the store every few seconds, for
 //! `tidegate top` and `tidegate stats`. Nobody in the fleet reads them, and nothing depends on them.
+//!
+//! A host that keeps the index of L1 itself is rung for first, and says what it knows alone ([`Engine::note_host`]).
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::drive::TIMER_REPORT;
+use super::metrics::HostFigures;
 use super::observe::Figure;
 use super::operations::Operation;
 use super::{Engine, Environment};
 use crate::ports::Command;
 use crate::protocol::key::Key;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 
 /// Figures count for so many reports that did not come.
 const MISSED_MAX: u64 = 3;
+/// A host that is rung for has so long to say what it knows.
+const RUNG_MS: u64 = 50;
 /// One report in so many takes away what others have left behind.
 const SWEEP_EVERY: u64 = 16;
 
@@ -25,6 +30,9 @@ pub(super) struct Reporter {
     started_at_ms: u64,
     has_begun: AtomicBool,
     reports: AtomicU64,
+    /// The host has been rung for, for this report.
+    has_rung: AtomicBool,
+    host: Mutex<HostFigures>,
 }
 
 /// What is written. The figures of `stats()` follow, under their names.
@@ -53,6 +61,8 @@ impl Reporter {
             started_at_ms,
             has_begun: AtomicBool::new(false),
             reports: AtomicU64::new(0),
+            has_rung: AtomicBool::new(false),
+            host: Mutex::default(),
         }
     }
 }
@@ -75,11 +85,22 @@ impl Engine {
     /// That time has come.
     pub(super) fn report_sometimes(&self) {
         let Some(every_ms) = self.config.fleet_report_ms.filter(|_| !self.is_closed()) else { return };
+        let is_hosts = self.l1.as_ref().is_some_and(|l1| !l1.is_here());
+        if is_hosts && !self.reporter.has_rung.swap(true, Ordering::Relaxed) {
+            self.observers.tell_home();
+            return self.plan_report(RUNG_MS);
+        }
+        self.reporter.has_rung.store(false, Ordering::Relaxed);
         if !self.is_open_for(&self.reporter.key) {
             let reports = self.reporter.reports.fetch_add(1, Ordering::Relaxed);
             self.send_report(Some(self.figures_text()), every_ms, reports.is_multiple_of(SWEEP_EVERY));
         }
         self.plan_report(every_ms);
+    }
+
+    /// What the host knows alone, as it stands now.
+    pub fn note_host(&self, figures: HostFigures) {
+        *lock(&self.reporter.host) = figures;
     }
 
     /// The engine closes: it is to be seen no more.
@@ -111,17 +132,24 @@ impl Engine {
             started_at: self.reporter.started_at_ms,
             at: (self.epoch_us + self.clock.now_us()) / 1_000,
             breaker: self.breaker_state(),
-            journal: crate::sync::lock(&self.journal).len(),
+            journal: lock(&self.journal).len(),
         };
         let mut report = match serde_json::to_value(head) {
             Ok(Value::Object(head)) => head,
             _ => Map::new(),
         };
+        let host = *lock(&self.reporter.host);
         for (name, figure) in self.stats(None) {
+            let of_host = match name {
+                "l1_entries" => host.l1_entries,
+                "l1_bytes" => host.l1_bytes,
+                "events_dropped" => host.events_dropped,
+                _ => 0,
+            };
             report.insert(
                 name.to_owned(),
                 match figure {
-                    Figure::Count(count) => count.into(),
+                    Figure::Count(count) => (count + of_host).into(),
                     Figure::Measure(measure) => measure.into(),
                 },
             );

@@ -157,7 +157,7 @@ impl Engine {
         }
         let ticket = self.ticket(queue, id, &self.terms);
         self.look(Some(Arc::clone(&ticket)));
-        Ok(Self::leave_call(ticket))
+        Ok(self.stand_by(ticket))
     }
 
     /// What the last look found, if there was one.

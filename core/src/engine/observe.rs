@@ -216,7 +216,8 @@ impl Observers {
         self.tell_home();
     }
 
-    fn tell_home(&self) {
+    /// Rings the loop that delivers.
+    pub(crate) fn tell_home(&self) {
         let home = lock(&self.home).upgrade();
         if let Some(queue) = home {
             queue.tell_events();

@@ -150,6 +150,11 @@ impl L1 {
         }
     }
 
+    /// Whether the index is kept here, not by the host.
+    pub(super) fn is_here(&self) -> bool {
+        self.index.is_some()
+    }
+
     /// The words, for a host that keeps the index.
     pub fn table(&self) -> &Arc<WordTable> {
         &self.words
