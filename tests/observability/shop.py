@@ -27,6 +27,8 @@ RULES = ROOT / "docs" / "observability" / "prometheus"
 SERVICE = "shop"
 ROLES = {"api": "Python", "web": "Node"}
 FOR_SECONDS = 2
+# It holds a queue.
+SERVER = ("--appendonly", "yes", "--appendfsync", "no", "--maxmemory", "256mb", "--maxmemory-policy", "volatile-lru")
 SEEN_SECONDS = 30.0
 
 
@@ -40,7 +42,7 @@ class Shop:
 
     def __enter__(self) -> Shop:
         with ExitStack() as stack:
-            self.redis = stack.enter_context(RedisServer("--appendonly", "yes", "--appendfsync", "no"))
+            self.redis = stack.enter_context(RedisServer(*SERVER))
             for role, language in ROLES.items():
                 command = (*commands("tests/observability", "service")[language], self.redis.url, role)
                 self._services[role] = stack.enter_context(child(*command))
