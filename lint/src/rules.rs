@@ -44,7 +44,7 @@ struct Judge<'a> {
     domains: &'a [String],
     found: Vec<Finding>,
     /// Of each cache and template: the function that it is of, and the type that this returns.
-    templates: HashMap<(&'a str, &'a str), (&'a str, &'a str)>,
+    templates: HashMap<(Option<usize>, &'a str, &'a str), (&'a str, &'a str)>,
 }
 
 impl<'a> Judge<'a> {
@@ -280,7 +280,7 @@ impl<'a> Judge<'a> {
         if let Some(function) = &decorated.function
             && let Some(returns) = &function.returns
         {
-            let key = (decorated.receiver.as_str(), text.as_str());
+            let key = (decorated.home, decorated.receiver.as_str(), text.as_str());
             let (other, before) = *self.templates.entry(key).or_insert((&function.name, returns));
             if before != returns {
                 let message = format!(

@@ -18,6 +18,8 @@ pub(crate) enum Bound<'t> {
     /// What it is annotated with, and the scope that this is read in.
     Annotated(Node<'t>, usize),
     Parameter,
+    /// A whole number: of `range()`.
+    Number,
     /// Declared without a value.
     Declared,
     Other,
@@ -98,8 +100,13 @@ impl<'t> Scopes<'t> {
 
     /// What a name is bound to where it is read: all of the nearest scope that binds it.
     pub(crate) fn lookup(&self, scope: usize, name: &str) -> &[Bound<'t>] {
+        self.home(scope, name).and_then(|home| self.all[home].names.get(name)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The nearest scope that binds a name.
+    pub(crate) fn home(&self, scope: usize, name: &str) -> Option<usize> {
         let visible = |at: &usize| *at == scope || self.kind(*at) != ScopeKind::Class;
-        self.around(scope).filter(visible).find_map(|at| self.all[at].names.get(name)).map_or(&[], Vec::as_slice)
+        self.around(scope).filter(visible).find(|at| self.all[*at].names.contains_key(name))
     }
 
     /// What a member of the object around is bound to.

@@ -27,6 +27,8 @@ pub(crate) enum Piece {
     Text(String),
     /// Any value, by its source.
     Data(String),
+    /// A whole number, whichever: no part of a key that could break it, and a place of it all the same.
+    Number,
     /// A constant that stands elsewhere, or what a builder gave: nothing that breaks a key.
     Safe,
 }
@@ -62,6 +64,8 @@ pub(crate) enum Use {
 pub(crate) struct Decorated {
     /// The cache, by its source.
     pub(crate) receiver: String,
+    /// The scope that binds its name: caches of one name may be several.
+    pub(crate) home: Option<usize>,
     pub(crate) template: Value,
     pub(crate) tags: Value,
     /// None: what it ignores is not known.

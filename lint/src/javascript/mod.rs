@@ -77,7 +77,7 @@ impl<'t> JavaScript<'t> {
                 let foreign = is_tidegate(module) || !self.world.is_own_module(module);
                 (foreign && by_name != Certainty::Sure).then_some(Certainty::No)
             }
-            Bound::Parameter | Bound::Declared | Bound::Other => None,
+            Bound::Parameter | Bound::Number | Bound::Declared | Bound::Other => None,
         })
     }
 

@@ -39,8 +39,54 @@ impl<'t> JavaScript<'t> {
         }
     }
 
+    /// Whether an expression is a number for sure, or by its type.
+    fn is_number(&self, node: Node<'t>, scope: usize, depth: usize) -> bool {
+        if depth > DEPTH_MAX {
+            return false;
+        }
+        match node.kind() {
+            "number" | "true" | "false" => true,
+            "identifier" => {
+                let bound = self.scopes.lookup(scope, self.text(node));
+                let is_number = |bound: &Bound<'t>| match bound {
+                    Bound::Number => true,
+                    Bound::Annotated(kind, _) => {
+                        matches!(self.text(*kind).trim_start_matches([':', ' ']), "number" | "bigint" | "boolean")
+                    }
+                    Bound::Value(value, home) => self.is_number(*value, *home, depth + 1),
+                    _ => false,
+                };
+                !bound.is_empty() && bound.iter().all(is_number)
+            }
+            // A number as a text.
+            "call_expression" if field(node, "function").is_some_and(|function| self.text(function) == "String") => {
+                let mut given = field(node, "arguments").into_iter().flat_map(named);
+                given.next().is_some_and(|given| self.is_number(given, scope, depth + 1))
+            }
+            "call_expression" => field(node, "function").is_some_and(|function| {
+                let name = self.text(function);
+                matches!(name, "Number" | "BigInt" | "parseInt" | "Date.now" | "randomUUID" | "crypto.randomUUID")
+                    || name.starts_with("Math.")
+            }),
+            "member_expression" => matches!(self.text(node), "process.pid") || self.text(node).ends_with(".length"),
+            "binary_expression" => {
+                let (Some(left), Some(right)) = (field(node, "left"), field(node, "right")) else { return false };
+                match field(node, "operator").map_or("", |operator| operator.kind()) {
+                    // Of texts too these make numbers.
+                    "-" | "*" | "/" | "%" => true,
+                    "+" => self.is_number(left, scope, depth + 1) && self.is_number(right, scope, depth + 1),
+                    _ => false,
+                }
+            }
+            _ => inner(node).is_some_and(|inner| self.is_number(inner, scope, depth + 1)),
+        }
+    }
+
     fn pieces(&self, node: Node<'t>, scope: usize, depth: usize) -> Vec<Piece> {
         let source = self.text(node);
+        if node.kind() != "number" && self.is_number(node, scope, depth) {
+            return vec![Piece::Number];
+        }
         let value = self.value(node, scope, depth + 1);
         let is_constant = node.kind() == "identifier"
             && source.len() > 1

@@ -220,6 +220,7 @@ impl<'t> Collector<'_, 't> {
         }
         self.uses.push(Use::Template(Decorated {
             receiver: python.text(object).to_owned(),
+            home: python.scopes.home(scope, python.text(object).split('.').next().unwrap_or_default()),
             template,
             tags: value_of(arguments.get("tags")),
             ignore: arguments.get("ignore").map_or(Some(Vec::new()), |ignore| self.ignored(ignore)),

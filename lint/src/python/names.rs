@@ -52,7 +52,14 @@ impl<'t> Visitor<'t> for Binder<'t> {
                     self.target(scope, name, Bound::Value(value, scope));
                 }
             }
-            "for_statement" | "for_in_clause" | "augmented_assignment" => {
+            "for_statement" | "for_in_clause" => {
+                if let Some(left) = field(node, "left") {
+                    let of = field(node, "right").and_then(|right| field(right, "function"));
+                    let is_range = of.is_some_and(|function| self.text(function) == "range");
+                    self.target(scope, left, if is_range { Bound::Number } else { Bound::Other });
+                }
+            }
+            "augmented_assignment" => {
                 if let Some(left) = field(node, "left") {
                     self.target(scope, left, Bound::Other);
                 }

@@ -48,8 +48,58 @@ impl<'t> Python<'t> {
         }
     }
 
+    /// Whether an expression is a whole number for sure, or by its annotation.
+    fn is_number(&self, node: Node<'t>, scope: usize, depth: usize) -> bool {
+        if depth > DEPTH_MAX {
+            return false;
+        }
+        match node.kind() {
+            "integer" | "true" | "false" => true,
+            "parenthesized_expression" | "unary_operator" => {
+                named(node).next().is_some_and(|inner| self.is_number(inner, scope, depth + 1))
+            }
+            "identifier" => {
+                let bound = self.scopes.lookup(scope, self.text(node));
+                let is_number = |bound: &Bound<'t>| match bound {
+                    Bound::Number => true,
+                    Bound::Annotated(kind, _) => matches!(self.text(*kind), "int" | "bool" | "UUID" | "uuid.UUID"),
+                    Bound::Value(value, home) => self.is_number(*value, *home, depth + 1),
+                    _ => false,
+                };
+                !bound.is_empty() && bound.iter().all(is_number)
+            }
+            // A number as a text.
+            "call" if field(node, "function").is_some_and(|function| self.text(function) == "str") => {
+                let mut given = field(node, "arguments").into_iter().flat_map(named);
+                given.next().is_some_and(|given| self.is_number(given, scope, depth + 1))
+            }
+            "call" => field(node, "function").is_some_and(|function| {
+                matches!(
+                    self.text(function),
+                    "int" | "len" | "id" | "hash" | "ord" | "round" | "os.getpid" | "uuid4" | "uuid.uuid4"
+                )
+            }),
+            "binary_operator" => {
+                let (Some(left), Some(right)) = (field(node, "left"), field(node, "right")) else { return false };
+                let operator = field(node, "operator").map_or("", |operator| operator.kind());
+                match operator {
+                    // Texts have none of these.
+                    "-" | "//" => true,
+                    "+" | "*" | "%" => {
+                        self.is_number(left, scope, depth + 1) && self.is_number(right, scope, depth + 1)
+                    }
+                    _ => false,
+                }
+            }
+            _ => false,
+        }
+    }
+
     fn pieces(&self, node: Node<'t>, scope: usize, depth: usize) -> Vec<Piece> {
         let source = self.text(node);
+        if node.kind() != "integer" && self.is_number(node, scope, depth) {
+            return vec![Piece::Number];
+        }
         let value = self.value(node, scope, depth + 1);
         let is_constant = node.kind() == "identifier"
             && source.len() > 1
@@ -79,6 +129,7 @@ impl<'t> Python<'t> {
                     {
                         pieces.extend(self.pieces(inner, scope, depth));
                     }
+                    Some(inner) if self.is_number(inner, scope, depth) => pieces.push(Piece::Number),
                     _ => pieces.push(Piece::Data(shortened(self.text(part).trim_matches(['{', '}'])))),
                 },
                 "escape_interpolation" => pieces.push(Piece::Text(self.text(part)[..1].to_owned())),

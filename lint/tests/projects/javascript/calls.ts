@@ -57,13 +57,17 @@ export async function dataInKeys(userId: string, page: number) {
   await cache.get(`user${userId}`, load); // -> TG002 TG005
   await cache.get(`${PREFIX}:${userId}`, load); // -> TG005
   await cache.get(`${PREFIX}:all`, load);
+  // A number makes no segments.
+  await cache.get(`user:${page}:${userId.length}:${page + 1}:${process.pid}`, load);
+  for (let at = 0; at < 9; at++) await cache.get(`user:${at}`, load);
+  await cache.get(`user:${page}-${page}`, load); // -> TG008
   await cache.get(`user:\u{20}x`, load); // -> TG004
   await cache.get(`${key`user:${userId}`}:profile`, load);
   const made = `user:${userId}`; // -> TG005
   await cache.get(made, load);
   await cache.get(
-    // tidegate-ignore TG005 a number
-    `user:${page}`,
+    // tidegate-ignore TG005 made here
+    `user:${userId}`,
     load,
   );
 }

@@ -52,7 +52,8 @@ async def every_verb(user_id: str, load, values, other_name: "CacheManager", unk
 
 async def data_in_keys(user_id, load, uid: int):
     await cache.get(f"user:{user_id}", load)  # -> TG005
-    await cache.get(f"user:{uid:05d}", load)  # -> TG005
+    await cache.get(f"user:{user_id!r}", load)  # -> TG005
+    await cache.get(f"user:{user_id:>5}", load)  # -> TG005
     await cache.get("user:" + user_id, load)  # -> TG005
     await cache.get("user:" + user_id + ":profile", load)  # -> TG005
     await cache.get("user:%s" % user_id, load)  # -> TG005
@@ -66,6 +67,11 @@ async def data_in_keys(user_id, load, uid: int):
     made = f"user:{user_id}"  # -> TG005
     await cache.get(made, load)
     await cache.get(f"{PREFIX}:all", load)
+    # A whole number makes no segments.
+    await cache.get(f"user:{uid}", load)
+    await cache.get(f"user:{uid:05d}:{len(user_id)}:{uid + 1}:{-uid}", load)
+    await cache.get_many([f"user:{number}" for number in range(9)], load)
+    await cache.get("user:" + str(user_id) + f":{uid}-{uid}", load)  # -> TG005 TG008
     await cache.get(f"{key('user', user_id)}:profile", load)
     await cache.get(rf"user:{user_id}\d", load)  # -> TG004 TG005
     await cache.get(f"""user:{

@@ -78,3 +78,12 @@ async def other(name: str) -> str: ...
 
 
 loaded = cache.cached("flat")(right)  # -> TG002
+
+
+def elsewhere():
+    cache = CacheManager()
+
+    @cache.cached("repo:{name}")
+    async def its_own(name: str) -> bytes: ...
+
+    return its_own
