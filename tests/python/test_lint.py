@@ -1,4 +1,4 @@
-"""`tidegate lint` as Python ships it, and that it says of templates and keys what the library says of them at run time."""
+"""`tidegate lint` as Python ships it: it says of templates and keys what the library says of them at run time."""
 
 from __future__ import annotations
 
@@ -53,11 +53,15 @@ def test_it_finds_a_fault_in_a_template_exactly_where_the_library_raises(tmp_pat
     pieces = ["user", ":", "{a}", "{b}", "{a.x}", "-", " ", "é", "{", "}", "%3A", "%zz", "::", "{c}", "{1}", "x" * 9]
     cases = []
     for number in range(400):
-        template = "".join(chance.choices(pieces, [4, 8, 6, 6, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1], k=chance.randint(1, 7)))
+        template = "".join(
+            chance.choices(pieces, [4, 8, 6, 6, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1], k=chance.randint(1, 7))
+        )
         parameters = chance.choice(["a, b", "a", "b=1", "", "self, a, b", "a, *b", "a, /, *, b"])
         ignore = chance.choice(["()", "('a',)", "['b']", "('a', 'b')"])
         source = f"@cache.cached({template!r}, ignore={ignore})\nasync def load_{number}({parameters}): ...\n"
-        (tmp_path / f"case_{number}.py").write_text(f"from tidegate import CacheManager\ncache = CacheManager()\n{source}")
+        (tmp_path / f"case_{number}.py").write_text(
+            f"from tidegate import CacheManager\ncache = CacheManager()\n{source}"
+        )
         cases.append(source)
     found = {int(one["path"].split("_")[-1][:-3]) for one in json.loads(_run("--json", tmp_path).stdout)["findings"]}
     cache = CacheManager()

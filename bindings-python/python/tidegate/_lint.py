@@ -23,6 +23,6 @@ def lint(args: Sequence[str]) -> int:
         return 2
     sys.stdout.flush()
     sys.stderr.flush()
-    if sys.platform == "win32":
-        return subprocess.call([PROGRAM, *args])
-    os.execv(PROGRAM, [str(PROGRAM), *args])
+    if sys.platform != "win32":
+        os.execv(PROGRAM, [str(PROGRAM), *args])
+    return subprocess.call([PROGRAM, *args])

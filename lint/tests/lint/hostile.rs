@@ -104,9 +104,8 @@ fn ten_megabytes_are_read_and_more_than_sixteen_are_not() {
     folder.write("large.py", text.as_bytes());
     folder.write("too_large.ts", format!("import 'tidegate';\n/*{}*/", " ".repeat(17 << 20)).as_bytes());
     let found = folder.lint();
-    let codes: Vec<_> = found.iter().map(|one| (one.code, one.message.contains("took longer"))).collect();
-    // On a machine that is slow enough the first is given up, and that is said.
-    assert!(codes == [("TG002", false), ("TG001", false)] || codes == [("TG001", true), ("TG001", false)], "{found:?}");
+    let codes: Vec<_> = found.iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["TG002", "TG001"], "{found:?}");
 }
 
 /// Words that bring random sources near to real ones.
