@@ -56,6 +56,8 @@ def test_it_finds_a_fault_in_a_template_exactly_where_the_library_raises(tmp_pat
         template = "".join(
             chance.choices(pieces, [4, 8, 6, 6, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1], k=chance.randint(1, 7))
         )
+        if number % 2:
+            template = "user" + "".join(chance.choices([":{a}", ":{b}", ":x", ":{a.x}"], k=chance.randint(1, 3)))
         parameters = chance.choice(["a, b", "a", "b=1", "", "self, a, b", "a, *b", "a, /, *, b"])
         ignore = chance.choice(["()", "('a',)", "['b']", "('a', 'b')"])
         source = f"@cache.cached({template!r}, ignore={ignore})\nasync def load_{number}({parameters}): ...\n"
