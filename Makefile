@@ -16,6 +16,7 @@ files = $(shell find $(1) -type f \( $(2) \) 2>/dev/null)
 CORE := Cargo.toml Cargo.lock $(wildcard .cargo/config.toml) \
         $(call files,core cli bindings-guard,-name '*.rs' -o -name '*.lua' -o -name Cargo.toml)
 FOR_PYTHON := $(CORE) pyproject.toml $(call files,bindings-python,-name '*.rs' -o -name Cargo.toml)
+FOR_LINT := $(CORE) $(call files,lint/src,-name '*.rs') lint/Cargo.toml
 FOR_NODE := $(CORE) package.json $(call files,bindings-node,-name '*.rs' -o -name Cargo.toml)
 TYPESCRIPT := bindings-node/tsconfig.json $(call files,bindings-node,-name '*.ts' -o -name '*.mjs' -o -name '*.mts')
 PACKAGE := $(call files,bindings-python/python,-name '*.py' -o -name '*.pyi' -o -name py.typed)
@@ -40,6 +41,7 @@ examples: .make/python.$(PROFILE) .make/node.$(PROFILE) ## the programs of docs/
 test: .make/python.dev .make/node.dev ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
 	cargo test -p tidegate -- --show-output
 	cargo test -p tidegate-cli
+	cargo test -p tidegate-lint
 	$(LOOM) cargo test -p tidegate --no-default-features --lib --release loom
 	$(BIN)/pytest --ignore tests/faults --numprocesses 3 --dist worksteal
 	node --import tsx --test --test-concurrency 2 --test-reporter spec $(wildcard tests/node/*.test.ts)
@@ -66,6 +68,7 @@ lint: .make/python.dev .make/node.dev ## formats, clippy, ruff, mypy, biome, tsc
 	cargo clippy -p tidegate --all-targets --features fuzz -- -D warnings
 	cargo clippy -p tidegate-guard -- -D warnings
 	cargo clippy -p tidegate-cli --all-targets -- -D warnings
+	cargo clippy -p tidegate-lint --all-targets -- -D warnings
 	cargo clippy --manifest-path bindings-python/Cargo.toml --all-targets -- -D warnings
 	cargo clippy --manifest-path bindings-node/Cargo.toml --all-targets -- -D warnings
 	$(BIN)/ruff check
@@ -89,7 +92,20 @@ bench: .make/python.release .make/node.release ## every figure, beside the peers
 
 .PHONY: clean
 clean: ## remove everything that was built, .venv and node_modules too
-	rm -rf target dist .make .venv node_modules bindings-python/python/tidegate/_tidegate*.so
+	rm -rf target dist .make .venv node_modules bindings-python/python/tidegate/_tidegate*.so bindings-python/python/tidegate/_bin
+
+# `tidegate lint` is a program of its own, in the package of each language: beside Python's module, and in dist/native.
+LINT := tidegate-lint$(if $(filter Windows_NT,$(OS)),.exe)
+built-lint = target/$$(rustc --print host-tuple)/$(if $(filter %.release,$@),release,debug)/$(LINT)
+.make/lint.dev .make/lint.release: $(FOR_LINT)
+	@mkdir -p .make bindings-python/python/tidegate/_bin
+	@rm -f .make/lint.*
+	cargo build --locked -p tidegate-lint $(if $(filter %.release,$@),--release)
+	install $(built-lint) bindings-python/python/tidegate/_bin/
+	@touch $@
+
+.make/python.dev .make/node.dev: .make/lint.dev
+.make/python.release .make/node.release: .make/lint.release
 
 # The package is installed in place: a change in a .py file needs no new build.
 .make/python.dev .make/python.release: $(FOR_PYTHON) .make/venv
@@ -105,6 +121,7 @@ clean: ## remove everything that was built, .venv and node_modules too
 	echo '{ "type": "commonjs" }' > dist/cjs/package.json
 	$(NPX) napi build --platform --manifest-path bindings-node/Cargo.toml --output-dir dist/native \
 	    --js index.cjs --dts index.d.cts $(if $(filter %.release,$@),--release)
+	install $(built-lint) dist/native/
 	$(NPX) tsc -p bindings-node
 	@touch $@
 

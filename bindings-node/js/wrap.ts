@@ -149,7 +149,9 @@ function planned(manager: CacheManager, fn: AnyFunction, options: WrapOptions<An
 /** A function that gives no tags where it should would leave entries that no invalidation reaches. */
 function listed(tags: unknown): readonly string[] {
   if (Array.isArray(tags)) return tags;
-  throw new ConfigError(`tags gave ${shown(tags)}, not an array; a right example: { tags: (id) => [\`user:\${id}\`] }`);
+  throw new ConfigError(
+    `tags gave ${shown(tags)}, not an array; a right example: { tags: (id) => [key\`user:\${id}\`] }`,
+  );
 }
 
 /** The cached function; each call's own `this` is the function's. */

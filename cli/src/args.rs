@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{bench, completions, doctor, inspect, invalidate, queue, stats, top};
+use crate::{bench, completions, doctor, inspect, invalidate, lint, queue, stats, top};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -37,6 +37,7 @@ pub(crate) enum Sub {
     Top(top::TopArgs),
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
+    Lint(lint::LintArgs),
     Completions(completions::CompletionsArgs),
 }
 

@@ -21,6 +21,7 @@ mod fault;
 mod fleet;
 mod inspect;
 mod invalidate;
+mod lint;
 mod out;
 mod payload;
 mod progress;
@@ -62,6 +63,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
         Sub::Top(args) => top::run(&args, &mut out),
         Sub::Doctor(args) => doctor::run(&args, &mut out),
         Sub::Bench(args) => bench::run(&args, &mut out),
+        Sub::Lint(args) => lint::run(&args),
         Sub::Completions(args) => completions::run(&args, &mut out),
     };
     let exit = ending.unwrap_or_else(|fault| {

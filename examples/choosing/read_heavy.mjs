@@ -29,7 +29,7 @@ class Catalogue {
           database.close();
         }
       },
-      { key: (shelf, number) => key`shop:product:${shelf}:${number}`, tags: (shelf) => [`shelf:${shelf}`] },
+      { key: (shelf, number) => key`shop:product:${shelf}:${number}`, tags: (shelf) => [key`shelf:${shelf}`] },
     );
   }
 

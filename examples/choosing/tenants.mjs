@@ -46,7 +46,7 @@ class NewService {
   async stored({ host, user, ms }) {
     const before = this.queries;
     const end = performance.now() + ms;
-    while (!(await this.cache.tenant(host).exists(`user:profile:${user}`))) {
+    while (!(await this.cache.tenant(host).exists(key`user:profile:${user}`))) {
       if (performance.now() > end) throw new Error(`nothing is stored after ${ms} ms`);
       await this.profile(host, user);
       await sleep(100);
@@ -55,7 +55,7 @@ class NewService {
   }
 
   async invalidate({ host, user }) {
-    await this.cache.tenant(host).invalidate(`user:profile:${user}`, { required: true });
+    await this.cache.tenant(host).invalidate(key`user:profile:${user}`, { required: true });
   }
 
   async close() {

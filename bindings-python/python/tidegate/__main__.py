@@ -8,6 +8,11 @@ from tidegate._tidegate import run_command
 
 def main() -> int:
     """Runs the command line of this process; the exit code."""
+    if sys.argv[1:2] == ["lint"]:
+        # A program of its own, beside the module: the parsers of sources weigh more than all the rest.
+        from tidegate._lint import lint
+
+        return lint(sys.argv[2:])
     # Ctrl-C ends the command itself, which never comes back to the interpreter to be told.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     return run_command(sys.argv)

@@ -1,0 +1,155 @@
+//! JavaScript and TypeScript: what their sources say of caches and keys. As `python`, file by file.
+
+mod calls;
+mod names;
+mod text;
+
+use tree_sitter::Node;
+
+use crate::receiver::{Certainty, is_container, is_tidegate, together};
+use crate::scope::{Bound, Scopes};
+use crate::value::Use;
+use crate::walking::{DEPTH_MAX, World, field, named};
+
+/// A source, its names, and what is known of the project around.
+pub(crate) struct JavaScript<'t> {
+    pub(crate) source: &'t str,
+    pub(crate) scopes: Scopes<'t>,
+    pub(crate) world: &'t World<'t>,
+    pub(crate) imports_tidegate: bool,
+}
+
+/// Everything in a source that takes a key or a name.
+pub(crate) fn uses<'t>(root: Node<'t>, source: &'t str, world: &'t World<'t>) -> Vec<Use> {
+    let scopes = names::bind(root, source);
+    let imports_tidegate = scopes.imports().any(is_tidegate);
+    calls::collect(&JavaScript { source, scopes, world, imports_tidegate }, root)
+}
+
+/// What stands around an expression without changing it: `await x`, `(x)`, `x as T`, `x!`.
+pub(crate) fn inner(node: Node<'_>) -> Option<Node<'_>> {
+    let wraps = [
+        "await_expression",
+        "parenthesized_expression",
+        "as_expression",
+        "satisfies_expression",
+        "non_null_expression",
+    ];
+    wraps.contains(&node.kind()).then(|| named(node).next()).flatten()
+}
+
+impl<'t> JavaScript<'t> {
+    pub(crate) fn text(&self, node: Node<'_>) -> &'t str {
+        &self.source[node.byte_range()]
+    }
+
+    /// Whether an expression is a cache.
+    pub(crate) fn cache(&self, node: Node<'t>, scope: usize, depth: usize) -> Certainty {
+        if depth > DEPTH_MAX {
+            return Certainty::No;
+        }
+        match node.kind() {
+            "identifier" => self.bound(self.text(node), self.scopes.lookup(scope, self.text(node)), depth),
+            "member_expression" => {
+                let (Some(object), Some(property)) = (field(node, "object"), field(node, "property")) else {
+                    return Certainty::No;
+                };
+                let name = self.text(property);
+                let bound = if object.kind() == "this" { self.scopes.member(scope, name) } else { Vec::new() };
+                self.bound(name, &bound, depth)
+            }
+            "call_expression" | "new_expression" => self.made(node, scope, depth).unwrap_or(Certainty::No),
+            _ => inner(node).map_or(Certainty::No, |inner| self.cache(inner, scope, depth + 1)),
+        }
+    }
+
+    fn bound(&self, name: &str, bound: &[Bound<'t>], depth: usize) -> Certainty {
+        let by_name = self.world.names.certainty(name);
+        // A project that names its caches may have made classes of them.
+        let unless_named = |said: Option<Certainty>, source: Node<'t>| {
+            said.filter(|said| *said != Certainty::No || by_name != Certainty::Sure || is_container(self.text(source)))
+        };
+        together(bound, by_name, |bound| match bound {
+            Bound::Value(value, scope) => unless_named(self.valued(value, scope, depth + 1), value),
+            Bound::Annotated(annotation, scope) => unless_named(self.annotated(annotation, scope), annotation),
+            Bound::Import { module, .. } => {
+                // A cache of another library; where a project says that it is one, it knows.
+                let foreign = is_tidegate(module) || !self.world.is_own_module(module);
+                (foreign && by_name != Certainty::Sure).then_some(Certainty::No)
+            }
+            Bound::Parameter | Bound::Number | Bound::Declared | Bound::Other => None,
+        })
+    }
+
+    /// What the value of a name says.
+    fn valued(&self, value: Node<'t>, scope: usize, depth: usize) -> Option<Certainty> {
+        if let Some(inner) = inner(value) {
+            return if depth < DEPTH_MAX { self.valued(inner, scope, depth + 1) } else { None };
+        }
+        match value.kind() {
+            "call_expression" | "new_expression" => self.made(value, scope, depth),
+            "identifier" | "member_expression" => {
+                let certainty = self.cache(value, scope, depth);
+                (certainty == Certainty::Sure).then_some(certainty)
+            }
+            "null"
+            | "undefined"
+            | "subscript_expression"
+            | "ternary_expression"
+            | "binary_expression"
+            | "assignment_expression" => None,
+            _ => Some(Certainty::No),
+        }
+    }
+
+    /// What a call or `new` gives; None where nothing tells.
+    fn made(&self, call: Node<'t>, scope: usize, depth: usize) -> Option<Certainty> {
+        if let Some(constructor) = field(call, "constructor") {
+            let is_manager = self.of_tidegate(constructor, scope, "CacheManager");
+            return Some(if is_manager { Certainty::Sure } else { Certainty::No });
+        }
+        let function = field(call, "function").map(|function| inner(function).unwrap_or(function))?;
+        let (object, property) = (field(function, "object")?, field(function, "property")?);
+        match self.text(property) {
+            "tenant" | "namespace" if depth < DEPTH_MAX => Some(self.cache(object, scope, depth + 1)),
+            _ => None,
+        }
+    }
+
+    /// What a type says: `CacheManager`, `CacheManager | undefined`.
+    fn annotated(&self, annotation: Node<'t>, scope: usize) -> Option<Certainty> {
+        let text = self.text(annotation).trim_start_matches(':');
+        let mut words =
+            text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$').filter(|word| !word.is_empty());
+        if words.clone().all(|word| matches!(word, "any" | "unknown" | "undefined" | "null")) {
+            return None;
+        }
+        let is_manager = |word: &str| {
+            let bound = self.scopes.lookup(scope, word);
+            bound.iter().any(|bound| {
+                matches!(bound, Bound::Import { module, name } if is_tidegate(module) && *name == "CacheManager")
+            })
+        };
+        let qualified = text.contains(".CacheManager") && self.imports_tidegate;
+        Some(if qualified || words.any(is_manager) { Certainty::Sure } else { Certainty::No })
+    }
+
+    /// Whether an expression is this name of the library.
+    pub(crate) fn of_tidegate(&self, node: Node<'t>, scope: usize, wanted: &str) -> bool {
+        let is = |name: &str, wanted: Option<&str>| {
+            let bound = self.scopes.lookup(scope, name);
+            matches!(bound, [Bound::Import { module, name }, ..]
+                if is_tidegate(module) && wanted.map_or(matches!(*name, "*" | "default"), |wanted| *name == wanted))
+        };
+        match node.kind() {
+            "identifier" => is(self.text(node), Some(wanted)),
+            "member_expression" => {
+                let (Some(object), Some(property)) = (field(node, "object"), field(node, "property")) else {
+                    return false;
+                };
+                self.text(property) == wanted && object.kind() == "identifier" && is(self.text(object), None)
+            }
+            _ => false,
+        }
+    }
+}
