@@ -116,6 +116,9 @@ impl Rates {
     /// All of them together.
     pub(crate) fn whole(&self, rows: &[Row]) -> Rate {
         let rates = || rows.iter().filter_map(|row| row.rate);
+        if rates().next().is_none() {
+            return Rate::default();
+        }
         let requests: f64 = rates().map(|rate| rate.requests).sum();
         let misses: f64 = rates().map(|rate| rate.misses).sum();
         Rate {

@@ -9,7 +9,7 @@ use ratatui::widgets::{Block, Cell, Paragraph, Row as TableRow, Sparkline, Table
 use super::rates::{Order, Rate, Rates, Row};
 use crate::fleet::{FleetArgs, percent};
 use crate::stats::{Total, ms};
-use crate::text::{size, visible};
+use crate::text::{count, size, visible};
 
 /// Under this share of hits a rate is worth a look, as in the alert rules.
 const HIT_RATE_LOW: f64 = 0.6;
@@ -77,19 +77,24 @@ pub(super) fn as_text(service: &str, rates: &Rates, rows: &[Row], total: &Total)
 
 /// Two lines: what the fleet does, and what should be looked at.
 fn summary(service: &str, processes: usize, whole: &Rate, total: &Total) -> Vec<String> {
-    vec![
-        format!(
-            "{}: {processes} of its managers, {:.0} requests and {:.0} misses a second, hit rate {}",
-            visible(service),
+    let (service, managers) = (visible(service), count(processes as u64, "manager"));
+    let first = match whole.hit_rate {
+        Some(rate) => format!(
+            "{service}: {managers}, {:.0} requests and {:.0} misses a second, hit rate {}",
             whole.requests,
             whole.misses,
-            percent(whole.hit_rate.or(total.hit_rate()))
+            percent(Some(rate))
         ),
+        // One look tells of no second; and there may have been no request.
+        None => format!("{service}: {managers}, hit rate {} since they began", percent(total.hit_rate())),
+    };
+    vec![
+        first,
         format!(
-            "p99 up to {}, {} breakers open, {} invalidations unconfirmed, {:.1} errors a second",
+            "p99 up to {}, {} open, {} unconfirmed, {:.1} errors a second",
             ms(total.p99_ms),
-            total.broken,
-            total.journal,
+            count(total.broken as u64, "breaker"),
+            count(total.journal, "invalidation"),
             whole.errors
         ),
     ]
@@ -209,8 +214,8 @@ mod tests {
                 picture.lines().find(|line| line.contains(wanted)).unwrap_or_else(|| panic!("{wanted} in {picture}"));
             line.split_whitespace().collect::<Vec<_>>().join(" ")
         };
-        assert!(line("billing:").contains("2 of its managers, 1200 requests and 190 misses a second, hit rate 84.2 %"));
-        assert!(line("breakers open").contains("1 breakers open"));
+        assert!(line("billing:").contains("2 managers, 1200 requests and 190 misses a second, hit rate 84.2 %"));
+        assert!(line("unconfirmed").contains("1 breaker open"));
         assert!(line("web-1:7").contains("95.0 % 1000.0 50.0"));
         assert!(line("web-2:7").contains("30.0 % 200.0 140.0") && line("web-2:7").contains("open"));
         let at = |name: &str| picture.find(name).expect("it is there");
@@ -231,7 +236,9 @@ mod tests {
         let lines = as_text("billing", &rates, &rows, &Total::of(&[process("web-1", 1_000, 9, 1)]));
         assert_eq!(lines.len(), 4);
         assert!(
-            lines[0].ends_with("hit rate 90.0 %") && lines[2].starts_with("process") && lines[3].starts_with("web-1:7")
+            lines[0] == "billing: 1 manager, hit rate 90.0 % since they began"
+                && lines[2].starts_with("process")
+                && lines[3].starts_with("web-1:7")
         );
     }
 }
