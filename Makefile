@@ -172,6 +172,6 @@ system:
 	for package in "$${unpacked[@]}"; do \
 	    rm -rf .make/$$package && mkdir -p .make/$$package; \
 	    (cd .make/$$package && apt-get -o APT::Sandbox::User=root download -qq $$package >/dev/null); \
-	    dpkg-deb --extract .make/$$package/*.deb .make/$$package; \
+	    dpkg-deb --fsys-tarfile .make/$$package/*.deb | tar --extract --directory .make/$$package ./usr/bin; \
 	    rm .make/$$package/*.deb; \
 	done
