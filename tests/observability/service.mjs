@@ -23,6 +23,7 @@ const OPTIONS = {
   earlyRefresh: true,
   l1: { maxEntries: 20 },
   commandTimeout: '1s', // a busy machine is no outage
+  health: { interval: '1s' },
 };
 const [url, role] = process.argv.slice(2);
 const settings = { reads: 0, new: 0, fallback_ms: 15, failing: 0 };

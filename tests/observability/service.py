@@ -34,6 +34,7 @@ OPTIONS: dict[str, Any] = {
     "early_refresh": True,
     "l1": {"max_entries": 20},
     "command_timeout": "1s",  # a busy machine is no outage
+    "health": {"interval": "1s"},
 }
 
 

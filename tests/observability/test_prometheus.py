@@ -26,9 +26,6 @@ from tests.support.until import until
 
 T = TypeVar("T")
 
-# What a health check tells: the families that come with `health()`. Until then their rules and panels are empty.
-SERVER_FAMILIES = False
-
 GOOD_SECONDS = 12
 HAPPENS_SECONDS = 25.0
 RATE_INTERVAL = "10s"
@@ -41,7 +38,6 @@ ZERO = {
 }
 # Rules that give nothing here, and rightly so.
 TOO_YOUNG = re.compile(r":usual1h$")
-OF_SERVER = re.compile(r"tidegate_server_")
 
 FAMILIES = {
     "tidegate_requests_total": "counter",
@@ -64,8 +60,6 @@ FAMILIES = {
     "tidegate_queue_dead_letters": "gauge",
     "tidegate_journal_entries": "gauge",
     "tidegate_events_dropped_total": "counter",
-}
-FAMILIES_OF_SERVER = {
     "tidegate_server_up": "gauge",
     "tidegate_server_round_trip_seconds": "gauge",
     "tidegate_server_fragmentation_ratio": "gauge",
@@ -234,7 +228,7 @@ def test_promtool_finds_no_fault_in_the_text_that_rust_writes() -> None:
 def the_metrics_are_those_that_rules_and_dashboard_are_written_for(day: Day, role: str) -> None:
     text = day.shop.metrics(role)
     told = dict(re.findall(r"^# TYPE (tidegate_\w+) (\w+)$", text, re.MULTILINE))
-    assert told == {**FAMILIES, **(FAMILIES_OF_SERVER if SERVER_FAMILIES else {})}
+    assert told == FAMILIES
     labels = {
         name
         for line in re.findall(r"^tidegate_\w+{(.*)}", text, re.MULTILINE)
@@ -259,7 +253,7 @@ def both_languages_tell_the_same_series(day: Day) -> None:
 
 
 def test_rules_and_dashboard_name_no_other_metric() -> None:
-    known = {*FAMILIES, *FAMILIES_OF_SERVER}
+    known = set(FAMILIES)
     known |= {f"{name}_{part}" for name in known for part in ("bucket", "count", "sum")}
     rules = [
         (make.PAGE.parents[1] / "prometheus" / f"tidegate-{name}.yml").read_text() for name in ("recording", "alerts")
@@ -327,8 +321,7 @@ def what_was_done_is_recorded(day: Day) -> None:
 @check
 @for_each(RECORD_NAMES)
 def a_recording_rule_gives_data(day: Day, name: str) -> None:
-    is_empty = bool(TOO_YOUNG.search(name)) or (bool(OF_SERVER.search(name)) and not SERVER_FAMILIES)
-    assert any(day.series(name)) != is_empty
+    assert any(day.series(name)) != bool(TOO_YOUNG.search(name))
 
 
 @check
@@ -344,9 +337,12 @@ def alerts_fire_for_what_happened_and_for_nothing_else(day: Day) -> None:
     }
     # With twenty entries L1 is too small, a server that is gone may open a breaker again and again, and on a busy
     # machine of tests a miss takes long.
-    maybe = {"TidegateL1EvictingHeavily", "TidegateBreakerFlapping", "TidegateMissLatencyHigh"}
-    if SERVER_FAMILIES:
-        maybe.add("TidegateStoreUnreachable")
+    maybe = {
+        "TidegateL1EvictingHeavily",
+        "TidegateBreakerFlapping",
+        "TidegateMissLatencyHigh",
+        "TidegateStoreUnreachable",
+    }
     assert caused <= firing <= caused | maybe
     # `api` asks for hot keys, and nothing was wrong yet but the poison.
     grave = {(name, role) for name, role in day.good if name not in maybe}
@@ -372,9 +368,7 @@ def _queries() -> list[tuple[str, str]]:
 def a_query_of_the_dashboard_gives_data(day: Day, panel: tuple[str, str]) -> None:
     title, query = panel
     values = [value for one in day.series(query) for value in one]
-    if OF_SERVER.search(query) and not SERVER_FAMILIES:
-        assert values == []
-    elif title in ZERO:
+    if title in ZERO:
         assert set(values) == {0.0}
     else:
         assert any(values), f"{title} has {values[:9]}"
