@@ -44,6 +44,8 @@ export interface NodeHealth {
   replicas: number | null;
   replicas_online: number | null;
   replica_lag_s: number | null;
+  /** How many count for `min-replicas-to-write`; null where that is not asked for. */
+  replicas_good: number | null;
 }
 
 /** What somebody should look at. */

@@ -113,7 +113,7 @@ fn live(args: &TopArgs, console: &Console, terminal: &mut DefaultTerminal) -> En
             match event::read().map_err(lost)? {
                 Event::Key(key) if is_end(key) => return Ok(Exit::Fine),
                 Event::Key(KeyEvent { code: KeyCode::Char('s'), kind: KeyEventKind::Press, .. }) => {
-                    order = order.next()
+                    order = order.next();
                 }
                 Event::Key(KeyEvent { code: KeyCode::Char('r'), kind: KeyEventKind::Press, .. }) => break,
                 _ => {}

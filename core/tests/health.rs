@@ -47,12 +47,19 @@ fn a_server_that_is_well_is_told_in_figures() {
         assert_eq!((health.store, health.breaker, health.push, health.journal), ("redis", "closed", "unused", 0));
         let [node] = &health.nodes[..] else { panic!("{health:?}") };
         let version = server.command("INFO server");
-        assert!(version.contains(&format!("_version:{}", node.version.as_deref().expect("it says"))), "{node:?}");
+        assert!(version.contains(&format!("_version:{}", node.info.version.as_deref().expect("it says"))), "{node:?}");
         assert!(node.reachable && node.round_trip_ms.is_some_and(|ms| ms > 0.0) && node.error.is_none(), "{node:?}");
-        assert_eq!((node.policy.as_deref(), node.memory_max_bytes), (Some("allkeys-lru"), Some(100 << 20)));
-        assert_eq!((node.role.as_deref(), node.append_only, node.replicas), (Some("master"), Some(false), Some(0)));
-        assert!(node.memory_bytes > Some(100_000) && node.fragmentation > Some(0.0) && node.clients > Some(0));
-        assert_eq!((node.evictions, node.evictions_per_s), (Some(0), None), "the first look");
+        assert_eq!((node.info.policy.as_deref(), node.info.memory_max_bytes), (Some("allkeys-lru"), Some(100 << 20)));
+        assert_eq!(
+            (node.info.role.as_deref(), node.info.append_only, node.info.replicas),
+            (Some("master"), Some(false), Some(0))
+        );
+        assert!(
+            node.info.memory_bytes > Some(100_000)
+                && node.info.fragmentation > Some(0.0)
+                && node.info.clients > Some(0)
+        );
+        assert_eq!((node.info.evictions, node.evictions_per_s), (Some(0), None), "the first look");
         assert_eq!(cache.health().await.expect("open").nodes[0].evictions_per_s, Some(0.0));
         cache.close().await;
         assert_eq!(cache.health().await.expect_err("closed").kind(), ErrorKind::ClosedError);
@@ -121,7 +128,7 @@ fn evictions_are_counted_by_the_second() {
         }
         let health = cache.health().await.expect("open");
         assert_eq!(reasons(&health), ["evictions"], "{health:?}");
-        assert!(health.findings[0].value > Some(1.0) && health.nodes[0].evictions > Some(0), "{health:?}");
+        assert!(health.findings[0].value > Some(1.0) && health.nodes[0].info.evictions > Some(0), "{health:?}");
     });
 }
 
@@ -155,7 +162,7 @@ fn a_user_who_may_not_ask_is_told_so_and_the_server_is_there() {
         let cache = manager(&server.url().replace("://", "://app:pw@"), &[]).await;
         let health = cache.health().await.expect("open");
         let node = &health.nodes[0];
-        assert_eq!((health.status, node.reachable, &node.version), (HealthStatus::Ok, true, &None), "{health:?}");
+        assert_eq!((health.status, node.reachable, &node.info.version), (HealthStatus::Ok, true, &None), "{health:?}");
         assert!(node.error.as_deref().is_some_and(|why| why.contains("NOPERM")), "{node:?}");
         assert!(!health.to_json().contains("pw@"), "no password");
     });

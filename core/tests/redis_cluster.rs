@@ -211,7 +211,7 @@ fn every_primary_is_looked_at_and_one_that_is_gone_is_named() {
         let names: BTreeSet<String> = well.nodes.iter().map(|node| node.node.clone()).collect();
         let expected = cluster.0.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
         assert_eq!((well.status, names), (HealthStatus::Ok, expected), "{well:?}");
-        assert!(well.nodes.iter().all(|node| node.reachable && node.version.is_some()), "{well:?}");
+        assert!(well.nodes.iter().all(|node| node.reachable && node.info.version.is_some()), "{well:?}");
         cluster.0[1].kill();
         let since = Instant::now();
         let hurt = loop {

@@ -80,7 +80,7 @@ def test_the_events_of_the_page_are_the_events_there_are() -> None:
     assert set(re.findall(r"^\| `(cache\.\w+)`", page, re.MULTILINE)) == set(_tidegate.EVENT_TYPES)
     fields = page[page.index("Each event has") : page.index("The names are")]
     listed = set(re.findall(r"`(\w+)`", fields)) - {"l1", "memory", "redis", "flight"}
-    assert listed == {field.name for field in dataclasses.fields(tidegate.CacheEvent)}
+    assert listed == {field.name for field in dataclasses.fields(tidegate.HealthEvent)}
 
 
 def test_the_fields_of_each_event_on_the_page_are_the_fields_of_its_class() -> None:

@@ -65,7 +65,7 @@ SPELLINGS = {
     "compress_over": "compressOver",
     "signing_keys": "signingKeys",
     # Node takes them in the same object.
-    "signingKeys, strict": "signingKeys, strict, url, metricsEmitter",
+    "health, fleet_report": "health, fleetReport, url, metricsEmitter, store",
 }
 
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {

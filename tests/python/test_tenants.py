@@ -180,6 +180,7 @@ CASES: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {
     "on_event": told,
     "event_dead_letters": set_aside,
     "metrics": unasked,
+    "health": unasked,
     "prometheus_text": unasked,
     "close": nothing,
 }

@@ -42,6 +42,8 @@ class NodeHealth:
     replicas: int | None
     replicas_online: int | None
     replica_lag_s: int | None
+    replicas_good: int | None
+    """How many count for `min-replicas-to-write`; None where that is not asked for."""
 
 
 @dataclass(frozen=True)

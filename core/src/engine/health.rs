@@ -73,24 +73,10 @@ pub struct NodeHealth {
     /// Why it is not, or why it says nothing of itself.
     pub error: Option<String>,
     pub round_trip_ms: Option<f64>,
-    pub software: Option<String>,
-    pub version: Option<String>,
-    pub role: Option<String>,
-    pub uptime_s: Option<u64>,
-    pub clients: Option<u64>,
-    pub memory_bytes: Option<u64>,
-    /// None where there is no limit.
-    pub memory_max_bytes: Option<u64>,
-    pub fragmentation: Option<f64>,
-    pub policy: Option<String>,
-    /// Since the server began.
-    pub evictions: Option<u64>,
     /// Between this look and the one before; none for the first.
     pub evictions_per_s: Option<f64>,
-    pub append_only: Option<bool>,
-    pub replicas: Option<u64>,
-    pub replicas_online: Option<u64>,
-    pub replica_lag_s: Option<u64>,
+    #[serde(flatten)]
+    pub info: ServerInfo,
 }
 
 /// What somebody should look at.
@@ -325,22 +311,8 @@ impl Engine {
             reachable: round_trip_us.is_some(),
             error: failure.or(refusal).map(|error| super::observe::on_one_line(&error.message)),
             round_trip_ms: round_trip_us.map(|us| us as f64 / 1_000.0).filter(|_| !node.is_empty()),
-            software: info.software,
-            version: info.version,
-            uptime_s: info.uptime_s,
-            clients: info.clients,
-            memory_bytes: info.memory_bytes,
-            memory_max_bytes: info.memory_max_bytes,
-            // In judging it the ratio alone would not do.
-            fragmentation: info.fragmentation.filter(|_| info.memory_bytes.is_some()),
-            policy: info.policy,
-            evictions: info.evictions,
             evictions_per_s,
-            append_only: info.is_logged,
-            replicas_online: info.replicas.map(|_| info.replicas_online),
-            replicas: info.replicas,
-            replica_lag_s: info.replica_lag_s,
-            role: info.role,
+            info,
             node,
         }
     }
@@ -385,10 +357,7 @@ impl Engine {
 
     /// A node that drops what has no life of its own, where this process works on a queue.
     fn unfit_for_queues<'a>(&self, nodes: &'a [NodeHealth]) -> Option<&'a NodeHealth> {
-        let drops = |node: &&NodeHealth| {
-            node.memory_max_bytes.is_some() && node.policy.as_deref().is_some_and(|name| name.starts_with("allkeys"))
-        };
-        nodes.iter().find(drops).filter(|_| self.durabilities.is_asked())
+        nodes.iter().find(|node| node.info.drops_any_key()).filter(|_| self.durabilities.is_asked())
     }
 }
 

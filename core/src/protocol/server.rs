@@ -2,8 +2,10 @@
 //!
 //! Pure: the driver asks, the engine compares with the limits and tells.
 
+use serde::Serialize;
+
 /// A server, by its own words. What it leaves out, or may not be asked, is none.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ServerInfo {
     /// `redis` or `valkey`.
     pub software: Option<String>,
@@ -20,12 +22,12 @@ pub struct ServerInfo {
     /// Keys that were dropped for want of memory since the server began.
     pub evictions: Option<u64>,
     /// Whether an append-only file is kept.
-    pub is_logged: Option<bool>,
+    pub append_only: Option<bool>,
     /// `master`, or `replica`.
     pub role: Option<String>,
     pub replicas: Option<u64>,
     /// Those that are in step.
-    pub replicas_online: u64,
+    pub replicas_online: Option<u64>,
     /// How long ago the last of those was heard of, in seconds.
     pub replica_lag_s: Option<u64>,
     /// How many of them count for `min-replicas-to-write`; none where that is not asked for.
@@ -58,10 +60,10 @@ impl ServerInfo {
             fragmentation: field("mem_fragmentation_ratio").and_then(|ratio| ratio.parse().ok()),
             policy: field("maxmemory_policy").map(str::to_owned),
             evictions: number("evicted_keys"),
-            is_logged: field("aof_enabled").map(|is_on| is_on == "1"),
+            append_only: field("aof_enabled").map(|is_on| is_on == "1"),
             role,
             replicas: number("connected_slaves"),
-            replicas_online: online.len() as u64,
+            replicas_online: number("connected_slaves").map(|_| online.len() as u64),
             replica_lag_s: lags.max(),
             replicas_good: number("min_slaves_good_slaves"),
         }
@@ -89,8 +91,8 @@ mod tests {
         assert_eq!((info.software.as_deref(), info.version.as_deref()), (Some("valkey"), Some("8.0.1")));
         assert_eq!((info.memory_bytes, info.memory_max_bytes), (Some(1_048_576), None), "0 is no limit");
         assert_eq!((info.fragmentation, info.clients), (Some(1.73), None), "a negative number is none");
-        assert_eq!((info.evictions, info.is_logged, info.uptime_s), (Some(7), Some(true), Some(93)));
-        assert_eq!((info.replicas, info.replicas_online, info.replica_lag_s), (Some(2), 1, Some(1)));
+        assert_eq!((info.evictions, info.append_only, info.uptime_s), (Some(7), Some(true), Some(93)));
+        assert_eq!((info.replicas, info.replicas_online, info.replica_lag_s), (Some(2), Some(1), Some(1)));
         assert!(!info.drops_any_key(), "it has no limit");
         assert_eq!(ServerInfo::read(""), ServerInfo::default());
     }

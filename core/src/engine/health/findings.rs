@@ -46,9 +46,9 @@ pub(super) fn judged(node: &NodeHealth, limits: &HealthLimits) -> Vec<Finding> {
         above(round_trip, limits.round_trip_ms),
         "a round trip takes long: look at the server's load (SLOWLOG GET, LATENCY DOCTOR) and the network",
     );
-    let fragmentation = node.fragmentation;
+    let fragmentation = node.info.fragmentation;
     // What is beyond the bytes in use.
-    let wasted = fragmentation.zip(node.memory_bytes).map_or(0.0, |(ratio, bytes)| (ratio - 1.0) * bytes as f64);
+    let wasted = fragmentation.zip(node.info.memory_bytes).map_or(0.0, |(ratio, bytes)| (ratio - 1.0) * bytes as f64);
     compare(
         "fragmentation",
         fragmentation,
@@ -63,8 +63,8 @@ pub(super) fn judged(node: &NodeHealth, limits: &HealthLimits) -> Vec<Finding> {
         above(evictions, limits.evictions_per_s),
         "entries are dropped for want of memory, which lowers the hit rate: raise maxmemory, or shorten ttls",
     );
-    let refuses = node.policy.as_deref() == Some("noeviction");
-    let used = node.memory_bytes.zip(node.memory_max_bytes).map(|(used, most)| used as f64 / most as f64);
+    let refuses = node.info.policy.as_deref() == Some("noeviction");
+    let used = node.info.memory_bytes.zip(node.info.memory_max_bytes).map(|(used, most)| used as f64 / most as f64);
     compare(
         "memory",
         used,
@@ -73,8 +73,8 @@ pub(super) fn judged(node: &NodeHealth, limits: &HealthLimits) -> Vec<Finding> {
         "the memory is nearly full, and the policy noeviction refuses writes then: raise maxmemory, or set maxmemory-policy \
          to volatile-lru",
     );
-    let missing = node.replicas.zip(node.replicas_online).is_some_and(|(all, online)| online < all);
-    let lag = node.replica_lag_s.map(|s| s as f64);
+    let missing = node.info.replicas.zip(node.info.replicas_online).is_some_and(|(all, online)| online < all);
+    let lag = node.info.replica_lag_s.map(|s| s as f64);
     let lag_max = limits.replica_lag_ms as f64 / 1_000.0;
     compare(
         "replication",
@@ -86,7 +86,15 @@ pub(super) fn judged(node: &NodeHealth, limits: &HealthLimits) -> Vec<Finding> {
     if missing {
         found.push(finding("replication", node, None, "a replica is connected and not in step"));
     }
-    if node.role.as_deref() == Some("replica") {
+    if node.info.replicas_good == Some(0) {
+        found.push(finding(
+            "replication",
+            node,
+            None,
+            "it has no replica that counts, and min-replicas-to-write has it refuse writes",
+        ));
+    }
+    if node.info.role.as_deref() == Some("replica") {
         found.push(finding("replication", node, None, "this server is a replica: it takes no writes"));
     }
     found

@@ -289,7 +289,7 @@ impl Engine {
         let worst = |of: fn(&NodeHealth) -> Option<f64>| nodes.iter().filter_map(of).reduce(f64::max);
         let sum = |of: fn(&NodeHealth) -> Option<u64>| nodes.iter().filter_map(of).reduce(|one, other| one + other);
         let is_up = nodes.iter().all(|node| node.reachable);
-        let limited = nodes.iter().filter(|node| node.memory_max_bytes.is_some()).count() == nodes.len();
+        let limited = nodes.iter().filter(|node| node.info.memory_max_bytes.is_some()).count() == nodes.len();
         let count = |count: Option<u64>| count.map(Value::Count);
         let values = [
             ("tidegate_server_up", (!nodes.is_empty()).then_some(Value::Count(u64::from(is_up)))),
@@ -297,11 +297,11 @@ impl Engine {
                 "tidegate_server_round_trip_seconds",
                 worst(|node| node.round_trip_ms).map(|ms| Value::Measure(ms / 1_000.0)),
             ),
-            ("tidegate_server_fragmentation_ratio", worst(|node| node.fragmentation).map(Value::Measure)),
-            ("tidegate_server_memory_bytes", count(sum(|node| node.memory_bytes))),
-            ("tidegate_server_memory_max_bytes", count(sum(|node| node.memory_max_bytes)).filter(|_| limited)),
-            ("tidegate_server_evictions_total", count(sum(|node| node.evictions))),
-            ("tidegate_server_connected_replicas", count(sum(|node| node.replicas))),
+            ("tidegate_server_fragmentation_ratio", worst(|node| node.info.fragmentation).map(Value::Measure)),
+            ("tidegate_server_memory_bytes", count(sum(|node| node.info.memory_bytes))),
+            ("tidegate_server_memory_max_bytes", count(sum(|node| node.info.memory_max_bytes)).filter(|_| limited)),
+            ("tidegate_server_evictions_total", count(sum(|node| node.info.evictions))),
+            ("tidegate_server_connected_replicas", count(sum(|node| node.info.replicas))),
         ];
         for (name, value) in values {
             let mut row = snapshot.family(name);

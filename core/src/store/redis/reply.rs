@@ -52,7 +52,7 @@ fn info_text(frame: Frame) -> Result<String, StoreError> {
 fn durability(info: &str) -> Reply {
     let info = ServerInfo::read(info);
     let evicts = info.policy.clone().filter(|_| info.drops_any_key());
-    let kept = Durability { evicts, is_logged: info.is_logged == Some(true) };
+    let kept = Durability { evicts, is_logged: info.append_only == Some(true) };
     Reply { server_us: None, verdict: Verdict::Durability(kept) }
 }
 

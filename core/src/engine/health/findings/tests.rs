@@ -1,21 +1,27 @@
 use super::*;
+use crate::protocol::server::ServerInfo;
 
-fn well() -> NodeHealth {
-    NodeHealth {
-        node: "cache:6379".into(),
-        reachable: true,
-        round_trip_ms: Some(0.4),
+fn info() -> ServerInfo {
+    ServerInfo {
         memory_bytes: Some(1 << 30),
         memory_max_bytes: Some(2 << 30),
         fragmentation: Some(1.1),
         policy: Some("allkeys-lru".into()),
-        evictions_per_s: Some(0.0),
         replicas: Some(1),
         replicas_online: Some(1),
         replica_lag_s: Some(1),
         role: Some("master".into()),
-        ..NodeHealth::default()
+        ..ServerInfo::default()
     }
+}
+
+fn of(info: ServerInfo) -> NodeHealth {
+    let (reachable, round_trip_ms, evictions_per_s) = (true, Some(0.4), Some(0.0));
+    NodeHealth { node: "cache:6379".into(), reachable, round_trip_ms, evictions_per_s, info, ..NodeHealth::default() }
+}
+
+fn well() -> NodeHealth {
+    of(info())
 }
 
 #[test]
@@ -28,20 +34,18 @@ fn a_server_that_is_well_has_nothing_said_of_it() {
 
 #[test]
 fn each_limit_is_compared_and_says_what_was_seen() {
-    let full = |policy: &str| NodeHealth {
-        policy: Some(policy.into()),
-        memory_bytes: Some(95),
-        memory_max_bytes: Some(100),
-        ..well()
+    let full = |policy: &str| {
+        of(ServerInfo { policy: Some(policy.into()), memory_bytes: Some(95), memory_max_bytes: Some(100), ..info() })
     };
     let cases = [
         (NodeHealth { round_trip_ms: Some(51.0), ..well() }, "round_trip", Some((51.0, 50.0))),
-        (NodeHealth { fragmentation: Some(1.6), ..well() }, "fragmentation", Some((1.6, 1.5))),
+        (of(ServerInfo { fragmentation: Some(1.6), ..info() }), "fragmentation", Some((1.6, 1.5))),
         (NodeHealth { evictions_per_s: Some(2.0), ..well() }, "evictions", Some((2.0, 1.0))),
         (full("noeviction"), "memory", Some((0.95, 0.9))),
-        (NodeHealth { replica_lag_s: Some(11), ..well() }, "replication", Some((11.0, 10.0))),
-        (NodeHealth { replicas_online: Some(0), ..well() }, "replication", None),
-        (NodeHealth { role: Some("replica".into()), ..well() }, "replication", None),
+        (of(ServerInfo { replica_lag_s: Some(11), ..info() }), "replication", Some((11.0, 10.0))),
+        (of(ServerInfo { replicas_online: Some(0), ..info() }), "replication", None),
+        (of(ServerInfo { role: Some("replica".into()), ..info() }), "replication", None),
+        (of(ServerInfo { replicas_good: Some(0), ..info() }), "replication", None),
         (NodeHealth { reachable: false, ..well() }, "unreachable", None),
     ];
     for (node, reason, numbers) in cases {
@@ -50,7 +54,7 @@ fn each_limit_is_compared_and_says_what_was_seen() {
         assert_eq!((one.reason, one.value.zip(one.limit), &*one.node), (reason, numbers, "cache:6379"));
     }
     assert_eq!(judged(&full("volatile-lru"), &HealthLimits::default()), [], "a full cache that evicts is at work");
-    let small = NodeHealth { fragmentation: Some(13.8), memory_bytes: Some(900_000), ..well() };
+    let small = of(ServerInfo { fragmentation: Some(13.8), memory_bytes: Some(900_000), ..info() });
     assert_eq!(
         judged(&small, &HealthLimits::default()),
         [],
