@@ -95,7 +95,13 @@ impl Engine {
             let reports = self.reporter.reports.fetch_add(1, Ordering::Relaxed);
             self.send_report(Some(self.figures_text()), every_ms, reports.is_multiple_of(SWEEP_EVERY));
         }
-        self.plan_report(every_ms);
+        self.report_later();
+    }
+
+    pub(super) fn report_later(&self) {
+        if let Some(every_ms) = self.config.fleet_report_ms {
+            self.plan_report(every_ms);
+        }
     }
 
     /// What the host knows alone, as it stands now.

@@ -181,6 +181,10 @@ impl Engine {
         if self.observers.is_listening() | self.health.is_read.swap(false, Ordering::Relaxed) {
             self.look(None);
         }
+        self.look_later();
+    }
+
+    pub(super) fn look_later(&self) {
         if let Some(interval_ms) = self.config.health.interval_ms {
             self.plan_look(interval_ms);
         }

@@ -2,7 +2,7 @@
 //! goes on: a flight's callers without the store, an operation's with an `InternalError`.
 
 use super::Engine;
-use super::drive::{Batch, Round, TARGET_HEALTH, TARGET_OPERATION};
+use super::drive::{Batch, Round, TARGET_HEALTH, TARGET_OPERATION, TIMER_HEALTH, TIMER_REPORT};
 use super::feed::is_feed;
 use super::flights::{FlightId, Question, Slot, SlotKind};
 use super::operations::Operation;
@@ -44,10 +44,14 @@ impl Engine {
     pub(super) fn surviving(&self, number: u64, work: impl FnOnce()) {
         if let Err(error) = caught(work) {
             self.tell_panic(&error);
-            if number == TARGET_HEALTH {
-                self.break_off_look(&error);
-            } else if number & TARGET_OPERATION == 0 && !is_feed(number) {
-                self.break_up(number);
+            match number {
+                TARGET_HEALTH => self.break_off_look(&error),
+                TIMER_HEALTH => self.look_later(),
+                TIMER_REPORT => self.report_later(),
+                _ if number & TARGET_OPERATION == 0 && !is_feed(number) => {
+                    self.break_up(number);
+                }
+                _ => {}
             }
         }
     }
