@@ -20,10 +20,11 @@ const users = new UsersOfAnExample();
 {
 `;
 
-const examples = readdirSync(SOURCES).flatMap((file) => {
+const files = readdirSync(SOURCES, { encoding: 'utf8', recursive: true }).filter((file) => file.endsWith('.ts'));
+const examples = files.flatMap((file) => {
   const text = readFileSync(new URL(file, SOURCES), 'utf8');
   return [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, block = ''], at) => ({
-    name: `${file}-${at + 1}`,
+    name: `${file.replaceAll('/', '-')}-${at + 1}`,
     block,
   }));
 });
