@@ -35,9 +35,13 @@ test('there are examples to run', () => {
 
 for (const { name, block } of examples) {
   test(`the example ${name} runs`, async () => {
-    const code = block.replace(/^\s*\* ?/gm, '').replaceAll('\\@', '@');
+    const whole = block.replace(/^\s*\* ?/gm, '').replaceAll('\\@', '@');
+    // Imports stand at the top; those of the package itself are there already.
+    const imports = whole.match(/^import .*$/gm) ?? [];
+    const more = imports.filter((line) => !line.endsWith("from 'tidegate';"));
+    const code = whole.replace(/^import .*$/gm, '');
     const file = fileURLToPath(new URL(`.example-${name}.mts`, import.meta.url));
-    writeFileSync(file, `${PREAMBLE}${code}\n}\n`);
+    writeFileSync(file, `${more.join('\n')}\n${PREAMBLE}${code}\n}\n`);
     try {
       const { stderr } = await promisify(execFile)(process.execPath, ['--import', 'tsx', file]);
       assert.equal(stderr, '');
