@@ -13,7 +13,7 @@ pub(super) fn all(source: &mut Source<'_>) {
     let url = source.pick(&["memory://", "redis://localhost", "redis-cluster://a,b", "nonsense"]);
     let known = dialect.options();
     let given = some(source, &known);
-    assert_eq!(OPTIONS.len() + if dialect == Dialect::Node { 2 } else { 0 }, known.len());
+    assert_eq!(OPTIONS.len() + if dialect == Dialect::Node { 3 } else { 0 }, known.len());
     if let Some(config) = told(Config::from_options(url, &given, dialect), "options") {
         config.advice().iter().for_each(|text| must_be_one_line(text, "advice"));
         assert!(config.max_value_bytes <= 512 << 20 && config.ttl_ms > 0 && config.lease_ms <= 30_000);
@@ -64,8 +64,19 @@ fn value(source: &mut Source<'_>, depth: usize) -> OptionValue {
         7 => OptionValue::Other("function".to_owned()),
         8 | 9 => OptionValue::List((0..source.below(5)).map(|_| value(source, depth + 1)).collect()),
         _ => {
-            const NAMES: &[&str] =
-                &["failures", "ratio", "window", "probe", "max_bytes", "maxEntries", "max_age", "ca", "key"];
+            const NAMES: &[&str] = &[
+                "failures",
+                "ratio",
+                "window",
+                "probe",
+                "max_bytes",
+                "maxEntries",
+                "max_age",
+                "ca",
+                "key",
+                "memory",
+                "interval",
+            ];
             let named = |source: &mut Source<'_>| (source.pick(NAMES).to_owned(), value(source, depth + 1));
             OptionValue::Nested((0..source.below(4)).map(|_| named(source)).collect())
         }
