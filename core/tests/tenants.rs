@@ -53,11 +53,13 @@ const CASES: [&str; 22] = [
     "write_through",
 ];
 /// Those that ask for nothing of anybody's: they are the manager's, whichever view they are asked of.
-const OF_THE_MANAGER: [&str; 12] = [
+const OF_THE_MANAGER: [&str; 14] = [
     "builder",
+    "builder_on",
     "close",
     "engine",
     "event_dead_letters",
+    "health",
     "listen",
     "metrics",
     "on",

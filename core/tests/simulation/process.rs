@@ -171,6 +171,8 @@ pub(crate) fn config(features: &crate::features::Features, version: u32) -> Conf
         wait_ms: 600,
         hard_timeout_ms: 2_000,
         journal: 8,
+        // What operators are told takes part in nothing; a close waits for it to be taken back.
+        fleet_report_ms: None,
         stale_if_error_ms: features.stale_if_error_ms,
         stale_while_revalidate_ms: features.stale_while_revalidate_ms,
         error_backoff_ms: 200,
