@@ -209,7 +209,8 @@ impl Console {
                 self.servers.extend(replicas);
                 self.servers.extend(seeds.into_iter().map(|seed| Server::new(Role::Sentinel, Target::Tcp(seed))));
             }
-            Place::Cluster { seeds } => self.discover(&seeds.clone())?,
+            // One of its nodes has answered; another one may be away, the first of them too.
+            Place::Cluster { seeds } => return self.discover(&seeds.clone()),
         }
         self.ask(0, &[b"PING"]).map(|_| ())
     }
