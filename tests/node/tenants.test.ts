@@ -173,8 +173,14 @@ const CASES: Record<string, Case> = {
   eventDeadLetters: (view, text) => view.eventDeadLetters(text === 'catalog' ? 'user.updated' : text).list(),
   // They take no text, and tell of the whole manager: prometheus.test.ts looks for a tenant there.
   metrics: () => undefined,
+  health: () => undefined,
   prometheusText: () => undefined,
   house: () => undefined,
+  // For those who trace it, and for tests: the manager's, or its service's name and its role.
+  identity: () => undefined,
+  scope: () => undefined,
+  where: () => undefined,
+  'Symbol(inner)': () => undefined,
   // They close the manager, as those of any view do.
   close: () => undefined,
   [String(Symbol.asyncDispose)]: () => undefined,
