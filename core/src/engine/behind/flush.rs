@@ -80,6 +80,10 @@ impl FlushFeed {
             state.left = asked.len();
             (state.sequence, asked)
         };
+        // What was asked before has just said so, and finds itself overtaken: nobody else would end it.
+        if asked.is_empty() {
+            return self.end(engine, true);
+        }
         for at in asked {
             let command = self.behind.partitions[at].command(QueueAct::State);
             engine.submit_part(command, self.id.target(), sequence, at as u16);
