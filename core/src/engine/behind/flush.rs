@@ -7,7 +7,7 @@ use super::super::ticket::{Queue, Ticket};
 use super::Behind;
 use crate::error::Error;
 use crate::ports::{Address, Reply, StoreError, Verdict};
-use crate::protocol::queue::{QueueAct, QueueReply};
+use crate::protocol::queue::{Ends, QueueAct, QueueReply};
 use crate::protocol::stream::StreamId;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -35,6 +35,33 @@ struct Flushing {
     /// Something was settled while the answers were on their way.
     has_news: bool,
     is_over: bool,
+}
+
+/// What all partitions that were asked have said.
+struct Asked {
+    is_done: bool,
+    has_news: bool,
+    /// When they are asked again, and when that was planned for.
+    before_us: Option<u64>,
+    at_us: u64,
+}
+
+impl Flushing {
+    /// What a partition says of itself; up to where it is to hurry, where that is known only now.
+    fn take(&mut self, at: usize, ends: &Ends) -> Option<StreamId> {
+        let is_new = self.upto[at].is_none();
+        let upto = *self.upto[at].get_or_insert(ends.last.unwrap_or_default());
+        self.is_done[at] = ends.first.is_none_or(|first| first > upto);
+        (is_new && !self.is_done[at]).then_some(upto)
+    }
+
+    fn all_answered(&mut self, now_us: u64, until_us: u64) -> Asked {
+        let is_done = self.is_done.iter().all(|is_done| *is_done);
+        let at_us = (now_us + self.pause_us).min(until_us);
+        self.pause_us = (self.pause_us * 2).min(PAUSE_LONGEST_US);
+        let before_us = if is_done { None } else { self.armed_us.replace(at_us) };
+        Asked { is_done, has_news: std::mem::take(&mut self.has_news), before_us, at_us }
+    }
 }
 
 impl Engine {
@@ -80,29 +107,9 @@ impl FlushFeed {
             state.left = asked.len();
             (state.sequence, asked)
         };
-        // What was asked before has just said so, and finds itself overtaken: nobody else would end it.
-        if asked.is_empty() {
-            return self.end(engine, true);
-        }
         for at in asked {
             let command = self.behind.partitions[at].command(QueueAct::State);
             engine.submit_part(command, self.id.target(), sequence, at as u16);
-        }
-    }
-
-    fn take(&self, engine: &Engine, at: usize, reply: &QueueReply) {
-        let QueueReply::State { ends, .. } = reply else { return };
-        self.behind.partitions[at].heard(reply);
-        let hurried = {
-            let mut state = lock(&self.state);
-            let is_new = state.upto[at].is_none();
-            let upto = *state.upto[at].get_or_insert(ends.last.unwrap_or_default());
-            state.is_done[at] = ends.first.is_none_or(|first| first > upto);
-            (is_new && !state.is_done[at]).then_some(upto)
-        };
-        let feed = self.behind.partitions[at].feed.and_then(|feed| engine.feeds.get(feed));
-        if let (Some(upto), Some(feed)) = (hurried, feed) {
-            feed.hurry(engine, upto);
         }
     }
 
@@ -128,37 +135,39 @@ impl Feed for FlushFeed {
         }
     }
 
+    /// An answer is taken whole under one lock: a look that came between what it says and that it has come would ask nobody,
+    /// and have it count for an older question.
     fn answered(&self, engine: &Engine, address: Address, answer: Result<Reply, StoreError>) {
-        if lock(&self.state).sequence != address.sequence {
-            return;
-        }
-        if let Ok(Reply { verdict: Verdict::Queue(reply), .. }) = &answer {
-            self.take(engine, usize::from(address.part), reply);
-        }
+        let at = usize::from(address.part);
+        let partition = &self.behind.partitions[at];
         let now_us = engine.clock.now_us();
-        let has_news;
-        let (is_done, armed) = {
+        let (hurried, asked) = {
             let mut state = lock(&self.state);
             if state.sequence != address.sequence || state.left == 0 {
                 return;
             }
+            let hurried = match &answer {
+                Ok(Reply { verdict: Verdict::Queue(reply @ QueueReply::State { ends, .. }), .. }) => {
+                    partition.heard(reply);
+                    state.take(at, ends)
+                }
+                _ => None,
+            };
             state.left -= 1;
-            if state.left > 0 {
-                return;
-            }
-            has_news = std::mem::take(&mut state.has_news);
-            let is_done = state.is_done.iter().all(|is_done| *is_done);
-            let at_us = (now_us + state.pause_us).min(self.until_us);
-            state.pause_us = (state.pause_us * 2).min(PAUSE_LONGEST_US);
-            let before = if is_done { None } else { state.armed_us.replace(at_us) };
-            (is_done, (before, at_us))
+            (hurried, (state.left == 0).then(|| state.all_answered(now_us, self.until_us)))
         };
-        if is_done || now_us >= self.until_us || !self.ticket.is_waiting() {
-            return self.end(engine, is_done);
+        if let Some(Asked { is_done, has_news, before_us, at_us }) = asked {
+            if is_done || now_us >= self.until_us || !self.ticket.is_waiting() {
+                return self.end(engine, is_done);
+            }
+            engine.rearm(self.id.target(), before_us, Some(at_us));
+            if has_news {
+                self.look(engine);
+            }
         }
-        engine.rearm(self.id.target(), armed.0, Some(armed.1));
-        if has_news {
-            self.look(engine);
+        let feed = partition.feed.and_then(|feed| engine.feeds.get(feed));
+        if let (Some(upto), Some(feed)) = (hurried, feed) {
+            feed.hurry(engine, upto);
         }
     }
 
