@@ -11,6 +11,7 @@
 pub mod code;
 mod files;
 mod javascript;
+mod judge;
 mod python;
 mod receiver;
 pub mod report;

@@ -6,7 +6,8 @@ mod text;
 
 use tree_sitter::Node;
 
-use crate::receiver::{Certainty, is_container, is_tidegate, together};
+use crate::judge::Judge;
+use crate::receiver::{Certainty, is_tidegate};
 use crate::scope::{Bound, Scopes};
 use crate::value::Use;
 use crate::walking::{DEPTH_MAX, World, field, named};
@@ -63,22 +64,47 @@ impl<'t> JavaScript<'t> {
         }
     }
 
-    fn bound(&self, name: &str, bound: &[Bound<'t>], depth: usize) -> Certainty {
-        let by_name = self.world.names.certainty(name);
-        // A project that names its caches may have made classes of them.
-        let unless_named = |said: Option<Certainty>, source: Node<'t>| {
-            said.filter(|said| *said != Certainty::No || by_name != Certainty::Sure || is_container(self.text(source)))
+    /// What a call or `new` gives; None where nothing tells.
+    fn made(&self, call: Node<'t>, scope: usize, depth: usize) -> Option<Certainty> {
+        if let Some(constructor) = field(call, "constructor") {
+            let is_manager = self.of_tidegate(constructor, scope, "CacheManager");
+            return Some(if is_manager { Certainty::Sure } else { Certainty::No });
+        }
+        let function = field(call, "function").map(|function| inner(function).unwrap_or(function))?;
+        let (object, property) = (field(function, "object")?, field(function, "property")?);
+        match self.text(property) {
+            "tenant" | "namespace" if depth < DEPTH_MAX => Some(self.cache(object, scope, depth + 1)),
+            _ => None,
+        }
+    }
+
+    /// Whether an expression is this name of the library.
+    pub(crate) fn of_tidegate(&self, node: Node<'t>, scope: usize, wanted: &str) -> bool {
+        let is = |name: &str, wanted: Option<&str>| {
+            let bound = self.scopes.lookup(scope, name);
+            matches!(bound, [Bound::Import { module, name }, ..]
+                if is_tidegate(module) && wanted.map_or(matches!(*name, "*" | "default"), |wanted| *name == wanted))
         };
-        together(bound, by_name, |bound| match bound {
-            Bound::Value(value, scope) => unless_named(self.valued(value, scope, depth + 1), value),
-            Bound::Annotated(annotation, scope) => unless_named(self.annotated(annotation, scope), annotation),
-            Bound::Import { module, .. } => {
-                // A cache of another library; where a project says that it is one, it knows.
-                let foreign = is_tidegate(module) || !self.world.is_own_module(module);
-                (foreign && by_name != Certainty::Sure).then_some(Certainty::No)
+        match node.kind() {
+            "identifier" => is(self.text(node), Some(wanted)),
+            "member_expression" => {
+                let (Some(object), Some(property)) = (field(node, "object"), field(node, "property")) else {
+                    return false;
+                };
+                self.text(property) == wanted && object.kind() == "identifier" && is(self.text(object), None)
             }
-            Bound::Parameter | Bound::Number | Bound::Declared | Bound::Other => None,
-        })
+            _ => false,
+        }
+    }
+}
+
+impl<'t> Judge<'t> for JavaScript<'t> {
+    fn world(&self) -> &'t World<'t> {
+        self.world
+    }
+
+    fn text(&self, node: Node<'_>) -> &'t str {
+        self.text(node)
     }
 
     /// What the value of a name says.
@@ -102,20 +128,6 @@ impl<'t> JavaScript<'t> {
         }
     }
 
-    /// What a call or `new` gives; None where nothing tells.
-    fn made(&self, call: Node<'t>, scope: usize, depth: usize) -> Option<Certainty> {
-        if let Some(constructor) = field(call, "constructor") {
-            let is_manager = self.of_tidegate(constructor, scope, "CacheManager");
-            return Some(if is_manager { Certainty::Sure } else { Certainty::No });
-        }
-        let function = field(call, "function").map(|function| inner(function).unwrap_or(function))?;
-        let (object, property) = (field(function, "object")?, field(function, "property")?);
-        match self.text(property) {
-            "tenant" | "namespace" if depth < DEPTH_MAX => Some(self.cache(object, scope, depth + 1)),
-            _ => None,
-        }
-    }
-
     /// What a type says: `CacheManager`, `CacheManager | undefined`.
     fn annotated(&self, annotation: Node<'t>, scope: usize) -> Option<Certainty> {
         let text = self.text(annotation).trim_start_matches(':');
@@ -132,24 +144,5 @@ impl<'t> JavaScript<'t> {
         };
         let qualified = text.contains(".CacheManager") && self.imports_tidegate;
         Some(if qualified || words.any(is_manager) { Certainty::Sure } else { Certainty::No })
-    }
-
-    /// Whether an expression is this name of the library.
-    pub(crate) fn of_tidegate(&self, node: Node<'t>, scope: usize, wanted: &str) -> bool {
-        let is = |name: &str, wanted: Option<&str>| {
-            let bound = self.scopes.lookup(scope, name);
-            matches!(bound, [Bound::Import { module, name }, ..]
-                if is_tidegate(module) && wanted.map_or(matches!(*name, "*" | "default"), |wanted| *name == wanted))
-        };
-        match node.kind() {
-            "identifier" => is(self.text(node), Some(wanted)),
-            "member_expression" => {
-                let (Some(object), Some(property)) = (field(node, "object"), field(node, "property")) else {
-                    return false;
-                };
-                self.text(property) == wanted && object.kind() == "identifier" && is(self.text(object), None)
-            }
-            _ => false,
-        }
     }
 }

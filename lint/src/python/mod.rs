@@ -8,7 +8,8 @@ mod text;
 
 use tree_sitter::Node;
 
-use crate::receiver::{Certainty, is_container, is_tidegate, together};
+use crate::judge::Judge;
+use crate::receiver::{Certainty, is_tidegate};
 use crate::scope::{Bound, Scopes};
 use crate::value::Use;
 use crate::walking::{DEPTH_MAX, World, field, named};
@@ -57,40 +58,6 @@ impl<'t> Python<'t> {
         }
     }
 
-    fn bound(&self, name: &str, bound: &[Bound<'t>], depth: usize) -> Certainty {
-        let by_name = self.world.names.certainty(name);
-        // A project that names its caches may have made classes of them.
-        let unless_named = |said: Option<Certainty>, source: Node<'t>| {
-            said.filter(|said| *said != Certainty::No || by_name != Certainty::Sure || is_container(self.text(source)))
-        };
-        together(bound, by_name, |bound| match bound {
-            Bound::Value(value, scope) => unless_named(self.valued(value, scope, depth + 1), value),
-            Bound::Annotated(annotation, scope) => unless_named(self.annotated(annotation, scope), annotation),
-            Bound::Import { module, .. } => {
-                // A cache of another library; where a project says that it is one, it knows.
-                let foreign = is_tidegate(module) || !self.world.is_own_module(module);
-                (foreign && by_name != Certainty::Sure).then_some(Certainty::No)
-            }
-            Bound::Parameter | Bound::Number | Bound::Declared | Bound::Other => None,
-        })
-    }
-
-    /// What the value of a name says.
-    fn valued(&self, value: Node<'t>, scope: usize, depth: usize) -> Option<Certainty> {
-        match value.kind() {
-            "call" => self.made(value, scope, depth),
-            "await" | "parenthesized_expression" => {
-                named(value).next().filter(|_| depth < DEPTH_MAX).and_then(|inner| self.valued(inner, scope, depth + 1))
-            }
-            "identifier" | "attribute" => {
-                let certainty = self.cache(value, scope, depth);
-                (certainty == Certainty::Sure).then_some(certainty)
-            }
-            "none" | "subscript" | "conditional_expression" | "boolean_operator" => None,
-            _ => Some(Certainty::No),
-        }
-    }
-
     /// What a call gives; None where nothing tells.
     fn made(&self, call: Node<'t>, scope: usize, depth: usize) -> Option<Certainty> {
         let function = field(call, "function")?;
@@ -115,23 +82,6 @@ impl<'t> Python<'t> {
         (is_class || is_other || name.contains("lru")).then_some(Certainty::No)
     }
 
-    /// What an annotation says: `CacheManager`, `CacheManager | None`, `Annotated[CacheManager, …]`, `"CacheManager"`.
-    fn annotated(&self, annotation: Node<'t>, scope: usize) -> Option<Certainty> {
-        let text = self.text(annotation);
-        let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
-        if words.clone().all(|word| matches!(word, "Any" | "object" | "typing" | "None")) {
-            return None;
-        }
-        let is_manager = |word: &str| {
-            let bound = self.scopes.lookup(scope, word);
-            bound.iter().any(|bound| {
-                matches!(bound, Bound::Import { module, name } if is_tidegate(module) && *name == "CacheManager")
-            })
-        };
-        let qualified = text.contains(".CacheManager") && self.imports_tidegate;
-        Some(if qualified || words.any(is_manager) { Certainty::Sure } else { Certainty::No })
-    }
-
     /// Whether an expression is this name of the library.
     pub(crate) fn of_tidegate(&self, node: Node<'t>, scope: usize, wanted: &str) -> bool {
         match node.kind() {
@@ -150,5 +100,48 @@ impl<'t> Python<'t> {
             }
             _ => false,
         }
+    }
+}
+
+impl<'t> Judge<'t> for Python<'t> {
+    fn world(&self) -> &'t World<'t> {
+        self.world
+    }
+
+    fn text(&self, node: Node<'_>) -> &'t str {
+        self.text(node)
+    }
+
+    /// What the value of a name says.
+    fn valued(&self, value: Node<'t>, scope: usize, depth: usize) -> Option<Certainty> {
+        match value.kind() {
+            "call" => self.made(value, scope, depth),
+            "await" | "parenthesized_expression" => {
+                named(value).next().filter(|_| depth < DEPTH_MAX).and_then(|inner| self.valued(inner, scope, depth + 1))
+            }
+            "identifier" | "attribute" => {
+                let certainty = self.cache(value, scope, depth);
+                (certainty == Certainty::Sure).then_some(certainty)
+            }
+            "none" | "subscript" | "conditional_expression" | "boolean_operator" => None,
+            _ => Some(Certainty::No),
+        }
+    }
+
+    /// What an annotation says: `CacheManager`, `CacheManager | None`, `Annotated[CacheManager, …]`, `"CacheManager"`.
+    fn annotated(&self, annotation: Node<'t>, scope: usize) -> Option<Certainty> {
+        let text = self.text(annotation);
+        let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+        if words.clone().all(|word| matches!(word, "Any" | "object" | "typing" | "None")) {
+            return None;
+        }
+        let is_manager = |word: &str| {
+            let bound = self.scopes.lookup(scope, word);
+            bound.iter().any(|bound| {
+                matches!(bound, Bound::Import { module, name } if is_tidegate(module) && *name == "CacheManager")
+            })
+        };
+        let qualified = text.contains(".CacheManager") && self.imports_tidegate;
+        Some(if qualified || words.any(is_manager) { Certainty::Sure } else { Certainty::No })
     }
 }
