@@ -279,8 +279,7 @@ class Measures:
             return {"skipped": "no observers"}
         if who == "metrics":
             return {"seen": await self._scrape(cache if on else None)}
-        for kind in ("cache.hit",) if who == "hits" else EVENTS:
-            (cache.on if on else cache.off)(kind, self._observe)
+        (cache.on if on else cache.off)("cache.hit" if who == "hits" else "*", self._observe)
         return {"seen": self._seen}
 
     async def _scrape(self, cache: Any) -> int:
@@ -372,21 +371,6 @@ class Measures:
         except Exception as error:  # noqa: BLE001 - what is counted
             how = f"error:{type(error).__name__}"
         return round(began - since, 4), round((time.perf_counter() - began) * 1000, 2), how
-
-
-EVENTS = (
-    "cache.hit",
-    "cache.miss",
-    "cache.set",
-    "cache.invalidate",
-    "cache.stale",
-    "cache.wait",
-    "cache.refresh",
-    "cache.error",
-    "cache.fallback_error",
-    "cache.breaker",
-    "cache.connection",
-)
 
 
 def resident_bytes() -> int:
