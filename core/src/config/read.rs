@@ -104,12 +104,17 @@ pub(super) fn versions(name: &str, value: &OptionValue) -> Result<Vec<u32>, Erro
     Ok(versions)
 }
 
-pub(super) fn share(name: &str, value: &OptionValue) -> Result<f64, Error> {
-    let number = match value {
+/// NaN, which is in no bounds, for what is no number.
+fn as_number(value: &OptionValue) -> f64 {
+    match value {
         OptionValue::Int(number) => *number as f64,
         OptionValue::Float(number) => *number,
         _ => f64::NAN,
-    };
+    }
+}
+
+pub(super) fn share(name: &str, value: &OptionValue) -> Result<f64, Error> {
+    let number = as_number(value);
     if (0.0..=1.0).contains(&number) {
         Ok(number)
     } else {
@@ -119,11 +124,7 @@ pub(super) fn share(name: &str, value: &OptionValue) -> Result<f64, Error> {
 
 /// A number from `least` on.
 pub(super) fn number(name: &str, value: &OptionValue, least: f64) -> Result<f64, Error> {
-    let number = match value {
-        OptionValue::Int(number) => *number as f64,
-        OptionValue::Float(number) => *number,
-        _ => f64::NAN,
-    };
+    let number = as_number(value);
     if number.is_finite() && number >= least {
         Ok(number)
     } else {
@@ -143,9 +144,7 @@ pub(super) fn optional<T>(
 pub(super) fn beta(name: &str, value: &OptionValue) -> Result<f64, Error> {
     let number = match value {
         OptionValue::Bool(is_on) => f64::from(u8::from(*is_on)),
-        OptionValue::Int(number) => *number as f64,
-        OptionValue::Float(number) => *number,
-        _ => f64::NAN,
+        other => as_number(other),
     };
     if (0.0..=100.0).contains(&number) {
         Ok(number)

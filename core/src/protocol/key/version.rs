@@ -43,13 +43,17 @@ pub(super) fn is_prefix(prefix: &str) -> bool {
 impl KeySpace {
     /// Where the versions of the service that have entries are listed.
     pub fn versions_key(&self) -> Key {
-        let service = self.prefix.split_once(':').map_or("", |(service, _)| service);
-        Key::plain(&format!("{service}:"), "~versions")
+        self.of_service("~versions")
     }
 
     /// Where its processes tell operators of themselves.
     pub fn fleet_key(&self) -> Key {
+        self.of_service("~fleet")
+    }
+
+    /// What is one in the service, whatever the version and the tenant.
+    fn of_service(&self, local: &str) -> Key {
         let service = self.prefix.split_once(':').map_or("", |(service, _)| service);
-        Key::plain(&format!("{service}:"), "~fleet")
+        Key::plain(&format!("{service}:"), local)
     }
 }
