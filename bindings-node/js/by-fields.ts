@@ -2,12 +2,9 @@
 
 import { type AnyFieldsOptions, type FetchFields, getFields, invalidateFields, setFields } from './fields.js';
 import type { Flow } from './flow.js';
-import { Known } from './known.js';
 import type { Awaitable, FieldsOptions, InvalidateOptions, SetOptions } from './options.js';
-import type { Port } from './port.js';
 import type { AnySchema, OutputOf } from './schema.js';
 import type { View } from './terms.js';
-import { INNER } from './testing/inner.js';
 
 type Schemas = AnySchema | Readonly<Record<string, AnySchema>> | undefined;
 /** A field is null where `fetchMissing` left it out. */
@@ -17,20 +14,14 @@ export type FieldsOf<T, N extends string, S extends Schemas> = {
     | null;
 };
 
-export class ByFields extends Known {
+export class ByFields {
   readonly #flow: Flow;
   readonly #view: View;
 
   /** @internal */
   constructor(flow: Flow, view: View) {
-    super(flow);
     this.#flow = flow;
     this.#view = view;
-  }
-
-  /** @internal */
-  get [INNER](): Port {
-    return this.#flow.port;
   }
 
   /**

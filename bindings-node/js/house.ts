@@ -2,12 +2,11 @@ import { isSubscribed, isSubscribedTo } from './channels.js';
 import { ConfigError } from './errors.js';
 import { Observers } from './events.js';
 import { Flow } from './flow.js';
-import { withoutPassword } from './given.js';
 import { type Health, Looked } from './health.js';
 import { HitEvents } from './hits.js';
 import { shown } from './key.js';
 import type { MetricFamily } from './metrics.js';
-import type { OwnFigures, Terms } from './native.js';
+import type { Terms } from './native.js';
 import { checkObject, type Options, type Stats } from './options.js';
 import { Failed } from './outcome.js';
 import { Port } from './port.js';
@@ -15,16 +14,10 @@ import { Tallies, Tally } from './tally.js';
 import { MemoryStore } from './testing/store.js';
 import { Upgrades } from './upgrade.js';
 
-const houses = new WeakMap<Port, House>();
-
-/** The one that this port is of. */
-export function houseOf(port: Port): House {
-  return houses.get(port) as House;
-}
-
 /** What a manager and its views have in common. */
 export class House {
   readonly url: string;
+  readonly role: string;
   readonly port: Port;
   readonly flow: Flow;
   readonly observers: Observers;
@@ -52,9 +45,7 @@ export class House {
     const upgrades = new Upgrades(upgrade);
     const given = upgrade === undefined ? rest : { ...rest, upgrade: upgrades.versions };
     this.port = new Port(url, given, () => this.deliver(), store);
-    houses.set(this.port, this);
-    this.port.where = withoutPassword(url);
-    this.port.role = typeof rest.role === 'string' ? rest.role : this.port.role;
+    this.role = typeof rest.role === 'string' ? rest.role : 'cache';
     this.flow = new Flow(this.port, upgrades);
     this.#tallies = new Tallies(this.port.native);
     this.#hits = new HitEvents(this.port.native.service, () => this.deliver(), store?.clock);
@@ -73,7 +64,7 @@ export class House {
   }
 
   deliver(): void {
-    if (this.port.index !== undefined) this.port.native.note(this.#ownFigures());
+    this.#tell();
     this.observers.deliver(this.port.native, this.#hits.take());
   }
 
@@ -85,11 +76,8 @@ export class House {
 
   /** Of a tenant's view the tenant's. */
   stats(terms: Terms | null): Stats {
-    const { index, native } = this.port;
-    this.#tellHits();
-    const stats: Stats = JSON.parse(native.stats(terms));
-    stats.events_dropped += this.#hits.dropped;
-    return index === undefined ? stats : Object.assign(stats, index.size);
+    this.#tell();
+    return JSON.parse(this.port.native.stats(terms));
   }
 
   async health(): Promise<Health> {
@@ -99,25 +87,23 @@ export class House {
   }
 
   metrics(): MetricFamily[] {
-    return JSON.parse(this.port.native.metrics(this.#ownFigures()));
+    this.#tell();
+    return JSON.parse(this.port.native.metrics());
   }
 
   prometheusText(): string {
-    return this.port.native.prometheusText(this.#ownFigures());
+    this.#tell();
+    return this.port.native.prometheusText();
   }
 
-  /** What is known here alone. */
-  #ownFigures(): OwnFigures {
-    this.#tellHits();
-    const { index } = this.port;
-    const { l1_entries: entries, l1_bytes: bytes } = index?.size ?? { l1_entries: 0, l1_bytes: 0 };
-    return { entries, bytes, evictions: index?.evictions ?? 0, dropped: this.#hits.dropped };
-  }
-
-  #tellHits(): void {
+  /** What is known here alone, for figures that are about to be read. */
+  #tell(): void {
     const { index, native } = this.port;
-    if (index !== undefined) native.countL1Hits(index.takeHits(), null);
+    if (index === undefined) return;
+    native.countL1Hits(index.takeHits(), null);
     this.#tallies.tell();
+    const { entries, bytes, evictions } = index;
+    native.note({ entries, bytes, evictions, dropped: this.#hits.dropped });
   }
 
   async close(patienceMs: number): Promise<boolean> {

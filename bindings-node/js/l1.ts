@@ -190,8 +190,12 @@ export class Index {
     return hits;
   }
 
-  get size(): { l1_entries: number; l1_bytes: number } {
-    return { l1_entries: this.#entries.size, l1_bytes: this.#bytes };
+  get entries(): number {
+    return this.#entries.size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Nothing is held any more, nor will be. */

@@ -73,8 +73,13 @@ export class Observed extends ByFields {
     return this.#house.prometheusText();
   }
 
-  /** What it has in common with its views. @internal */
+  /** What it has in common with its views: the one door of the package's own to what a manager is made of. @internal */
   get house(): House {
     return this.#house;
+  }
+
+  /** Before a tenant's keys: `@tenant:`. @internal */
+  get scope(): string {
+    return this.#view.scope;
   }
 }

@@ -38,7 +38,8 @@ export class Figures {
   readonly #observed: [Observable, ObservableCallback][] = [];
 
   constructor(cache: CacheManager, meter: Meter) {
-    this.attributes = cache.identity;
+    const { port, role } = cache.house;
+    this.attributes = { 'tidegate.service': port.native.service, 'tidegate.role': role };
     const advice = { explicitBucketBoundaries: BUCKETS };
     const timed = (name: string, description: string) =>
       meter.createHistogram(name, { unit: 's', description, advice });

@@ -13,6 +13,7 @@ import {
   trace,
 } from '@opentelemetry/api';
 import { isThenable } from './flow.js';
+import { withoutPassword } from './given.js';
 import type { CacheManager } from './manager.js';
 import type { Figures } from './otel-figures.js';
 import { OF_FLIGHT, type Outcome, Served, Shared, STALE } from './outcome.js';
@@ -39,8 +40,9 @@ export class Tracing {
     this.tracer = tracer;
     this.figures = figures;
     this.#keys = keys;
-    this.store = cache.where.startsWith('memory') ? 'memory' : 'redis';
-    this.#attributes = { ...figures.attributes, ...whereOf(cache.where) };
+    const where = withoutPassword(cache.house.url);
+    this.store = where.startsWith('memory') ? 'memory' : 'redis';
+    this.#attributes = { ...figures.attributes, ...whereOf(where) };
   }
 
   /** Runs a call in a span of its own, which is active meanwhile. */

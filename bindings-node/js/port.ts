@@ -61,9 +61,6 @@ export class Port {
   /** Objects on their way through the engine to other callers. */
   readonly #kept = new Map<number, Shared | Failed>();
   readonly #onEvents: () => void;
-  /** The URL without its password, and the role: for who tells of the manager. */
-  where = '';
-  role = 'cache';
   /** Called before each call. */
   onCall: (() => void) | undefined;
   /** Of the record that is being handed out. */

@@ -161,8 +161,12 @@ export class View {
     const make = () => translated(() => this.#native.terms(terms, kind, { tags: named ?? tags }));
     if (named === undefined) return { terms: make(), tags: this.plain.tags, signal, coder };
     // No entry carries a name that is none, so a call that names one finds nothing held and is refused in `terms`.
-    const scope = this.plain.terms?.scope ?? '';
-    return new TaggedCall(make, [...this.plain.tags, ...named.map((tag) => scope + tag)], signal, coder);
+    return new TaggedCall(make, [...this.plain.tags, ...named.map((tag) => this.scope + tag)], signal, coder);
+  }
+
+  /** Before a tenant's keys and tags: `@tenant:`. */
+  get scope(): string {
+    return this.plain.terms?.scope ?? '';
   }
 
   /** Has the options read that stand in a call's name. */

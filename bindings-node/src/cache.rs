@@ -367,7 +367,7 @@ impl Cache {
         self.engine.count_l1_hits(count as u64, inner(view));
     }
 
-    /// What the package knows alone, as it stands now.
+    /// What the package knows alone, as it stands now; said before figures are asked for.
     #[napi]
     pub fn note(&self, own: OwnFigures) {
         self.engine.note_host(own.into());
@@ -403,16 +403,16 @@ impl Cache {
         convert::figures(&self.engine.stats(inner(view)), self.engine.breaker_state())
     }
 
-    /// The families, as JSON; of the whole manager. `own` is what the package knows alone.
+    /// The families, as JSON; of the whole manager.
     #[napi]
-    pub fn metrics(&self, own: OwnFigures) -> String {
-        metrics::json_of(&self.engine, own)
+    pub fn metrics(&self) -> String {
+        metrics::json_of(&self.engine)
     }
 
     /// The same in Prometheus' text format.
     #[napi]
-    pub fn prometheus_text(&self, own: OwnFigures) -> String {
-        tidegate::engine::metrics::text(&self.engine.metrics_with(own.into()))
+    pub fn prometheus_text(&self) -> String {
+        tidegate::engine::metrics::text(&self.engine.metrics())
     }
 }
 

@@ -2,7 +2,8 @@
 
 use napi_derive::napi;
 use tidegate::engine::Engine;
-use tidegate::engine::metrics::{Family, HostFigures, Merge, Sample, Value};
+use tidegate::engine::metrics::{Family, Merge, Sample, Value};
+use tidegate::engine::observe::HostFigures;
 
 use crate::word::json;
 
@@ -27,8 +28,8 @@ impl From<OwnFigures> for HostFigures {
     }
 }
 
-pub(crate) fn json_of(engine: &Engine, own: OwnFigures) -> String {
-    list(engine.metrics_with(own.into()).iter().map(family))
+pub(crate) fn json_of(engine: &Engine) -> String {
+    list(engine.metrics().iter().map(family))
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

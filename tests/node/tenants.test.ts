@@ -176,11 +176,7 @@ const CASES: Record<string, Case> = {
   health: () => undefined,
   prometheusText: () => undefined,
   house: () => undefined,
-  // For those who trace it, and for tests: the manager's, or its service's name and its role.
-  identity: () => undefined,
   scope: () => undefined,
-  where: () => undefined,
-  'Symbol(inner)': () => undefined,
   // They close the manager, as those of any view do.
   close: () => undefined,
   [String(Symbol.asyncDispose)]: () => undefined,

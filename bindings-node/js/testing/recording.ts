@@ -2,11 +2,9 @@ import { setImmediate } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { ConfigError } from '../errors.js';
 import type { CacheEvent, CacheEvents, EventName } from '../event-types.js';
-import { houseOf } from '../house.js';
 import { shown } from '../key.js';
 import { CacheManager } from '../manager.js';
 import { eventTypes } from '../native.js';
-import { INNER } from './inner.js';
 
 // How often the loop goes round until whatever an event can lead to has happened.
 const TURNS = 20;
@@ -52,7 +50,7 @@ export class RecordedEvents implements Iterable<CacheEvent> {
 
   /** Takes all that has happened so far; gives itself. */
   settle(): this {
-    for (const cache of this.#caches) houseOf(cache[INNER]).deliver();
+    for (const cache of this.#caches) cache.house.deliver();
     return this;
   }
 

@@ -1,11 +1,10 @@
 import { inspect } from 'node:util';
-import type { ByFields } from '../by-fields.js';
 import { ConfigError } from '../errors.js';
 import { shown } from '../key.js';
+import type { CacheManager } from '../manager.js';
 import { type Cache, MemoryStore as Native } from '../native.js';
 import { checkObject, type Duration } from '../options.js';
 import { FakeClock } from './clock.js';
-import { INNER } from './inner.js';
 
 export type FaultName = 'down' | 'hang' | 'slow' | 'lost-reply';
 
@@ -20,7 +19,7 @@ export interface FailOptions {
   /** How long the answers of `slow` take. */
   delay?: Duration | undefined;
   /** The manager that it is done to (all that are on the store). */
-  only?: ByFields | undefined;
+  only?: CacheManager | undefined;
 }
 
 /**
@@ -102,10 +101,10 @@ export class MemoryStore {
   }
 }
 
-function nativeOf(only: ByFields | undefined): Cache | null {
+function nativeOf(only: CacheManager | undefined): Cache | null {
   if (only === undefined) return null;
-  const port = (only as Partial<ByFields> | null)?.[INNER];
-  if (port !== undefined) return port.native;
+  const house = (only as Partial<CacheManager> | null)?.house;
+  if (house !== undefined) return house.port.native;
   throw new ConfigError(
     `only=${shown(only)} is not a CacheManager; a right example: store.fail('down', { only: cache })`,
   );

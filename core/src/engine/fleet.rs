@@ -7,13 +7,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::drive::TIMER_REPORT;
-use super::metrics::HostFigures;
 use super::observe::Figure;
 use super::operations::Operation;
 use super::{Engine, Environment};
 use crate::ports::Command;
 use crate::protocol::key::Key;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{AtomicBool, AtomicU64, Ordering, lock};
 
 /// Figures count for so many reports that did not come.
 const MISSED_MAX: u64 = 3;
@@ -32,7 +31,6 @@ pub(super) struct Reporter {
     reports: AtomicU64,
     /// The host has been rung for, for this report.
     has_rung: AtomicBool,
-    host: Mutex<HostFigures>,
 }
 
 /// What is written. The figures of `stats()` follow, under their names.
@@ -62,7 +60,6 @@ impl Reporter {
             has_begun: AtomicBool::new(false),
             reports: AtomicU64::new(0),
             has_rung: AtomicBool::new(false),
-            host: Mutex::default(),
         }
     }
 }
@@ -104,11 +101,6 @@ impl Engine {
         }
     }
 
-    /// What the host knows alone, as it stands now.
-    pub fn note_host(&self, figures: HostFigures) {
-        *lock(&self.reporter.host) = figures;
-    }
-
     /// The engine closes: it is to be seen no more.
     pub(super) fn leave_fleet(&self) {
         if self.reporter.reports.load(Ordering::Relaxed) > 0 && !self.is_open_for(&self.reporter.key) {
@@ -144,21 +136,12 @@ impl Engine {
             Ok(Value::Object(head)) => head,
             _ => Map::new(),
         };
-        let host = *lock(&self.reporter.host);
         for (name, figure) in self.stats(None) {
-            let of_host = match name {
-                "l1_entries" => host.l1_entries,
-                "l1_bytes" => host.l1_bytes,
-                "events_dropped" => host.events_dropped,
-                _ => 0,
+            let figure = match figure {
+                Figure::Count(count) => count.into(),
+                Figure::Measure(measure) => measure.into(),
             };
-            report.insert(
-                name.to_owned(),
-                match figure {
-                    Figure::Count(count) => (count + of_host).into(),
-                    Figure::Measure(measure) => measure.into(),
-                },
-            );
+            report.insert(name.to_owned(), figure);
         }
         Value::Object(report).to_string()
     }

@@ -241,6 +241,15 @@ pub enum Figure {
     Measure(f64),
 }
 
+/// What a host that keeps the index of L1 knows alone; added to what is known here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostFigures {
+    pub l1_entries: u64,
+    pub l1_bytes: u64,
+    pub l1_evictions: u64,
+    pub events_dropped: u64,
+}
+
 /// The counters behind `stats()`.
 pub(crate) struct Figures {
     /// Of fresh values.
@@ -258,6 +267,8 @@ pub(crate) struct Figures {
     pub(crate) fallback_errors: Counter,
     pub(crate) errors: Counter,
     latency_us: Mutex<Histogram<u32>>,
+    /// As it was last told.
+    host: Mutex<HostFigures>,
 }
 
 impl Figures {
@@ -279,7 +290,16 @@ impl Figures {
             fallback_errors: Counter::new(),
             errors: Counter::new(),
             latency_us: Mutex::new(latency_us),
+            host: Mutex::default(),
         }
+    }
+
+    pub(crate) fn of_host(&self) -> HostFigures {
+        *lock(&self.host)
+    }
+
+    pub(crate) fn note_host(&self, figures: HostFigures) {
+        *lock(&self.host) = figures;
     }
 
     /// The counter of what is counted for tenants too. The tier in the process has one of its own.

@@ -2,7 +2,7 @@
 //! engine has something to tell makes its event here.
 
 use super::Engine;
-use super::observe::{self, Event, EventKind, Figure};
+use super::observe::{self, Event, EventKind, Figure, HostFigures};
 use super::ticket::Queue;
 use crate::config::Terms;
 use crate::protocol::key::Key;
@@ -32,12 +32,19 @@ impl Engine {
 
     /// The figures of `stats()`, by name; of a tenant's view the tenant's.
     pub fn stats(&self, view: Option<&Arc<Terms>>) -> Vec<(&'static str, Figure)> {
-        let l1 = self.l1.as_ref().map(|l1| (l1.hits.sum(), l1.size()));
-        let whole = self.figures.report(self.observers.dropped.load(Ordering::Relaxed), l1.unwrap_or_default());
+        let (hits, (entries, bytes)) = self.l1.as_ref().map(|l1| (l1.hits.sum(), l1.size())).unwrap_or_default();
+        let host = self.figures.of_host();
+        let dropped = self.observers.dropped.load(Ordering::Relaxed) + host.events_dropped;
+        let whole = self.figures.report(dropped, (hits, (entries + host.l1_entries, bytes + host.l1_bytes)));
         match view.and_then(|terms| terms.tenant.as_ref()) {
             Some(tenant) => Self::stats_of(tenant, whole),
             None => whole,
         }
+    }
+
+    /// What the host knows alone, as it stands now: part of every figure from here on.
+    pub fn note_host(&self, figures: HostFigures) {
+        self.figures.note_host(figures);
     }
 
     /// `closed`, `open` or `half_open`; of a Cluster's nodes the worst.

@@ -134,15 +134,6 @@ pub const FAMILIES: [(&str, Kind, &str); 27] = [
     ("tidegate_server_connected_replicas", Kind::Gauge, "Replicas connected at the last look, of all nodes."),
 ];
 
-/// What a host that keeps the index of L1 knows alone; added to what is known here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HostFigures {
-    pub l1_entries: u64,
-    pub l1_bytes: u64,
-    pub l1_evictions: u64,
-    pub events_dropped: u64,
-}
-
 /// The families so far, each with the labels that all have.
 struct Snapshot {
     common: [(&'static str, String); 2],
@@ -201,16 +192,11 @@ impl Engine {
     /// What a monitoring system scrapes: counters and histograms since the manager was made, and what stands now. A manager's
     /// whole, its views and tenants included.
     pub fn metrics(&self) -> Vec<Family> {
-        self.metrics_with(HostFigures::default())
-    }
-
-    /// The same, with what the host knows alone.
-    pub fn metrics_with(&self, host: HostFigures) -> Vec<Family> {
         let common = [("service", self.config.service.clone()), ("role", self.config.role.clone())];
         let mut snapshot = Snapshot { common, families: Vec::with_capacity(FAMILIES.len()) };
         self.calls_into(&mut snapshot);
         self.events_into(&mut snapshot);
-        self.standing_into(&mut snapshot, host);
+        self.standing_into(&mut snapshot);
         self.servers_into(&mut snapshot);
         snapshot.families
     }
@@ -263,7 +249,8 @@ impl Engine {
     }
 
     /// What stands now.
-    fn standing_into(&self, snapshot: &mut Snapshot, host: HostFigures) {
+    fn standing_into(&self, snapshot: &mut Snapshot) {
+        let host = self.figures.of_host();
         // After a panic it may be below zero.
         let waiting = self.waiting.load(Ordering::Relaxed).cast_signed().max(0);
         snapshot.count("tidegate_waiting_callers", waiting.cast_unsigned());

@@ -19,7 +19,7 @@ use super::counter::Counter;
 use super::outcome::{Renewal, Staleness};
 use crate::sync::{AtomicU64, Ordering};
 use buckets::Buckets;
-pub use families::{FAMILIES, Family, HostFigures, Kind, Merge, Sample, Value};
+pub use families::{FAMILIES, Family, Kind, Merge, Sample, Value};
 pub(super) use lead::Lead;
 pub use text::text;
 

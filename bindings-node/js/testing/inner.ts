@@ -1,2 +1,0 @@
-/** Where the testing kit finds what a manager is made of. */
-export const INNER = Symbol('inner');
