@@ -3,7 +3,7 @@
 python -m benchmarks                            everything, in both languages
 python -m benchmarks --only l2 --only l1        some scenarios
 python -m benchmarks --only l2 --quick          short rounds, to see whether it works
-python -m benchmarks --write                    docs/performance.md too, from this and earlier runs
+python -m benchmarks --write                    docs/performance.md and README.md too, from this and earlier runs
 python -m benchmarks --only none --write        the page again, from earlier runs
 """
 
@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any
 
-from benchmarks import report, results, targets
+from benchmarks import readme, report, results, targets
 from benchmarks.rounds import Canary, mark_quiet
 from benchmarks.scenarios import ALL
 from benchmarks.scenarios.common import Bench
@@ -66,6 +66,7 @@ def main() -> None:
     print(f"\nRaw results: {kept.path}", file=sys.stderr)
     if asked.write:
         report.write(kept)
+        readme.write()
 
 
 if __name__ == "__main__":
