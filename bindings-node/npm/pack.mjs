@@ -18,6 +18,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } fr
 import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseTriple } from '@napi-rs/cli';
+import { licencesOf } from './licences.mjs';
 
 const ROOT = resolve(import.meta.dirname, '..', '..');
 const STAGE = join(ROOT, 'target', 'npm');
@@ -83,22 +84,28 @@ function lintMain() {
 }
 
 /** The two packages of one platform. */
-function platform({ platformArchABI: name, platform: os, arch, abi }) {
+function platform({ triple, platformArchABI: name, platform: os, arch, abi }) {
   const fits = { os: [os], cpu: [arch], ...(os === 'linux' && { libc: [abi === 'musl' ? 'musl' : 'glibc'] }) };
-  // Yarn keeps packages zipped, and nothing can be loaded or run from there.
-  const common = { ...fits, preferUnplugged: true };
   const library = `tidegate.${name}.node`;
   const program = os === 'win32' ? 'tidegate-lint.exe' : 'tidegate-lint';
   return [
-    [`@tidegate/${name}`, `The native half of tidegate for ${name}`, library, { main: `./${library}` }],
-    [`@tidegate/lint-${name}`, `The program of tidegate-lint for ${name}`, program, {}],
-  ].map(([full, description, file, entry]) => {
-    const folder = staged({ ...shared(full, description), ...common, ...entry }, { [file]: `dist/native/${file}` });
-    const of = full.includes('/lint-') ? 'tidegate-lint' : 'tidegate';
-    writeFileSync(
-      join(folder, 'README.md'),
-      `# ${full}\n\n${description}. Install \`${of}\`: it asks for this one by itself.\n`,
-    );
+    {
+      of: 'tidegate',
+      full: `@tidegate/${name}`,
+      what: 'native half',
+      crate: 'tidegate-node',
+      file: library,
+      main: library,
+    },
+    { of: 'tidegate-lint', full: `@tidegate/lint-${name}`, what: 'program', crate: 'tidegate-lint', file: program },
+  ].map(({ of, full, what, crate, file, main }) => {
+    const description = `The ${what} of ${of} for ${name}`;
+    // Yarn keeps packages zipped, and nothing can be loaded or run from there.
+    const manifest = { ...shared(full, description), ...fits, preferUnplugged: true, main };
+    const folder = staged(manifest, { [file]: `dist/native/${file}` });
+    const readme = `# ${full}\n\n${description}. Install \`${of}\`: it asks for this one by itself.\n`;
+    writeFileSync(join(folder, 'README.md'), readme);
+    writeFileSync(join(folder, 'THIRD-PARTY-LICENSES.md'), licencesOf(ROOT, crate, triple));
     if (options.strip) run('strip', ['--strip-debug', join(folder, file)]);
     return folder;
   });

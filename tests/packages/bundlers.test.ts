@@ -16,10 +16,12 @@ async function project(): Promise<{ folder: string; esm: string; cjs: string }> 
   return { folder, esm: join(folder, 'use.mjs'), cjs: join(folder, 'use.cjs') };
 }
 
+let bundles = 0;
+
 /** Runs a bundle of use.mjs, or of use.cjs. */
 async function ran(folder: string, bundle: string, kind: 'esm' | 'cjs' = 'esm'): Promise<void> {
   const { version } = (await registry()).manifest('tidegate');
-  const ended = await run(folder, process.execPath, [bundle, `bundled-${bundle}`], { REDIS_URL: await redisUrl() });
+  const ended = await run(folder, process.execPath, [bundle, `bundled-${++bundles}`], { REDIS_URL: await redisUrl() });
   printed(ended, kind === 'esm' ? `${version} Ada1 Ada1 Ada2 true` : `${version} of the main thread true`);
 }
 
@@ -72,11 +74,13 @@ test('webpack, with tidegate as one of its externals', async () => {
   await ran(folder, 'webpack.cjs');
 });
 
-test('vite for a server', async () => {
+test('vite for a server, packages outside or within', async () => {
   const { folder, esm } = await project();
-  const build = { ssr: esm, outDir: join(folder, 'vite'), rollupOptions: { output: { entryFileNames: 'vite.mjs' } } };
-  await vite.build({ root: folder, configFile: false, logLevel: 'error', build });
-  await ran(folder, join('vite', 'vite.mjs'));
+  for (const ssr of [{}, { noExternal: true as const, external: ['tidegate'] }]) {
+    const build = { ssr: esm, outDir: join(folder, 'vite'), rollupOptions: { output: { entryFileNames: 'vite.mjs' } } };
+    await vite.build({ root: folder, configFile: false, logLevel: 'error', build, ssr });
+    await ran(folder, join('vite', 'vite.mjs'));
+  }
 });
 
 test('the tracer of Next.js and Vercel finds all that a program needs, and no more', async () => {

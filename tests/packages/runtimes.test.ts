@@ -1,6 +1,6 @@
 /** Bun and Deno: the package as npm installs it, used on a real server by a program that ends by itself. */
 import assert from 'node:assert/strict';
-import { cp } from 'node:fs/promises';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
@@ -47,6 +47,22 @@ async function ran(program: string, ...args: string[]): Promise<void> {
 test('Bun', () => ran(BUN(), 'run'));
 
 test('Deno', () => ran(DENO(), 'run', '--allow-all', '--node-modules-dir=manual'));
+
+test('Deno takes it from a registry, with no node_modules and no more rights than it needs', async () => {
+  const folder = await emptyFolder();
+  const from = await registry();
+  const source = await readFile(join(PROGRAMS, 'use.mjs'), 'utf8');
+  await writeFile(join(folder, 'use.mjs'), source.replace("'tidegate'", "'npm:tidegate'"));
+  const env = {
+    REDIS_URL: await redisUrl(),
+    NPM_CONFIG_REGISTRY: from.url,
+    DENO_DIR: join(folder, '.deno'),
+    NO_COLOR: '1',
+  };
+  const rights = ['--node-modules-dir=none', '--allow-env', '--allow-ffi', '--allow-read', '--no-prompt', '--quiet'];
+  const ended = await run(folder, DENO(), ['run', ...rights, 'use.mjs', 'taken-by-deno'], env);
+  printed(ended, `${from.manifest('tidegate').version} Ada1 Ada1 Ada2 true`);
+});
 
 test('Bun installs it', async () => {
   const folder = await emptyFolder();
