@@ -9,6 +9,9 @@
  * | `@tidegate/linux-x64-gnu`, … | the native half for one platform: what `dist/native` has of it |
  * | `tidegate-lint`, `@tidegate/lint-linux-x64-gnu`, … | the linter, likewise; its program as `dist/native` has it |
  *
+ * With `--target`, as for a release, the program is what cargo made for that target, and no newer glibc is asked for than
+ * was promised.
+ *
  * Of napi's tools only the reading of targets is used: `create-npm-dirs` gives names without a scope, `artifacts` wants
  * the binaries of all platforms at once and lays them into the root of the repository. No package has a script.
  */
@@ -18,6 +21,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } fr
 import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseTriple } from '@napi-rs/cli';
+import { checked } from './binary.mjs';
 import { licencesOf } from './licences.mjs';
 
 const ROOT = resolve(import.meta.dirname, '..', '..');
@@ -102,11 +106,13 @@ function platform({ triple, platformArchABI: name, platform: os, arch, abi }) {
     const description = `The ${what} of ${of} for ${name}`;
     // Yarn keeps packages zipped, and nothing can be loaded or run from there.
     const manifest = { ...shared(full, description), ...fits, preferUnplugged: true, main };
-    const folder = staged(manifest, { [file]: `dist/native/${file}` });
+    const made = options.target && file === program ? `target/${triple}/release` : 'dist/native';
+    const folder = staged(manifest, { [file]: `${made}/${file}` });
+    checked(join(folder, file), name, options.target !== undefined);
     const readme = `# ${full}\n\n${description}. Install \`${of}\`: it asks for this one by itself.\n`;
     writeFileSync(join(folder, 'README.md'), readme);
     writeFileSync(join(folder, 'THIRD-PARTY-LICENSES.md'), licencesOf(ROOT, crate, triple));
-    if (options.strip) run('strip', ['--strip-debug', join(folder, file)]);
+    if (options.strip) run('strip', ['-S', join(folder, file)]);
     return folder;
   });
 }

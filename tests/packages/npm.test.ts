@@ -84,6 +84,25 @@ test('a package holds what it says and nothing else, and has no script', async (
   assert.deepEqual(seen.sort(), Object.keys(own).sort());
 });
 
+test('a binary is packed for the platform that it is of, by its own word', async () => {
+  const { platformOf } = (await import(String(new URL('../../bindings-node/npm/binary.mjs', import.meta.url)))) as {
+    platformOf(bytes: Buffer): { name: string; minor: number };
+  };
+  const own = readFileSync(join(ROOT, 'dist', 'native', `tidegate.${HERE}.node`));
+  assert.equal(platformOf(own).name, HERE);
+  const elf = (machine: number, text: string) =>
+    Buffer.from(`\x7fELF${'\0'.repeat(14)}${String.fromCharCode(machine)}\0${text}`, 'latin1');
+  assert.deepEqual(platformOf(elf(183, 'libc.so')), { name: 'linux-arm64-musl', minor: 0 });
+  assert.deepEqual(platformOf(elf(62, '\0GLIBC_2.9\0GLIBC_2.34\0')), { name: 'linux-x64-gnu', minor: 34 });
+  assert.equal(platformOf(Buffer.from('cffaedfe0c000001', 'hex')).name, 'darwin-arm64');
+  const pe = Buffer.alloc(128);
+  pe.write('MZ');
+  pe.writeUInt32LE(64, 60);
+  pe.write('PE', 64);
+  pe.writeUInt16LE(0x8664, 68);
+  assert.equal(platformOf(pe).name, 'win32-x64-msvc');
+});
+
 test('npm installs the package, the half of this platform alone, and runs nothing', async () => {
   const folder = await installed();
   assert.deepEqual(modules(folder), [`@tidegate/${HERE}`, 'lossless-json', 'tidegate'].sort());
