@@ -18,7 +18,7 @@ CORE := Cargo.toml Cargo.lock $(wildcard .cargo/config.toml) \
 FOR_PYTHON := $(CORE) pyproject.toml $(call files,bindings-python,-name '*.rs' -o -name Cargo.toml)
 FOR_LINT := $(CORE) $(call files,lint/src,-name '*.rs') lint/Cargo.toml
 FOR_NODE := $(CORE) package.json $(call files,bindings-node,-name '*.rs' -o -name Cargo.toml)
-TYPESCRIPT := bindings-node/tsconfig.json $(call files,bindings-node,-name '*.ts' -o -name '*.mjs' -o -name '*.mts')
+TYPESCRIPT := bindings-node/tsconfig.json $(call files,bindings-node,-name '*.ts' -o -name '*.cjs' -o -name '*.mjs' -o -name '*.mts')
 PACKAGE := $(call files,bindings-python/python,-name '*.py' -o -name '*.pyi' -o -name py.typed)
 LOOM := RUSTFLAGS='--cfg tidegate_loom' CARGO_TARGET_DIR=target/loom \
         CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
@@ -38,13 +38,13 @@ examples: .make/python.$(PROFILE) .make/node.$(PROFILE) ## the programs of docs/
 	done
 
 .PHONY: test
-test: .make/python.dev .make/node.dev ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
+test: .make/python.dev .make/node.dev .make/packages ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
 	cargo test -p tidegate -- --show-output
 	cargo test -p tidegate-cli
 	cargo test -p tidegate-lint
 	$(LOOM) cargo test -p tidegate --no-default-features --lib --release loom
 	$(BIN)/pytest --ignore tests/faults --numprocesses 3 --dist worksteal
-	node --import tsx --test --test-concurrency 2 --test-reporter spec $(wildcard tests/node/*.test.ts)
+	node --import tsx --test --test-concurrency 2 --test-reporter spec $(wildcard tests/node/*.test.ts tests/packages/*.test.ts)
 	@$(MAKE) faults-short
 
 .PHONY: faults-short
@@ -83,8 +83,9 @@ lint: .make/python.dev .make/node.dev ## formats, clippy, ruff, mypy, biome, tsc
 .PHONY: build
 build: .make/python.$(PROFILE) .make/node.$(PROFILE) ## .venv with the package installed, and the package importable by name from here in Node.js (PROFILE=release for the fast ones)
 
+# For users, so a release; PROFILE=dev packs what tests run on.
 .PHONY: dist
-dist: .make/dist ## the wheel and the npm package, in dist/
+dist: .make/dist.$(if $(filter file,$(origin PROFILE)),release,$(PROFILE)) ## the wheel and the npm packages for this machine, in dist/ (PROFILE=dev for quick ones)
 
 .PHONY: bench
 bench: .make/python.release .make/node.release ## every figure, beside the peers, into docs/performance.md: 25 minutes (BENCH="--only l2 --quick" for some)
@@ -120,16 +121,26 @@ built-lint = target/$$(rustc --print host-tuple)/$(if $(filter %.release,$@),rel
 	cp bindings-node/esm/* dist/
 	echo '{ "type": "commonjs" }' > dist/cjs/package.json
 	$(NPX) napi build --platform --manifest-path bindings-node/Cargo.toml --output-dir dist/native \
-	    --js index.cjs --dts index.d.cts $(if $(filter %.release,$@),--release)
+	    --no-js --dts index.d.cts $(if $(filter %.release,$@),--release)
+	cp bindings-node/npm/index.cjs dist/native/
 	install $(built-lint) dist/native/
 	$(NPX) tsc -p bindings-node
 	@touch $@
 
-.make/dist: $(FOR_PYTHON) $(PACKAGE) .make/venv .make/node.release
+.make/dist.dev: .make/node.dev
+.make/dist.release: .make/node.release
+.make/dist.dev .make/dist.release: $(FOR_PYTHON) $(PACKAGE) .make/venv bindings-node/npm/pack.mjs
+	@rm -f .make/dist.*
 	rm -f dist/*.whl dist/*.tgz
-	$(BIN)/maturin build --release --locked --out dist
-	npm pack --pack-destination dist
+	$(BIN)/maturin build $(if $(filter %.release,$@),--release) --locked --out dist
+	node bindings-node/npm/pack.mjs
 	@ls -l dist/*.whl dist/*.tgz
+	@touch $@
+
+# What tests/packages installs.
+.make/packages: .make/node.dev bindings-node/npm/pack.mjs $(wildcard bindings-node/npm/*/*)
+	rm -rf target/packages
+	node bindings-node/npm/pack.mjs --strip --out target/packages
 	@touch $@
 
 .make/npm: package.json package-lock.json .npmrc

@@ -1,25 +1,21 @@
-/** `tidegate lint`: a program of its own beside the native module, because its parsers are as large as the rest. */
+/** `tidegate lint`: a program of its own in a package of its own, because its parsers are as large as the rest. */
 
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { constants } from 'node:os';
 import { join } from 'node:path';
+import { PROGRAM, refused, run } from './lint-program.js';
 
-const PROGRAM = join(__dirname, '..', 'native', process.platform === 'win32' ? 'tidegate-lint.exe' : 'tidegate-lint');
+/** What the repository has built; the package has none. */
+const BUILT = join(__dirname, '..', 'native', PROGRAM);
 
 /** Runs the linter with these arguments, on this process's own standard streams; its exit code. */
 export function lint(args: readonly string[]): number {
-  if (!existsSync(PROGRAM)) {
-    process.stderr.write(
-      `error: tidegate lint is not part of this installation: ${PROGRAM} is missing\n` +
-        'The package of each platform has it. Mend it with: npm install --force tidegate\n',
-    );
-    return 2;
+  if (existsSync(BUILT)) return run(BUILT, args);
+  let installed: string;
+  try {
+    // Where it was called before where it lies: strict installers show a package only what it depends on.
+    installed = require.resolve('tidegate-lint', { paths: [process.cwd(), __dirname] });
+  } catch {
+    return refused('tidegate lint is a package of its own. Install it with: npm install --save-dev tidegate-lint');
   }
-  const { status, signal, error } = spawnSync(PROGRAM, args, { stdio: 'inherit' });
-  if (error !== undefined) {
-    process.stderr.write(`error: ${PROGRAM} cannot be run: ${error.message}\n`);
-    return 2;
-  }
-  return status ?? 128 + (signal === null ? 0 : constants.signals[signal]);
+  return (require(installed) as { lint: typeof lint }).lint(args);
 }
