@@ -124,7 +124,7 @@ function captured<P>(
 ): Promise<Captured> {
   return new Promise((resolve, reject) => {
     const plain = plainRequest(req, req.headers, () => context.signal) as CachedRequest<P>;
-    const { response, whole } = capture(plain, res);
+    const { response, whole } = capture(plain, res, Object.getPrototypeOf(res));
     const own = response as Response;
     own.req = plain as Request;
     own.locals = res.locals;
@@ -153,7 +153,10 @@ function runAll<P>(
   const next = (how?: unknown): void => {
     const handler = handlers[at];
     at += 1;
-    if (handler === undefined || (how !== undefined && how !== null)) return done(how ?? undefined);
+    if (handler === undefined || (how !== undefined && how !== null)) {
+      done(how ?? undefined);
+      return;
+    }
     // What a promise is rejected with is an error, though it be nothing.
     const fail = (error: unknown) => done(error || new Error('a handler was rejected with nothing'));
     try {

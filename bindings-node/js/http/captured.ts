@@ -40,6 +40,8 @@ class Nowhere extends Writable {
   }
 }
 
+type Fields = NodeJS.Dict<number | string | string[]>;
+
 export interface Capture {
   readonly response: ServerResponse;
   /** Settled when the response has ended. */
@@ -47,11 +49,16 @@ export interface Capture {
 }
 
 /**
- * A response with the methods and headers of a client's, but for headers that nobody changes: those stay the client's own.
+ * A response that begins with the status and headers of a client's; headers that nobody changes stay the client's own. `methods` is
+ * where it has those from that a framework adds.
  */
-export function capture(request: IncomingMessage, of: ServerResponse): Capture {
+export function capture(
+  request: IncomingMessage,
+  of: { readonly statusCode: number; getHeaders(): Fields },
+  methods: object = ServerResponse.prototype,
+): Capture {
   const response = new ServerResponse(request);
-  Object.setPrototypeOf(response, Object.getPrototypeOf(of));
+  Object.setPrototypeOf(response, methods);
   response.assignSocket(new Nowhere() as never);
   response.statusCode = of.statusCode;
   response.sendDate = false;
@@ -84,10 +91,7 @@ export function capture(request: IncomingMessage, of: ServerResponse): Capture {
   return { response, whole };
 }
 
-function changed(
-  response: ServerResponse,
-  before: NodeJS.Dict<number | string | string[]>,
-): NodeJS.Dict<number | string | string[]> {
+function changed(response: ServerResponse, before: Fields): Fields {
   const own = Object.entries(response.getHeaders()).filter(([name, value]) => String(before[name]) !== String(value));
-  return Object.fromEntries(own) as NodeJS.Dict<number | string | string[]>;
+  return Object.fromEntries(own) as Fields;
 }

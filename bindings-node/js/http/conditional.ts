@@ -1,12 +1,14 @@
 /** What a client is answered of a stored response: 304 or all of it, how old it is, how long it may be kept. */
 
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import { type HeaderFields, type StoredResponse, tokensOf } from './response.js';
 
 /** How an answer came to be, for its `Cache-Status` (RFC 9211). */
 export type Way = 'hit' | 'miss' | 'collapsed';
 
 export interface Answer {
+  /** What the client would be sent if it had nothing, and had asked for all. */
+  readonly whole: Uint8Array;
   readonly status: number;
   readonly headers: HeaderFields;
   /** None for HEAD and 304. */
@@ -35,7 +37,7 @@ export function answerOf(
   const { status, body, why } = stored;
   const headers = { ...stored.headers };
   const ageMs = Math.max(0, Date.now() - stored.at);
-  if (varies.length > 0) headers['vary'] = [...new Set([...tokensOf(headers['vary']), ...varies])].join(', ');
+  if (varies.length > 0) headers['vary'] = varyOf(headers['vary'], [...varies]);
   if (why === undefined) {
     if (control !== false) headers['cache-control'] ??= controlOf(stored, control);
     if (way === 'hit') headers['age'] = `${Math.floor(ageMs / 1_000)}`;
@@ -43,10 +45,15 @@ export function answerOf(
   headers['cache-status'] = `tidegate; ${wayOf(way, stored.ttl - ageMs, why)}`;
   if (status >= 200 && status < 300 && isFresh(asked.headers, headers)) {
     for (const name of Object.keys(headers)) if (OF_A_BODY.test(name)) delete headers[name];
-    return { status: 304, headers, body: undefined };
+    return { status: 304, headers, body: undefined, whole: body };
   }
   if (status >= 200 && status !== 204 && status !== 304) headers['content-length'] = `${body.byteLength}`;
-  return { status, headers, body: asked.method === 'HEAD' ? undefined : body };
+  return { status, headers, body: asked.method === 'HEAD' ? undefined : body, whole: body };
+}
+
+/** The names of two, each once. */
+export function varyOf(before: OutgoingHttpHeaders[string], more: string | string[]): string {
+  return [...new Set([...tokensOf(before), ...tokensOf(more)])].join(', ');
 }
 
 /** RFC 9111, section 5.2.2, and RFC 5861: by the entry's own times. A client takes the age off by itself. */

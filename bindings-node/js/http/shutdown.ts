@@ -7,12 +7,18 @@ import { shown } from '../key.js';
 import { CacheManager } from '../manager.js';
 import { checkOptions, type Duration } from '../options.js';
 
-/** What `closeOn` closes: a server of node:http or node:https. */
-export interface Closable {
-  on(event: 'request', listener: (request: IncomingMessage, response: ServerResponse) => void): unknown;
-  off(event: 'request', listener: (request: IncomingMessage, response: ServerResponse) => void): unknown;
-  close(done: (error?: Error) => void): unknown;
+type OnRequest = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** A server whose requests are known. */
+export interface Serving {
+  on(event: 'request', listener: OnRequest): unknown;
+  off(event: 'request', listener: OnRequest): unknown;
   closeIdleConnections?(): void;
+}
+
+/** What `closeOn` closes: a server of node:http or node:https. */
+export interface Closable extends Serving {
+  close(done: (error?: Error) => void): unknown;
   closeAllConnections?(): void;
 }
 
@@ -52,30 +58,47 @@ export function closeOn(
   if (wrong !== undefined || all.length === 0) {
     throw new ConfigError(`cache=${shown(wrong)} is not a CacheManager; a right example: closeOn(server, cache)`);
   }
+  const requests = new Requests(server);
+  const close = (patienceMs: number) => closed(server, requests, all, patienceMs);
+  return endOn(options, close, () => requests.stop());
+}
+
+/** Has a service end when the process is told to. */
+export function endOn(
+  options: CloseOnOptions,
+  end: (patienceMs: number) => Promise<boolean>,
+  stopped: () => void = () => {},
+): Closing {
   checkOptions(options, ['signals', 'timeout', 'onClosed']);
   const { signals = ['SIGTERM', 'SIGINT'], timeout, onClosed } = options;
   const patienceMs = timeoutOf({ timeout });
-  const requests = new Requests(server);
   let closing: Promise<boolean> | undefined;
-  const close = () => {
-    closing ??= closed(server, requests, all, patienceMs).then((isClean) => {
-      stop();
-      onClosed?.(isClean);
-      return isClean;
-    });
-    return closing;
-  };
-  const onSignal = () => {
-    // The second one does what it does to any process.
+  // A second signal does what it does to any process.
+  const deafen = () => {
     for (const signal of signals) process.off(signal, onSignal);
-    void close();
   };
   const stop = () => {
-    for (const signal of signals) process.off(signal, onSignal);
-    requests.stop();
+    deafen();
+    stopped();
+  };
+  const close = async () => {
+    const isClean = await end(patienceMs);
+    stop();
+    onClosed?.(isClean);
+    return isClean;
+  };
+  const onSignal = () => {
+    deafen();
+    closing ??= close();
   };
   for (const signal of signals) process.on(signal, onSignal);
-  return { close, [Symbol.dispose]: stop };
+  return {
+    close: () => {
+      closing ??= close();
+      return closing;
+    },
+    [Symbol.dispose]: stop,
+  };
 }
 
 async function closed(
@@ -94,7 +117,7 @@ async function closed(
 }
 
 /** False where it took too long. */
-async function within(ms: number, start: (done: () => void) => void): Promise<boolean> {
+export async function within(ms: number, start: (done: () => void) => void): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const isInTime = await new Promise<boolean>((resolve) => {
     timer = setTimeout(resolve, ms, false);
@@ -105,8 +128,8 @@ async function within(ms: number, start: (done: () => void) => void): Promise<bo
 }
 
 /** The requests under way. At the end each is the last of its connection, which would be kept open for another else. */
-class Requests {
-  readonly #server: Closable;
+export class Requests {
+  readonly #server: Serving;
   readonly #responses = new Set<ServerResponse>();
   #isLast = false;
   readonly #add = (_request: IncomingMessage, response: ServerResponse) => {
@@ -118,7 +141,7 @@ class Requests {
     if (this.#isLast) lastOf(response);
   };
 
-  constructor(server: Closable) {
+  constructor(server: Serving) {
     this.#server = server;
     server.on('request', this.#add);
   }
