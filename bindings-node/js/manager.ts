@@ -18,6 +18,7 @@ import {
 import { House } from './house.js';
 import { checkKeyText, type KeyPart, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
+import { type Lives, livesOf } from './lives.js';
 import { checkKeys } from './native.js';
 import { Observed } from './observed.js';
 import type {
@@ -68,7 +69,7 @@ export class CacheManager extends Observed {
     // A view is made on what its manager is made of.
     const given: unknown = options;
     const house = given instanceof Inside ? given.house : new House(options);
-    const view = given instanceof Inside ? given.view : new View(house.port.native);
+    const view = given instanceof Inside ? given.view : new View(house.port.native, house.lives);
     const flow = house.flowOf(view.plain.terms);
     super(house, flow, view);
     this.#house = house;
@@ -111,6 +112,11 @@ export class CacheManager extends Observed {
   /** @internal */
   readBy(options: AnyGetOptions | undefined): Call {
     return this.#view.read(options);
+  }
+
+  /** How long the entries of such a call live. @internal */
+  livesOf(options: GetOptions): Lives {
+    return livesOf(this.#view.lives, options);
   }
 
   /** The value, or a promise of it: for callers who are promises themselves. @internal */

@@ -72,14 +72,20 @@ interface Plan {
   readonly callOf: (...args: Any[]) => Call;
 }
 
-const plans = new WeakMap<object, Plan>();
+/** The plan of a call, by the object that it is made on: that may have a manager of its own. */
+type PlanOf = (self: object) => Plan;
+
+const plans = new WeakMap<object, PlanOf>();
 
 export function wrap(manager: CacheManager, fn: AnyFunction, options: WrapOptions<Any, MaybeSchema>): Wrapped<Any> {
   if (typeof fn !== 'function') {
     throw new ConfigError(`fn=${shown(fn)} is not a function; a right example: cache.wrap(fetchUser, { key })`);
   }
   const plan = planned(manager, fn, options);
-  return Object.assign(cachedBy(plan), helpers(plan, undefined)) as Wrapped<Any>;
+  return Object.assign(
+    cachedBy(fn, () => plan),
+    helpers(plan, undefined),
+  ) as Wrapped<Any>;
 }
 
 export function decorator(manager: CacheManager, options: WrapOptions<Any, MaybeSchema>): MethodDecorator<Any> {
@@ -95,10 +101,27 @@ export function decorator(manager: CacheManager, options: WrapOptions<Any, Maybe
         '@cached stands on a method; a right example: @cache.cached({ key }) async getUser(id: number)',
       );
     }
-    const cached = cachedBy(planned(manager, method as AnyFunction, options));
+    const plan = planned(manager, method as AnyFunction, options);
+    const cached = cachedBy(method as AnyFunction, () => plan);
     return isStandard ? cached : { ...descriptor, value: cached };
   };
   return decorate as MethodDecorator<Any>;
+}
+
+/** A method that is cached by the manager of the object that it is called on. @internal */
+export function cachedOn(
+  managerOf: (self: object) => CacheManager,
+  method: AnyFunction,
+  options: WrapOptions<Any, MaybeSchema>,
+): AnyFunction {
+  keyFunction(options);
+  const known = new WeakMap<CacheManager, Plan>();
+  return cachedBy(method, (self) => {
+    const manager = managerOf(self);
+    const plan = known.get(manager) ?? planned(manager, method, options);
+    known.set(manager, plan);
+    return plan;
+  });
 }
 
 /**
@@ -114,23 +137,27 @@ export function helpersOf<T extends object, K extends keyof T>(
   name: K,
 ): T[K] extends (...args: infer A) => infer R ? Helpers<A, Stored<Awaited<R>>> : never {
   const method: unknown = object?.[name];
-  const plan = typeof method === 'function' ? plans.get(method) : undefined;
-  if (plan === undefined) {
+  const planOf = typeof method === 'function' ? plans.get(method) : undefined;
+  if (planOf === undefined) {
     throw new ConfigError(
       `${shown(name)} is no cached method of ${shown(object)}; a right example: helpersOf(users, 'getUser')`,
     );
   }
-  return helpers(plan, object) as never;
+  return helpers(planOf(object), object) as never;
+}
+
+function keyFunction(options: WrapOptions<Any, MaybeSchema>): Plan['keyOf'] {
+  const keyOf: unknown = options?.key;
+  if (typeof keyOf === 'function') return keyOf as Plan['keyOf'];
+  throw new ConfigError(
+    `key=${shown(keyOf)} is not a function of the arguments; ` +
+      'a right example: { key: (id) => key`user:profile:${id}` }',
+  );
 }
 
 function planned(manager: CacheManager, fn: AnyFunction, options: WrapOptions<Any, MaybeSchema>): Plan {
-  const { key: keyOf, tags, ...rest } = options ?? {};
-  if (typeof keyOf !== 'function') {
-    throw new ConfigError(
-      `key=${shown(keyOf)} is not a function of the arguments; ` +
-        'a right example: { key: (id) => key`user:profile:${id}` }',
-    );
-  }
+  const keyOf = keyFunction(options);
+  const { key: _, tags, ...rest } = options;
   if ('signal' in rest) {
     throw new ConfigError(
       'signal is an option of a call, not of a function: each call would be cancelled with the first',
@@ -155,13 +182,13 @@ function listed(tags: unknown): readonly string[] {
 }
 
 /** The cached function; each call's own `this` is the function's. */
-function cachedBy(plan: Plan): AnyFunction {
-  const { manager, fn, keyOf, callOf } = plan;
-  async function cached(this: unknown, ...args: Any[]): Promise<unknown> {
+function cachedBy(fn: AnyFunction, planOf: PlanOf): AnyFunction {
+  async function cached(this: Any, ...args: Any[]): Promise<unknown> {
+    const { manager, keyOf, callOf } = planOf(this);
     return manager.getBy(keyOf(...args), () => fn.apply(this, args), callOf(...args));
   }
   Object.defineProperty(cached, 'name', { value: fn.name, configurable: true });
-  plans.set(cached, plan);
+  plans.set(cached, planOf);
   return cached;
 }
 

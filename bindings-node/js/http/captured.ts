@@ -1,0 +1,97 @@
+/** A response that no client is behind: what a handler writes to it is kept. */
+
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import { Writable } from 'node:stream';
+import type { Captured } from './response.js';
+
+// What a client has, or wants a part of, is settled later: the handler is to write all of it (RFC 9110, sections 13 and 14).
+const OF_ONE_CLIENT = [
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'range',
+] as const;
+
+/** A request without what is one client's affair, on top of the client's own. */
+export function plainRequest<Q extends object>(
+  request: Q,
+  headers: IncomingMessage['headers'],
+  signal: () => AbortSignal,
+): Q {
+  const plain = { ...headers };
+  for (const name of OF_ONE_CLIENT) delete plain[name];
+  return Object.create(request, {
+    // A HEAD is answered from what a GET would be.
+    method: { value: 'GET', writable: true, enumerable: true, configurable: true },
+    headers: { value: plain, writable: true, enumerable: true, configurable: true },
+    signal: { get: signal, enumerable: true, configurable: true },
+  }) as Q;
+}
+
+/** Swallows what is written to it. */
+class Nowhere extends Writable {
+  override _write(_chunk: unknown, _encoding: string, done: () => void): void {
+    done();
+  }
+  setTimeout(): this {
+    return this;
+  }
+}
+
+type Fields = NodeJS.Dict<number | string | string[]>;
+
+export interface Capture {
+  readonly response: ServerResponse;
+  /** Settled when the response has ended. */
+  readonly whole: Promise<Captured>;
+}
+
+/**
+ * A response that begins with the status and headers of a client's; headers that nobody changes stay the client's own. `methods` is
+ * where it has those from that a framework adds.
+ */
+export function capture(
+  request: IncomingMessage,
+  of: { readonly statusCode: number; getHeaders(): Fields },
+  methods: object = ServerResponse.prototype,
+): Capture {
+  const response = new ServerResponse(request);
+  Object.setPrototypeOf(response, methods);
+  response.assignSocket(new Nowhere() as never);
+  response.statusCode = of.statusCode;
+  response.sendDate = false;
+  const before = of.getHeaders();
+  for (const [name, value] of Object.entries(before)) if (value !== undefined) response.setHeader(name, value);
+  // With a header set, even one that is removed again, what `writeHead` is given can be read later.
+  response.setHeader('date', '').removeHeader('date');
+
+  const chunks: Buffer[] = [];
+  const { write, end } = response;
+  const keep = (chunk: unknown, encoding: unknown) => {
+    if (typeof chunk === 'string')
+      chunks.push(Buffer.from(chunk, typeof encoding === 'string' ? (encoding as 'utf8') : 'utf8'));
+    else if (chunk instanceof Uint8Array) chunks.push(Buffer.from(chunk));
+  };
+  response.write = (chunk: unknown, ...rest: unknown[]) => {
+    keep(chunk, rest[0]);
+    return write.apply(response, [chunk, ...rest] as never);
+  };
+  const whole = new Promise<Captured>((resolve) => {
+    response.end = (...given: unknown[]) => {
+      // Node's own `end` may call `write`, which would keep the same twice.
+      response.write = write;
+      if (!response.writableEnded) keep(given[0], given[1]);
+      end.apply(response, given as never);
+      resolve({ status: response.statusCode, headers: changed(response, before), body: Buffer.concat(chunks) });
+      return response;
+    };
+  });
+  return { response, whole };
+}
+
+function changed(response: ServerResponse, before: Fields): Fields {
+  const own = Object.entries(response.getHeaders()).filter(([name, value]) => String(before[name]) !== String(value));
+  return Object.fromEntries(own) as Fields;
+}

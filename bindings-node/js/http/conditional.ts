@@ -1,0 +1,93 @@
+/** What a client is answered of a stored response: 304 or all of it, how old it is, how long it may be kept. */
+
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
+import { type HeaderFields, type StoredResponse, tokensOf } from './response.js';
+
+/** How an answer came to be, for its `Cache-Status` (RFC 9211). */
+export type Way = 'hit' | 'miss' | 'collapsed';
+
+export interface Answer {
+  /** What the client would be sent if it had nothing, and had asked for all. */
+  readonly whole: Uint8Array;
+  readonly status: number;
+  readonly headers: HeaderFields;
+  /** None for HEAD and 304. */
+  readonly body: Uint8Array | undefined;
+}
+
+export interface Asked {
+  readonly method: string;
+  readonly headers: IncomingHttpHeaders;
+}
+
+/** Who may keep a response, for how long: `private`, `public`, `no-cache`, or nothing that is said of it. */
+export type CacheControl = 'private' | 'public' | 'no-cache' | false;
+
+// Of what is sent with a body only (RFC 9110, section 15.4.5).
+const OF_A_BODY = /^(content-(?!location$)|last-modified$)/;
+
+/** What this client is answered. */
+export function answerOf(
+  stored: StoredResponse,
+  asked: Asked,
+  way: Way,
+  control: CacheControl,
+  varies: readonly string[],
+): Answer {
+  const { status, body, why } = stored;
+  const headers = { ...stored.headers };
+  const ageMs = Math.max(0, Date.now() - stored.at);
+  if (varies.length > 0) headers['vary'] = varyOf(headers['vary'], [...varies]);
+  if (why === undefined) {
+    if (control !== false) headers['cache-control'] ??= controlOf(stored, control);
+    if (way === 'hit') headers['age'] = `${Math.floor(ageMs / 1_000)}`;
+  }
+  headers['cache-status'] = `tidegate; ${wayOf(way, stored.ttl - ageMs, why)}`;
+  if (status >= 200 && status < 300 && isFresh(asked.headers, headers)) {
+    for (const name of Object.keys(headers)) if (OF_A_BODY.test(name)) delete headers[name];
+    return { status: 304, headers, body: undefined, whole: body };
+  }
+  if (status >= 200 && status !== 204 && status !== 304) headers['content-length'] = `${body.byteLength}`;
+  return { status, headers, body: asked.method === 'HEAD' ? undefined : body, whole: body };
+}
+
+/** The names of two, each once. */
+export function varyOf(before: OutgoingHttpHeaders[string], more: string | string[]): string {
+  return [...new Set([...tokensOf(before), ...tokensOf(more)])].join(', ');
+}
+
+/** RFC 9111, section 5.2.2, and RFC 5861: by the entry's own times. A client takes the age off by itself. */
+function controlOf({ ttl, swr, sie }: StoredResponse, control: Exclude<CacheControl, false>): string {
+  if (control === 'no-cache') return 'private, no-cache';
+  const directives = [control, `max-age=${seconds(ttl)}`];
+  if (seconds(swr) > 0) directives.push(`stale-while-revalidate=${seconds(swr)}`);
+  if (seconds(sie) > 0) directives.push(`stale-if-error=${seconds(sie)}`);
+  return directives.join(', ');
+}
+
+function wayOf(way: Way, leftMs: number, why: string | undefined): string {
+  if (way === 'hit') return `hit; ttl=${Math.floor(leftMs / 1_000)}`;
+  const collapsed = way === 'collapsed' ? '; collapsed' : '';
+  return `fwd=miss${collapsed}${why === undefined ? '; stored' : `; detail=${why}`}`;
+}
+
+/** Whether the client has it already: RFC 9110, section 13.2.2. `If-Modified-Since` counts only without `If-None-Match`. */
+export function isFresh(asked: IncomingHttpHeaders, has: HeaderFields): boolean {
+  const wanted = asked['if-none-match'];
+  if (wanted !== undefined) {
+    if (wanted.trim() === '*') return true;
+    const [mine] = entityTags(`${has['etag'] ?? ''}`);
+    return mine !== undefined && entityTags(wanted).includes(mine);
+  }
+  const since = Date.parse(asked['if-modified-since'] ?? '');
+  return Date.parse(`${has['last-modified'] ?? ''}`) <= since;
+}
+
+/** What stands in quotes: weak and strong ones are equal for a GET (RFC 9110, section 8.8.3.2). */
+function entityTags(field: string): string[] {
+  return [...field.matchAll(/(?:W\/)?"([\x21\x23-\x7e\x80-\xff]*)"/g)].map(([, tag]) => tag as string);
+}
+
+function seconds(ms: number): number {
+  return Math.floor(ms / 1_000);
+}

@@ -1,0 +1,242 @@
+/** A route whose responses are cached: which entry a request is about, and how its response comes about. */
+
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Context } from '../context.js';
+import { ConfigError, translated } from '../errors.js';
+import { key as built, type KeyPart, shown } from '../key.js';
+import { CacheManager } from '../manager.js';
+import { checkTemplate } from '../native.js';
+import { checkOptions, type GetOptions } from '../options.js';
+import { type Answer, answerOf, type CacheControl, type Way } from './conditional.js';
+import { type Captured, RESPONSE, type StoredResponse, storedOf, whyNotStored } from './response.js';
+
+/** What a route says of its cached responses, of requests `Q`. */
+export interface ResponseOptions<Q> extends Omit<GetOptions, 'tags' | 'codec' | 'nullTtl' | 'schema' | 'signal'> {
+  /**
+   * The key of a request's response: a function of the request, `` (req) => key`page:user:${req.params.id}` ``, or a template
+   * of the route's parameters, `'page:user:{id}'`. A function that gives null has this request answered uncached.
+   */
+  key: string | ((request: Q) => string | null | undefined);
+  /** Tags of the entry, or a function of the request that gives them. */
+  tags?: readonly string[] | ((request: Q) => readonly string[]) | undefined;
+  /**
+   * Request headers that the response depends on, `['accept-language']`: their values become a part of the key, and the
+   * response says so (`Vary`). All variants carry the key as a tag: `invalidateTag(key)` ends them.
+   */
+  vary?: readonly string[] | undefined;
+  /** The statuses of responses that are stored ([200]). */
+  statuses?: readonly number[] | undefined;
+  /**
+   * Who may keep the response for its ttl: `'private'` (the client alone, the default), `'public'` (proxies too), `'no-cache'`
+   * (nobody without asking: 304 while it is the same), or false: nothing is said. A response's own `Cache-Control` stands.
+   */
+  cacheControl?: CacheControl | undefined;
+  /**
+   * Whether requests with `Authorization` are answered from the cache too (false): the key must say whose they are then, or the
+   * response be for everybody.
+   */
+  authorized?: boolean | undefined;
+}
+
+/** How a framework's request is read. */
+export interface Reader<Q> {
+  readonly headers: (request: Q) => IncomingHttpHeaders;
+  readonly params: (request: Q) => Readonly<Record<string, unknown>>;
+}
+
+/** Which entry a request is about. */
+interface Plan {
+  readonly key: string;
+  readonly tags: readonly string[];
+}
+
+/** What a fallback gave that is no response: an error that is an answer, or that the handler passed the request on. */
+class Raised {
+  readonly error: unknown;
+  /** No codec takes a function: nobody stores this, or makes something else of it. */
+  readonly raise: () => never;
+
+  constructor(error: unknown) {
+    this.error = error;
+    this.raise = () => {
+      throw error;
+    };
+  }
+}
+
+/** A response that says that the server failed: a stale one may be served instead. */
+class Unwell extends Error {
+  constructor(readonly response: StoredResponse) {
+    super(`the handler answered ${response.status}`);
+  }
+}
+
+const OWN = ['key', 'tags', 'vary', 'statuses', 'cacheControl', 'authorized'] as const;
+const OF_A_READ = [
+  'ttl',
+  'staleIfError',
+  'staleWhileRevalidate',
+  'errorBackoff',
+  'earlyRefresh',
+  'wait',
+  'softTimeout',
+  'hardTimeout',
+] as const satisfies readonly (keyof GetOptions)[];
+const CONTROLS: readonly unknown[] = ['private', 'public', 'no-cache', false];
+// RFC 9110, section 5.1.
+const FIELD_NAME = /^[\w!#$%&'*+.^`|~-]+$/;
+const RIGHT = "{ key: 'page:user:{id}', ttl: '1m' }";
+
+export class Route<Q> {
+  readonly #cache: CacheManager;
+  readonly #options: ResponseOptions<Q>;
+  readonly #reader: Reader<Q>;
+  readonly #read: Omit<GetOptions, 'schema'>;
+  readonly #varies: readonly string[];
+  readonly #keyOf: (request: Q) => string | null | undefined;
+
+  constructor(cache: CacheManager, options: ResponseOptions<Q>, reader: Reader<Q>) {
+    if (!(cache instanceof CacheManager)) {
+      throw new ConfigError(`cache=${shown(cache)} is not a CacheManager; a right example: new CacheManager()`);
+    }
+    checkOptions(options ?? null, [...OWN, ...OF_A_READ]);
+    const { key, vary = [], statuses, cacheControl } = options;
+    checkList('vary', vary, isFieldName, "['accept-language']");
+    if (statuses !== undefined) checkList('statuses', statuses, isStatus, '[200, 404]');
+    if (cacheControl !== undefined && !CONTROLS.includes(cacheControl)) {
+      throw new ConfigError(
+        `cacheControl=${shown(cacheControl)} is not accepted: cacheControl takes 'private', 'public', 'no-cache' or false`,
+      );
+    }
+    this.#cache = cache;
+    this.#options = options;
+    this.#reader = reader;
+    this.#varies = vary.map((name) => name.toLowerCase());
+    this.#keyOf = typeof key === 'string' ? templated(key, reader) : asFunction(key);
+    this.#read = Object.fromEntries(
+      Object.entries(options).filter(([name]) => !(OWN as readonly string[]).includes(name)),
+    );
+    // What is wrong is told where it stands, and not at the first request.
+    cache.readBy(this.#read);
+  }
+
+  /** Which entry a request is about; null for one that is answered uncached. */
+  plan(request: Q): Plan | null {
+    const headers = this.#reader.headers(request);
+    // A response to one that is authorized is another's only where somebody said so (RFC 9111, section 3.5).
+    if (headers.authorization !== undefined && this.#options.authorized !== true) return null;
+    const whole = this.#keyOf(request);
+    if (whole === null || whole === undefined) return null;
+    const { tags } = this.#options;
+    const named = typeof tags === 'function' ? tags(request) : (tags ?? []);
+    if (this.#varies.length === 0) return { key: whole, tags: named };
+    const variant = built('v', ...this.#varies.map((name) => `${name}=${headers[name] ?? ''}`));
+    return { key: `${whole}:${variant}`, tags: [...named, whole] };
+  }
+
+  /**
+   * The answer to a request: from its entry, or what `run` has captured, for all who wait for it. Throws what `run` throws, and
+   * the reason of `signal`.
+   */
+  async answer(
+    { key, tags }: Plan,
+    asked: { method: string; headers: IncomingHttpHeaders },
+    signal: AbortSignal,
+    run: (context: Context) => Promise<Captured>,
+  ): Promise<Answer> {
+    let hasRun = false;
+    const began = Date.now();
+    const fallback = (context: Context) => {
+      hasRun = true;
+      return this.#made(context, run);
+    };
+    const { cacheControl = 'private' } = this.#options;
+    let stored: StoredResponse;
+    try {
+      const options = { ...this.#read, tags, signal, codec: 'msgpack' as const, schema: RESPONSE };
+      const given: unknown = await this.#cache.get(key, fallback, options);
+      if (given instanceof Raised) throw given.error;
+      stored = given as StoredResponse;
+    } catch (error) {
+      if (!(error instanceof Unwell)) throw error;
+      stored = error.response;
+    }
+    const way: Way = stored.at < began ? 'hit' : hasRun ? 'miss' : 'collapsed';
+    return answerOf(stored, asked, way, cacheControl, this.#varies);
+  }
+
+  async #made(context: Context, run: (context: Context) => Promise<Captured>): Promise<StoredResponse | Raised> {
+    let captured: Captured;
+    try {
+      captured = await run(context);
+    } catch (error) {
+      if (!isAnswer(error)) throw error;
+      context.skip();
+      return new Raised(error);
+    }
+    const { statuses = [200] } = this.#options;
+    const lives = this.#cache.livesOf(this.#read);
+    const why = whyNotStored(captured, statuses, new Set(this.#varies));
+    const stored = storedOf(captured, lives, why);
+    if (captured.status >= 500 && !statuses.includes(captured.status)) throw new Unwell(stored);
+    if (why !== undefined) context.skip();
+    return stored;
+  }
+}
+
+/** Thrown by a handler that leaves the request to the next one. */
+export class PassedOn {
+  /** What it called `next` with. */
+  constructor(readonly how: unknown) {}
+}
+
+/** An error that is what its client did wrong: no failure, and nothing stale is served instead. */
+function isAnswer(error: unknown): boolean {
+  if (error instanceof PassedOn) return true;
+  const { status, statusCode, getStatus } = (error ?? {}) as Record<string, unknown>;
+  const said = typeof getStatus === 'function' ? getStatus.call(error) : (statusCode ?? status);
+  return typeof said === 'number' && said >= 300 && said < 500;
+}
+
+/** The key of a template: each place is a parameter of the route. */
+function templated<Q>(template: string, reader: Reader<Q>): (request: Q) => string {
+  const pieces = template.split(/\{(\w+)\}/);
+  const texts = pieces.filter((_, at) => at % 2 === 0);
+  const names = pieces.filter((_, at) => at % 2 === 1);
+  translated(() => checkTemplate(template, texts, "'page:user:{id}'"));
+  return (request) => {
+    const params = reader.params(request);
+    let whole = texts[0] ?? '';
+    for (const [at, name] of names.entries()) {
+      const value = params[name];
+      if (value === undefined) {
+        throw new ConfigError(
+          `key=${shown(template)} names {${name}}, and the route has ${shown(Object.keys(params))}; ` +
+            "a right example: '/users/:id' with { key: 'page:user:{id}' }",
+        );
+      }
+      whole += built('p', value as KeyPart).slice(2) + (texts[at + 1] ?? '');
+    }
+    return whole;
+  };
+}
+
+function asFunction<Q>(key: unknown): (request: Q) => string | null | undefined {
+  if (typeof key === 'function') return key as (request: Q) => string;
+  throw new ConfigError(
+    `key=${shown(key)} is neither a function of the request nor a template; a right example: ${RIGHT}`,
+  );
+}
+
+function checkList(name: string, list: unknown, isRight: (item: unknown) => boolean, example: string): void {
+  if (Array.isArray(list) && list.every(isRight)) return;
+  throw new ConfigError(`${name}=${shown(list)} is not accepted; a right example: { ${name}: ${example} }`);
+}
+
+function isFieldName(name: unknown): boolean {
+  return typeof name === 'string' && FIELD_NAME.test(name);
+}
+
+function isStatus(status: unknown): boolean {
+  return Number.isInteger(status) && (status as number) >= 200 && (status as number) <= 599;
+}

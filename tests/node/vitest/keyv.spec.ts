@@ -1,0 +1,12 @@
+/** Keyv's own suite of its storage adapters, on a real Redis. `framework-keyv.test.ts` runs it. */
+import keyvTestSuite from '@keyv/test-suite';
+import Keyv from 'keyv';
+import { CacheManager } from 'tidegate';
+import { TidegateStore } from 'tidegate/keyv';
+import * as test from 'vitest';
+
+const cache = new CacheManager({ url: process.env.REDIS_URL, service: 'keyv' });
+test.afterAll(() => cache.close());
+
+// Not `keyvIteratorTests`: the store cannot list its keys, and says so by having no `iterator`.
+keyvTestSuite(test, Keyv, () => new TidegateStore(cache));
