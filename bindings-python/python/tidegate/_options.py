@@ -1,4 +1,4 @@
-"""What managers and their calls take, by name. Loaded only where somebody asks for it: typed dicts are slow to build."""
+"""What managers and their calls take, by name. Loaded where somebody asks for it: typed dicts are slow to build."""
 
 from __future__ import annotations
 
