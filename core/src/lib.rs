@@ -24,6 +24,10 @@
 #[doc = include_str!("../DESIGN.md")]
 pub mod design {}
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod read_me {}
+
 pub mod client;
 pub mod clock;
 pub mod config;

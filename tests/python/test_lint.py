@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,29 @@ def test_it_runs_in_place_of_its_process_with_its_exit_code(tmp_path: Path) -> N
     assert _run("--formt", "json").returncode == 2
 
 
-def test_an_installation_without_it_says_how_to_mend_that(
+def test_an_installation_without_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_lint, "PROGRAM", tmp_path / "tidegate-lint")
+    monkeypatch.setattr(sysconfig, "get_path", lambda *_: str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "elsewhere"))
     assert _lint.lint(["."]) == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert "is not part of this installation" in told.err
-    assert "pip install" in told.err
+    assert told.err.splitlines()[1] == 'hint: pip install "tidegate[lint]"'
+
+
+def test_it_is_found_beside_the_interpreters_scripts_before_the_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scripts, elsewhere = tmp_path / "scripts", tmp_path / "elsewhere"
+    for folder in (scripts, elsewhere):
+        folder.mkdir()
+        (folder / _lint.NAME).touch(0o755)
+    monkeypatch.setattr(sysconfig, "get_path", lambda *_: str(scripts))
+    monkeypatch.setenv("PATH", str(elsewhere))
+    assert _lint.find() == scripts / _lint.NAME
+    (scripts / _lint.NAME).unlink()
+    assert _lint.find() == elsewhere / _lint.NAME
 
 
 def test_our_own_examples_have_nothing_to_find() -> None:

@@ -32,19 +32,7 @@ from ._errors import (
 from ._keys import Tag, key, tag
 from ._manager import CacheManager
 from ._tidegate import __version__
-from ._types import (
-    L1,
-    BehindOptions,
-    Breaker,
-    CallOptions,
-    Duration,
-    HealthLimits,
-    Options,
-    TenantOptions,
-    Tls,
-    WriteOptions,
-    WriteThroughOptions,
-)
+from ._types import Duration
 
 if TYPE_CHECKING:
     from ._dead_events import DeadEvent
@@ -67,6 +55,18 @@ if TYPE_CHECKING:
         WaitEvent,
     )
     from ._health import Health, HealthFinding, NodeHealth
+    from ._options import (
+        L1,
+        BehindOptions,
+        Breaker,
+        CallOptions,
+        HealthLimits,
+        Options,
+        TenantOptions,
+        Tls,
+        WriteOptions,
+        WriteThroughOptions,
+    )
     from ._subscription import EventDetails, Subscription
     from ._write_behind import DeadLetter, WriteBehind, WriteItem
 
@@ -125,36 +125,26 @@ __all__ = [
     "tag",
 ]
 
-_EVENTS = frozenset(name for name in __all__ if name.endswith("Event") and name != "DeadEvent") | {
-    "EventType",
-    "FaultReason",
+# Dataclasses and typed dicts: to build them would be half of this package's import time, and few programs name them.
+_LATER = {
+    "_dead_events": ["DeadEvent"],
+    "_entry": ["Entry"],
+    "_events": [
+        *(name for name in __all__ if name.endswith("Event") and name != "DeadEvent"),
+        "EventType",
+        "FaultReason",
+    ],
+    "_health": ["Health", "HealthFinding", "NodeHealth"],
+    "_options": ["Breaker", "HealthLimits", "L1", "Tls", *(name for name in __all__ if name.endswith("Options"))],
+    "_subscription": ["EventDetails", "Subscription"],
+    "_write_behind": ["DeadLetter", "WriteBehind", "WriteItem"],
 }
 
 
 def __getattr__(name: str) -> object:
-    # Dataclasses: what they import would be half of this package's import time.
-    if name in _EVENTS:
-        from . import _events
+    for module, names in _LATER.items():
+        if name in names:
+            from importlib import import_module
 
-        return getattr(_events, name)
-    if name == "Entry":
-        from ._entry import Entry
-
-        return Entry
-    if name in ("Health", "HealthFinding", "NodeHealth"):
-        from . import _health
-
-        return getattr(_health, name)
-    if name == "DeadEvent":
-        from ._dead_events import DeadEvent
-
-        return DeadEvent
-    if name in ("EventDetails", "Subscription"):
-        from . import _subscription
-
-        return getattr(_subscription, name)
-    if name in ("DeadLetter", "WriteBehind", "WriteItem"):
-        from . import _write_behind
-
-        return getattr(_write_behind, name)
+            return getattr(import_module(f".{module}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

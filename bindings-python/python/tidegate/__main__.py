@@ -9,7 +9,7 @@ from tidegate._tidegate import run_command
 def main() -> int:
     """Runs the command line of this process; the exit code."""
     if sys.argv[1:2] == ["lint"]:
-        # A program of its own, beside the module: the parsers of sources weigh more than all the rest.
+        # A program of another package, tidegate-lint: the parsers of sources weigh as much as all the rest.
         from tidegate._lint import lint
 
         return lint(sys.argv[2:])

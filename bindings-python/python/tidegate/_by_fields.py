@@ -14,7 +14,7 @@ from ._types import MISSING
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._types import FieldsOptions, WriteOptions
+    from ._options import FieldsOptions, WriteOptions
 
 T = TypeVar("T")
 

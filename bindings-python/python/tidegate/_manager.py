@@ -23,17 +23,8 @@ if TYPE_CHECKING:
     from ._decorators import AsyncDecorator
     from ._entry import Entry
     from ._health import Health
-    from ._types import (
-        AnyFallback,
-        AsyncFallback,
-        BehindOptions,
-        CallOptions,
-        Duration,
-        Options,
-        PlainFallback,
-        WriteOptions,
-        WriteThroughOptions,
-    )
+    from ._options import BehindOptions, CallOptions, Options, WriteOptions, WriteThroughOptions
+    from ._types import AnyFallback, AsyncFallback, Duration, PlainFallback
     from ._write_behind import AsyncSink, Sink, WriteBehind
     from .testing import MemoryStore
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
+    from ._options import TenantOptions
     from ._tidegate import Terms
-    from ._types import TenantOptions
 
 
 class Views(Checks):

@@ -17,9 +17,10 @@ from ._types import MISSING
 if TYPE_CHECKING:
     from ._base import ManagerBase
     from ._codec import Coder
+    from ._options import BehindOptions
     from ._reading import Reader
     from ._tidegate import Behind, Item, Letter, Port, Terms
-    from ._types import BehindOptions, Duration
+    from ._types import Duration
 
 M = TypeVar("M", bound="ManagerBase")
 

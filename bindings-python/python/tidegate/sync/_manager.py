@@ -23,17 +23,9 @@ if TYPE_CHECKING:
     from .._decorators import PlainDecorator
     from .._entry import Entry
     from .._health import Health
+    from .._options import BehindOptions, CallOptions, Options, WriteOptions, WriteThroughOptions
     from .._subscription import Handler
-    from .._types import (
-        AnyFallback,
-        BehindOptions,
-        CallOptions,
-        Duration,
-        Options,
-        PlainFallback,
-        WriteOptions,
-        WriteThroughOptions,
-    )
+    from .._types import AnyFallback, Duration, PlainFallback
     from .._write_behind import Sink
     from ..testing import MemoryStore
     from ._dead_events import EventDeadLetters

@@ -14,7 +14,8 @@ from . import _threads
 
 if TYPE_CHECKING:
     from .._codec import Coder
-    from .._types import BehindOptions, Duration
+    from .._options import BehindOptions
+    from .._types import Duration
     from ._reading import Reader
 
 

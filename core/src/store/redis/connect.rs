@@ -112,7 +112,11 @@ fn config(shared: &Shared, target: &Target) -> Config {
             server.tls_server_name = shared.tls.as_ref().map(|tls| tls.name_of(address).into());
             ServerConfig::Centralized { server }
         }
+        #[cfg(unix)]
         Target::Unix(path) => ServerConfig::Unix { path: path.clone() },
+        // Its URL was refused: here a host of that name is not found.
+        #[cfg(not(unix))]
+        Target::Unix(path) => ServerConfig::Centralized { server: Server::new(path.display().to_string(), 0) },
     };
     let tls = shared.tls.as_ref().map(|tls| TlsConnector::from(RustlsConnector::from(Arc::clone(&tls.config))).into());
     let credentials = &shared.endpoint.credentials;

@@ -128,6 +128,9 @@ impl Endpoint {
         if !path.starts_with('/') || path.len() < 2 {
             return Err("names no absolute path");
         }
+        if cfg!(not(unix)) {
+            return Err("names a unix socket, and this system has none");
+        }
         Ok(Self {
             place: Place::Unix(decode(path)?.into()),
             tls: false,
