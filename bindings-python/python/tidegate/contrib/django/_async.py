@@ -15,7 +15,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from ..._errors import StoreUnavailable
 from ..._tasks import answers
-from ._backend import NOTHING, Frame, Renewal, added, chunks, kept, left_of, turn_of
+from ._backend import NOTHING, TURN, Frame, Renewal, added, chunks, kept, left_of, turn_of
 from ._values import pack
 
 if TYPE_CHECKING:
@@ -109,13 +109,12 @@ class Async(Frame):
         made = self._key(key, version)
         total: Any = NOTHING
 
-        async def step(ctx: Context) -> None:
+        async def step() -> None:
             nonlocal total
-            ctx.skip()
             total = await self._aadd_to(made, key, delta)
 
         while total is NOTHING:
-            await self._async.get(turn_of(made), step, ttl=1)
+            await self._async.get(turn_of(made), step, **TURN)
         return total
 
     async def _aadd_to(self, made: str, key: Any, delta: int) -> Any:

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 BATCH_MAX = 10_000
 """Keys in one call of a manager."""
 NOTHING: Any = object()
+TURN: dict[str, Any] = {
+    "ttl": 0.001,
+    "stale_if_error": 0,
+    "stale_while_revalidate": 0,
+    "early_refresh": False,
+    "wait": 30,
+}
+"""Whose fallback runs holds the lease; its entry is gone when the next one comes."""
 
 
 class Frame(BaseCache):
@@ -151,13 +159,12 @@ class Blocking(Frame):
         made = self._key(key, version)
         total: Any = NOTHING
 
-        def step(ctx: Context) -> None:
+        def step() -> None:
             nonlocal total
-            ctx.skip()
             total = self._add_to(made, key, delta)
 
         while total is NOTHING:
-            self._manager.get(turn_of(made), step, ttl=1)
+            self._manager.get(turn_of(made), step, **TURN)
         return total
 
     def _add_to(self, made: str, key: Any, delta: int) -> Any:

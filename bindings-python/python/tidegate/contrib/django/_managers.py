@@ -19,8 +19,8 @@ FOREVER = 10 * 365 * 86_400
 """Seconds that stand for Django's `timeout=None`: as long as an entry can live."""
 _CLOSE_SECONDS = 10
 
-# Django's timeouts say how long a session or a lock lives: nothing is cut off, and a None lives as long as any value.
-_DEFAULTS: dict[str, Any] = {"ttl_jitter": 0, "null_ttl": FOREVER}
+# Django's timeouts say how long a session or a lock lives: nothing is cut off.
+_DEFAULTS: dict[str, Any] = {"ttl_jitter": 0}
 
 _blocking: dict[str, BlockingCacheManager] = {}
 _async: dict[str, CacheManager] = {}

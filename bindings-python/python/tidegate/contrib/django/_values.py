@@ -34,6 +34,9 @@ def pack(value: Any, key: str) -> Any:
     >>> pack({"total": Decimal("1.50"), "items": (1, 2)}, "order:7")
     {'total': {'~': 'decimal', 'v': '1.50'}, 'items': {'~': 'tuple', 'v': [1, 2]}}
     """
+    if value is None:
+        # A value like any other to Django; as a null it would live for `null_ttl`.
+        return _marked("none", None)
     return value if type(value) in _PLAIN else _pack(value, key, "$", 0)
 
 
@@ -165,6 +168,7 @@ def _read_response(data: dict[str, Any]) -> HttpResponse:
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
+    "none": lambda _: None,
     "int": int,
     "dict": lambda items: {unpack(name): unpack(value) for name, value in items},
     "tuple": lambda parts: tuple(unpack(one) for one in parts),
