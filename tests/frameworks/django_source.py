@@ -13,7 +13,7 @@ from pathlib import Path
 
 import django
 
-FOLDER = Path(__file__).parents[2] / ".make" / "django" / django.__version__
+FOLDER = Path(__file__).parents[2] / ".make" / "django" / str(django.__version__)
 
 
 def fetch() -> Path:

@@ -15,10 +15,10 @@ from tests.support.redis_server import RedisServer
 from tests.support.until import until
 from tests.support.web import Reply, Site
 
-WSGI = (
-    "-m gunicorn examples.django.polls.wsgi --bind 127.0.0.1:{port} --workers 2 --threads 8 --log-level warning".split()
-)
-ASGI = "-m uvicorn examples.django.polls.asgi:application --port {port} --log-level warning".split()
+QUIET = ["--log-level", "warning"]
+GUNICORN = ["-m", "gunicorn", "--workers", "2", "--threads", "8", "--bind", "127.0.0.1:{port}", *QUIET]
+WSGI = [*GUNICORN, "examples.django.polls.wsgi"]
+ASGI = ["-m", "uvicorn", "examples.django.polls.asgi:application", "--port", "{port}", *QUIET]
 
 
 @pytest.fixture

@@ -139,7 +139,7 @@ class Policy:
         base = self.base(arguments)
         if not self.vary:
             return base
-        sent = "\n".join(" ".join((headers.get(name) or "").lower().split()) for name in self.vary)
+        sent = "\n".join(" ".join((headers.get(name.lower()) or "").lower().split()) for name in self.vary)
         return f"{base}:{_digest(sent.encode())}"
 
     def base(self, arguments: Mapping[str, Any]) -> str:

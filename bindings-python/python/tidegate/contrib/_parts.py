@@ -43,8 +43,7 @@ def part(place: str, value: object) -> str:
     if value is None:
         return _NOTHING
     if isinstance(value, (list, tuple)):
-        # A comma of the data is told apart from one that divides.
-        return ",".join(part(place, one).replace(",", "%2C") for one in value) if value else "-,"
+        return ",".join(part(place, one) for one in value) if value else "-,"
     if isinstance(value, Enum):
         return part(place, value.value)
     if isinstance(value, (datetime, date, time)):
@@ -54,7 +53,8 @@ def part(place: str, value: object) -> str:
     if isinstance(value, str) and value in _ESCAPED:
         return _ESCAPED[value]
     try:
-        return _tidegate.key_part(place, value)
+        # A comma of the data is told apart from one that divides.
+        return _tidegate.key_part(place, value).replace(",", "%2C")
     except KeyFormatError as error:
         raise KeyFormatError(f"{error}; name an attribute of it that tells it apart: {{{place}.id}}") from error
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_type_hints
@@ -57,7 +58,7 @@ Lifespan: TypeAlias = "Callable[[FastAPI], AbstractAsyncContextManager[Mapping[s
 
 def lifespan(
     cache: CacheManager, inner: Lifespan | None = None, *, timeout: Duration = 30
-) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]:
+) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]:
     """The manager's life in an application: `FastAPI(lifespan=lifespan(cache))`.
 
     Dependencies find it; when the application ends, refreshes behind callers are awaited for up to `timeout` seconds
@@ -66,14 +67,14 @@ def lifespan(
     check_manager(CacheManager, cache, "lifespan(CacheManager(…))")
 
     @asynccontextmanager
-    async def run(app: FastAPI) -> AsyncIterator[Mapping[str, Any] | None]:
+    async def run(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         app.state.tidegate = cache
         try:
             if inner is None:
-                yield None
+                yield {}
             else:
                 async with inner(app) as state:
-                    yield state
+                    yield state or {}
         finally:
             await cache.close(timeout)
 
@@ -145,7 +146,9 @@ def cached_route(
     )
     if isinstance(ignore, str):
         raise ConfigError(f"ignore={ignore!r} is a text, not several names; a right example: ignore=({ignore!r},)")
-    return lambda endpoint: CachedRoute(policy, endpoint, frozenset(ignore), cache)
+    # Annotations may be texts that name what stands in a function.
+    scope = sys._getframe(1).f_locals
+    return lambda endpoint: CachedRoute(policy, endpoint, frozenset(ignore), cache, scope)
 
 
 class CachedRoute:
@@ -157,16 +160,17 @@ class CachedRoute:
         endpoint: Callable[..., Any],
         ignore: frozenset[str],
         cache: Callable[..., Any],
+        scope: dict[str, Any],
     ) -> None:
         self._policy, self._endpoint = policy, endpoint
         self._is_async = inspect.iscoroutinefunction(endpoint)
         functools.update_wrapper(self, endpoint)
-        self.__signature__ = self._signed(ignore, cache)
+        self.__signature__ = self._signed(ignore, cache, scope)
 
-    def _signed(self, ignore: frozenset[str], cache: Callable[..., Any]) -> inspect.Signature:
+    def _signed(self, ignore: frozenset[str], cache: Callable[..., Any], scope: dict[str, Any]) -> inspect.Signature:
         """What FastAPI reads: the endpoint's parameters, the request, and the manager."""
         endpoint = self._endpoint
-        hints = get_type_hints(endpoint, include_extras=True)
+        hints = get_type_hints(endpoint, {**getattr(endpoint, "__globals__", {}), **scope}, include_extras=True)
         parameters = [
             parameter.replace(annotation=hints.get(name, parameter.annotation))
             for name, parameter in inspect.signature(endpoint).parameters.items()
@@ -184,14 +188,20 @@ class CachedRoute:
                     f'key; a right example: "{self._policy.template.text}:{{{parameter.name}}}", '
                     f"or ignore=({parameter.name!r},)"
                 )
+        # FastAPI gives the request to one parameter only: the endpoint's, where it has one.
+        mine = (each.name for each in parameters if _is_a(each.annotation, (Request,)))
+        self._request = next(mine, _REQUEST)
         own = [
             inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request),
             inspect.Parameter(_CACHE, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[Any, Depends(cache)]),
         ]
+        if self._request != _REQUEST:
+            del own[0]
         return inspect.Signature([*parameters, *own], return_annotation=hints.get("return", inspect.Signature.empty))
 
     async def __call__(self, *args: Any, **values: Any) -> Any:
-        request: Request | None = values.pop(_REQUEST, None)
+        request: Request | None = values.get(self._request)
+        values.pop(_REQUEST, None)
         manager: CacheManager | None = values.pop(_CACHE, None)
         if request is None or manager is None:
             return await self._run(args, values)
@@ -251,6 +261,10 @@ def _is_of_the_framework(annotation: Any) -> bool:
     if getattr(annotation, "__origin__", None) is CacheManager:
         # `Cache`, or a tenant's view: where an answer is kept, not what it is.
         return True
+    return _is_a(annotation, kinds)
+
+
+def _is_a(annotation: Any, kinds: tuple[type, ...]) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, kinds)
 
 
