@@ -38,7 +38,7 @@ examples: .make/python.$(PROFILE) .make/node.$(PROFILE) ## the programs of docs/
 	done
 
 .PHONY: test
-test: .make/python.dev .make/node.dev .make/packages ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
+test: .make/python.dev .make/node.dev .make/packages .make/django-tests ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
 	cargo test -p tidegate -- --show-output
 	cargo test -p tidegate-cli
 	cargo test -p tidegate-lint
@@ -152,6 +152,11 @@ built-lint = target/$$(rustc --print host-tuple)/$(if $(filter %.release,$@),rel
 	@mkdir -p .make
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
+
+# Django's own tests of cache backends, which its wheel has not.
+.make/django-tests: requirements-dev.txt .make/venv
+	$(BIN)/python -m tests.frameworks.django_source
 	@touch $@
 
 # What Debian has to give: a linker, the module that makes virtual environments, servers for tests, examples and demo, and a

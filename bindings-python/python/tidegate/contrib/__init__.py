@@ -1,0 +1,1 @@
+"""tidegate in frameworks: `tidegate.contrib.fastapi`, `.django`, `.flask`, `.celery`. Each imports its own only."""

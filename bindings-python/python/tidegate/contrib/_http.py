@@ -1,0 +1,287 @@
+"""HTTP caching, as the frameworks here share it: what may be kept, under which key, and what is answered.
+
+The words are those of RFC 9110 (HTTP Semantics: ETag, If-None-Match, 304), RFC 9111 (HTTP Caching: Age, Cache-Control,
+Vary, what a shared cache may store), RFC 5861 (stale-while-revalidate) and RFC 9211 (Cache-Status).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+from .. import _tidegate
+from .._errors import ConfigError
+from .._keys import Template, parse_tag_template, parse_template
+from ._parts import fill
+
+if TYPE_CHECKING:
+    from .._types import Duration
+
+Headers: TypeAlias = "list[tuple[str, str]]"
+
+# RFC 9110, section 7.6.1, and what is made anew for each answer.
+_UNKEPT = frozenset(
+    {
+        "age",
+        "cache-status",
+        "connection",
+        "content-length",
+        "date",
+        "etag",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# RFC 9110, section 15.4.5, and what tells of the cache.
+_IN_304 = frozenset({"age", "cache-control", "cache-status", "content-location", "date", "etag", "expires", "vary"})
+_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+_STATUS_MIN, _STATUS_MAX = 200, 599
+_NO_CONTENT = 204
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A response as it is kept. Times are seconds, `made_at` since the epoch."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    etag: str
+    made_at: float
+    ttl: float
+
+
+class Sent(Protocol):
+    """The headers of a request, by names in any case."""
+
+    def get(self, name: str, /) -> str | None:
+        """One of them."""
+
+
+class Answer(NamedTuple):
+    """What a framework makes a response of."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Policy:
+    """What a cached page goes by; the arguments are those of the decorators, refused with `ConfigError`."""
+
+    def __init__(
+        self,
+        template: str,
+        *,
+        ttl: Duration,
+        public: bool,
+        user: str | None,
+        max_age: Duration,
+        vary: Iterable[str],
+        statuses: Iterable[int],
+        obey_client: bool,
+        options: dict[str, Any],
+    ) -> None:
+        self.template = parse_template(template)
+        self.ttl = _tidegate.duration_ms("ttl", ttl) / 1_000
+        self.max_age = _tidegate.duration_ms("max_age", max_age) / 1_000
+        self.stale = _tidegate.duration_ms("stale_while_revalidate", options.get("stale_while_revalidate", 0)) / 1_000
+        self.public, self.user, self.obey_client = public, user, obey_client
+        self.vary = _names("vary", vary, ("Accept-Language",))
+        self.statuses = _statuses(statuses)
+        self.tags = [parse_tag_template(tag) for tag in _names("tags", options.pop("tags", ()), ("user:{user_id}",))]
+        for name in ("codec", "type", "default"):
+            if name in options:
+                raise ConfigError(f"{name} is not an option of a cached page: what is kept is the response itself")
+        self.options: dict[str, Any] = {**options, "ttl": self.ttl, "codec": "msgpack"}
+        if public and user is not None:
+            raise ConfigError(f"public=True and user={user!r} do not go together: one answer is not everybody's")
+        places = {place.name for place in self.template.places}
+        if user is not None and user.partition(".")[0] not in places:
+            raise ConfigError(
+                f"user={user!r} stands nowhere in the template {template!r}: two users would share an answer; "
+                f'a right example: "{template}:{{{user}}}"'
+            )
+
+    # --- the request -----------------------------------------------------------------------------------------------
+
+    def bypass(self, method: str, headers: Sent) -> str | None:
+        """Why this request goes past the cache; None where it does not."""
+        if method not in ("GET", "HEAD"):
+            return "method"
+        if not self.public and self.user is None and headers.get("authorization"):
+            # RFC 9111, section 3.5: an answer to somebody in particular is not everybody's.
+            return "authorization"
+        if self.obey_client and "no-store" in directives(headers.get("cache-control")):
+            return "no-store"
+        return None
+
+    def wants_new(self, headers: Sent) -> bool:
+        """Whether the client may have it computed now, and says so."""
+        if not self.obey_client:
+            return False
+        said = directives(headers.get("cache-control"))
+        return "no-cache" in said or said.get("max-age") == "0"
+
+    def key(self, arguments: Mapping[str, Any], headers: Sent) -> str:
+        """The key of this request's page."""
+        base = self.base(arguments)
+        if not self.vary:
+            return base
+        sent = "\n".join(" ".join((headers.get(name.lower()) or "").lower().split()) for name in self.vary)
+        return f"{base}:{_digest(sent.encode())}"
+
+    def base(self, arguments: Mapping[str, Any]) -> str:
+        """The key without what varies by headers."""
+        return fill(self.template, arguments)
+
+    def call_options(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What the manager's `get` is given."""
+        tags = [fill(tag, arguments) for tag in self.tags]
+        if self.vary:
+            tags.append(variants_tag(self.base(arguments)))
+        return {**self.options, "tags": tags} if tags else self.options
+
+    # --- the response ----------------------------------------------------------------------------------------------
+
+    def page(self, status: int, headers: Headers, body: bytes) -> Page | str:
+        """What is kept of a response; a text says why nothing is."""
+        said = {name.lower(): value for name, value in headers}
+        if status not in self.statuses:
+            return "status"
+        if "set-cookie" in said:
+            # RFC 9111, section 7.3: somebody else would be given the cookie.
+            return "set-cookie"
+        control = directives(said.get("cache-control"))
+        if "no-store" in control or ("private" in control and self.user is None):
+            return "cache-control"
+        varies = {name.strip().lower() for name in said.get("vary", "").split(",") if name.strip()}
+        known = {name.lower() for name in self.vary}
+        if self.user is not None:
+            known |= {"authorization", "cookie"}
+        if "content-encoding" not in said:
+            known.add("accept-encoding")
+        if varies - known:
+            return "vary"
+        kept = [(name, value) for name, value in headers if name.lower() not in _UNKEPT]
+        etag = said.get("etag") or etag_of(status, said.get("content-type", ""), body)
+        return Page(status, kept, body, etag, time.time(), self.ttl)
+
+    def answer(self, page: Page, headers: Sent, cache_status: str) -> Answer:
+        """The response to this request: 304 without a body where the client has it already."""
+        age = max(0.0, time.time() - page.made_at)
+        given = {name.lower() for name, _ in page.headers}
+        out: Headers = [(name, value) for name, value in page.headers if name.lower() != "vary"]
+        varies = _merged([value for name, value in page.headers if name.lower() == "vary"], self.vary)
+        out.append(("ETag", page.etag))
+        if "cache-control" not in given:
+            out.append(("Cache-Control", self.cache_control(age, page.ttl)))
+        out.append(("Age", str(int(age))))
+        if varies:
+            out.append(("Vary", varies))
+        out.append(("Cache-Status", f"tidegate; {cache_status}"))
+        is_match = 200 <= page.status < 300 and matches(headers.get("if-none-match"), page.etag)
+        if is_match:
+            lean = [(name, value) for name, value in out if name.lower() in _IN_304]
+            return Answer(304, lean, b"")
+        if page.status != _NO_CONTENT:
+            out.append(("Content-Length", str(len(page.body))))
+        return Answer(page.status, out, page.body)
+
+    def cache_control(self, age: float, ttl: float) -> str:
+        """For clients, who hear of no invalidation: by default they ask each time, and are mostly answered 304."""
+        whose = "public" if self.public else "private"
+        if not self.max_age:
+            return f"{whose}, no-cache"
+        # Counted from when it was made, as Age is: what is left is `max_age`, or what the entry has left.
+        left = min(self.max_age, max(0.0, ttl - age))
+        said = f"{whose}, max-age={int(age) + int(left)}"
+        return f"{said}, stale-while-revalidate={int(self.stale)}" if self.stale else said
+
+
+def etag_of(status: int, content_type: str, body: bytes) -> str:
+    """Weak: what compresses the body behind us changes its bytes, and not what they say (RFC 9110, section 8.8.3)."""
+    return f'W/"{_digest(f"{status} {content_type} ".encode() + body)}"'
+
+
+def matches(if_none_match: str | None, etag: str) -> bool:
+    """Whether the client has it, by the weak comparison (RFC 9110, sections 8.8.3.2 and 13.1.2).
+
+    >>> matches('"other", W/"v1"', '"v1"'), matches("*", '"v1"'), matches('"v2"', '"v1"'), matches(None, '"v1"')
+    (True, True, False, False)
+    """
+    if not if_none_match:
+        return False
+    return if_none_match.strip() == "*" or etag.removeprefix("W/") in _TAG.findall(if_none_match)
+
+
+def directives(header: str | None) -> dict[str, str]:
+    """The directives of a Cache-Control header, with their arguments.
+
+    >>> directives('max-age=0, No-Cache, private="set-cookie"')
+    {'max-age': '0', 'no-cache': '', 'private': 'set-cookie'}
+    """
+    found: dict[str, str] = {}
+    for name, quoted, plain in re.findall(r'([\w-]+)(?:=(?:"([^"]*)"|([^\s,]*)))?', header or ""):
+        found[name.lower()] = quoted or plain
+    return found
+
+
+def variants_tag(base: str) -> str:
+    """What ends every variant of a page; hashed, since a tag may not be as long as a key."""
+    return f"page:{_digest(base.encode())}"
+
+
+def check_places(name: str, template: Template, known: Iterable[str], what: str = "parameter") -> None:
+    """Refuses a template with places that are nothing of this view's."""
+    names = set(known)
+    for place in template.places:
+        if place.name not in names:
+            raise ConfigError(
+                f"template {template.text!r} has the place {{{place.text}}}, but {name} has no {what} {place.name!r}"
+            )
+
+
+def check_manager(kind: type[Any], given: object, example: str) -> None:
+    """Refuses what is no manager of this kind."""
+    if not isinstance(given, kind):
+        whole = f"{kind.__module__.partition('._')[0]}.CacheManager"
+        raise ConfigError(f"{given!r} is no {whole}; a right example: {example}")
+
+
+def _digest(data: bytes) -> str:
+    return urlsafe_b64encode(blake2b(data, digest_size=15).digest()).decode()
+
+
+def _names(option: str, given: Any, example: tuple[str, ...]) -> list[str]:
+    if isinstance(given, str) or not isinstance(given, Iterable) or not all(isinstance(each, str) for each in given):
+        raise ConfigError(f"{option}={given!r} is no list of texts; a right example: {option}={example!r}")
+    return list(given)
+
+
+def _statuses(given: Iterable[int]) -> frozenset[int]:
+    found = frozenset(given) if isinstance(given, Iterable) else frozenset({-1})
+    if not found or not all(isinstance(one, int) and _STATUS_MIN <= one <= _STATUS_MAX for one in found):
+        raise ConfigError(f"statuses={given!r} is no list of statuses from 200 to 599; a right example: (200, 404)")
+    if 206 in found or 304 in found:
+        raise ConfigError("statuses has 206 or 304: such an answer is a part of one, and is not kept")
+    return found
+
+
+def _merged(values: list[str], more: Iterable[str]) -> str:
+    names: dict[str, str] = {}
+    for name in [*(part.strip() for value in values for part in value.split(",")), *more]:
+        if name:
+            names.setdefault(name.lower(), name)
+    return ", ".join(names.values())

@@ -1,0 +1,149 @@
+"""Views whose responses are cached, with ETag and Cache-Control."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse
+
+from ..._errors import ConfigError
+from .._http import Answer, Headers, Policy, variants_tag
+from .._pages import Asked, Framework, blocking_page_of, page_of
+from ._changes import async_manager, manager
+
+if TYPE_CHECKING:
+    from ..._types import Duration
+
+
+def cached_view(
+    template: str,
+    *,
+    ttl: Duration,
+    alias: str = "default",
+    public: bool = False,
+    user: str | None = None,
+    ignore: Iterable[str] = (),
+    max_age: Duration = 0,
+    vary: Iterable[str] = (),
+    statuses: Iterable[int] = (200,),
+    obey_client: bool = False,
+    **options: Any,
+) -> Callable[[Callable[..., Any]], Any]:
+    """Cache a view's response under the key that `template` makes of what the URL names.
+
+    Places are the view's arguments (`{poll_id}`), query parameters (`{query.page}`; what is not named is no part of the
+    key) and the user (`{user.pk}`, with `user="user.pk"`). Every argument stands in the template or in `ignore`. A
+    response that sets a cookie, or shows a CSRF token, or of a request whose session was looked at without `user`, is
+    not kept. The other arguments: `docs/frameworks/django.md`.
+    """
+    policy = Policy(
+        template,
+        ttl=ttl,
+        public=public,
+        user=user,
+        max_age=max_age,
+        vary=vary,
+        statuses=statuses,
+        obey_client=obey_client,
+        options=dict(options),
+    )
+    if isinstance(ignore, str):
+        raise ConfigError(f"ignore={ignore!r} is a text, not several names; a right example: ignore=({ignore!r},)")
+    places = {place.name for place in policy.template.places}
+    known = places | set(ignore)
+
+    def decorate(view: Callable[..., Any]) -> Any:
+        def asked(request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+            _check(view, args, kwargs, known, template)
+            arguments = {**kwargs, "query": request.GET}
+            if "user" in places:
+                arguments.setdefault("user", getattr(request, "user", None))
+            framework = Framework(functools.partial(_capture, request, user is not None), _is_answer)
+            return Asked(framework, policy, request.method or "GET", request.headers, arguments)
+
+        def is_past(request: HttpRequest) -> bool:
+            return policy.bypass(request.method or "GET", request.headers) is not None
+
+        def plain(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if is_past(request):
+                return view(request, *args, **kwargs)
+            run = functools.partial(_rendered, view, request, args, kwargs)
+            return _response(blocking_page_of(manager(alias), asked(request, args, kwargs), run))
+
+        async def awaited(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if is_past(request):
+                return await view(request, *args, **kwargs)
+
+            async def run() -> Any:
+                return _render(await view(request, *args, **kwargs))
+
+            return _response(await page_of(async_manager(alias), asked(request, args, kwargs), run))
+
+        def key(**arguments: Any) -> str:
+            return policy.base({"query": {}, **arguments})
+
+        def invalidate(**arguments: Any) -> bool:
+            base = key(**arguments)
+            found = manager(alias)
+            return bool(found.invalidate_tag(variants_tag(base)) if policy.vary else found.invalidate(base))
+
+        wrapped: Any = functools.wraps(view)(awaited if inspect.iscoroutinefunction(view) else plain)
+        wrapped.key, wrapped.invalidate = key, invalidate
+        return wrapped
+
+    return decorate
+
+
+def _check(view: Any, args: tuple[Any, ...], kwargs: dict[str, Any], known: set[str], template: str) -> None:
+    name = getattr(view, "__qualname__", repr(view))
+    if args:
+        raise ConfigError(f"{name} is given arguments without names, {args!r}; name the groups of its URL pattern")
+    for argument in kwargs:
+        if argument not in known:
+            raise ConfigError(
+                f"argument {argument!r} of {name} stands neither in the template {template!r} nor in ignore: two "
+                f'requests with different answers would share a key; a right example: "{template}:{{{argument}}}"'
+            )
+
+
+def _rendered(view: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any) -> Any:
+    return _render(view(request, *args, **kwargs))
+
+
+def _render(response: Any) -> Any:
+    # A TemplateResponse is rendered by Django's handler, later than here.
+    if hasattr(response, "render") and callable(response.render) and not response.is_rendered:
+        return response.render()
+    return response
+
+
+def _capture(request: HttpRequest, has_user: bool, response: Any) -> tuple[int, Headers, bytes] | str:
+    if not isinstance(response, HttpResponse) or response.streaming:
+        return "stream"
+    if response.cookies:
+        return "set-cookie"
+    if request.META.get("CSRF_COOKIE_NEEDS_UPDATE"):
+        # The page has a token in it, which is one visitor's.
+        return "csrf-token"
+    session = getattr(request, "session", None)
+    if session is not None and (session.modified or (session.accessed and not has_user)):
+        return "session"
+    return response.status_code, list(response.items()), response.content
+
+
+def _is_answer(error: Exception) -> bool:
+    return isinstance(error, (Http404, PermissionDenied, SuspiciousOperation))
+
+
+def _response(found: Any) -> Any:
+    if not isinstance(found, Answer):
+        return found
+    response = HttpResponse(found.body, status=found.status)
+    del response.headers["Content-Type"]
+    for name, value in found.headers:
+        response.headers[name] = value
+    return response

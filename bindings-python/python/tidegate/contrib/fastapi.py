@@ -1,0 +1,289 @@
+"""tidegate in FastAPI: the manager's life, a dependency, and routes whose responses are cached.
+
+    cache = CacheManager("redis://localhost:6379/0", service="shop")
+    app = FastAPI(lifespan=lifespan(cache))
+
+    @app.get("/products/{product_id}")
+    @cached_route("product:page:{product_id}", ttl="5m", public=True)
+    async def product(product_id: int) -> Product: ...
+
+    @app.put("/products/{product_id}")
+    async def rename(product_id: int, new: Product, cache: Cache) -> None:
+        ...                                             # the row
+        await product.invalidate(cache, product_id=product_id)
+
+What a route caches is its response, not its dependencies: those run for every request, so whoever may not see a page is
+still turned away. `docs/frameworks/fastapi.md` has the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_type_hints
+
+from .. import CacheManager
+from .._errors import ConfigError
+from ._http import Answer, Headers, Policy, check_manager, check_places, variants_tag
+from ._pages import Asked, Framework, page_of
+
+try:
+    from fastapi import Depends, FastAPI, HTTPException
+    from fastapi.datastructures import DefaultPlaceholder
+    from fastapi.routing import serialize_response
+    from fastapi.security import SecurityScopes
+    from starlette.background import BackgroundTasks
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import Response
+except ImportError as error:
+    raise ImportError(
+        f"tidegate.contrib.fastapi needs FastAPI ({error}): pip install tidegate[fastapi]", name=error.name
+    ) from error
+
+if TYPE_CHECKING:
+    from .._types import Duration
+
+__all__ = ["Cache", "cached_route", "get_cache", "lifespan", "tenant_cache"]
+
+_SERVER_ERROR = 500
+_REQUEST, _CACHE = "tidegate_request", "tidegate_cache"
+_TAKES = frozenset(inspect.signature(serialize_response).parameters)
+
+Lifespan: TypeAlias = "Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]"
+
+
+def lifespan(
+    cache: CacheManager, inner: Lifespan | None = None, *, timeout: Duration = 30
+) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]:
+    """The manager's life in an application: `FastAPI(lifespan=lifespan(cache))`.
+
+    Dependencies find it; when the application ends, refreshes behind callers are awaited for up to `timeout` seconds
+    and the manager is closed. `inner` is a lifespan of your own, which ends before the manager does.
+    """
+    check_manager(CacheManager, cache, "lifespan(CacheManager(…))")
+
+    @asynccontextmanager
+    async def run(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        app.state.tidegate = cache
+        try:
+            if inner is None:
+                yield {}
+            else:
+                async with inner(app) as state:
+                    yield state or {}
+        finally:
+            await cache.close(timeout)
+
+    return run
+
+
+def get_cache(request: HTTPConnection) -> CacheManager:
+    """The application's manager, as a dependency; `Cache` is this one's type."""
+    found = getattr(request.app.state, "tidegate", None)
+    if not isinstance(found, CacheManager):
+        raise ConfigError(
+            "the application has no manager; a right example: FastAPI(lifespan=lifespan(CacheManager(…)))"
+        )
+    return found
+
+
+Cache = Annotated[CacheManager, Depends(get_cache)]
+"""A parameter of this type is the application's manager."""
+
+
+def tenant_cache(name: Callable[..., Any], **options: Any) -> Callable[..., CacheManager]:
+    """A dependency that gives a tenant's view: `Annotated[CacheManager, Depends(tenant_cache(tenant_of))]`.
+
+    `name` is a dependency itself; it gives the tenant's name, from a host, a header, a token. `options` are those of
+    `CacheManager.tenant`.
+    """
+
+    def view(cache: Cache, tenant: Annotated[Any, Depends(name)]) -> CacheManager:
+        return cache.tenant(tenant, **options)
+
+    # Real objects, since a framework cannot look into this function's scope.
+    view.__annotations__ = {"cache": Cache, "tenant": Annotated[Any, Depends(name)], "return": CacheManager}
+    return view
+
+
+def cached_route(
+    template: str,
+    *,
+    ttl: Duration,
+    cache: Callable[..., Any] = get_cache,
+    public: bool = False,
+    user: str | None = None,
+    ignore: Iterable[str] = (),
+    max_age: Duration = 0,
+    vary: Iterable[str] = (),
+    statuses: Iterable[int] = (200,),
+    obey_client: bool = False,
+    **options: Any,
+) -> Callable[[Callable[..., Any]], CachedRoute]:
+    """Cache a route's response under the key that `template` makes of its parameters. It stands below `@app.get(…)`.
+
+    Every parameter stands in the template or in `ignore`, so that what the answer depends on is part of the key; the
+    URL is not. `ttl` is how long the response is kept, `max_age` (0) how long a client may use it without asking: he
+    hears of no invalidation. `user` names the place that tells users apart; without it, and unless `public`, requests
+    with an `Authorization` header go past the cache. `vary`: request headers that are part of the key. `statuses`: what
+    is kept. `obey_client` lets `no-cache` and `no-store` of a request count. `cache` is a dependency that gives the
+    manager or a tenant's view; `options` are those of `CacheManager.get`, tags are templates.
+    """
+    policy = Policy(
+        template,
+        ttl=ttl,
+        public=public,
+        user=user,
+        max_age=max_age,
+        vary=vary,
+        statuses=statuses,
+        obey_client=obey_client,
+        options=dict(options),
+    )
+    if isinstance(ignore, str):
+        raise ConfigError(f"ignore={ignore!r} is a text, not several names; a right example: ignore=({ignore!r},)")
+    # Annotations may be texts that name what stands in a function.
+    scope = sys._getframe(1).f_locals
+    return lambda endpoint: CachedRoute(policy, endpoint, frozenset(ignore), cache, scope)
+
+
+class CachedRoute:
+    """An endpoint whose responses are cached. Called by itself, as in a unit test, it runs the endpoint uncached."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        endpoint: Callable[..., Any],
+        ignore: frozenset[str],
+        cache: Callable[..., Any],
+        scope: dict[str, Any],
+    ) -> None:
+        self._policy, self._endpoint = policy, endpoint
+        self._is_async = inspect.iscoroutinefunction(endpoint)
+        functools.update_wrapper(self, endpoint)
+        self.__signature__ = self._signed(ignore, cache, scope)
+
+    def _signed(self, ignore: frozenset[str], cache: Callable[..., Any], scope: dict[str, Any]) -> inspect.Signature:
+        """What FastAPI reads: the endpoint's parameters, the request, and the manager."""
+        endpoint = self._endpoint
+        hints = get_type_hints(endpoint, {**getattr(endpoint, "__globals__", {}), **scope}, include_extras=True)
+        parameters = [
+            parameter.replace(annotation=hints.get(name, parameter.annotation))
+            for name, parameter in inspect.signature(endpoint).parameters.items()
+        ]
+        names = [parameter.name for parameter in parameters]
+        check_places(endpoint.__qualname__, self._policy.template, names)
+        for tag in self._policy.tags:
+            check_places(endpoint.__qualname__, tag, names)
+        placed = {place.name for place in self._policy.template.places}
+        for parameter in parameters:
+            if parameter.name not in placed | ignore and not _is_of_the_framework(parameter.annotation):
+                raise ConfigError(
+                    f"parameter {parameter.name!r} of {endpoint.__qualname__} stands neither in the template "
+                    f"{self._policy.template.text!r} nor in ignore: two requests with different answers would share a "
+                    f'key; a right example: "{self._policy.template.text}:{{{parameter.name}}}", '
+                    f"or ignore=({parameter.name!r},)"
+                )
+        # FastAPI gives the request to one parameter only: the endpoint's, where it has one.
+        mine = (each.name for each in parameters if _is_a(each.annotation, (Request,)))
+        self._request = next(mine, _REQUEST)
+        own = [
+            inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request),
+            inspect.Parameter(_CACHE, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[Any, Depends(cache)]),
+        ]
+        if self._request != _REQUEST:
+            del own[0]
+        return inspect.Signature([*parameters, *own], return_annotation=hints.get("return", inspect.Signature.empty))
+
+    async def __call__(self, *args: Any, **values: Any) -> Any:
+        request: Request | None = values.get(self._request)
+        values.pop(_REQUEST, None)
+        manager: CacheManager | None = values.pop(_CACHE, None)
+        if request is None or manager is None:
+            return await self._run(args, values)
+        if self._policy.bypass(request.method, request.headers) is not None:
+            return await self._run(args, values)
+        asked = Asked(_FASTAPI, self._policy, request.method, request.headers, values)
+        found = await page_of(manager, asked, lambda: self._respond(request, args, values))
+        if isinstance(found, Response):
+            return found
+        return _response(found)
+
+    def key(self, **arguments: Any) -> str:
+        """The key of a page, by the parameters that the template names; without what varies by headers."""
+        return self._policy.base(arguments)
+
+    async def invalidate(self, cache: CacheManager, **arguments: Any) -> bool:
+        """End a page with its variants by `vary`, in what the route was given; answers as a manager does."""
+        check_manager(CacheManager, cache, "await product.invalidate(cache, product_id=7)")
+        base = self._policy.base(arguments)
+        return await (cache.invalidate_tag(variants_tag(base)) if self._policy.vary else cache.invalidate(base))
+
+    async def _run(self, args: tuple[Any, ...], values: dict[str, Any]) -> Any:
+        if self._is_async:
+            return await self._endpoint(*args, **values)
+        return await run_in_threadpool(self._endpoint, *args, **values)
+
+    async def _respond(self, request: Request, args: tuple[Any, ...], values: dict[str, Any]) -> Response:
+        """The endpoint's response, made as FastAPI makes it."""
+        raw = await self._run(args, values)
+        injected = next((value for value in values.values() if isinstance(value, Response)), None)
+        if isinstance(raw, Response):
+            return raw
+        route = request.scope["route"]
+        kind = route.response_class
+        how = {
+            "field": route.response_field,
+            "response_content": raw,
+            "include": route.response_model_include,
+            "exclude": route.response_model_exclude,
+            "by_alias": route.response_model_by_alias,
+            "exclude_unset": route.response_model_exclude_unset,
+            "exclude_defaults": route.response_model_exclude_defaults,
+            "exclude_none": route.response_model_exclude_none,
+            "is_coroutine": self._is_async,
+        }
+        content = await serialize_response(**{name: value for name, value in how.items() if name in _TAKES})
+        kind = kind.value if isinstance(kind, DefaultPlaceholder) else kind
+        status = route.status_code or (injected.status_code if injected is not None else None)
+        response: Response = kind(content) if status is None else kind(content, status_code=status)
+        if injected is not None:
+            response.headers.raw.extend(injected.headers.raw)
+        return response
+
+
+def _is_of_the_framework(annotation: Any) -> bool:
+    kinds = (HTTPConnection, Response, BackgroundTasks, SecurityScopes)
+    if getattr(annotation, "__origin__", None) is CacheManager:
+        # `Cache`, or a tenant's view: where an answer is kept, not what it is.
+        return True
+    return _is_a(annotation, kinds)
+
+
+def _is_a(annotation: Any, kinds: tuple[type, ...]) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, kinds)
+
+
+def _capture(response: Response) -> tuple[int, Headers, bytes] | str:
+    # Streams, files, server-sent events: they have no body before they are sent.
+    if not isinstance(response, Response) or hasattr(response, "body_iterator") or not hasattr(response, "body"):
+        return "stream"
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
+    return response.status_code, headers, bytes(response.body)
+
+
+def _is_answer(error: Exception) -> bool:
+    return isinstance(error, HTTPException) and error.status_code < _SERVER_ERROR
+
+
+def _response(answer: Answer) -> Response:
+    response = Response(answer.body, answer.status)
+    response.raw_headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    return response
+
+
+_FASTAPI = Framework(_capture, _is_answer)

@@ -1,0 +1,116 @@
+"""`examples/celery` as a real worker with a prefork pool, and a web process beside it, on one Redis."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.fleet import ROOT
+from tests.support.redis_server import RedisServer
+from tests.support.until import until
+
+WORKER = ["-m", "celery", "--app", "examples.celery.app", "worker", "--concurrency", "2", "--loglevel", "WARNING"]
+POOL = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--pool"]
+ASK = "from examples.celery.app import *; import json; print(json.dumps({}))"
+
+
+@pytest.fixture
+def env(redis_server: RedisServer, tmp_path: Path) -> dict[str, str]:
+    """What every process is given."""
+    return {
+        "REDIS_URL": redis_server.url,
+        "REPORTS_DATABASE": str(tmp_path / "reports.db"),
+        "REPORTS_COMMAND_TIMEOUT": "1s",
+        "REPORTS_DELAY": "1",
+    }
+
+
+@contextmanager
+def worker(env: dict[str, str], pool: str) -> Iterator[subprocess.Popen[str]]:
+    """A worker, gone when the block is left."""
+    command = [sys.executable, *WORKER, *POOL, pool]
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ask(expression: str, env: dict[str, str]) -> subprocess.Popen[str]:
+    """A process like a web server's, which evaluates something."""
+    command = [sys.executable, "-c", ASK.format(expression)]
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True)
+
+
+def answer(process: subprocess.Popen[str]) -> str:
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return out.strip()
+
+
+def logged(env: dict[str, str], what: str) -> list[int]:
+    """The processes that did it."""
+    if not Path(env["REPORTS_DATABASE"]).exists():
+        return []
+    with closing(sqlite3.connect(env["REPORTS_DATABASE"], timeout=30)) as connection:
+        try:
+            return [pid for (pid,) in connection.execute("SELECT pid FROM log WHERE what = ?", (what,))]
+        except sqlite3.OperationalError:  # no table yet
+            return []
+
+
+def test_web_and_workers_share_one_lease_and_a_worker_ends_well(env: dict[str, str], redis_server: RedisServer) -> None:
+    with worker(env, "prefork") as process, redis_server.client() as redis:
+        # A crowd at a cold total: tasks in two children, and a web process. One query.
+        reports = ask("[one.get(timeout=50) for one in [report.delay('monday') for _ in range(8)]]", env)
+        web = ask("total('monday')", env)
+        assert answer(web) == "0"
+        found = answer(reports)
+        assert found.count('"total": 0') == 8
+        assert len(logged(env, "query")) == 1
+
+        # A task writes: the web process is given the new total; a task that is delivered twice runs once.
+        story = ask(
+            "[sell.delay('monday', 500).get(timeout=50), total('monday'),"
+            " [one.get(timeout=50) for one in [mail.delay('monday') for _ in range(4)]]]",
+            env,
+        )
+        assert (
+            answer(story) == '[true, 500, ["sent for monday", "sent for monday", "sent for monday", "sent for monday"]]'
+        )
+        assert len(logged(env, "mail")) == 1
+        assert process.pid not in logged(env, "mail"), "a child runs tasks"
+
+        # SIGTERM while a task is under way: it is done, and what it stored is there.
+        asked = ask("report.delay('friday').get(timeout=50)['total']", env)
+        until(lambda: len(logged(env, "query")) == 3, 30, "the query does not begin")
+        # Who is there says so in Redis, and takes it back when it is closed.
+        until(lambda: redis.hlen("reports:~fleet") > 0, 30, "no child has reported")
+        process.send_signal(signal.SIGTERM)
+        assert answer(asked) == "0"
+        assert process.wait(30) == 0
+        assert redis.hlen("reports:~fleet") == 0, "a child was not closed"
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+    assert answer(ask("total.get_cached('friday')", env)) == "0"
+
+
+def test_eager_mode_and_a_pool_of_threads(env: dict[str, str]) -> None:
+    eager = {**env, "REPORTS_EAGER": "yes", "REPORTS_DELAY": "0"}
+    assert answer(ask("[report.delay('monday').get()['total'] for _ in range(3)]", eager)) == "[0, 0, 0]"
+    assert len(logged(env, "query")) == 1, "one process, one query"
+    with worker({**env, "REPORTS_DELAY": "0"}, "threads") as process:
+        assert answer(ask("report.delay('monday').get(timeout=50)['total']", env)) == "0"
+        assert len(logged(env, "query")) == 1, "what eager mode stored is there for a worker"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0

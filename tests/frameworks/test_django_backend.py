@@ -1,0 +1,419 @@
+"""The backend for Django in the process: values, keys, one computation for all, pages, changes of models."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import decimal
+import itertools
+import threading
+from collections import OrderedDict, namedtuple
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, time, timedelta, timezone
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import django
+import pytest
+from django.conf import settings
+from django.core.cache import CacheKeyWarning, cache, caches
+from django.db import connection, models, transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.middleware.csrf import get_token
+from django.test import RequestFactory
+from django.test.utils import override_settings
+from django.utils.functional import lazystr
+from django.utils.safestring import SafeString, mark_safe
+
+from tests.support.redis_server import RedisServer
+from tidegate import ConfigError, EncodeError
+from tidegate.contrib.django import (
+    TidegateCache,
+    cached_view,
+    close,
+    invalidate_on_change,
+    invalidate_on_commit,
+    manager,
+)
+
+if not settings.configured:
+    settings.configure(
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        SECRET_KEY="of a test",
+        ALLOWED_HOSTS=["testserver"],
+        LOGGING_CONFIG=None,  # other tests share the process
+        USE_TZ=True,
+    )
+    django.setup()
+
+BACKEND = "tidegate.contrib.django.TidegateCache"
+_numbers = itertools.count(1)
+
+
+class Row(models.Model):
+    """A table of the test's."""
+
+    name = models.CharField(max_length=20)
+
+    class Meta:
+        app_label = "backend"
+
+
+class Color(models.TextChoices):
+    RED = "red"
+
+
+class Plain(Enum):
+    ONE = 1
+
+
+Pair = namedtuple("Pair", "a b")
+
+
+@pytest.fixture(autouse=True)
+def place() -> Iterator[None]:
+    """Each test has a cache of its own in memory."""
+    of = {"BACKEND": BACKEND, "LOCATION": "memory://", "OPTIONS": {"service": f"test{next(_numbers)}"}}
+    with override_settings(CACHES={"default": of, "other": {**of, "KEY_PREFIX": "a:b"}, "v2": {**of, "VERSION": 2}}):
+        yield
+    close()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "text",
+        b"\x00\xff",
+        7,
+        2**70,
+        -(2**63),
+        1.5,
+        float("inf"),
+        None,
+        True,
+        (1, (2, [3])),
+        {1, 2},
+        frozenset({"a"}),
+        {"a": {1: (2, None)}, "~": "not a mark", "v": 1},
+        {(1, 2): "keys that are no texts"},
+        OrderedDict(a=1),
+        datetime(2030, 1, 2, 3, 4, 5, 678),
+        datetime(2030, 1, 2, tzinfo=timezone(timedelta(hours=2))),
+        date(2030, 1, 2),
+        time(3, 4, 5, 6),
+        timedelta(days=-1, microseconds=5),
+        decimal.Decimal("1.50"),
+        UUID(int=5),
+        [SafeString("<b>"), "é"],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_value_comes_back_as_it_is(value: Any) -> None:
+    for given in (cache.get_or_set("key", value), cache.get("key"), cache.get_many(["key"])["key"]):
+        assert given == value
+        assert type(given) is (dict if isinstance(value, OrderedDict) else type(value))
+    assert asyncio.run(cache.aget("key")) == value
+    assert asyncio.run(cache.aget_many(["key", "none"])) == {"key": value}
+
+
+def test_texts_of_django_s_are_texts() -> None:
+    cache.set("safe", mark_safe("<b>"))
+    assert isinstance(cache.get("safe"), SafeString)
+    cache.set("lazy", [lazystr("later"), Color.RED])
+    assert cache.get("lazy") == ["later", "red"]
+
+
+def test_responses_come_back_with_headers_and_cookies() -> None:
+    response = HttpResponse(
+        "é", status=201, reason="Made", headers={"X-Own": "1"}, content_type="text/x; charset=utf-8"
+    )
+    response.set_cookie("a", "b c", max_age=5, httponly=True)
+    cache.set("response", response)
+    found = cache.get("response")
+    assert (found.status_code, found.reason_phrase, found.content) == (201, "Made", response.content)
+    assert dict(found.items()) == dict(response.items())
+    assert str(found.cookies) == str(response.cookies)
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (Row(name="Ada"), r"\.Row, which only pickle.*model_to_dict"),
+        ({"rows": [Row.objects.all()]}, r"\$\['rows'\]\[0\] is a .*QuerySet.*queryset\.values"),
+        (lambda: 1, r"store what it gives"),
+        (Pair(1, 2), r"named tuple.*_asdict"),
+        (Plain.ONE, r"member\.value"),
+        (StreamingHttpResponse([b""]), r"a stream is not kept"),
+        (object(), r"make the object anew"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_only_pickle_could_write_is_refused_with_what_to_do(value: Any, advice: str) -> None:
+    writes: list[Callable[[], Any]] = [
+        lambda: cache.set("key", value),
+        lambda: cache.add("key", value),
+        lambda: cache.set_many({"key": value}),
+        lambda: cache.get_or_set("key", lambda: value),
+    ]
+    for write in writes:
+        with pytest.raises(EncodeError, match=advice):
+            write()
+    with pytest.raises(EncodeError, match=advice):
+        asyncio.run(cache.aset("key", value))
+    assert cache.get("key", "nothing") == "nothing"
+
+
+@pytest.mark.parametrize(
+    "stored", [{"~": "os.system", "v": "true"}, {"~": "decimal", "v": []}, {"~": "tuple"}, {"~": ["x"], "v": 1}]
+)
+def test_an_entry_that_nobody_here_has_written_is_a_miss(stored: Any) -> None:
+    cache.set("key", "right")
+    made = cache._key("key", None)
+    cache._manager.set(made, stored)
+    assert cache.get("key", "miss") == "miss"
+    assert cache.get_many(["key"]) == {}
+    assert asyncio.run(cache.aget("key", "miss")) == "miss"
+
+
+def test_prefixes_versions_and_hostile_keys_are_apart() -> None:
+    keys = ["a", "a:b", "1:a", ":1:a", "", " ", "%3A", "{x}", "@tenant:a", "é" * 300]
+    every = [(alias, key, version) for alias in ("default", "other", "v2") for key in keys for version in (None, 3)]
+    for number, (alias, key, version) in enumerate(every):
+        with _warned(key):
+            caches[alias].set(key, number, version=version)
+    for number, (alias, key, version) in enumerate(every):
+        if (alias, version) == ("default", 3):
+            continue  # `v2` is this alias by another version
+        with _warned(key):
+            assert caches[alias].get(key, version=version) == number
+
+
+def _warned(key: str) -> Any:
+    # As Django's own backends do, of what memcached would refuse.
+    return pytest.warns(CacheKeyWarning) if " " in key or len(key) > 250 else contextlib.nullcontext()
+
+
+def test_clear_ends_what_has_the_prefix_and_without_one_all() -> None:
+    cache.set("key", 1)
+    caches["other"].set("key", 2)
+    manager().set("own:key", 3)
+    caches["other"].clear()
+    assert (cache.get("key"), caches["other"].get("key")) == (1, None)
+    caches["other"].set("key", 2)
+    asyncio.run(cache.aclear())
+    assert (cache.get("key"), caches["other"].get("key")) == (None, None)
+    assert manager().get("own:key", default=None) == 3, "what is not Django's stays"
+
+
+def test_get_or_set_computes_once_for_all_and_a_delete_meanwhile_counts() -> None:
+    runs: list[int] = []
+    entered, go = threading.Event(), threading.Event()
+
+    def compute() -> int:
+        runs.append(1)
+        entered.set()
+        assert go.wait(20)
+        return len(runs)
+
+    results: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(caches["default"].get_or_set("key", compute, 60)))
+        for _ in range(10)
+    ]
+    for thread in threads:
+        thread.start()
+    assert entered.wait(20)
+    assert cache.delete("key") is False
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 10
+    assert len(runs) <= 2, "the run that was under way is not kept; one more is, for those who waited"
+    runs.clear()
+    assert cache.get_or_set("zero", lambda: "value", 0) == "value"
+    assert cache.get("zero") is None
+
+
+def test_async_methods_wait_together_and_take_async_functions() -> None:
+    runs: list[int] = []
+
+    async def compute() -> str:
+        runs.append(1)
+        await asyncio.sleep(0.02)
+        return "value"
+
+    async def main() -> list[Any]:
+        return await asyncio.gather(*(cache.aget_or_set("key", compute, 60) for _ in range(300)))
+
+    assert asyncio.run(main()) == ["value"] * 300
+    assert runs == [1]
+    assert cache.get("key") == "value", "both halves are one cache"
+
+    async def others() -> None:
+        assert await cache.aadd("n", 1) is True
+        assert await cache.aadd("n", 2) is False
+        assert await cache.aincr("n", 4) == 5
+        assert await cache.adecr("n") == 4
+        assert await cache.atouch("n", 0) is True
+        assert await cache.ahas_key("n") is False
+        assert await cache.atouch("n") is False
+        assert await cache.aset_many({"a": 1, "b": 2}) == []
+        assert await cache.adelete("a") is True
+        await cache.adelete_many(["b"])
+        assert await cache.aget_many(["a", "b"]) == {}
+        assert await cache.aincr_version("key") == 2
+        assert await cache.aget("key", version=2) == "value"
+        await cache.aclose()
+
+    asyncio.run(others())
+
+
+def test_with_the_store_away_nothing_raises_and_nothing_is_promised(redis_server: RedisServer) -> None:
+    options = {"service": "away", "command_timeout": "1s"}
+    away = TidegateCache(redis_server.url, {"OPTIONS": options})
+    away.set("key", "old")
+    redis_server.pause()
+    assert away.get("key", "default") == "default"
+    assert away.add("lock", 1) is False, "a lock that nobody else would see is none"
+    assert away.set_many({"a": 1, "b": 2}) == ["a", "b"]
+    assert away.get_or_set("key", lambda: "computed") == "computed"
+    assert away.delete("key") is False
+    assert away.has_key("key") is False
+    assert away.touch("key") is False
+    with pytest.raises(ValueError, match="not found"):
+        away.incr("key")
+    redis_server.resume()
+
+
+@pytest.mark.parametrize(
+    ("location", "options", "message"),
+    [
+        (["redis://a", "redis://b"], {}, "redis-cluster://"),
+        ("memory://", {"MAX_ENTRIES": 5}, "maxmemory-policy"),
+        ("memory://", {"codec": "json"}, "codec"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(location: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TidegateCache(location, {"OPTIONS": options})
+
+
+# --- views ---------------------------------------------------------------------------------------------------------
+
+
+def ask(view: Any, path: str = "/", **given: Any) -> Any:
+    request = RequestFactory().get(path)
+    request.session = given.pop("session", None)
+    request.user = given.pop("user", None)
+    return view(request, **given)
+
+
+class Session(dict[str, Any]):
+    accessed = modified = False
+
+
+def test_a_view_is_kept_by_what_its_template_names() -> None:
+    runs: list[Any] = []
+
+    @cached_view("page:of:{id}:{query.q}", ttl=60, public=True)
+    def view(request: HttpRequest, id: int) -> JsonResponse:
+        runs.append((id, request.GET.get("q")))
+        return JsonResponse({"run": len(runs)})
+
+    assert [ask(view, path, id=7).content for path in ("/", "/?q=1", "/?x=2", "/?q=1&x=3")] == [
+        b'{"run": 1}',
+        b'{"run": 2}',
+        b'{"run": 1}',
+        b'{"run": 2}',
+    ]
+    assert view.invalidate(id=7, query={"q": "1"})
+    assert [ask(view, path, id=7).content for path in ("/", "/?q=1")] == [b'{"run": 1}', b'{"run": 3}']
+    with pytest.raises(ConfigError, match=r"argument 'other' of .* neither in the template"):
+        ask(view, id=7, other=1)
+
+
+def test_what_is_one_visitor_s_is_not_kept() -> None:
+    runs: list[str] = []
+
+    def view(request: HttpRequest, kind: str) -> HttpResponse:
+        runs.append(kind)
+        response = HttpResponse("page")
+        if kind == "cookie":
+            response.set_cookie("a", "b")
+        elif kind == "token":
+            response.write(get_token(request))
+        elif kind == "session":
+            request.session.accessed = True
+        return response
+
+    cached = cached_view("page:of:{kind}", ttl=60, public=True)(view)
+    for kind, said in [("cookie", "set-cookie"), ("token", "csrf-token"), ("session", "session"), ("other", None)]:
+        runs.clear()
+        _, second = (ask(cached, kind=kind, session=Session()) for _ in range(2))
+        assert len(runs) == (1 if said is None else 2)
+        assert second.headers["Cache-Status"] == (
+            "tidegate; hit" if said is None else f"tidegate; fwd=miss; detail={said}"
+        )
+    mine = cached_view("mine:of:{user.pk}:{kind}", ttl=60, user="user.pk")(view)
+    runs.clear()
+    for name in (1, 2, 1):
+        row = Row(pk=name)
+        assert ask(mine, kind="session", session=Session(), user=row).headers["Cache-Control"] == "private, no-cache"
+    assert runs == ["session"] * 2
+
+
+def test_an_async_view_is_kept_too() -> None:
+    runs: list[int] = []
+
+    @cached_view("page:of:{id}", ttl=60)
+    async def view(request: HttpRequest, id: int) -> HttpResponse:
+        runs.append(id)
+        await asyncio.sleep(0.01)
+        return HttpResponse("page")
+
+    async def main() -> list[Any]:
+        return await asyncio.gather(*(ask(view, id=1) for _ in range(50)))
+
+    assert {response.content for response in asyncio.run(main())} == {b"page"}
+    assert runs == [1]
+
+
+# --- changes -------------------------------------------------------------------------------------------------------
+
+
+def test_changes_end_entries_when_they_are_committed_and_not_before() -> None:
+    invalidate_on_change(Row, keys=lambda row: [f"row:of:{row.pk}"], tags=lambda row: ["rows"])
+    with connection.schema_editor() as editor:
+        editor.create_model(Row)
+    own = manager()
+
+    def stand() -> tuple[bool, bool]:
+        return own.exists("row:of:1"), own.exists("row:list")
+
+    def fill() -> None:
+        own.set("row:of:1", "page")
+        own.set("row:list", "page", tags=["rows"])
+
+    fill()
+    with transaction.atomic():
+        row = Row.objects.create(pk=1, name="Ada")
+        assert stand() == (True, True), "not committed: a reader would store the old row anew"
+    assert stand() == (False, False)
+    fill()
+    with transaction.atomic():
+        row.name = "Grace"
+        row.save()
+        transaction.set_rollback(True)
+    assert stand() == (True, True)
+    with transaction.atomic():
+        invalidate_on_commit("row:of:1", tags=["rows"])
+        Row.objects.update(name="Grace")
+    assert stand() == (False, False)
+    fill()
+    row.delete()
+    assert stand() == (False, False)
+    with pytest.raises(ConfigError, match="needs keys or tags"):
+        invalidate_on_change(Row)
+    with pytest.raises(ConfigError, match="invalidate_on_change"):
+        invalidate_on_change(keys=lambda row: [])

@@ -1,0 +1,124 @@
+"""The extension for Flask in the process: several applications, errors, tenants, what a view may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask, Response, abort, g, request
+
+from tidegate import ConfigError
+from tidegate.contrib.flask import Tidegate
+from tidegate.sync import CacheManager
+
+
+def app_of(tidegate: Tidegate, name: str) -> Flask:
+    app = Flask(name)
+    app.config.update(SECRET_KEY="of a test", TESTING=True)
+    tidegate.init_app(app)
+    return app
+
+
+def test_each_application_has_a_manager_and_functions_follow() -> None:
+    tidegate, runs = Tidegate(ttl="1h"), []
+
+    @tidegate.cached("square:of:{number}")
+    def square(number: int) -> int:
+        runs.append(number)
+        return number**2
+
+    one, other = app_of(tidegate, "one"), app_of(tidegate, "other")
+    for app in (one, other):
+        with app.app_context():
+            assert [square(3), square(3), square.get_cached(3)] == [9, 9, 9]
+            assert square.key(3) == "square:of:3"
+    assert runs == [3, 3]
+    with one.app_context():
+        assert square.invalidate(3)
+        assert square.get_cached(3) is None
+        assert square.refresh(3) == 9
+    with other.app_context():
+        assert square.get_cached(3) == 9
+    with Flask("bare").app_context(), pytest.raises(ConfigError, match="bare has no manager"):
+        square(3)
+    assert tidegate.close(one)
+    with one.app_context(), pytest.raises(RuntimeError, match="closed"):
+        square(3)
+
+
+def test_views_by_tenant_and_what_is_left_alone() -> None:
+    tidegate, runs = Tidegate(), []
+    app = app_of(tidegate, "site")
+
+    @app.before_request
+    def who() -> None:
+        g.tenant = request.headers.get("X-Tenant", "nobody")
+
+    @app.get("/page/<int:id>")
+    @tidegate.cached_view("page:of:{id}:{query.tag}", ttl=60, public=True, tenant=lambda: g.tenant, statuses=(200, 404))
+    def page(id: int) -> Any:
+        runs.append(id)
+        if id == 404:
+            return {"no": id}, 404
+        if id == 410:
+            abort(410)
+        return {"of": g.tenant}, 200, {"X-Own": "1"}
+
+    @app.get("/stream")
+    @tidegate.cached_view("page:of:stream", ttl=60)
+    def stream() -> Response:
+        def parts() -> Iterator[bytes]:
+            yield from (b"a", b"b")
+
+        return Response(parts())
+
+    client = app.test_client()
+    for name in ("acme", "other", "acme"):
+        reply = client.get("/page/1", headers={"X-Tenant": name})
+        assert (reply.json, reply.headers["X-Own"]) == ({"of": name}, "1")
+    assert runs == [1, 1]
+    with app.test_request_context("/", headers={"X-Tenant": "acme"}):
+        g.tenant = "acme"
+        assert page.invalidate(id=1)
+    assert [client.get("/page/1", headers={"X-Tenant": name}).status_code for name in ("acme", "other")] == [200, 200]
+    assert runs == [1, 1, 1]
+    runs.clear()
+    for path in ("/page/2?tag=a&tag=b", "/page/2?tag=b&tag=a", "/page/2?tag=a,b", "/page/2?tag=a&x=1&tag=b"):
+        assert client.get(path).status_code == 200
+    assert runs == [2, 2, 2]
+    runs.clear()
+    assert [client.get(f"/page/{id}").status_code for id in (404, 404, 410, 410)] == [404, 404, 410, 410]
+    assert runs == [404, 410, 410], "404 is kept, since it was asked for; an error that is raised is not"
+    assert [client.get("/stream").data for _ in range(2)] == [b"ab", b"ab"]
+
+
+def test_mistakes_are_found_at_once() -> None:
+    tidegate = Tidegate()
+
+    def view(id: int, other: int) -> str:
+        return ""
+
+    async def awaited(id: int) -> str:
+        return ""
+
+    with pytest.raises(ConfigError, match=r"argument 'other' of .* neither in the template"):
+        tidegate.cached_view("page:of:{id}", ttl=60)(view)
+    assert tidegate.cached_view("page:of:{id}", ttl=60, ignore=("other",))(view)(id=1, other=2) == ""
+    with pytest.raises(ConfigError, match="is async"):
+        tidegate.cached_view("page:of:{id}", ttl=60)(awaited)
+    with pytest.raises(ConfigError, match=r"user_of=lambda"):
+        tidegate.cached_view("page:of:{user}", ttl=60, user="user")
+    app = Flask("app")
+    app.config["TIDEGATE_OPTIONS"] = "service=shop"
+    with pytest.raises(ConfigError, match="TIDEGATE_OPTIONS"):
+        tidegate.init_app(app)
+    app.config.update(TIDEGATE_OPTIONS={"servise": "shop"})
+    with pytest.raises(ConfigError, match="service"):
+        tidegate.init_app(app)
+    with pytest.raises(ConfigError, match=r"tidegate\.sync\.CacheManager"):
+        tidegate.init_app(app, "redis://")  # type: ignore[arg-type]
+    own = CacheManager()
+    tidegate.init_app(app, own)
+    with app.app_context():
+        assert tidegate.manager is own
