@@ -1,4 +1,4 @@
-"""The files that the deploying pages show are such files: a server starts from them, Kubernetes and Docker take them."""
+"""The files of the deploying pages are such files: a server starts from them, Kubernetes and Docker take them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import kubernetes_validate  # type: ignore[import-untyped]
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -84,7 +84,9 @@ def complaints(dockerfile: str) -> list[str]:
         "const text = require('node:fs').readFileSync(0, 'utf8');"
         "console.log(JSON.stringify(validate(text).map((one) => one.message)));"
     )
-    ran = subprocess.run(["node", "-e", program], cwd=ROOT, input=dockerfile, capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        ["node", "-e", program], cwd=ROOT, input=dockerfile, capture_output=True, text=True, check=True
+    )
     said: list[str] = json.loads(ran.stdout)
     return said
 
