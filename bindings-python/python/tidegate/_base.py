@@ -160,6 +160,22 @@ class ManagerBase(Observing):
         view += f".namespace({self._namespaces[-1]!r})" if self._namespaces else ""
         return f"{name}({_without_password(self._url)!r}, service={self._native.service!r}){view}"
 
+    if not TYPE_CHECKING:  # a type checker refuses the wrong `with` by itself
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError(
+                "this CacheManager is for asyncio: `async with`; blocking code imports that of tidegate.sync"
+            )
+
+        async def __aenter__(self) -> NoReturn:
+            raise TypeError("this CacheManager blocks: `with`; asyncio's is that of tidegate")
+
+        def __exit__(self, *_: object) -> None:
+            """Never comes: nothing was entered."""
+
+        async def __aexit__(self, *_: object) -> None:
+            """Never comes: nothing was entered."""
+
     # --- what needs no store ---------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
