@@ -36,7 +36,9 @@ def add_rust_reference(into: Path) -> None:
     """rustdoc's own pages, as they are."""
     docs = ROOT / "target" / "rustdoc"
     _run("cargo", "doc", "--package", "tidegate", "--no-deps", "--locked", "--target-dir", str(ROOT / "target"))
-    triple = subprocess.run(["rustc", "--print", "host-tuple"], capture_output=True, text=True, check=True).stdout.strip()
+    triple = subprocess.run(
+        ["rustc", "--print", "host-tuple"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     docs = ROOT / "target" / triple / "doc"
     shutil.copytree(docs, into / "reference" / "rust", dirs_exist_ok=True)
 

@@ -25,7 +25,7 @@ def css() -> str:
 
 
 def inlined(html: str, url: str) -> str:
-    """The page with its sequence diagrams in it, so that they follow the page's colours and can be searched and copied."""
+    """The page with its sequence diagrams in it: they follow the page's colours, and their text can be copied."""
 
     def picture(found: re.Match[str]) -> str:
         alt, source = found.groups()

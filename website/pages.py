@@ -19,8 +19,16 @@ OUTSIDE = "repo"
 Kind = Literal["text", "open", "code", "close"]
 
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
-_HREF = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
-_LANGUAGES = {".py": "python", ".mjs": "js", ".ts": "ts", ".rs": "rust", ".toml": "toml", ".json": "json", ".yml": "yaml"}
+_LINK = re.compile(r"(\[[^\]\[]*\])?(?<=\])\(([^)\s]+)\)")
+_LANGUAGES = {
+    ".py": "python",
+    ".mjs": "js",
+    ".ts": "ts",
+    ".rs": "rust",
+    ".toml": "toml",
+    ".json": "json",
+    ".yml": "yaml",
+}
 
 
 class NoSuchFile(Exception):
@@ -66,24 +74,35 @@ def relinked(markdown: str, uri: str) -> tuple[str, set[str]]:
     home = posixpath.dirname(home_of(uri))
 
     def link(found: re.Match[str]) -> str:
-        href, hash_, anchor = found[1].partition("#")
+        href, hash_, anchor = found[2].partition("#")
         if not href or re.match(r"[a-z]+:|/", href):
-            return found[1]
+            return found[0]
         path = posixpath.normpath(posixpath.join(home, href))
         target = uri_of(path)
         if target.startswith(f"{OUTSIDE}/"):
             wanted.add(path)
-        return posixpath.relpath(target, posixpath.dirname(uri) or ".") + hash_ + anchor
+        text = found[1] or ""
+        if text.strip("[]`") in (href, posixpath.basename(href)) and href.endswith(".md"):
+            text = f"[{_title(path)}]"  # on a code host a file's name says where it leads, in the site its title does
+        return f"{text}({posixpath.relpath(target, posixpath.dirname(uri) or '.')}{hash_}{anchor})"
 
-    done = [_HREF.sub(link, line) if kind == "text" else line for kind, line in lines(markdown)]
+    done = [_LINK.sub(link, line) if kind == "text" else line for kind, line in lines(markdown)]
     return "".join(done), wanted
+
+
+def _title(path: str) -> str:
+    place = ROOT / path
+    found = re.search(r"^# (.+)$", place.read_text(), re.MULTILINE) if place.is_file() else None
+    return found[1] if found else path
 
 
 def page_of(path: str) -> str:
     """The Markdown of the page that shows a file or folder of the repository."""
     place = ROOT / path
     if place.is_dir():
-        names = sorted(child.name for child in place.iterdir() if child.suffix in _LANGUAGES and child.name[0] not in "._")
+        names = sorted(
+            child.name for child in place.iterdir() if child.suffix in _LANGUAGES and child.name[0] not in "._"
+        )
         return _hidden(f"# {path}/\n\n" + "".join(f"- [{name}]({name})\n" for name in names))
     if path.endswith(".md"):
         return place.read_text()

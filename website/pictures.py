@@ -1,7 +1,8 @@
 """Draws `docs/pictures/*.mmd` as SVG, beside their sources: `python -m website.pictures`.
 
-By itself and not by mermaid, which needs a browser, draws by the fonts of its machine, and knows one colour scheme: these
-pictures are the same bytes everywhere, so that a test can say that they are up to date, and follow their reader's scheme.
+By itself and not by mermaid, which needs a browser, draws by the fonts of its machine, and knows one colour scheme:
+these pictures are the same bytes everywhere, so that a test can say that they are up to date, and follow their
+reader's scheme.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ _SANS = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, 
 _MONO = 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace'
 _LIGHT = {
     "paper": "#ffffff", "edge": "#d8dee4", "ink": "#1f2933", "soft": "#5b6875", "line": "#a8b3bf", "head": "#e6f4f4",
-    "strong": "#0b6e75", "note": "#fdf6dd", "note-edge": "#e4d08a", "bad": "#b42318", "break": "#fdeceb", "opt": "#f1f5f9",
+    "strong": "#0b6e75", "note": "#fdf6dd", "note-edge": "#e4d08a", "bad": "#b42318",
+    "break": "#fdeceb", "opt": "#f1f5f9",
 }  # fmt: skip
 _DARK = {
     "paper": "#161b22", "edge": "#30363d", "ink": "#e2e8f0", "soft": "#a3b1bf", "line": "#5c6975", "head": "#10393c",
-    "strong": "#5fd0d6", "note": "#39321a", "note-edge": "#6f6230", "bad": "#ff8f85", "break": "#3b1f1f", "opt": "#1f2730",
+    "strong": "#5fd0d6", "note": "#39321a", "note-edge": "#6f6230", "bad": "#ff8f85",
+    "break": "#3b1f1f", "opt": "#1f2730",
 }  # fmt: skip
 
 
@@ -128,7 +131,8 @@ class _Drawing:
             x, half = self._x[actor], max(_width(label) / 2 + 16, 56)
             heads += [
                 f'<line class="life" x1="{x}" y1="{_MARGIN + _HEAD_HEIGHT}" x2="{x}" y2="{bottom:g}"/>',
-                f'<rect class="head" x="{x - half:g}" y="{_MARGIN}" width="{2 * half:g}" height="{_HEAD_HEIGHT}" rx="7"/>',
+                f'<rect class="head" x="{x - half:g}" y="{_MARGIN}" width="{2 * half:g}" height="{_HEAD_HEIGHT}"'
+                ' rx="7"/>',
                 f'<text class="bold" x="{x}" y="{_MARGIN + 23}" text-anchor="middle">{escape(label)}</text>',
             ]
         title, description = escape(self._diagram.title), escape(self._diagram.description)

@@ -1,7 +1,7 @@
 """Node.js's reference: what typedoc wrote, in pages of the names that Python's have.
 
-`make docs` runs typedoc (`website/typedoc`); this takes its Markdown apart and drops what says nothing to a reader: which
-private class a member is from, constructors that nobody calls.
+`make docs` runs typedoc (`website/typedoc`); this takes its Markdown apart and drops what says nothing to a reader:
+which private class a member is from, constructors that nobody calls.
 """
 
 from __future__ import annotations
@@ -12,16 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from website.pages import ROOT
+from website.reference import groups
 
 WRITTEN = ROOT / ".make" / "reference" / "node"
 
-_TITLES = {
-    "manager": ("CacheManager", "The manager."),
-    "options": ("Options", "What the manager and its calls take."),
-    "errors": ("Errors", "What tidegate throws of its own."),
-    "events": ("Events", "What observers are given."),
-    "names": ("Keys, entries, queues", "Everything else that `tidegate` has."),
-}
 _EVENTS = {"CacheEvent", "CacheEvents", "EventName", "FaultReason", "Observer"}
 _OPTIONS = {"Breaker", "Codec", "Duration", "HealthLimits", "Tls"}
 _UNSAID = ("Inherited from", "Overrides", "Implementation of", "Extended by")
@@ -57,13 +51,12 @@ def pages() -> dict[str, str]:
         for anchor in re.findall(r'<a id="([^"]+)"></a>', entry.text)
     }
     parts: dict[str, list[str]] = {}
-    index = ["# Node.js\n", "**Every public name, by its entry point.** `npm install tidegate`.\n"]
-    index.append("## tidegate\n\n| name | |\n|---|---|")
+    index = ["# Node.js\n", "**Every public name, by its entry point.** `npm install tidegate`.\n", groups.LIST]
+    index.append(f"## tidegate\n\n{groups.TABLE}")
     for entry in entries:
         page = home[entry.anchor]
-        title, text = _TITLES[page.removesuffix(".md")]
-        text = _linked(_trimmed(entry.text, is_error=entry.name in errors), page, home)
-        parts.setdefault(page, [f"# {title}\n\n{_TITLES[page.removesuffix('.md')][1]}\n"]).append(text)
+        text = _linked(_trimmed(_ordered(entry.text), is_error=entry.name in errors), page, home)
+        parts.setdefault(page, [groups.heading(page.removesuffix(".md"))]).append(text)
         index.append(f"| [`{entry.name}`]({page}#{entry.anchor}) | {_first_sentence(entry.text)} |")
     made = {page: "\n".join(texts) for page, texts in parts.items()}
     for name in entry_points():
@@ -71,7 +64,7 @@ def pages() -> dict[str, str]:
             continue
         written = (WRITTEN / f"{name}.md").read_text()
         others = _entries(written)
-        index.append(f"\n## tidegate/{name}\n\n| name | |\n|---|---|")
+        index.append(f"\n## tidegate/{name}\n\n{groups.TABLE}")
         index += [f"| [`{one.name}`]({name}.md#{one.anchor}) | {_first_sentence(one.text)} |" for one in others]
         lead = written.partition('<a id="')[0].partition("\n")[2].strip()
         body = "\n".join(_linked(_trimmed(one.text, is_error=False), f"{name}.md", home) for one in others)
@@ -98,6 +91,17 @@ def _entries(written: str) -> list[Entry]:
         name = re.sub(r"`abstract` |\(\)|\\", "", head[2])
         found.append(Entry(name, head[1], piece.removesuffix("\n***\n").rstrip() + "\n"))
     return found
+
+
+def _ordered(text: str) -> str:
+    """A class's own methods before those that it has from a base, and without what is for Node.js itself."""
+    head, sign, tail = text.partition("\n### Methods\n")
+    if not sign:
+        return text
+    methods = re.split(r'\n(?=<a id="[^"]+"></a>\n\n#### )', tail)
+    lead, methods = methods[0], [one for one in methods[1:] if "#### \\[" not in one]
+    methods.sort(key=lambda one: "# Inherited from" in one)
+    return "\n".join([head + sign.rstrip("\n") + lead, *methods])
 
 
 def _trimmed(text: str, *, is_error: bool) -> str:
@@ -147,5 +151,4 @@ def _first_sentence(text: str) -> str:
     if not lines or lines[0].startswith(("#", "```", "|", "<", ">")):
         following = text.partition("```\n\n")[2].rpartition("\n\n")[0] if lines and lines[0].startswith("```") else ""
         lines = following.splitlines() if following and not following.startswith("#") else []
-    paragraph = " ".join(lines[:3])
-    return paragraph.partition(". ")[0].rstrip(".").replace("|", "\\|") + "." if paragraph else ""
+    return groups.first_sentence(" ".join(lines[:3]))

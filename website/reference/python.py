@@ -6,21 +6,22 @@ The public names are `__all__` of each public module. They are read, not importe
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import griffe
 
 from website.pages import ROOT
+from website.reference import groups
 
 SOURCES = ROOT / "bindings-python" / "python"
 
-_GROUPS = {
-    "_manager": ("manager", "CacheManager", "The manager of asyncio programs."),
-    "_types": ("options", "Options", "What the manager and its calls take, as types."),
-    "_errors": ("errors", "Errors", "What tidegate raises of its own."),
-    "_events": ("events", "Events", "What observers are given."),
-}
-_OTHERS = ("names", "Keys, entries, queues", "Everything else that `tidegate` has.")
+_GROUP_OF = {"_manager": "manager", "_types": "options", "_errors": "errors", "_events": "events"}
+"""By the module in which a name of `tidegate` is defined; the others are `names`."""
+
+_OF_MODULE = """    options:
+      members: false
+      show_root_heading: false
+      show_root_toc_entry: false
+"""
 
 
 @functools.cache
@@ -54,28 +55,32 @@ def _home(name: str) -> str:
 def pages() -> dict[str, str]:
     """The Markdown of Python's pages, by their names."""
     made: dict[str, list[str]] = {}
-    index = ["# Python\n", "**Every public name, by its module.** `pip install tidegate`.\n"]
+    index = ["# Python\n", "**Every public name, by its module.** `pip install tidegate`.\n", groups.LIST]
     for module, names in public_modules().items():
-        index.append(f"## {module}\n\n| name | |\n|---|---|")
+        index.append(f"## {module}\n\n{groups.TABLE}")
         for name in names:
             index.append(f"| [`{name}`][{module}.{name}] | {_first_sentence(module, name)} |")
-            if module != "tidegate":
-                page, title, text = module.removeprefix("tidegate.").replace(".", "-"), module, ""
-                text = f"::: {module}\n    options:\n      members: false\n      show_root_heading: false\n      show_root_toc_entry: false\n"
+            if module == "tidegate":
+                page = _GROUP_OF.get(_home(name), "names")
+                head = groups.heading(page)
             else:
-                page, title, text = _GROUPS.get(_home(name), _OTHERS)
-            made.setdefault(f"{page}.md", [f"# {title}\n", f"{text}\n"]).append(f"::: {module}.{name}\n")
+                page = module.removeprefix("tidegate.").replace(".", "-")
+                head = f"# {module}\n\n::: {module}\n{_OF_MODULE}"
+            made.setdefault(f"{page}.md", [head]).append(_directive(module, name))
         index.append("")
     return {"index.md": "\n".join(index)} | {page: "\n".join(parts) for page, parts in made.items()}
 
 
+def _directive(module: str, name: str) -> str:
+    """What mkdocstrings is asked for. A class's own members come before those that it has from a base."""
+    found = _package()[f"{module}.{name}".removeprefix("tidegate.")]
+    text = f"::: {module}.{name}\n"
+    if found.is_class and not name.startswith("_"):
+        members = [member for member in (*found.members, *found.inherited_members) if not member.startswith("_")]
+        text += f"    options:\n      members: {members}\n"
+    return text
+
+
 def _first_sentence(module: str, name: str) -> str:
     found = _package()[f"{module}.{name}".removeprefix("tidegate.")]
-    docstring = found.docstring
-    if docstring is None:
-        return ""
-    paragraph = " ".join(docstring.value.split("\n\n")[0].split())
-    return paragraph.partition(". ")[0].rstrip(".").replace("|", "\\|") + "."
-
-
-__all__ = ["SOURCES", "Path", "pages", "public_modules"]
+    return groups.first_sentence(found.docstring.value.split("\n\n")[0]) if found.docstring else ""
