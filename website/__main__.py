@@ -34,13 +34,10 @@ def build(into: Path) -> None:
 
 def add_rust_reference(into: Path) -> None:
     """rustdoc's own pages, as they are."""
-    docs = ROOT / "target" / "rustdoc"
-    _run("cargo", "doc", "--package", "tidegate", "--no-deps", "--locked", "--target-dir", str(ROOT / "target"))
-    triple = subprocess.run(
-        ["rustc", "--print", "host-tuple"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    docs = ROOT / "target" / triple / "doc"
-    shutil.copytree(docs, into / "reference" / "rust", dirs_exist_ok=True)
+    _run("cargo", "doc", "--package", "tidegate", "--no-deps", "--locked")
+    host = subprocess.run(["rustc", "--print", "host-tuple"], capture_output=True, text=True, check=True)
+    made = ROOT / "target" / host.stdout.strip() / "doc"
+    shutil.copytree(made, into / "reference" / "rust", dirs_exist_ok=True)
 
 
 def _run(*command: str) -> None:

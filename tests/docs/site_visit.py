@@ -40,7 +40,7 @@ FAINT = """
   };
   const faint = new Map();
   const texts = document.createTreeWalker(document.querySelector('.md-content') ?? document.body, NodeFilter.SHOW_TEXT);
-  for (let seen = 0; texts.nextNode() && seen < 1500; seen += 1) {
+  for (let seen = 0; texts.nextNode() && seen < 600; seen += 1) {
     const element = texts.currentNode.parentElement;
     const text = texts.currentNode.textContent.trim();
     if (!text || element.closest('svg, .headerlink, button, script, style') || !element.checkVisibility()) continue;
