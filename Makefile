@@ -38,7 +38,7 @@ examples: .make/python.$(PROFILE) .make/node.$(PROFILE) ## the programs of docs/
 	done
 
 .PHONY: test
-test: .make/python.dev .make/node.dev .make/packages .make/django-tests ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
+test: .make/python.dev .make/node.dev .make/packages .make/django-tests .make/typedoc ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
 	cargo test -p tidegate -- --show-output
 	cargo test -p tidegate-cli
 	cargo test -p tidegate-lint
@@ -87,13 +87,21 @@ build: .make/python.$(PROFILE) .make/node.$(PROFILE) ## .venv with the package i
 .PHONY: dist
 dist: .make/dist.$(if $(filter file,$(origin PROFILE)),release,$(PROFILE)) ## the wheel and the npm packages for this machine, in dist/ (PROFILE=dev for quick ones)
 
+.PHONY: docs
+docs: .make/python.dev .make/node.dev .make/typedoc ## the site of the documentation, in target/site, with the reference of each language
+	$(BIN)/python -m website
+
+.PHONY: docs-serve
+docs-serve: .make/python.dev .make/node.dev .make/typedoc ## the same on loopback, built anew with each change
+	$(BIN)/python -m website --serve
+
 .PHONY: bench
 bench: .make/python.release .make/node.release ## every figure, beside the peers, into docs/performance.md: 25 minutes (BENCH="--only l2 --quick" for some)
 	@$(BIN)/python -m benchmarks $(or $(BENCH),--write)
 
 .PHONY: clean
 clean: ## remove everything that was built, .venv and node_modules too
-	rm -rf target dist .make .venv node_modules bindings-python/python/tidegate/_tidegate*.so bindings-python/python/tidegate/_bin
+	rm -rf target dist .make .venv node_modules website/typedoc/node_modules bindings-python/python/tidegate/_tidegate*.so bindings-python/python/tidegate/_bin
 
 # `tidegate lint` is a program of its own, in the package of each language: beside Python's module, and in dist/native.
 LINT := tidegate-lint$(if $(filter Windows_NT,$(OS)),.exe)
@@ -148,6 +156,11 @@ built-lint = target/$$(rustc --print host-tuple)/$(if $(filter %.release,$@),rel
 	npm install --no-save --no-audit --no-fund
 	@touch $@
 
+# typedoc reads types by TypeScript 6, so it has packages of its own.
+.make/typedoc: website/typedoc/package.json website/typedoc/package-lock.json | .make/npm
+	npm install --no-save --no-audit --no-fund --prefix website/typedoc
+	@touch $@
+
 .make/venv: requirements-dev.txt | system
 	@mkdir -p .make
 	$(PYTHON) -m venv .venv
@@ -159,8 +172,9 @@ built-lint = target/$$(rustc --print host-tuple)/$(if $(filter %.release,$@),rel
 	$(BIN)/python -m tests.frameworks.django_source
 	@touch $@
 
-# What Debian has to give: a linker, the module that makes virtual environments, servers for tests, examples and demo, and a
-# clock that can be stepped. PostgreSQL's package is kept from making a cluster and a service of the system's. Prometheus's
+# What Debian has to give: a linker, the module that makes virtual environments, servers for tests, examples and demo, a
+# clock that can be stepped, and a browser that opens the site. PostgreSQL's package is kept from making a cluster and a
+# service of the system's. Prometheus's
 # is unpacked, not installed: it would start a service, and of all that it brings two programs are needed.
 .PHONY: system
 system:
@@ -168,6 +182,7 @@ system:
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
 	command -v redis-server >/dev/null || command -v valkey-server >/dev/null || missing+=(redis-server); \
 	command -v faketime >/dev/null || missing+=(faketime); \
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium); \
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql); \
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
 	unpacked=(); \

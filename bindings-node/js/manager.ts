@@ -372,7 +372,7 @@ export class CacheManager extends Observed {
    *
    * ```ts
    * class Users {
-   *   \@cache.cached({ key: (id: number) => key`user:profile:${id}` })
+   *   @cache.cached({ key: (id: number) => key`user:profile:${id}` })
    *   async getUser(id: number) { return { id }; }
    * }
    * ```
