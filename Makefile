@@ -174,8 +174,8 @@ built-lint = target/$$(rustc --print host-tuple)/$(if $(filter %.release,$@),rel
 
 # What Debian has to give: a linker, the module that makes virtual environments, servers for tests, examples and demo, a
 # clock that can be stepped, and a browser that opens the site. PostgreSQL's package is kept from making a cluster and a
-# service of the system's. Prometheus's
-# is unpacked, not installed: it would start a service, and of all that it brings two programs are needed.
+# service of the system's. Prometheus's is unpacked, not installed: it would start a service, and of all that it brings two
+# programs are needed.
 .PHONY: system
 system:
 	@missing=(); \

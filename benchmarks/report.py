@@ -27,7 +27,7 @@ INTRODUCTION = """\
 
 **Figures of tidegate beside what else one would use, every one measured by the command beside it.** They were made by
 
-```
+```sh
 make bench
 ```
 

@@ -259,7 +259,7 @@ async def test_everything_that_the_page_allows_is_of_use(certificates: Certifica
 
 async def test_the_example_of_the_page_connects(certificates: Certificates, tls_server: RedisServer) -> None:
     page = acl.PAGE.read_text()
-    block = re.search(r"```py\n(.*?)```", page[page.index("## TLS") :], re.DOTALL)
+    block = re.search(r"```python\n(.*?)```", page[page.index("## TLS") :], re.DOTALL)
     assert block
     source = block[1].replace("redis.internal:6379", tls_server.address)
     for name, path in certificates.options().items():
