@@ -66,7 +66,7 @@ test('a package holds what it says and nothing else, and has no script', async (
     const held = own[manifest.name];
     if (held === undefined) continue; // What the packages depend on.
     seen.push(manifest.name);
-    const ofOthers = manifest.name.startsWith('@') ? ['THIRD-PARTY-LICENSES.md'] : [];
+    const ofOthers = manifest.name.startsWith('@') ? ['THIRD-PARTY-LICENSES'] : [];
     assert.deepEqual(
       (await filesOf(file)).sort(),
       [...held, ...ofOthers, ...LICENCES, 'README.md', 'package.json'].sort(),
