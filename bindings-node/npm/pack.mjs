@@ -71,7 +71,6 @@ function lintMain() {
       'tidegate-lint',
       "Checks the cache keys in Python, JavaScript and TypeScript sources by tidegate's rules",
     ),
-    type: 'commonjs',
     bin: { 'tidegate-lint': './command.cjs' },
     main: './index.js',
     types: './index.d.ts',
@@ -119,7 +118,7 @@ function platform({ triple, platformArchABI: name, platform: os, arch, abi }) {
 
 function shared(name, description) {
   const { version, license, author, keywords, engines } = root;
-  return { name, version, description, keywords, license, author, engines, ...repository() };
+  return { name, version, description, keywords, license, author, engines, type: 'commonjs', ...repository() };
 }
 
 /** Provenance needs it, and it is told by who builds: a fork publishes under its own. */

@@ -180,11 +180,10 @@ test('its types are found by every way of finding modules', async () => {
 test('what looks at packages has nothing to say of these', async () => {
   const bin = (name: string) => join(ROOT, 'node_modules', '.bin', name);
   for (const file of await tarballs()) {
-    const { name } = await manifestOf(file);
-    if (name !== 'tidegate' && name !== 'tidegate-lint') continue;
     const lint = await run(ROOT, bin('publint'), ['--strict', file]);
     assert.equal(lint.code, 0, lint.out);
     assert.match(lint.out, /All good!/);
+    if ((await manifestOf(file)).name.startsWith('@')) continue; // It has no types.
     const types = await run(ROOT, bin('attw'), [file, '--format', 'ascii']);
     assert.equal(types.code, 0, types.out);
     assert.match(types.out, /No problems found/);
