@@ -38,7 +38,7 @@ examples: .make/python.$(PROFILE) .make/node.$(PROFILE) ## the programs of docs/
 	done
 
 .PHONY: test
-test: .make/python.dev .make/node.dev .make/packages .make/django-tests .make/typedoc ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
+test: .make/python.dev .make/node.dev .make/django-tests .make/typedoc ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
 	cargo test -p tidegate -- --show-output
 	cargo test -p tidegate-cli
 	cargo test -p tidegate-lint
@@ -145,8 +145,9 @@ built-lint = target/$$(rustc --print host-tuple)/$(if $(filter %.release,$@),rel
 	@ls -l dist/*.whl dist/*.tgz
 	@touch $@
 
-# What tests/packages installs.
-.make/packages: .make/node.dev bindings-node/npm/pack.mjs $(wildcard bindings-node/npm/*/*)
+# What the Node.js tests of tests/packages install.
+test: .make/packages
+.make/packages: .make/node.dev $(wildcard bindings-node/npm/*.mjs bindings-node/npm/*/* tools/*.py)
 	rm -rf target/packages
 	node bindings-node/npm/pack.mjs --strip --out target/packages
 	@touch $@

@@ -22,10 +22,10 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseTriple } from '@napi-rs/cli';
 import { checked } from './binary.mjs';
-import { licencesOf } from './licences.mjs';
 
 const ROOT = resolve(import.meta.dirname, '..', '..');
 const STAGE = join(ROOT, 'target', 'npm');
+const PYTHON = process.env.PYTHON ?? (process.platform === 'win32' ? 'python' : 'python3');
 const { values: options } = parseArgs({
   options: {
     out: { type: 'string', default: 'dist' },
@@ -44,7 +44,7 @@ if (options.only !== 'platform') folders.push(main(), lintMain());
 if (options.only !== 'main') folders.push(...platform(await chosen()));
 const out = resolve(ROOT, options.out);
 mkdirSync(out, { recursive: true });
-run('npm', ['pack', '--silent', '--pack-destination', out, ...folders]);
+process.stdout.write(run('npm', ['pack', '--silent', '--pack-destination', out, ...folders]));
 
 /** The target that is named, else that of this machine. */
 async function chosen() {
@@ -71,7 +71,6 @@ function lintMain() {
       'tidegate-lint',
       "Checks the cache keys in Python, JavaScript and TypeScript sources by tidegate's rules",
     ),
-    type: 'commonjs',
     bin: { 'tidegate-lint': './command.cjs' },
     main: './index.js',
     types: './index.d.ts',
@@ -111,7 +110,7 @@ function platform({ triple, platformArchABI: name, platform: os, arch, abi }) {
     checked(join(folder, file), name, options.target !== undefined);
     const readme = `# ${full}\n\n${description}. Install \`${of}\`: it asks for this one by itself.\n`;
     writeFileSync(join(folder, 'README.md'), readme);
-    writeFileSync(join(folder, 'THIRD-PARTY-LICENSES.md'), licencesOf(ROOT, crate, triple));
+    writeFileSync(join(folder, 'THIRD-PARTY-LICENSES'), run(PYTHON, ['-m', 'tools.third_party', crate]));
     if (options.strip) run('strip', ['-S', join(folder, file)]);
     return folder;
   });
@@ -119,7 +118,7 @@ function platform({ triple, platformArchABI: name, platform: os, arch, abi }) {
 
 function shared(name, description) {
   const { version, license, author, keywords, engines } = root;
-  return { name, version, description, keywords, license, author, engines, ...repository() };
+  return { name, version, description, keywords, license, author, engines, type: 'commonjs', ...repository() };
 }
 
 /** Provenance needs it, and it is told by who builds: a fork publishes under its own. */
@@ -148,11 +147,14 @@ function staged(manifest, files, filter = () => true) {
   return folder;
 }
 
+/** What a program prints. */
 function run(program, args) {
-  const { status, error } = spawnSync(program, args, {
+  const { status, error, stdout } = spawnSync(program, args, {
     cwd: ROOT,
-    stdio: 'inherit',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    maxBuffer: 1 << 28,
     shell: process.platform === 'win32',
   });
   if (status !== 0) throw new Error(`${basename(program)} ${args[0]} failed${error ? `: ${error.message}` : ''}`);
+  return stdout;
 }

@@ -66,7 +66,7 @@ test('a package holds what it says and nothing else, and has no script', async (
     const held = own[manifest.name];
     if (held === undefined) continue; // What the packages depend on.
     seen.push(manifest.name);
-    const ofOthers = manifest.name.startsWith('@') ? ['THIRD-PARTY-LICENSES.md'] : [];
+    const ofOthers = manifest.name.startsWith('@') ? ['THIRD-PARTY-LICENSES'] : [];
     assert.deepEqual(
       (await filesOf(file)).sort(),
       [...held, ...ofOthers, ...LICENCES, 'README.md', 'package.json'].sort(),
@@ -180,11 +180,10 @@ test('its types are found by every way of finding modules', async () => {
 test('what looks at packages has nothing to say of these', async () => {
   const bin = (name: string) => join(ROOT, 'node_modules', '.bin', name);
   for (const file of await tarballs()) {
-    const { name } = await manifestOf(file);
-    if (name !== 'tidegate' && name !== 'tidegate-lint') continue;
     const lint = await run(ROOT, bin('publint'), ['--strict', file]);
     assert.equal(lint.code, 0, lint.out);
     assert.match(lint.out, /All good!/);
+    if ((await manifestOf(file)).name.startsWith('@')) continue; // It has no types.
     const types = await run(ROOT, bin('attw'), [file, '--format', 'ascii']);
     assert.equal(types.code, 0, types.out);
     assert.match(types.out, /No problems found/);
