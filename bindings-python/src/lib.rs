@@ -38,9 +38,10 @@ mod told;
 mod wake;
 mod write;
 
-// An abi3 module can only be loaded by an interpreter with a GIL, and `Port` counts on it: one thread at a time.
+// Every class is frozen and `Sync`, what it holds is behind locks that no Python code runs under, and `Port` knows of threads
+// that come in between: without a GIL it needs none.
 /// The native half of tidegate.
-#[pyo3::pymodule(gil_used = true)]
+#[pyo3::pymodule(gil_used = false)]
 mod _tidegate {
     use std::sync::atomic::{AtomicI64, Ordering};
 
