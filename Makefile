@@ -90,18 +90,37 @@ dist: .make/dist ## the wheel and the npm package, in dist/
 bench: .make/python.release .make/node.release ## every figure, beside the peers, into docs/performance.md: 25 minutes (BENCH="--only l2 --quick" for some)
 	@$(BIN)/python -m benchmarks $(or $(BENCH),--write)
 
+# The version stands where cargo, npm and pip each look for it.
+.PHONY: version
+version: ## write the next version into every file that names it: make version TO=0.2.0
+	@[[ '$(TO)' =~ ^[0-9]+\.[0-9]+\.[0-9]+$$ ]] || { echo 'say which: make version TO=0.2.0'; exit 2; }
+	sed -i -E 's/^version = ".*"/version = "$(TO)"/; s/^(tidegate = .*version = ")[^"]*/\1$(TO)/' Cargo.toml
+	sed -i -E 's/^(tidegate = .*version = ")[^"]*/\1$(TO)/' lint/Cargo.toml
+	sed -i -E 's/^(lint = \["tidegate-lint==)[^"]*/\1$(TO)/' pyproject.toml
+	npm version --no-git-tag-version --allow-same-version $(TO) >/dev/null
+	cargo update --workspace --offline --quiet
+
 .PHONY: clean
 clean: ## remove everything that was built, .venv and node_modules too
-	rm -rf target dist .make .venv node_modules bindings-python/python/tidegate/_tidegate*.so bindings-python/python/tidegate/_bin
+	rm -rf target dist .make .venv node_modules bindings-python/python/tidegate/_tidegate*.so
 
-# `tidegate lint` is a program of its own, in the package of each language: beside Python's module, and in dist/native.
+# `tidegate lint` is a program of its own, in a package of its own: of Python's it lies among the scripts, and in dist/native.
 LINT := tidegate-lint$(if $(filter Windows_NT,$(OS)),.exe)
 built-lint = target/$$(rustc --print host-tuple)/$(if $(filter %.release,$@),release,debug)/$(LINT)
-.make/lint.dev .make/lint.release: $(FOR_LINT)
-	@mkdir -p .make bindings-python/python/tidegate/_bin
+.make/lint.dev .make/lint.release: $(FOR_LINT) .make/venv
 	@rm -f .make/lint.*
 	cargo build --locked -p tidegate-lint $(if $(filter %.release,$@),--release)
-	install $(built-lint) bindings-python/python/tidegate/_bin/
+	install $(built-lint) $(BIN)/
+	@touch $@
+
+# What tests/packages installs: without what a debugger needs, which is most of a build for tests.
+test: .make/wheels
+.make/wheels: .make/python.dev .make/lint.dev $(PACKAGE) $(wildcard tools/*.py lint/pyproject.toml lint/README.md README.md)
+	rm -rf target/tested
+	$(BIN)/python -m tools.third_party tidegate-python > THIRD-PARTY-LICENSES
+	$(BIN)/python -m tools.third_party tidegate-lint > lint/THIRD-PARTY-LICENSES
+	$(BIN)/maturin build --strip true --locked --auditwheel skip --out target/tested
+	cd lint && ../$(BIN)/maturin build --strip true --locked --auditwheel skip --out ../target/tested
 	@touch $@
 
 .make/python.dev .make/node.dev: .make/lint.dev

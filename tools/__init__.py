@@ -1,0 +1,1 @@
+"""What builds of packages need besides the compilers."""
