@@ -97,7 +97,7 @@ version: ## write the next version into every file that names it: make version T
 	sed -i -E 's/^version = ".*"/version = "$(TO)"/; s/^(tidegate = .*version = ")[^"]*/\1$(TO)/' Cargo.toml
 	sed -i -E 's/^(tidegate = .*version = ")[^"]*/\1$(TO)/' lint/Cargo.toml
 	sed -i -E 's/^(lint = \["tidegate-lint==)[^"]*/\1$(TO)/' pyproject.toml
-	npm version --no-git-tag-version --allow-same-version $(TO) >/dev/null
+	sed -i -E '1,12s/^( +"version": )".*"/\1"$(TO)"/' package.json package-lock.json
 	cargo update --workspace --offline --quiet
 
 .PHONY: clean
