@@ -12,6 +12,7 @@
 //! | `held` | what is kept of an entry in L1 |
 //! | `told` | what a manager that is traced asks for beside the verbs |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
+//! | `places` | where callers stand until then |
 //! | `bell` | what the engine's threads ring, and the end of the interpreter |
 //! | `command` | the `tidegate` command |
 //! | `metrics` | what a monitoring system scrapes |
@@ -32,6 +33,7 @@ mod held;
 mod keys;
 mod lease;
 mod metrics;
+mod places;
 mod terms;
 mod testing;
 mod told;

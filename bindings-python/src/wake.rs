@@ -9,7 +9,6 @@ use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use rustc_hash::FxHashMap;
 use tidegate::engine::outcome::Failure;
 use tidegate::engine::ticket::{Completion, Queue, Ticket};
 use tidegate::engine::{Begun, Engine, HostObject, Outcome};
@@ -18,67 +17,16 @@ use tidegate::ports::Wake;
 use tidegate_guard::guarded;
 
 use crate::bell::{Doorbell, Gong, generation, must_leave};
-use crate::convert::{self, Form};
+use crate::convert::Form;
 use crate::held::clear_graves;
 use crate::lease;
+use crate::places::{Answered, HAS_GIL, LEFT_MAX, Place, Places, goes_on};
 
 /// The main thread, when parked, looks for signals this often, so that Ctrl-C works.
 const SLICE: Duration = Duration::from_millis(50);
 /// No other thread is given signals: it sleeps until it is rung, by an outcome or by the interpreter's end. A thousand
 /// threads that look every 50 ms would fight for the GIL.
 const NO_SLICE: Duration = Duration::from_secs(3_600);
-
-/// With it a call is alone at its port from its beginning until it has its place.
-const HAS_GIL: bool = cfg!(not(Py_GIL_DISABLED));
-/// So many places may be left before the queue is looked through for what came too late.
-const LEFT_MAX: usize = 1_024;
-
-/// Where a caller stands until its outcome comes.
-struct Place {
-    engine: Arc<Engine>,
-    form: Form,
-    /// Whether the caller leads: what comes is the lease's.
-    is_lease: bool,
-    /// What a cancelled caller gives back; none for the place of a lease, which its own drop gives back, and for what
-    /// comes behind a value that was served.
-    ticket: Option<Arc<Ticket>>,
-    /// The future of a loop's caller.
-    future: Option<Py<PyAny>>,
-    /// Outcomes that came before there was a future, or for a parked thread, oldest first.
-    early: Vec<Outcome>,
-}
-
-/// What is known of a place when one outcome of it is given out.
-struct Answered {
-    id: u64,
-    engine: Arc<Engine>,
-    form: Form,
-    is_lease: bool,
-}
-
-/// Whether more may come under the same number.
-fn goes_on(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Served(_) | Outcome::Lease(_))
-}
-
-impl Place {
-    /// Takes note that `outcome` is given out.
-    fn answered(&mut self, id: u64, outcome: &Outcome) -> Answered {
-        let answered = Answered { id, engine: Arc::clone(&self.engine), form: self.form, is_lease: self.is_lease };
-        if goes_on(outcome) {
-            self.ticket = None;
-            self.is_lease |= matches!(outcome, Outcome::Lease(_));
-        }
-        answered
-    }
-}
-
-impl Answered {
-    fn object(&self, port: &Bound<'_, Port>, outcome: Outcome) -> PyResult<Py<PyAny>> {
-        let &Self { id, ref engine, form, is_lease } = self;
-        convert::outcome(port.py(), outcome, &convert::Place { port, engine, id, form, is_lease })
-    }
-}
 
 enum Bell {
     Loop { doorbell: Arc<Doorbell>, create_future: Py<PyAny>, on_events: Py<PyAny> },
@@ -94,31 +42,6 @@ pub(crate) struct Port {
     generation: u64,
     /// Never held while Python code may run: a finalizer may give a lease back.
     places: Mutex<Places>,
-}
-
-/// Without a GIL other threads come to a thread's port in the middle of its own calls: those that compute behind a value that
-/// it was served. An event loop's is its own thread's alone.
-#[derive(Default)]
-struct Places {
-    open: FxHashMap<u64, Place>,
-    /// What another thread took from the queue for a call that has not opened its place yet.
-    unclaimed: FxHashMap<u64, Vec<Outcome>>,
-    /// Left since the queue was emptied last: what still lies there for them is late. No more comes once it is empty, since
-    /// whoever leaves has cancelled before.
-    left: Vec<u64>,
-}
-
-impl Places {
-    fn open(&mut self, id: u64, place: impl FnOnce() -> Place) -> &mut Place {
-        let Self { open, unclaimed, .. } = self;
-        open.entry(id).or_insert_with(|| {
-            let mut place = place();
-            if !unclaimed.is_empty() {
-                place.early.extend(unclaimed.remove(&id).unwrap_or_default());
-            }
-            place
-        })
-    }
 }
 
 impl Port {
