@@ -99,18 +99,40 @@ docs-serve: .make/python.dev .make/node.dev .make/typedoc ## the same on loopbac
 bench: .make/python.release .make/node.release ## every figure, beside the peers, into docs/performance.md: 25 minutes (BENCH="--only l2 --quick" for some)
 	@$(BIN)/python -m benchmarks $(or $(BENCH),--write)
 
+# The version stands where cargo, npm and pip each look for it.
+.PHONY: version
+version: ## write the next version into every file that names it: make version TO=0.2.0
+	@[[ '$(TO)' =~ ^[0-9]+\.[0-9]+\.[0-9]+$$ ]] || { echo 'say which: make version TO=0.2.0'; exit 2; }
+	sed -i -E 's/^version = ".*"/version = "$(TO)"/; s/^(tidegate = .*version = ")[^"]*/\1$(TO)/' Cargo.toml
+	sed -i -E 's/^(tidegate = .*version = ")[^"]*/\1$(TO)/' lint/Cargo.toml
+	sed -i -E 's/^(lint = \["tidegate-lint==)[^"]*/\1$(TO)/' pyproject.toml
+	sed -i -E '1,12s/^( +"version": )".*"/\1"$(TO)"/' package.json package-lock.json
+	cargo update --workspace --offline --quiet
+
 .PHONY: clean
 clean: ## remove everything that was built, .venv and node_modules too
-	rm -rf target dist .make .venv node_modules website/typedoc/node_modules bindings-python/python/tidegate/_tidegate*.so bindings-python/python/tidegate/_bin
+	rm -rf target dist .make .venv node_modules website/typedoc/node_modules bindings-python/python/tidegate/_tidegate*.so
 
-# `tidegate lint` is a program of its own, in the package of each language: beside Python's module, and in dist/native.
+# `tidegate lint` is a program of its own, in a package of its own: of Python's it lies among the scripts, and in dist/native.
 LINT := tidegate-lint$(if $(filter Windows_NT,$(OS)),.exe)
 built-lint = target/$$(rustc --print host-tuple)/$(if $(filter %.release,$@),release,debug)/$(LINT)
-.make/lint.dev .make/lint.release: $(FOR_LINT)
-	@mkdir -p .make bindings-python/python/tidegate/_bin
+.make/lint.dev .make/lint.release: $(FOR_LINT) .make/venv
 	@rm -f .make/lint.*
 	cargo build --locked -p tidegate-lint $(if $(filter %.release,$@),--release)
-	install $(built-lint) bindings-python/python/tidegate/_bin/
+	install $(built-lint) $(BIN)/
+	@touch $@
+
+# Of what is compiled into a wheel; not in git, since Cargo.lock says it already.
+LICENCES := THIRD-PARTY-LICENSES lint/THIRD-PARTY-LICENSES
+$(LICENCES): Cargo.lock $(wildcard tools/*.py) | .make/venv
+	$(BIN)/python -m tools.third_party $(if $(filter lint/%,$@),tidegate-lint,tidegate-python) > $@
+
+# What tests/packages installs: without what a debugger needs, which is most of a build for tests.
+test: .make/wheels
+.make/wheels: .make/python.dev .make/lint.dev $(LICENCES) $(PACKAGE) lint/pyproject.toml lint/README.md README.md
+	rm -rf target/tested
+	$(BIN)/maturin build --strip true --locked --auditwheel skip --out target/tested
+	cd lint && ../$(BIN)/maturin build --strip true --locked --auditwheel skip --out ../target/tested
 	@touch $@
 
 .make/python.dev .make/node.dev: .make/lint.dev
@@ -137,10 +159,11 @@ built-lint = target/$$(rustc --print host-tuple)/$(if $(filter %.release,$@),rel
 
 .make/dist.dev: .make/node.dev
 .make/dist.release: .make/node.release
-.make/dist.dev .make/dist.release: $(FOR_PYTHON) $(PACKAGE) .make/venv bindings-node/npm/pack.mjs
+.make/dist.dev .make/dist.release: $(FOR_PYTHON) $(PACKAGE) $(LICENCES) .make/venv bindings-node/npm/pack.mjs
 	@rm -f .make/dist.*
 	rm -f dist/*.whl dist/*.tgz
 	$(BIN)/maturin build $(if $(filter %.release,$@),--release) --locked --out dist
+	cd lint && ../$(BIN)/maturin build $(if $(filter %.release,$@),--release) --locked --out ../dist
 	node bindings-node/npm/pack.mjs
 	@ls -l dist/*.whl dist/*.tgz
 	@touch $@

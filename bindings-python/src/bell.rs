@@ -34,8 +34,8 @@ impl Doorbell {
         Ok(Self { event: event.into() })
     }
 
-    pub(crate) fn fileno(&self) -> i32 {
-        std::os::fd::AsRawFd::as_raw_fd(&self.event)
+    pub(crate) fn fileno(&self) -> i64 {
+        std::os::fd::AsRawFd::as_raw_fd(&self.event).into()
     }
 
     pub(crate) fn clear(&self) {
@@ -60,21 +60,53 @@ impl Wake for Doorbell {
 /// As above, where there is no eventfd: a pair of sockets.
 #[cfg(not(target_os = "linux"))]
 pub(crate) struct Doorbell {
-    ours: std::os::unix::net::UnixStream,
-    theirs: std::os::unix::net::UnixStream,
+    ours: Stream,
+    theirs: Stream,
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+type Stream = std::os::unix::net::UnixStream;
+#[cfg(windows)]
+type Stream = std::net::TcpStream;
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn pair() -> std::io::Result<(Stream, Stream)> {
+    Stream::pair()
+}
+
+/// Windows' loops watch sockets only, and it has no pairs of them.
+#[cfg(windows)]
+fn pair() -> std::io::Result<(Stream, Stream)> {
+    let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    let theirs = Stream::connect(listener.local_addr()?)?;
+    theirs.set_nodelay(true)?;
+    loop {
+        let (ours, from) = listener.accept()?;
+        // Anybody on this machine may have come before.
+        if from == theirs.local_addr()? {
+            return Ok((ours, theirs));
+        }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
 impl Doorbell {
     pub(crate) fn new() -> std::io::Result<Self> {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        let (ours, theirs) = pair()?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
         Ok(Self { ours, theirs })
     }
 
-    pub(crate) fn fileno(&self) -> i32 {
-        std::os::fd::AsRawFd::as_raw_fd(&self.ours)
+    #[cfg(unix)]
+    pub(crate) fn fileno(&self) -> i64 {
+        std::os::fd::AsRawFd::as_raw_fd(&self.ours).into()
+    }
+
+    /// Windows gives out no handle that needs more than 32 bits.
+    #[cfg(windows)]
+    pub(crate) fn fileno(&self) -> i64 {
+        std::os::windows::io::AsRawSocket::as_raw_socket(&self.ours) as i64
     }
 
     pub(crate) fn clear(&self) {

@@ -56,19 +56,28 @@ impl Lease {
         )
     }
 
-    fn settle(&self) -> Option<outcome::Lease> {
+    fn take_lease(&self) -> Option<outcome::Lease> {
         let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         if self.generation != generation() {
             // The parent's: it is settled there.
             std::mem::forget(lease);
             return None;
         }
+        Some(lease)
+    }
+
+    fn settle(&self) -> Option<outcome::Lease> {
+        let lease = self.take_lease()?;
         self.port.get().leave_place(self.id);
         Some(lease)
     }
 
+    /// For a verb whose answer comes under the same number.
     fn settle_once(&self) -> PyResult<outcome::Lease> {
-        self.settle().ok_or_else(|| PyRuntimeError::new_err("this lease has been settled already"))
+        let lease = self.take_lease();
+        let lease = lease.ok_or_else(|| PyRuntimeError::new_err("this lease has been settled already"))?;
+        self.port.get().move_out(self.id);
+        Ok(lease)
     }
 
     fn with<T>(&self, look: impl FnOnce(&outcome::Lease) -> T) -> Option<T> {

@@ -12,6 +12,7 @@
 //! | `held` | what is kept of an entry in L1 |
 //! | `told` | what a manager that is traced asks for beside the verbs |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
+//! | `places` | where callers stand until then |
 //! | `bell` | what the engine's threads ring, and the end of the interpreter |
 //! | `command` | the `tidegate` command |
 //! | `metrics` | what a monitoring system scrapes |
@@ -32,15 +33,17 @@ mod held;
 mod keys;
 mod lease;
 mod metrics;
+mod places;
 mod terms;
 mod testing;
 mod told;
 mod wake;
 mod write;
 
-// An abi3 module can only be loaded by an interpreter with a GIL, and `Port` counts on it: one thread at a time.
+// Every class is frozen and `Sync`, what it holds is behind locks that no Python code runs under, and `Port` knows of threads
+// that come in between: without a GIL it needs none.
 /// The native half of tidegate.
-#[pyo3::pymodule(gil_used = true)]
+#[pyo3::pymodule(gil_used = false)]
 mod _tidegate {
     use std::sync::atomic::{AtomicI64, Ordering};
 

@@ -9,7 +9,6 @@ use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use rustc_hash::FxHashMap;
 use tidegate::engine::outcome::Failure;
 use tidegate::engine::ticket::{Completion, Queue, Ticket};
 use tidegate::engine::{Begun, Engine, HostObject, Outcome};
@@ -18,62 +17,16 @@ use tidegate::ports::Wake;
 use tidegate_guard::guarded;
 
 use crate::bell::{Doorbell, Gong, generation, must_leave};
-use crate::convert::{self, Form};
+use crate::convert::Form;
 use crate::held::clear_graves;
 use crate::lease;
+use crate::places::{Answered, HAS_GIL, LEFT_MAX, Place, Places, goes_on};
 
 /// The main thread, when parked, looks for signals this often, so that Ctrl-C works.
 const SLICE: Duration = Duration::from_millis(50);
 /// No other thread is given signals: it sleeps until it is rung, by an outcome or by the interpreter's end. A thousand
 /// threads that look every 50 ms would fight for the GIL.
 const NO_SLICE: Duration = Duration::from_secs(3_600);
-
-/// Where a caller stands until its outcome comes.
-struct Place {
-    engine: Arc<Engine>,
-    form: Form,
-    /// Whether the caller leads: what comes is the lease's.
-    is_lease: bool,
-    /// What a cancelled caller gives back; none for the place of a lease, which its own drop gives back, and for what
-    /// comes behind a value that was served.
-    ticket: Option<Arc<Ticket>>,
-    /// The future of a loop's caller.
-    future: Option<Py<PyAny>>,
-    /// Outcomes that came before there was a future, or for a parked thread, oldest first.
-    early: Vec<Outcome>,
-}
-
-/// What is known of a place when one outcome of it is given out.
-struct Answered {
-    id: u64,
-    engine: Arc<Engine>,
-    form: Form,
-    is_lease: bool,
-}
-
-/// Whether more may come under the same number.
-fn goes_on(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Served(_) | Outcome::Lease(_))
-}
-
-impl Place {
-    /// Takes note that `outcome` is given out.
-    fn answered(&mut self, id: u64, outcome: &Outcome) -> Answered {
-        let answered = Answered { id, engine: Arc::clone(&self.engine), form: self.form, is_lease: self.is_lease };
-        if goes_on(outcome) {
-            self.ticket = None;
-            self.is_lease |= matches!(outcome, Outcome::Lease(_));
-        }
-        answered
-    }
-}
-
-impl Answered {
-    fn object(&self, port: &Bound<'_, Port>, outcome: Outcome) -> PyResult<Py<PyAny>> {
-        let &Self { id, ref engine, form, is_lease } = self;
-        convert::outcome(port.py(), outcome, &convert::Place { port, engine, id, form, is_lease })
-    }
-}
 
 enum Bell {
     Loop { doorbell: Arc<Doorbell>, create_future: Py<PyAny>, on_events: Py<PyAny> },
@@ -88,7 +41,7 @@ pub(crate) struct Port {
     next_id: AtomicU64,
     generation: u64,
     /// Never held while Python code may run: a finalizer may give a lease back.
-    places: Mutex<FxHashMap<u64, Place>>,
+    places: Mutex<Places>,
 }
 
 impl Port {
@@ -100,7 +53,7 @@ impl Port {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn places(&self) -> MutexGuard<'_, FxHashMap<u64, Place>> {
+    fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,8 +112,11 @@ impl Port {
 
     fn open_place(&self, engine: &Arc<Engine>, ticket: Option<Arc<Ticket>>, form: Form, id: u64) {
         let place =
-            Place { engine: Arc::clone(engine), form, is_lease: false, ticket, future: None, early: Vec::new() };
-        let before = self.places().insert(id, place);
+            || Place { engine: Arc::clone(engine), form, is_lease: false, ticket, future: None, early: Vec::new() };
+        let mut places = self.places();
+        let before = places.open.remove(&id);
+        places.open(id, place);
+        drop(places);
         drop(before);
     }
 
@@ -174,18 +130,43 @@ impl Port {
             future: None,
             early: Vec::new(),
         };
-        self.places().entry(id).or_insert_with(place).is_lease = is_lease;
+        self.places().open(id, place).is_lease = is_lease;
     }
 
     /// Forgets a place; an outcome that waits there is dropped, and with it a lease gives itself back.
     pub(crate) fn leave_place(&self, id: u64) {
-        let place = self.places().remove(&id);
-        drop(place);
+        drop(self.take_place(id));
+        self.note_left(id);
+    }
+
+    /// The same, but a new one is opened under its number: what comes is that one's.
+    pub(crate) fn move_out(&self, id: u64) {
+        drop(self.take_place(id));
+    }
+
+    fn take_place(&self, id: u64) -> Option<Place> {
+        self.places().open.remove(&id)
+    }
+
+    /// After the ticket of the place was cancelled, or the lease's was settled.
+    fn note_left(&self, id: u64) {
+        if HAS_GIL || self.is_of_loop() {
+            return;
+        }
+        let mut places = self.places();
+        let unclaimed = places.unclaimed.remove(&id);
+        places.left.push(id);
+        let are_many = places.left.len() >= LEFT_MAX;
+        drop(places);
+        drop(unclaimed);
+        if are_many {
+            drop(self.sort(&mut Vec::new()));
+        }
     }
 
     /// Wakes the thread that is parked on a place, with an object of its own host's.
     pub(crate) fn hand(&self, id: u64, object: HostObject) {
-        if let Some(place) = self.places().get_mut(&id) {
+        if let Some(place) = self.places().open.get_mut(&id) {
             place.early.push(Outcome::Shared(object));
         }
         if let Bell::Thread { gong, .. } = &self.bell {
@@ -204,7 +185,7 @@ impl Port {
             Self::answer(slf, &answered, &future, outcome)?;
             return Ok(future);
         }
-        if let Some(place) = slf.get().places().get_mut(&id) {
+        if let Some(place) = slf.get().places().open.get_mut(&id) {
             place.future = Some(future.clone_ref(py));
         }
         Ok(future)
@@ -212,18 +193,25 @@ impl Port {
 
     /// Takes what is ready, and sorts it to its places.
     fn sort(&self, ready: &mut Vec<Completion>) -> Vec<(Answered, Py<PyAny>, Outcome)> {
-        if self.is_of_loop() {
-            self.queue.drain_a_turn(ready);
-        } else {
-            self.queue.drain(ready);
-        }
+        let is_of_loop = self.is_of_loop();
         let mut answers = Vec::with_capacity(ready.len());
         let mut late = Vec::new();
         {
+            // From here on, so that another thread of this port finds an outcome in the queue or at its place: what it found in
+            // neither it would sleep for.
             let mut places = self.places();
+            if is_of_loop {
+                self.queue.drain_a_turn(ready);
+            } else {
+                self.queue.drain(ready);
+            }
             for Completion { id, outcome } in ready.drain(..) {
-                let Some(place) = places.get_mut(&id) else {
-                    late.push(outcome);
+                let Some(place) = places.open.get_mut(&id) else {
+                    if is_of_loop || HAS_GIL || places.left.contains(&id) {
+                        late.push(outcome);
+                    } else {
+                        places.unclaimed.entry(id).or_default().push(outcome);
+                    }
                     continue;
                 };
                 let Some(future) = place.future.take() else {
@@ -232,10 +220,11 @@ impl Port {
                 };
                 let answered = place.answered(id, &outcome);
                 if !goes_on(&outcome) {
-                    places.remove(&id);
+                    late.extend(places.open.remove(&id).into_iter().flat_map(|place| place.early));
                 }
                 answers.push((answered, future, outcome));
             }
+            places.left.clear();
         }
         // For callers who have gone: dropped outside the lock, since a lease steps its flight.
         drop(late);
@@ -257,15 +246,15 @@ impl Port {
     /// The oldest outcome that waits at a place, which stays while more may come.
     fn take_early(&self, id: u64) -> Option<(Answered, Outcome)> {
         let mut places = self.places();
-        let place = places.get_mut(&id)?;
+        let place = places.open.get_mut(&id)?;
         if place.early.is_empty() {
             return None;
         }
         let outcome = place.early.remove(0);
         let answered = place.answered(id, &outcome);
-        if !goes_on(&outcome) {
-            places.remove(&id);
-        }
+        let ended = if goes_on(&outcome) { None } else { places.open.remove(&id) };
+        drop(places);
+        drop(ended);
         Some((answered, outcome))
     }
 
@@ -312,15 +301,12 @@ impl Port {
     }
 
     fn cancel_place(&self, id: u64) -> bool {
-        let place = self.places().remove(&id);
-        match place {
-            Some(Place { engine, ticket: Some(ticket), .. }) => {
-                engine.cancel(&ticket);
-                true
-            }
-            Some(_) => true,
-            None => false,
+        let Some(place) = self.take_place(id) else { return false };
+        if let Some(ticket) = &place.ticket {
+            place.engine.cancel(ticket);
         }
+        self.note_left(id);
+        true
     }
 }
 
@@ -344,7 +330,7 @@ impl Port {
     }
 
     /// The descriptor that becomes readable when outcomes wait; -1 for a thread's port.
-    fn fileno(&self) -> i32 {
+    fn fileno(&self) -> i64 {
         match &self.bell {
             Bell::Loop { doorbell, .. } => doorbell.fileno(),
             Bell::Thread { .. } => -1,
@@ -420,8 +406,9 @@ impl Port {
         self.queue.close();
         let places = std::mem::take(&mut *self.places());
         drop(places);
-        if let Bell::Thread { gong, .. } = &self.bell {
-            gong.wake();
+        match &self.bell {
+            Bell::Thread { gong, .. } => gong.wake(),
+            Bell::Loop { doorbell, .. } => doorbell.wake(),
         }
     }
 

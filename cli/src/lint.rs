@@ -33,7 +33,9 @@ pub(crate) fn run(args: &LintArgs) -> Ending {
             _ => Exit::Usage,
         }),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(Fault::usage(format!("{PROGRAM} is not on the path"))
-            .hint("install it: pip install \"tidegate[lint]\", npm install tidegate-lint, or cargo install tidegate-lint")),
+            .hint(
+                "install it: pip install \"tidegate[lint]\", npm install tidegate-lint, or cargo install tidegate-lint",
+            )),
         Err(error) => Err(Fault::usage(format!("{PROGRAM} cannot be run: {error}"))),
     }
 }

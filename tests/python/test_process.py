@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from tests.support.redis_server import RedisServer
+from tests.support.until import until
 from tidegate import CacheManager
 
 from .helpers import run_script
@@ -114,6 +115,40 @@ def test_one_manager_through_many_loops(url: str, service: str) -> None:
     cache = CacheManager(url, service=service)
     seen = [asyncio.run(cache.get("user:profile:1", lambda n=n: n)) for n in range(5)]
     assert seen == [0] * 5
+    asyncio.run(cache.close())
+
+
+def test_a_loop_that_watches_no_descriptor(url: str, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise NotImplementedError
+
+    cache = CacheManager(url, service=service)
+
+    def watchers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "tidegate-doorbell"]
+
+    async def main(expected: int) -> None:
+        async def fetch() -> int:
+            await asyncio.sleep(0.01)
+            return expected
+
+        for number in range(3):
+            seen = await asyncio.gather(*[cache.get(f"user:profile:{number}", fetch) for _ in range(50)])
+            assert seen == [expected] * 50
+        assert await cache.invalidate("user:profile:0", "user:profile:1", "user:profile:2")
+        assert len(watchers()) == 1
+
+    for turn in range(2):
+        # As Windows' own loop.
+        loop = asyncio.SelectorEventLoop()
+        monkeypatch.setattr(loop, "add_reader", refuse)
+        monkeypatch.setattr(loop, "remove_reader", refuse)
+        try:
+            loop.run_until_complete(main(turn))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+        until(lambda: not watchers(), 10, "the thread that watches has not ended with its loop")
     asyncio.run(cache.close())
 
 

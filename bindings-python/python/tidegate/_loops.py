@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import threading
 import weakref
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
-from ._errors import ConfigError
 from ._tidegate import Port
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ _ports: dict[asyncio.AbstractEventLoop, Port] = {}
 _farewells: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
 _managers: weakref.WeakSet[CacheManager] = weakref.WeakSet()
 _lock = threading.Lock()
+# A loop that was closed in the middle of a turn is noticed so soon.
+_LOOK_SECONDS = 1.0
 
 
 def add(manager: CacheManager) -> None:
@@ -46,13 +48,33 @@ def port_of(loop: asyncio.AbstractEventLoop) -> Port:
         try:
             loop.add_reader(port.fileno(), port.drain)
         except NotImplementedError:
-            raise ConfigError(
-                f"{type(loop).__name__} cannot watch a descriptor; use a selector event loop or uvloop"
-            ) from None
+            # As Windows' own: a thread watches for it.
+            threading.Thread(target=_watch, args=(loop, port), name="tidegate-doorbell", daemon=True).start()
         _ports[loop] = port
         _farewells[loop] = farewell = _until_the_end(loop)
         _start(farewell)
     return port
+
+
+def _watch(loop: asyncio.AbstractEventLoop, port: Port) -> None:
+    """Has the loop empty its port whenever that rings; a close rings too."""
+    while not port.closed:
+        select.select([port.fileno()], [], [])
+        is_empty = threading.Event()
+
+        def drain(is_empty: threading.Event = is_empty) -> None:
+            try:
+                port.drain()
+            finally:
+                is_empty.set()
+
+        try:
+            loop.call_soon_threadsafe(drain)
+        except RuntimeError:
+            return  # the loop is closed
+        while not is_empty.wait(_LOOK_SECONDS):
+            if loop.is_closed():
+                return
 
 
 async def _until_the_end(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
@@ -76,7 +98,8 @@ def _leave(loop: asyncio.AbstractEventLoop) -> None:
     if port is None:
         return
     if not loop.is_closed():
-        loop.remove_reader(port.fileno())
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_reader(port.fileno())
     port.close()
     for manager in _known():
         manager._left(loop)
