@@ -321,14 +321,15 @@ def test_a_view_is_kept_by_what_its_template_names() -> None:
         runs.append((id, request.GET.get("q")))
         return JsonResponse({"run": len(runs)})
 
-    assert [ask(view, path, id=7).content for path in ("/", "/?q=1", "/?x=2", "/?q=1&x=3")] == [
+    assert [ask(view, path, id=7).content for path in ("/", "/?q=1", "/?x=2", "/?q=1&x=3", "/?q=2&q=1")] == [
         b'{"run": 1}',
         b'{"run": 2}',
         b'{"run": 1}',
         b'{"run": 2}',
+        b'{"run": 3}',
     ]
     assert view.invalidate(id=7, query={"q": "1"})
-    assert [ask(view, path, id=7).content for path in ("/", "/?q=1")] == [b'{"run": 1}', b'{"run": 3}']
+    assert [ask(view, path, id=7).content for path in ("/", "/?q=1")] == [b'{"run": 1}', b'{"run": 4}']
     with pytest.raises(ConfigError, match=r"argument 'other' of .* neither in the template"):
         ask(view, id=7, other=1)
 
@@ -377,6 +378,20 @@ def test_an_async_view_is_kept_too() -> None:
 
     assert {response.content for response in asyncio.run(main())} == {b"page"}
     assert runs == [1]
+
+    @cached_view("mine:of:{user.pk}", ttl=60, user="user.pk")
+    async def mine(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(str((await request.auser()).pk))
+
+    async def of(number: int) -> Any:
+        async def auser() -> Row:
+            return Row(pk=number)
+
+        request = RequestFactory().get("/")
+        request.auser = auser
+        return await mine(request)
+
+    assert [asyncio.run(of(number)).content for number in (1, 2, 1)] == [b"1", b"2", b"1"]
 
 
 # --- changes -------------------------------------------------------------------------------------------------------
