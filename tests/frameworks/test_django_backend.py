@@ -36,6 +36,7 @@ from tidegate.contrib.django import (
     invalidate_on_commit,
     manager,
 )
+from tidegate.contrib.django.apps import check_caches
 
 if not settings.configured:
     settings.configure(
@@ -297,6 +298,18 @@ def test_with_the_store_away_nothing_raises_and_nothing_is_promised(redis_server
 def test_settings_that_cannot_work_are_refused(location: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TidegateCache(location, {"OPTIONS": options})
+
+
+def test_a_check_tells_of_caches_that_nobody_shares() -> None:
+    assert [(found.id, found.is_serious()) for found in check_caches(None)] == [("tidegate.W001", False)] * 3
+    wrong = {"BACKEND": BACKEND, "LOCATION": "redis://127.0.0.1:1/0", "OPTIONS": {"service": "shop", "ttl_jiter": 0}}
+    other = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
+    with override_settings(CACHES={"default": wrong, "other": other}):
+        (found,) = check_caches(None)
+        assert (found.id, found.is_serious()) == ("tidegate.E001", True)
+        assert "ttl_jitter" in found.msg
+    with override_settings(DEBUG=True):
+        assert check_caches(None) == []
 
 
 # --- views ---------------------------------------------------------------------------------------------------------
