@@ -14,6 +14,7 @@ from ..._errors import ConfigError
 from .._http import Answer, Headers, Policy, variants_tag
 from .._pages import Asked, Framework, blocking_page_of, page_of
 from .._parts import Query
+from ._backend import apart
 from ._changes import async_manager, manager
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def cached_view(
             if is_past(request):
                 return view(request, *args, **kwargs)
             who = getattr(request, "user", None) if "user" in places else None
-            run = functools.partial(_rendered, view, request, args, kwargs)
+            run = apart(functools.partial(_rendered, view, request, args, kwargs))
             return _response(blocking_page_of(manager(alias), asked(request, args, kwargs, who), run))
 
         async def awaited(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
