@@ -13,9 +13,14 @@ from pathlib import Path
 
 import pytest
 
+import tidegate
 from tests.support.fleet import ROOT
 from tests.support.redis_server import RedisServer
 from tests.support.until import until
+from tidegate import ConfigError
+from tidegate.contrib.celery import close_with_worker, once
+from tidegate.sync import CacheManager
+from tidegate.testing import FakeClock, MemoryStore
 
 WORKER = ["-m", "celery", "--app", "examples.celery.app", "worker", "--concurrency", "2", "--loglevel", "WARNING"]
 POOL = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--pool"]
@@ -119,3 +124,31 @@ def test_eager_mode_and_a_pool_of_threads(env: dict[str, str]) -> None:
         assert len(logged(env, "query")) == 1, "what eager mode stored is there for a worker"
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+
+
+def test_a_task_that_gives_nothing_is_run_once_too() -> None:
+    clock = FakeClock()
+    cache = CacheManager(store=MemoryStore(clock), ttl_jitter=0, stale_while_revalidate="1d")
+    runs: list[int] = []
+
+    @once(cache, "mail:welcome:{user_id}", ttl="1h")
+    def mail(user_id: int) -> None:
+        runs.append(user_id)
+        if user_id < 0:
+            raise ValueError(user_id)
+
+    for _ in range(3):
+        mail(7)
+        clock.advance("15m")
+    assert runs == [7]
+    clock.advance("15m")
+    mail(7)
+    assert runs == [7, 7]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="-1"):
+            mail(-1)
+    assert runs == [7, 7, -1, -1], "one that failed is run again"
+    with pytest.raises(ConfigError, match=r"tidegate\.sync\.CacheManager"):
+        close_with_worker(tidegate.CacheManager())  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="stands neither in the template"):
+        once(cache, "mail:welcome:all", ttl=1)(mail)
