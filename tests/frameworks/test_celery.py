@@ -148,6 +148,8 @@ def test_a_task_that_gives_nothing_is_run_once_too() -> None:
         with pytest.raises(ValueError, match="-1"):
             mail(-1)
     assert runs == [7, 7, -1, -1], "one that failed is run again"
+    with pytest.raises(ConfigError, match="hard_timeout"):
+        once(cache, "mail:welcome:{user_id}", ttl="1h", limit="soon")(mail)
     with pytest.raises(ConfigError, match=r"tidegate\.sync\.CacheManager"):
         close_with_worker(tidegate.CacheManager())  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="stands neither in the template"):

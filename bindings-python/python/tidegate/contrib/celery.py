@@ -48,12 +48,15 @@ def close_with_worker(cache: CacheManager, *, timeout: Duration = 10) -> None:
     worker_shutdown.connect(close, weak=False)
 
 
-def once(cache: CacheManager, template: str, *, ttl: Duration) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def once(
+    cache: CacheManager, template: str, *, ttl: Duration, limit: Duration = "1h"
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A task's function, run once in `ttl` for the same arguments in the whole fleet; later ones get its result.
 
-    `ttl` may be cut by up to a tenth, as any. For a broker that delivers twice, a beat that is late, a button that is pressed twice. Stands below `@app.task`.
-    While it runs, others with the same arguments wait for its result; where it fails, the next one runs. With Redis
-    away every one runs: tasks are to bear a second run.
+    For a broker that delivers twice, a beat that is late, a button that is pressed twice. Stands below `@app.task`.
+    While it runs, for up to `limit` (then it is a `HardTimeout`), others with the same arguments wait for its result;
+    where it fails, the next one runs. `ttl` may be cut by up to a tenth, as any. With Redis away every one runs: tasks
+    are to bear a second run.
     """
     check_manager(CacheManager, cache, 'once(tidegate.sync.CacheManager(…), "mail:welcome:{user_id}", ttl="1h")')
     if not isinstance(template, str):
@@ -63,6 +66,8 @@ def once(cache: CacheManager, template: str, *, ttl: Duration) -> Callable[[Call
         # A task that gives None has been run as well; and none is run again behind one that was asked for.
         only: dict[str, Any] = {
             "null_ttl": ttl,
+            "hard_timeout": limit,
+            "wait": limit,
             "stale_if_error": 0,
             "stale_while_revalidate": 0,
             "early_refresh": False,
