@@ -26,6 +26,7 @@ from tests.support.redis_server import RedisServer
 from tidegate import ConfigError, EncodeError
 from tidegate.contrib.django import (
     TidegateCache,
+    close,
     manager,
 )
 from tidegate.contrib.django.apps import check_caches
@@ -231,6 +232,20 @@ def test_async_methods_wait_together_and_take_async_functions() -> None:
         await cache.aclose()
 
     asyncio.run(others())
+
+
+def test_many_are_read_together_from_the_process_or_the_store(redis_server: RedisServer) -> None:
+    for options in ({}, {"l1": "1MB"}):
+        here = TidegateCache(redis_server.url, {"OPTIONS": {"service": "many", "command_timeout": "5s", **options}})
+        here.set_many({f"key-{number}": (number, None) for number in range(50)} | {"none": None})
+        keys = [f"key-{number}" for number in range(60)] + ["none"]
+        expected = {f"key-{number}": (number, None) for number in range(50)} | {"none": None}
+        for _ in range(2):
+            assert here.get_many(keys) == expected
+            assert asyncio.run(here.aget_many(iter(keys))) == expected
+        here.delete_many(keys)
+        assert asyncio.run(here.aget_many(keys)) == here.get_many(keys) == {}
+        close()
 
 
 def test_with_the_store_away_nothing_raises_and_nothing_is_promised(redis_server: RedisServer) -> None:
