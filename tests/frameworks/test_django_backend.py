@@ -109,12 +109,14 @@ def test_responses_come_back_with_headers_and_cookies() -> None:
         (lambda: 1, r"store what it gives"),
         (Pair(1, 2), r"named tuple.*_asdict"),
         (Plain.ONE, r"member\.value"),
-        (StreamingHttpResponse([b""]), r"a stream is not kept"),
+        (StreamingHttpResponse, r"store what it gives"),
         (object(), r"make the object anew"),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_what_only_pickle_could_write_is_refused_with_what_to_do(value: Any, advice: str) -> None:
+    if value is StreamingHttpResponse:
+        value, advice = StreamingHttpResponse([b""]), "a stream is not kept"
     writes: list[Callable[[], Any]] = [
         lambda: cache.set("key", value),
         lambda: cache.add("key", value),
