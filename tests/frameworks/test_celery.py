@@ -33,7 +33,7 @@ def env(redis_server: RedisServer, tmp_path: Path) -> dict[str, str]:
     return {
         "REDIS_URL": redis_server.url,
         "REPORTS_DATABASE": str(tmp_path / "reports.db"),
-        "REPORTS_COMMAND_TIMEOUT": "1s",
+        "REPORTS_COMMAND_TIMEOUT": "2s",
         "REPORTS_DELAY": "1",
     }
 
