@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,13 @@ def test_wsgi_and_asgi_are_one_cache(env: dict[str, str], redis_server: RedisSer
         cookie = first.headers["set-cookie"].partition(";")[0]
         assert [asgi.get("/visits", cookie=cookie).json()["visits"] for _ in range(2)] == [2, 3]
         assert wsgi.get("/clock").json() == wsgi.get("/clock").json()
-        counted = [site.later("/count") for _ in range(15) for site in (wsgi, asgi)]
-        assert sorted(reply.result().json()["count"] for reply in counted) == list(range(1, 31))
+
+        def counted(_: int) -> int:
+            asked = [site.later("/count") for _ in range(15) for site in (wsgi, asgi)]
+            # How many were given one number, at most.
+            return max(Counter(reply.result().json()["count"] for reply in asked).values())
+
+        once_of((partial(counted, crowd) for crowd in range(3)), "a number")
 
         # Redis hangs: pages are served, votes are counted.
         redis_server.pause()
