@@ -16,6 +16,7 @@ from typing import Any
 
 from celery import Celery
 
+from tidegate import tag
 from tidegate.contrib.celery import close_with_worker, once
 from tidegate.sync import CacheManager
 
@@ -68,7 +69,7 @@ def report(day: str) -> dict[str, Any]:
 def sell(day: str, cents: int) -> bool:
     """A task that writes: the row, then the tag, so that web processes see the new total."""
     execute("INSERT INTO sales VALUES (?, ?)", day, cents)
-    return cache.invalidate_tag(f"sales:{day}")
+    return cache.invalidate_tag(tag("sales", day))
 
 
 @app.task

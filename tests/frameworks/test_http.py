@@ -73,6 +73,7 @@ def test_arguments_are_parts_of_a_key() -> None:
         ({"ttl": "soon"}, "ttl"),
         ({"max_age": -1}, "max_age"),
         ({"options": {"codec": "json"}}, "codec is not an option"),
+        ({"options": {"stale_if_eror": 5}}, "stale_if_error"),
     ],
 )
 def test_what_cannot_work_is_refused(given: dict[str, Any], message: str) -> None:

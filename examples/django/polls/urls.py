@@ -11,7 +11,7 @@ urlpatterns = [
     path("polls/<int:poll_id>/", views.results),
     path("polls/<int:poll_id>/vote", views.vote),
     path("polls/<int:poll_id>/rename", views.rename),
-    path("top", views.top),
+    path("top/<str:name>", views.top),
     path("visits", views.visits),
     path("clock", views.clock),
     path("count", views.count),

@@ -73,16 +73,17 @@ def rename(request: HttpRequest, poll_id: int) -> JsonResponse:
     return JsonResponse({"text": question.text})
 
 
-async def top(request: HttpRequest) -> JsonResponse:
+async def top(request: HttpRequest, name: str) -> JsonResponse:
     """Django's own API, async: one of all who ask computes."""
 
     async def compute() -> dict[str, Any]:
-        await cache.aadd("computed", 0, None)
-        await cache.aincr("computed")
+        await cache.aadd(f"computed-{name}", 0, None)
+        await cache.aincr(f"computed-{name}")
         found = await Choice.objects.order_by("-votes", "pk").values("text", "votes").afirst()
         return found or {}
 
-    return JsonResponse({"top": await cache.aget_or_set("top", compute, 60), "computed": await cache.aget("computed")})
+    found = await cache.aget_or_set(f"top-{name}", compute, 60)
+    return JsonResponse({"top": found, "computed": await cache.aget(f"computed-{name}")})
 
 
 def visits(request: HttpRequest) -> JsonResponse:

@@ -47,6 +47,7 @@ _UNKEPT = frozenset(
 # RFC 9110, section 15.4.5, and what tells of the cache.
 _IN_304 = frozenset({"age", "cache-control", "cache-status", "content-location", "date", "etag", "expires", "vary"})
 _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+_OWN = ("ignore", "max_age", "obey_client", "public", "statuses", "user", "vary")
 _STATUS_MIN, _STATUS_MAX = 200, 599
 _NO_CONTENT = 204
 
@@ -104,6 +105,9 @@ class Policy:
         for name in ("codec", "type", "default"):
             if name in options:
                 raise ConfigError(f"{name} is not an option of a cached page: what is kept is the response itself")
+        for name in options:
+            if name not in _tidegate.READ_OPTIONS:
+                raise _tidegate.unknown_option(name, sorted({*_tidegate.READ_OPTIONS, *_OWN} - {"codec"}))
         self.options: dict[str, Any] = {**options, "ttl": self.ttl, "codec": "msgpack"}
         if public and user is not None:
             raise ConfigError(f"public=True and user={user!r} do not go together: one answer is not everybody's")

@@ -6,7 +6,7 @@ them are the same: nothing is `-`, the text `-` is `%2D`, an empty text `%2D%2D`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -36,6 +36,19 @@ def fill(template: Template, arguments: Mapping[str, Any]) -> str:
             value = _step(value, step, place.text)
         pieces += [place.before, part(place.text, value)]
     return "".join([*pieces, template.after])
+
+
+class Query:
+    """A query's parameters by their names: a text, a list where there are several, nothing where there is none."""
+
+    __slots__ = ("_values_of",)
+
+    def __init__(self, values_of: Callable[[str], list[str]]) -> None:
+        self._values_of = values_of
+
+    def __getattr__(self, name: str) -> str | list[str] | None:
+        values = self._values_of(name)
+        return values if len(values) > 1 else (values[0] if values else None)
 
 
 def part(place: str, value: object) -> str:

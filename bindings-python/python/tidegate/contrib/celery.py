@@ -48,19 +48,31 @@ def close_with_worker(cache: CacheManager, *, timeout: Duration = 10) -> None:
     worker_shutdown.connect(close, weak=False)
 
 
-def once(cache: CacheManager, template: str, *, ttl: Duration) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def once(
+    cache: CacheManager, template: str, *, ttl: Duration, limit: Duration = "1h"
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A task's function, run once in `ttl` for the same arguments in the whole fleet; later ones get its result.
 
     For a broker that delivers twice, a beat that is late, a button that is pressed twice. Stands below `@app.task`.
-    While it runs, others with the same arguments wait for its result; where it fails, the next one runs. With Redis
-    away every one runs: tasks are to bear a second run.
+    While it runs, for up to `limit` (then it is a `HardTimeout`), others with the same arguments wait for its result;
+    where it fails, the next one runs. `ttl` may be cut by up to a tenth, as any. With Redis away every one runs: tasks
+    are to bear a second run.
     """
     check_manager(CacheManager, cache, 'once(tidegate.sync.CacheManager(…), "mail:welcome:{user_id}", ttl="1h")')
     if not isinstance(template, str):
         raise ConfigError(f'template={template!r} is not a text; a right example: "mail:welcome:{{user_id}}"')
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        cached = cache.cached(template, ttl=ttl)(function)
+        # A task that gives None has been run as well; and none is run again behind one that was asked for.
+        only: dict[str, Any] = {
+            "null_ttl": ttl,
+            "hard_timeout": limit,
+            "wait": limit,
+            "stale_if_error": 0,
+            "stale_while_revalidate": 0,
+            "early_refresh": False,
+        }
+        cached: Any = cache.cached(template, ttl=ttl, **only)(function)
 
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any:

@@ -23,7 +23,7 @@ import inspect
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, get_type_hints
 
 from .. import CacheManager
 from .._errors import ConfigError
@@ -148,11 +148,22 @@ def cached_route(
         raise ConfigError(f"ignore={ignore!r} is a text, not several names; a right example: ignore=({ignore!r},)")
     # Annotations may be texts that name what stands in a function.
     scope = sys._getframe(1).f_locals
-    return lambda endpoint: CachedRoute(policy, endpoint, frozenset(ignore), cache, scope)
+    return lambda endpoint: _Route(policy, endpoint, frozenset(ignore), cache, scope).function()
 
 
-class CachedRoute:
+class CachedRoute(Protocol):
     """An endpoint whose responses are cached. Called by itself, as in a unit test, it runs the endpoint uncached."""
+
+    async def __call__(self, *args: Any, **values: Any) -> Any: ...
+    def key(self, **arguments: Any) -> str:
+        """The key of a page, by the parameters that the template names; without what varies by headers."""
+
+    async def invalidate(self, cache: CacheManager, /, **arguments: Any) -> bool:
+        """End a page with its variants by `vary`, in what the route was given; answers as a manager does."""
+
+
+class _Route:
+    """What is known of one."""
 
     def __init__(
         self,
@@ -164,8 +175,21 @@ class CachedRoute:
     ) -> None:
         self._policy, self._endpoint = policy, endpoint
         self._is_async = inspect.iscoroutinefunction(endpoint)
-        functools.update_wrapper(self, endpoint)
-        self.__signature__ = self._signed(ignore, cache, scope)
+        self._signature = self._signed(ignore, cache, scope)
+
+    def function(self) -> CachedRoute:
+        """An async function, whatever the endpoint is: older FastAPIs look at nothing else."""
+
+        async def route(*args: Any, **values: Any) -> Any:
+            return await self._call(args, values)
+
+        made: Any = functools.update_wrapper(route, self._endpoint)
+        # It is no plain function, though the endpoint may be.
+        del made.__wrapped__
+        made.__signature__ = self._signature
+        made.key, made.invalidate = self._key, self._invalidate
+        found: CachedRoute = made
+        return found
 
     def _signed(self, ignore: frozenset[str], cache: Callable[..., Any], scope: dict[str, Any]) -> inspect.Signature:
         """What FastAPI reads: the endpoint's parameters, the request, and the manager."""
@@ -199,7 +223,7 @@ class CachedRoute:
             del own[0]
         return inspect.Signature([*parameters, *own], return_annotation=hints.get("return", inspect.Signature.empty))
 
-    async def __call__(self, *args: Any, **values: Any) -> Any:
+    async def _call(self, args: tuple[Any, ...], values: dict[str, Any]) -> Any:
         request: Request | None = values.get(self._request)
         values.pop(_REQUEST, None)
         manager: CacheManager | None = values.pop(_CACHE, None)
@@ -213,12 +237,10 @@ class CachedRoute:
             return found
         return _response(found)
 
-    def key(self, **arguments: Any) -> str:
-        """The key of a page, by the parameters that the template names; without what varies by headers."""
+    def _key(self, **arguments: Any) -> str:
         return self._policy.base(arguments)
 
-    async def invalidate(self, cache: CacheManager, **arguments: Any) -> bool:
-        """End a page with its variants by `vary`, in what the route was given; answers as a manager does."""
+    async def _invalidate(self, cache: CacheManager, /, **arguments: Any) -> bool:
         check_manager(CacheManager, cache, "await product.invalidate(cache, product_id=7)")
         base = self._policy.base(arguments)
         return await (cache.invalidate_tag(variants_tag(base)) if self._policy.vary else cache.invalidate(base))

@@ -28,6 +28,7 @@ from .._types import MISSING
 from ..sync import CacheManager
 from ._http import Answer, Headers, Policy, check_manager, variants_tag
 from ._pages import Asked, Framework, blocking_page_of
+from ._parts import Query
 
 try:
     from flask import Flask, Response, current_app, has_request_context, make_response, request
@@ -165,7 +166,7 @@ class Tidegate:
             def cached(**kwargs: Any) -> Any:
                 if not has_request_context() or policy.bypass(request.method, request.headers) is not None:
                     return view(**kwargs)
-                arguments = {**kwargs, "query": _Query()}
+                arguments = {**kwargs, "query": Query(request.args.getlist)}
                 if user_of is not None:
                     arguments["user"] = user_of()
                 asked = Asked(framework, policy, request.method, request.headers, arguments)
@@ -208,14 +209,6 @@ class _PerApp:
         if name not in ("invalidate", "refresh", "get_cached", "key"):
             raise AttributeError(f"a cached function has no attribute {name!r}")
         return getattr(self._here(), name)
-
-
-class _Query:
-    """The query's parameters, by their names: a text, a list where there are several, nothing where there is none."""
-
-    def __getattr__(self, name: str) -> Any:
-        values = request.args.getlist(name)
-        return values if len(values) > 1 else (values[0] if values else None)
 
 
 def _check(view: Callable[..., Any], known: set[str], template: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache, default_key_func
@@ -147,8 +148,9 @@ class Blocking(Frame):
         def fallback(ctx: Context) -> Any:
             if ttl <= 0:
                 ctx.skip()
-            return pack(default() if callable(default) else default, str(key))
+            return pack(compute() if callable(default) else default, str(key))
 
+        compute = apart(default)
         return self._value(manager, made, manager.get(made, fallback, **kept(ttl)), None)
 
     def incr(self, key: Any, delta: int = 1, version: int | None = None) -> Any:
@@ -222,6 +224,25 @@ class Renewal:
         ctx.ttl = self._ttl
         self.is_done = True
         return value
+
+
+def apart(run: Any) -> Any:
+    """A function that closes the database's connections behind it where it runs in another thread than this.
+
+    What is computed behind callers is: no request ends there, after which Django would close them.
+    """
+    here = get_ident()
+
+    def guarded() -> Any:
+        try:
+            return run()
+        finally:
+            if get_ident() != here:
+                from django.db import connections
+
+                connections.close_all()
+
+    return guarded
 
 
 def turn_of(made: str) -> str:

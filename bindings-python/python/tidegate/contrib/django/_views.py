@@ -13,6 +13,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ..._errors import ConfigError
 from .._http import Answer, Headers, Policy, variants_tag
 from .._pages import Asked, Framework, blocking_page_of, page_of
+from .._parts import Query
+from ._backend import apart
 from ._changes import async_manager, manager
 
 if TYPE_CHECKING:
@@ -57,11 +59,9 @@ def cached_view(
     known = places | set(ignore)
 
     def decorate(view: Callable[..., Any]) -> Any:
-        def asked(request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+        def asked(request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any], who: Any) -> Asked:
             _check(view, args, kwargs, known, template)
-            arguments = {**kwargs, "query": request.GET}
-            if "user" in places:
-                arguments.setdefault("user", getattr(request, "user", None))
+            arguments = {"user": who, **kwargs, "query": Query(request.GET.getlist)}
             framework = Framework(functools.partial(_capture, request, user is not None), _is_answer)
             return Asked(framework, policy, request.method or "GET", request.headers, arguments)
 
@@ -71,8 +71,9 @@ def cached_view(
         def plain(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if is_past(request):
                 return view(request, *args, **kwargs)
-            run = functools.partial(_rendered, view, request, args, kwargs)
-            return _response(blocking_page_of(manager(alias), asked(request, args, kwargs), run))
+            who = getattr(request, "user", None) if "user" in places else None
+            run = apart(functools.partial(_rendered, view, request, args, kwargs))
+            return _response(blocking_page_of(manager(alias), asked(request, args, kwargs, who), run))
 
         async def awaited(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if is_past(request):
@@ -81,7 +82,9 @@ def cached_view(
             async def run() -> Any:
                 return _render(await view(request, *args, **kwargs))
 
-            return _response(await page_of(async_manager(alias), asked(request, args, kwargs), run))
+            # `request.user` would ask the database, which must not be waited for in a loop.
+            who = await request.auser() if "user" in places else None
+            return _response(await page_of(async_manager(alias), asked(request, args, kwargs, who), run))
 
         def key(**arguments: Any) -> str:
             return policy.base({"query": {}, **arguments})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig
-from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from ..._errors import TidegateError
@@ -25,6 +24,7 @@ class TidegateConfig(AppConfig):
 
 def check_caches(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Errors for what no manager can be made of, a warning for a cache that each process would have for itself."""
+    from django.conf import settings
     from django.core.cache import caches
 
     found: list[CheckMessage] = []

@@ -1,0 +1,180 @@
+"""Cached views of Django in the process, and entries that end with changes of models."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.middleware.csrf import get_token
+from django.test import RequestFactory
+
+from tests.frameworks.django_configured import Row, place
+from tests.support.until import until
+from tidegate import ConfigError
+from tidegate.contrib.django import cached_view, invalidate_on_change, invalidate_on_commit, manager
+
+__all__ = ["place"]  # a fixture
+
+# --- views ---------------------------------------------------------------------------------------------------------
+
+
+def ask(view: Any, path: str = "/", **given: Any) -> Any:
+    request = RequestFactory().get(path)
+    request.session = given.pop("session", None)
+    request.user = given.pop("user", None)
+    return view(request, **given)
+
+
+class Session(dict[str, Any]):
+    accessed = modified = False
+
+
+def test_a_view_is_kept_by_what_its_template_names() -> None:
+    runs: list[Any] = []
+
+    @cached_view("page:of:{id}:{query.q}", ttl=60, public=True)
+    def view(request: HttpRequest, id: int) -> JsonResponse:
+        runs.append((id, request.GET.get("q")))
+        return JsonResponse({"run": len(runs)})
+
+    assert [ask(view, path, id=7).content for path in ("/", "/?q=1", "/?x=2", "/?q=1&x=3", "/?q=2&q=1")] == [
+        b'{"run": 1}',
+        b'{"run": 2}',
+        b'{"run": 1}',
+        b'{"run": 2}',
+        b'{"run": 3}',
+    ]
+    assert view.invalidate(id=7, query={"q": "1"})
+    assert [ask(view, path, id=7).content for path in ("/", "/?q=1")] == [b'{"run": 1}', b'{"run": 4}']
+    with pytest.raises(ConfigError, match=r"argument 'other' of .* neither in the template"):
+        ask(view, id=7, other=1)
+
+
+def test_what_is_one_visitor_s_is_not_kept() -> None:
+    runs: list[str] = []
+
+    def view(request: HttpRequest, kind: str) -> HttpResponse:
+        runs.append(kind)
+        response = HttpResponse("page")
+        if kind == "cookie":
+            response.set_cookie("a", "b")
+        elif kind == "token":
+            response.write(get_token(request))
+        elif kind == "session":
+            request.session.accessed = True
+        return response
+
+    cached = cached_view("page:of:{kind}", ttl=60, public=True)(view)
+    for kind, said in [("cookie", "set-cookie"), ("token", "csrf-token"), ("session", "session"), ("other", None)]:
+        runs.clear()
+        _, second = (ask(cached, kind=kind, session=Session()) for _ in range(2))
+        assert len(runs) == (1 if said is None else 2)
+        assert second.headers["Cache-Status"] == (
+            "tidegate; hit" if said is None else f"tidegate; fwd=miss; detail={said}"
+        )
+    mine = cached_view("mine:of:{user.pk}:{kind}", ttl=60, user="user.pk")(view)
+    runs.clear()
+    for name in (1, 2, 1):
+        row = Row(pk=name)
+        assert ask(mine, kind="session", session=Session(), user=row).headers["Cache-Control"] == "private, no-cache"
+    assert runs == ["session"] * 2
+
+
+def test_an_async_view_is_kept_too() -> None:
+    runs: list[int] = []
+
+    @cached_view("page:of:{id}", ttl=60)
+    async def view(request: HttpRequest, id: int) -> HttpResponse:
+        runs.append(id)
+        await asyncio.sleep(0.01)
+        return HttpResponse("page")
+
+    async def main() -> list[Any]:
+        return await asyncio.gather(*(ask(view, id=1) for _ in range(50)))
+
+    assert {response.content for response in asyncio.run(main())} == {b"page"}
+    assert runs == [1]
+
+    @cached_view("mine:of:{user.pk}", ttl=60, user="user.pk")
+    async def mine(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(str((await request.auser()).pk))
+
+    async def of(number: int) -> Any:
+        async def auser() -> Row:
+            return Row(pk=number)
+
+        request = RequestFactory().get("/")
+        request.auser = auser
+        return await mine(request)
+
+    assert [asyncio.run(of(number)).content for number in (1, 2, 1)] == [b"1", b"2", b"1"]
+
+
+# --- changes -------------------------------------------------------------------------------------------------------
+
+
+def test_changes_end_entries_when_they_are_committed_and_not_before() -> None:
+    invalidate_on_change(Row, keys=lambda row: [f"row:of:{row.pk}"], tags=lambda row: ["rows"])
+    with connection.schema_editor() as editor:
+        editor.create_model(Row)
+    own = manager()
+
+    def stand() -> tuple[bool, bool]:
+        return own.exists("row:of:1"), own.exists("row:list")
+
+    def fill() -> None:
+        own.set("row:of:1", "page")
+        own.set("row:list", "page", tags=["rows"])
+
+    fill()
+    with transaction.atomic():
+        row = Row.objects.create(pk=1, name="Ada")
+        assert stand() == (True, True), "not committed: a reader would store the old row anew"
+    assert stand() == (False, False)
+    fill()
+    with transaction.atomic():
+        row.name = "Grace"
+        row.save()
+        transaction.set_rollback(True)
+    assert stand() == (True, True)
+    with transaction.atomic():
+        invalidate_on_commit("row:of:1", tags=["rows"])
+        Row.objects.update(name="Grace")
+    assert stand() == (False, False)
+    fill()
+    row.delete()
+    assert stand() == (False, False)
+    with pytest.raises(ConfigError, match="needs keys or tags"):
+        invalidate_on_change(Row)
+    with pytest.raises(ConfigError, match="invalidate_on_change"):
+        invalidate_on_change(keys=lambda row: [])
+
+
+def test_what_runs_behind_closes_its_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings["default"], "NAME", str(tmp_path / "rows.db"))
+    used: list[tuple[int, Any]] = []
+
+    @cached_view("page:of:{id}", ttl=0.05, stale_while_revalidate="1h")
+    def view(request: HttpRequest, id: int) -> HttpResponse:
+        if threading.current_thread() is not threading.main_thread():
+            with connections["default"].cursor() as cursor:
+                cursor.execute("SELECT 1")
+            used.append((threading.get_ident(), connections["default"].connection))
+        return HttpResponse("page")
+
+    def is_closed() -> bool:
+        try:
+            used[0][1].total_changes  # noqa: B018 - raises when it is closed
+        except sqlite3.ProgrammingError as error:
+            return "closed" in str(error)
+        return False
+
+    ask(view, id=1)
+    until(lambda: ask(view, id=1).status_code == 200 and bool(used), 20, "nothing runs behind")
+    until(is_closed, 20, "its connection is open")
