@@ -10,7 +10,7 @@ import type {
 import type { HttpAdapterHost } from '@nestjs/core';
 import { ConfigError } from '../errors.js';
 import { timeoutOf } from '../given.js';
-import { Requests, type Serving } from '../http/shutdown.js';
+import { Requests, type Serving, within } from '../http/shutdown.js';
 import { shown } from '../key.js';
 import { CacheManager } from '../manager.js';
 import { nestCore } from '../nestjs-common.js';
@@ -115,9 +115,14 @@ class Closes implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApp
     if (typeof server?.on === 'function') this.#requests = new Requests(server as Serving);
   }
 
-  /** Nest waits for connections that are kept open, Fastify's for more than a minute, though nobody uses them. */
-  beforeApplicationShutdown(): void {
+  /**
+   * Before anybody's database is closed, which is done in the next step: what runs behind needs it. And Nest waits for
+   * connections that are kept open, Fastify's for more than a minute, though nobody uses them.
+   */
+  async beforeApplicationShutdown(): Promise<void> {
     this.#requests?.last();
+    const { behind } = this.cache.house.flow;
+    await within(this.timeout, (done) => void behind.ended().then(done));
   }
 
   async onApplicationShutdown(): Promise<void> {

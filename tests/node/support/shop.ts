@@ -93,7 +93,7 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
       REDIS_URL: server.url,
       DATABASE: join(folder, 'shop.db'),
       REPORT_MS: `${REPORT_MS}`,
-      COMMAND_TIMEOUT: '1s',
+      COMMAND_TIMEOUT: '500ms',
     });
     started.push(instance);
     return instance;
@@ -193,20 +193,16 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
 
   it('with Redis hung it serves, and says so', async () => {
     const [a] = both();
-    assert.equal((await (await a.get('/health')).json()).status, 'ok');
+    assert.notEqual(await statusOf(a), 'down');
     server.pause();
     try {
       const answer = await a.get('/products/2');
       assert.deepEqual(await answer.json(), { id: 2, name: 'lamp', cents: 4900 });
-      const health = await a.get('/health');
-      assert.deepEqual([health.status, (await health.json()).status], [200, 'down']);
+      assert.equal(await statusOf(a), 'down');
     } finally {
       server.resume();
     }
-    await eventually(
-      async () =>
-        (await a.stats()).breaker === ('closed' as unknown) && (await (await a.get('/health')).json()).status === 'ok',
-    );
+    await eventually(async () => (await statusOf(a)) !== 'down');
   });
 
   it('SIGTERM: what is under way is answered, though its connection is kept open, and it exits with 0', async () => {
@@ -253,4 +249,11 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
     assert.deepEqual(await (await report).json(), { products: 2, cents: 6800 });
     assert.equal(await a.exit, 0);
   });
+}
+
+/** What its health route says, which is no reason to take it out of service. */
+async function statusOf(instance: Instance): Promise<unknown> {
+  const answer = await instance.get('/health');
+  assert.equal(answer.status, 200);
+  return ((await answer.json()) as { status: unknown }).status;
 }
