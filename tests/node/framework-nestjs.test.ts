@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { node, TSC } from './support/program.js';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { node, ROOT, TSC } from './support/program.js';
 import { shopTests } from './support/shop.js';
 
 async function compiled(): Promise<void> {
@@ -11,3 +13,15 @@ const ready = compiled();
 const MAIN = 'examples/nestjs/dist/nestjs/main.js';
 shopTests('NestJS', [MAIN], {}, ready);
 shopTests('NestJS on Fastify', [MAIN], { PLATFORM: 'fastify' }, ready);
+
+test('the module and its decorators, as tsx compiles them', async () => {
+  const env = { TSX_TSCONFIG_PATH: join(ROOT, 'tests/node/nestjs/tsconfig.json') };
+  const { code, out, err } = await node(['--import', 'tsx', '--test', 'tests/node/nestjs/module.ts'], env);
+  assert.equal(code, 0, out + err);
+  assert.match(out, /^# pass 7$/m);
+});
+
+test('their types are those of a program under experimentalDecorators', async () => {
+  const { code, out } = await node([TSC, '-p', 'tests/node/nestjs']);
+  assert.equal(code, 0, out);
+});

@@ -1,9 +1,9 @@
 /** Which responses are stored, and what becomes of the others: on Express 4 and 5, in this process. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import express5, { type NextFunction, type Request, type Response } from 'express';
-import express4 from 'express4';
 import { CacheManager, ConfigError, key } from 'tidegate';
 import { type CachedHandler, cached, closeOn, health, type ResponseOptions } from 'tidegate/express';
 import { type MemoryStore, testCache } from 'tidegate/testing';
@@ -19,13 +19,15 @@ interface Kit {
   get: (path: string, handler: CachedHandler, options?: Partial<ResponseOptions<Request>>) => void;
 }
 
+// Its types are those of the other version's package.
+const express4: typeof express5 = createRequire(import.meta.url)('express4');
 const STORED = 'fwd=miss; stored';
 
 /** A test on each Express. */
 function on(name: string, plan: (kit: Kit) => void, work: (ask: Ask, kit: Kit) => Promise<void>): void {
   for (const [version, express] of [
     [5, express5],
-    [4, express4 as unknown as typeof express5],
+    [4, express4],
   ] as const) {
     test(`${name} (Express ${version})`, async (context) => {
       const { cache, clock, store } = testCache(context);
