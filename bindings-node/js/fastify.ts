@@ -30,7 +30,6 @@ import { shown } from './key.js';
 import { CacheManager } from './manager.js';
 import { checkOptions, type Duration, type Options } from './options.js';
 
-export type { CacheControl } from './http/conditional.js';
 export type { HealthBody, HealthOptions } from './http/health.js';
 export type { ResponseOptions } from './http/route.js';
 export type { CloseOnOptions, Closing } from './http/shutdown.js';

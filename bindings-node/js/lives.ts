@@ -8,13 +8,12 @@ import type { Duration } from './options.js';
 export interface Lives {
   readonly ttl: number;
   readonly staleWhileRevalidate: number;
-  readonly staleIfError: number;
 }
 
 type Given = { readonly [K in keyof Lives]?: Duration | undefined };
 
 /** The engine's defaults. */
-export const LIVES: Lives = { ttl: 300_000, staleWhileRevalidate: 0, staleIfError: 0 };
+export const LIVES: Lives = { ttl: 300_000, staleWhileRevalidate: 0 };
 
 /** What is said, else what was said before. */
 export function livesOf(before: Lives, given: Given): Lives {

@@ -34,7 +34,8 @@ const server = app.listen(0);
 is<Promise<boolean>>()(closeOn(server, [cache], { signals: ['SIGTERM'], timeout: '10s' }).close());
 const all: ResponseOptions<Request> = {
   key: () => null,
-  cacheControl: 'no-cache',
+  maxAge: '1m',
+  public: true,
   vary: ['accept-language'],
   statuses: [200, 404],
 };
@@ -49,8 +50,8 @@ cached(cache, { key: 'page:of:all', tll: '1m' }, (_req, res) => res.end());
 cached<{ id: string }>(cache, { key: (req) => key`page:user:${req.params.name}` }, (_req, res) => res.end());
 // @ts-expect-error: a response is kept in one codec
 cached(cache, { key: 'page:of:all', codec: 'raw' }, (_req, res) => res.end());
-// @ts-expect-error: nobody may keep it "always"
-cached(cache, { key: 'page:of:all', cacheControl: 'always' }, (_req, res) => res.end());
+// @ts-expect-error: it is true or false
+cached(cache, { key: 'page:of:all', public: 'yes' }, (_req, res) => res.end());
 // @ts-expect-error: no signal of that name
 closeOn(server, cache, { signals: ['SIGTREM'] });
 

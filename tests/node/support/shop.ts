@@ -122,7 +122,7 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
     const first = await a.get('/products/1');
     assert.equal(first.status, 200);
     assert.deepEqual(await first.json(), { id: 1, name: 'lamp', cents: 1900 });
-    assert.equal(first.headers.get('cache-control'), 'private, max-age=60');
+    assert.equal(first.headers.get('cache-control'), 'private, max-age=5');
     assert.match(first.headers.get('cache-status') ?? '', /^tidegate; fwd=miss; stored$/);
     const etag = first.headers.get('etag') ?? '';
     assert.match(etag, /^W\/".{10,}"$/);
@@ -137,7 +137,7 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
     for (const known of [etag, etag.replace('W/', ''), `"other", ${etag}`, '*']) {
       const again = await b.get('/products/1', { 'if-none-match': known });
       assert.deepEqual([again.status, await again.text(), again.headers.get('etag')], [304, '', etag], known);
-      assert.equal(again.headers.get('cache-control'), 'private, max-age=60');
+      assert.match(again.headers.get('cache-control') ?? '', /^private, max-age=\d+$/);
       assert.equal(again.headers.get('content-type'), null);
     }
     const other = await b.get('/products/1', { 'if-none-match': '"other"' });
