@@ -20,7 +20,7 @@ export function livesOf(before: Lives, given: Given): Lives {
   const lives: Record<string, number> = { ...before };
   for (const name of Object.keys(LIVES) as (keyof Lives)[]) {
     const said = given[name];
-    if (said !== undefined) lives[name] = translated(() => durationMs(name, said));
+    if (said !== undefined && said !== null) lives[name] = translated(() => durationMs(name, said));
   }
   return lives as unknown as Lives;
 }

@@ -12,8 +12,8 @@ async function compiled(): Promise<void> {
 
 const ready = compiled();
 const MAIN = 'examples/nestjs/dist/nestjs/main.js';
-shopTests('NestJS', [MAIN], {}, ready);
-shopTests('NestJS on Fastify', [MAIN], { PLATFORM: 'fastify' }, ready);
+shopTests('NestJS', [MAIN], { ready });
+shopTests('NestJS on Fastify', [MAIN], { env: { PLATFORM: 'fastify' }, ready, isShort: true });
 
 test('the module and its decorators, as tsx compiles them', async () => {
   const env = { TSX_TSCONFIG_PATH: join(ROOT, 'tests/node/nestjs/tsconfig.json') };

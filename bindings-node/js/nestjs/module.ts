@@ -47,6 +47,7 @@ export interface TidegateModuleAsyncOptions extends Common {
  * manager is injected by its class, or `@InjectCache(name)`. It is closed when the application is, after the requests under way
  * have been answered; `app.enableShutdownHooks()` has that happen on SIGTERM.
  */
+// biome-ignore lint/complexity/noStaticOnlyClass: that is what Nest takes for a dynamic module
 export class TidegateModule {
   static forRoot(options: TidegateModuleOptions = {}): DynamicModule {
     const { name, isGlobal, timeout, ...rest } = options;
