@@ -24,3 +24,15 @@ export function livesOf(before: Lives, given: Given): Lives {
   }
   return lives as unknown as Lives;
 }
+
+const known = new WeakMap<object, Lives>();
+
+/** Has a manager, or a view of one, known by how long its entries live. */
+export function knowLives(manager: object, lives: Lives): void {
+  known.set(manager, lives);
+}
+
+/** How long the entry of a call lives. */
+export function livesIn(manager: object, given: Given): Lives {
+  return livesOf(known.get(manager) ?? LIVES, given);
+}

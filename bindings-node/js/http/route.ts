@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Context } from '../context.js';
 import { ConfigError, translated } from '../errors.js';
 import { key as built, type KeyPart, shown } from '../key.js';
+import { livesIn } from '../lives.js';
 import { CacheManager } from '../manager.js';
 import { checkTemplate, durationMs } from '../native.js';
 import { checkOptions, type Duration, type GetOptions } from '../options.js';
@@ -180,7 +181,7 @@ export class Route<Q> {
       return new Raised(error);
     }
     const { statuses = [200] } = this.#options;
-    const lives = this.#cache.livesOf(this.#read);
+    const lives = livesIn(this.#cache, this.#read);
     const why = whyNotStored(captured, statuses, new Set(this.#clients.varies));
     const stored = storedOf(captured, lives, why);
     if (captured.status >= 500 && !statuses.includes(captured.status)) throw new Unwell(stored);
