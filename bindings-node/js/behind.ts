@@ -14,6 +14,11 @@ export class Behind {
     void ended.then(() => this.#runs.delete(ended));
   }
 
+  /** Settled when all that runs now has ended. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#runs);
+  }
+
   /** For when the engine has answered them all: lets them end, which is a matter of turns. */
   async end(): Promise<void> {
     for (let turns = 0; turns < TURNS_MAX && this.#runs.size > 0; turns += 1) await nextTurn();

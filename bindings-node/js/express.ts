@@ -27,7 +27,6 @@ import { PassedOn, type ResponseOptions, Route } from './http/route.js';
 import { shown } from './key.js';
 import type { CacheManager } from './manager.js';
 
-export type { CacheControl } from './http/conditional.js';
 export type { HealthBody, HealthOptions } from './http/health.js';
 export type { ResponseOptions } from './http/route.js';
 export { type Closable, type CloseOnOptions, type Closing, closeOn } from './http/shutdown.js';

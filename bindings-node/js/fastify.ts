@@ -30,7 +30,6 @@ import { shown } from './key.js';
 import { CacheManager } from './manager.js';
 import { checkOptions, type Duration, type Options } from './options.js';
 
-export type { CacheControl } from './http/conditional.js';
 export type { HealthBody, HealthOptions } from './http/health.js';
 export type { ResponseOptions } from './http/route.js';
 export type { CloseOnOptions, Closing } from './http/shutdown.js';
@@ -67,34 +66,12 @@ export interface TidegateOptions {
  */
 export const tidegate: FastifyPluginCallback<TidegateOptions> = Object.assign(
   (instance: FastifyInstance, given: TidegateOptions, done: (error?: Error) => void): void => {
-    checkOptions(given, ['cache', 'options', 'decorator', 'close', 'timeout', 'prefix', 'logLevel', 'logSerializers']);
-    const { options, decorator = 'cache', close = true } = given;
-    if (options !== undefined && given.cache !== undefined) {
-      throw new ConfigError('cache and options both say what the manager is; a right example: { cache }');
+    try {
+      registered(instance, given);
+      done();
+    } catch (error) {
+      done(error as Error);
     }
-    const cache = given.cache ?? new CacheManager(options);
-    if (!(cache instanceof CacheManager)) {
-      throw new ConfigError(
-        `cache=${shown(cache)} is not a CacheManager; a right example: register(tidegate, { cache })`,
-      );
-    }
-    const timeout = timeoutOf({ timeout: given.timeout });
-    instance.decorate(decorator, cache);
-    instance.addHook('onRoute', (route) => {
-      const said = (route.config as Record<string, unknown> | undefined)?.[decorator];
-      if (said === undefined) return;
-      const reader = {
-        headers: (request: FastifyRequest) => request.headers,
-        params: (request: FastifyRequest) => request.params as Record<string, unknown>,
-      };
-      route.handler = cachedHandler(new Route(cache, said as ResponseOptions<FastifyRequest>, reader), route.handler);
-    });
-    if (close || given.cache === undefined) {
-      instance.addHook('onClose', async () => {
-        await cache.close({ timeout });
-      });
-    }
-    done();
   },
   {
     // What fastify-plugin does: what is decorated here is the registering context's own.
@@ -103,6 +80,36 @@ export const tidegate: FastifyPluginCallback<TidegateOptions> = Object.assign(
     [Symbol.for('plugin-meta')]: { name: 'tidegate', fastify: '5.x' },
   },
 );
+
+function registered(instance: FastifyInstance, given: TidegateOptions): void {
+  checkOptions(given, ['cache', 'options', 'decorator', 'close', 'timeout', 'prefix', 'logLevel', 'logSerializers']);
+  const { options, decorator = 'cache', close = true } = given;
+  if (options !== undefined && given.cache !== undefined) {
+    throw new ConfigError('cache and options both say what the manager is; a right example: { cache }');
+  }
+  const cache = given.cache ?? new CacheManager(options);
+  if (!(cache instanceof CacheManager)) {
+    throw new ConfigError(
+      `cache=${shown(cache)} is not a CacheManager; a right example: register(tidegate, { cache })`,
+    );
+  }
+  const timeout = timeoutOf({ timeout: given.timeout });
+  instance.decorate(decorator, cache);
+  instance.addHook('onRoute', (route) => {
+    const said = (route.config as Record<string, unknown> | undefined)?.[decorator];
+    if (said === undefined) return;
+    const reader = {
+      headers: (request: FastifyRequest) => request.headers,
+      params: (request: FastifyRequest) => request.params as Record<string, unknown>,
+    };
+    route.handler = cachedHandler(new Route(cache, said as ResponseOptions<FastifyRequest>, reader), route.handler);
+  });
+  if (close || given.cache === undefined) {
+    instance.addHook('onClose', async () => {
+      await cache.close({ timeout });
+    });
+  }
+}
 
 /**
  * A handler that tells how the servers behind the cache are: 200, also where the cache is down, unless `failOnDown` says 503.
@@ -159,13 +166,16 @@ function cachedHandler(route: Route<FastifyRequest>, handler: RouteHandlerMethod
         if (gone.signal.aborted) return reply.hijack();
         const { vary, ...others } = headers;
         if (vary !== undefined) void reply.header('vary', varyOf(reply.getHeader('vary'), vary));
+        const isEmpty = body === undefined || body.byteLength === 0;
         return reply
           .code(status)
           .headers(others)
-          .send(body === undefined ? body : Buffer.from(body));
+          .send(isEmpty ? undefined : Buffer.from(body));
       } catch (error) {
-        if (!gone.signal.aborted) throw error;
-        return reply.hijack();
+        if (gone.signal.aborted) return reply.hijack();
+        if (!(error instanceof PassedOn)) throw error;
+        reply.callNotFound();
+        return reply;
       } finally {
         reply.raw.off('close', leave);
       }

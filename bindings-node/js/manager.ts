@@ -18,7 +18,7 @@ import {
 import { House } from './house.js';
 import { checkKeyText, type KeyPart, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
-import { type Lives, livesOf } from './lives.js';
+import { knowLives } from './lives.js';
 import { checkKeys } from './native.js';
 import { Observed } from './observed.js';
 import type {
@@ -77,6 +77,7 @@ export class CacheManager extends Observed {
     this.#port = house.port;
     this.#flow = flow;
     this.#isTenants = flow.scope !== '';
+    knowLives(this, view.lives);
   }
 
   // --- reads ---------------------------------------------------------------------------------------------------------
@@ -112,11 +113,6 @@ export class CacheManager extends Observed {
   /** @internal */
   readBy(options: AnyGetOptions | undefined): Call {
     return this.#view.read(options);
-  }
-
-  /** How long the entries of such a call live. @internal */
-  livesOf(options: GetOptions): Lives {
-    return livesOf(this.#view.lives, options);
   }
 
   /** The value, or a promise of it: for callers who are promises themselves. @internal */

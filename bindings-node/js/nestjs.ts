@@ -4,7 +4,6 @@
  * @packageDocumentation
  */
 
-export type { CacheControl } from './http/conditional.js';
 export type { ResponseOptions } from './http/route.js';
 export {
   Cached,

@@ -13,11 +13,15 @@ const cache = new CacheManager(settings.cache);
 const products = new Products(settings.file, settings.reportMs);
 const app = express();
 
-const product = cached<{ id: string }>(cache, { key: (req) => pageOf(req.params.id), ttl: '1m' }, (req, res) => {
-  const found = products.find(Number(req.params.id));
-  if (found === undefined) res.status(404).json({ error: 'no such product' });
-  else res.json(found);
-});
+const product = cached<{ id: string }>(
+  cache,
+  { key: (req) => pageOf(req.params.id), ttl: '1m', maxAge: '5s' },
+  (req, res) => {
+    const found = products.find(Number(req.params.id));
+    if (found === undefined) res.status(404).json({ error: 'no such product' });
+    else res.json(found);
+  },
+);
 app.get('/products/:id', product);
 
 app.put('/products/:id', express.json(), async (req, res) => {
@@ -32,7 +36,7 @@ app.put('/products/:id', express.json(), async (req, res) => {
 // The report takes long: when it is a second old, a client is given it all the same, and it is computed anew behind him.
 const report = cached(
   cache,
-  { key: () => 'page:report:all', ttl: '1s', staleWhileRevalidate: '1h', staleIfError: '1h', cacheControl: 'no-cache' },
+  { key: () => 'page:report:all', ttl: '1s', staleWhileRevalidate: '1h', staleIfError: '1h' },
   async (req, res) => {
     res.json(await products.report(req.signal));
   },

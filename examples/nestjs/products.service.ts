@@ -8,10 +8,6 @@ import { type Change, type Product, Products, pagesOf, settings } from '../shop/
 export class ProductsService implements OnApplicationShutdown {
   readonly #products = new Products(settings.file, settings.reportMs);
 
-  get queries(): number {
-    return this.#products.queries;
-  }
-
   /** Read by the page, and by whatever else asks for the product. */
   @Cached({ key: (id: number) => key`shop:product:${id}`, ttl: '10m', nullTtl: '1s' })
   async find(id: number): Promise<Product | null> {
@@ -22,6 +18,10 @@ export class ProductsService implements OnApplicationShutdown {
   @InvalidateAfter({ keys: (id: number) => [key`shop:product:${id}`, ...pagesOf(id)] })
   async update(id: number, change: Change): Promise<boolean> {
     return this.#products.update(id, change);
+  }
+
+  get queries(): number {
+    return this.#products.queries;
   }
 
   report(): Promise<{ products: number; cents: number }> {

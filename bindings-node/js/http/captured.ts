@@ -2,7 +2,7 @@
 
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import { Writable } from 'node:stream';
-import type { Captured } from './response.js';
+import { type Captured, tokensOf } from './response.js';
 
 // What a client has, or wants a part of, is settled later: the handler is to write all of it (RFC 9110, sections 13 and 14).
 const OF_ONE_CLIENT = [
@@ -91,7 +91,16 @@ export function capture(
   return { response, whole };
 }
 
+/** What the handler has written of its own. */
 function changed(response: ServerResponse, before: Fields): Fields {
   const own = Object.entries(response.getHeaders()).filter(([name, value]) => String(before[name]) !== String(value));
-  return Object.fromEntries(own) as Fields;
+  const fields = Object.fromEntries(own) as Fields;
+  if (fields['vary'] !== undefined) {
+    // What others have added before is theirs to say, for each client.
+    const theirs = tokensOf(before['vary']);
+    fields['vary'] = tokensOf(fields['vary'])
+      .filter((name) => !theirs.includes(name))
+      .join(', ');
+  }
+  return fields;
 }

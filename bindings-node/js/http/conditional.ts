@@ -20,26 +20,25 @@ export interface Asked {
   readonly headers: IncomingHttpHeaders;
 }
 
-/** Who may keep a response, for how long: `private`, `public`, `no-cache`, or nothing that is said of it. */
-export type CacheControl = 'private' | 'public' | 'no-cache' | false;
+/** What a route says to clients. */
+export interface ToClients {
+  readonly public: boolean;
+  readonly maxAgeMs: number;
+  /** Request headers in lower case. */
+  readonly varies: readonly string[];
+}
 
 // Of what is sent with a body only (RFC 9110, section 15.4.5).
 const OF_A_BODY = /^(content-(?!location$)|last-modified$)/;
 
 /** What this client is answered. */
-export function answerOf(
-  stored: StoredResponse,
-  asked: Asked,
-  way: Way,
-  control: CacheControl,
-  varies: readonly string[],
-): Answer {
+export function answerOf(stored: StoredResponse, asked: Asked, way: Way, to: ToClients): Answer {
   const { status, body, why } = stored;
   const headers = { ...stored.headers };
   const ageMs = Math.max(0, Date.now() - stored.at);
-  if (varies.length > 0) headers['vary'] = varyOf(headers['vary'], [...varies]);
+  if (to.varies.length > 0) headers['vary'] = varyOf(headers['vary'], [...to.varies]);
   if (why === undefined) {
-    if (control !== false) headers['cache-control'] ??= controlOf(stored, control);
+    headers['cache-control'] ??= controlOf(stored, ageMs, to);
     if (way === 'hit') headers['age'] = `${Math.floor(ageMs / 1_000)}`;
   }
   headers['cache-status'] = `tidegate; ${wayOf(way, stored.ttl - ageMs, why)}`;
@@ -56,13 +55,15 @@ export function varyOf(before: OutgoingHttpHeaders[string], more: string | strin
   return [...new Set([...tokensOf(before), ...tokensOf(more)])].join(', ');
 }
 
-/** RFC 9111, section 5.2.2, and RFC 5861: by the entry's own times. A client takes the age off by itself. */
-function controlOf({ ttl, swr, sie }: StoredResponse, control: Exclude<CacheControl, false>): string {
-  if (control === 'no-cache') return 'private, no-cache';
-  const directives = [control, `max-age=${seconds(ttl)}`];
-  if (seconds(swr) > 0) directives.push(`stale-while-revalidate=${seconds(swr)}`);
-  if (seconds(sie) > 0) directives.push(`stale-if-error=${seconds(sie)}`);
-  return directives.join(', ');
+/**
+ * RFC 9111, section 5.2.2, and RFC 5861: by the entry's own times. A client counts from when the response was made, so that the age
+ * is a part of what it is told; no longer than the entry lives.
+ */
+function controlOf({ ttl, swr }: StoredResponse, ageMs: number, to: ToClients): string {
+  const whose = to.public ? 'public' : 'private';
+  if (to.maxAgeMs === 0) return `${whose}, no-cache`;
+  const maxAge = seconds(Math.min(ageMs + to.maxAgeMs, ttl));
+  return `${whose}, max-age=${maxAge}${seconds(swr) > 0 ? `, stale-while-revalidate=${seconds(swr)}` : ''}`;
 }
 
 function wayOf(way: Way, leftMs: number, why: string | undefined): string {

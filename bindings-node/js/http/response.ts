@@ -25,7 +25,6 @@ export interface StoredResponse {
   /** In milliseconds. */
   readonly ttl: number;
   readonly swr: number;
-  readonly sie: number;
   /** Why it was not stored: only in what is shared in a process. */
   readonly why?: string;
 }
@@ -58,8 +57,8 @@ export function storedOf({ status, headers: given, body }: Captured, lives: Live
     headers[name] = Array.isArray(value) ? value.map(String) : String(value);
   }
   if (why === undefined && headers['etag'] === undefined) headers['etag'] = etagOf(headers, body);
-  const { ttl, staleWhileRevalidate: swr, staleIfError: sie } = lives;
-  return { status, headers, body, at: Date.now(), ttl, swr, sie, ...(why === undefined ? {} : { why }) };
+  const { ttl, staleWhileRevalidate: swr } = lives;
+  return { status, headers, body, at: Date.now(), ttl, swr, ...(why === undefined ? {} : { why }) };
 }
 
 /** Why a response is not stored, in a word; undefined where it is. */
@@ -108,7 +107,7 @@ export const RESPONSE: StandardSchema<StoredResponse> = {
 
 function isStored(value: unknown): value is StoredResponse {
   if (typeof value !== 'object' || value === null) return false;
-  const { status, headers, body, at, ttl, swr, sie } = value as Record<string, unknown>;
-  const areNumbers = [status, at, ttl, swr, sie].every((number) => typeof number === 'number');
+  const { status, headers, body, at, ttl, swr } = value as Record<string, unknown>;
+  const areNumbers = [status, at, ttl, swr].every((number) => typeof number === 'number');
   return areNumbers && typeof headers === 'object' && headers !== null && body instanceof Uint8Array;
 }

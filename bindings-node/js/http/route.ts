@@ -4,10 +4,11 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Context } from '../context.js';
 import { ConfigError, translated } from '../errors.js';
 import { key as built, type KeyPart, shown } from '../key.js';
+import { livesIn } from '../lives.js';
 import { CacheManager } from '../manager.js';
-import { checkTemplate } from '../native.js';
-import { checkOptions, type GetOptions } from '../options.js';
-import { type Answer, answerOf, type CacheControl, type Way } from './conditional.js';
+import { checkTemplate, durationMs } from '../native.js';
+import { checkOptions, type Duration, type GetOptions } from '../options.js';
+import { type Answer, answerOf, type ToClients, type Way } from './conditional.js';
 import { type Captured, RESPONSE, type StoredResponse, storedOf, whyNotStored } from './response.js';
 
 /** What a route says of its cached responses, of requests `Q`. */
@@ -27,13 +28,18 @@ export interface ResponseOptions<Q> extends Omit<GetOptions, 'tags' | 'codec' | 
   /** The statuses of responses that are stored ([200]). */
   statuses?: readonly number[] | undefined;
   /**
-   * Who may keep the response for its ttl: `'private'` (the client alone, the default), `'public'` (proxies too), `'no-cache'`
-   * (nobody without asking: 304 while it is the same), or false: nothing is said. A response's own `Cache-Control` stands.
+   * How long a client may use the response without asking (0: it keeps it and asks each time, which is 304 while it is the same).
+   * No invalidation reaches it meanwhile. No longer than the entry lives.
    */
-  cacheControl?: CacheControl | undefined;
+  maxAge?: Duration | undefined;
   /**
-   * Whether requests with `Authorization` are answered from the cache too (false): the key must say whose they are then, or the
-   * response be for everybody.
+   * Whether the response is everybody's (false): proxies may keep it too, and requests with `Authorization` are answered from the
+   * cache. A response's own `Cache-Control` stands.
+   */
+  public?: boolean | undefined;
+  /**
+   * Whether requests with `Authorization` are answered from the cache though the response is not everybody's (false): the key must
+   * say whose it is.
    */
   authorized?: boolean | undefined;
 }
@@ -71,7 +77,7 @@ class Unwell extends Error {
   }
 }
 
-const OWN = ['key', 'tags', 'vary', 'statuses', 'cacheControl', 'authorized'] as const;
+const OWN = ['key', 'tags', 'vary', 'statuses', 'maxAge', 'public', 'authorized'] as const;
 const OF_A_READ = [
   'ttl',
   'staleIfError',
@@ -82,7 +88,6 @@ const OF_A_READ = [
   'softTimeout',
   'hardTimeout',
 ] as const satisfies readonly (keyof GetOptions)[];
-const CONTROLS: readonly unknown[] = ['private', 'public', 'no-cache', false];
 // RFC 9110, section 5.1.
 const FIELD_NAME = /^[\w!#$%&'*+.^`|~-]+$/;
 const RIGHT = "{ key: 'page:user:{id}', ttl: '1m' }";
@@ -92,7 +97,8 @@ export class Route<Q> {
   readonly #options: ResponseOptions<Q>;
   readonly #reader: Reader<Q>;
   readonly #read: Omit<GetOptions, 'schema'>;
-  readonly #varies: readonly string[];
+  readonly #clients: ToClients;
+  readonly #isForAll: boolean;
   readonly #keyOf: (request: Q) => string | null | undefined;
 
   constructor(cache: CacheManager, options: ResponseOptions<Q>, reader: Reader<Q>) {
@@ -100,18 +106,18 @@ export class Route<Q> {
       throw new ConfigError(`cache=${shown(cache)} is not a CacheManager; a right example: new CacheManager()`);
     }
     checkOptions(options ?? null, [...OWN, ...OF_A_READ]);
-    const { key, vary = [], statuses, cacheControl } = options;
+    const { key, vary = [], statuses, maxAge = 0, public: isPublic = false, authorized = false } = options;
     checkList('vary', vary, isFieldName, "['accept-language']");
     if (statuses !== undefined) checkList('statuses', statuses, isStatus, '[200, 404]');
-    if (cacheControl !== undefined && !CONTROLS.includes(cacheControl)) {
-      throw new ConfigError(
-        `cacheControl=${shown(cacheControl)} is not accepted: cacheControl takes 'private', 'public', 'no-cache' or false`,
-      );
-    }
+    checkFlag('public', isPublic);
+    checkFlag('authorized', authorized);
+    const maxAgeMs = translated(() => durationMs('maxAge', maxAge));
+    const varies = vary.map((name) => name.toLowerCase());
+    this.#clients = { public: isPublic, maxAgeMs, varies };
+    this.#isForAll = isPublic || authorized;
     this.#cache = cache;
     this.#options = options;
     this.#reader = reader;
-    this.#varies = vary.map((name) => name.toLowerCase());
     this.#keyOf = typeof key === 'string' ? templated(key, reader) : asFunction(key);
     this.#read = Object.fromEntries(
       Object.entries(options).filter(([name]) => !(OWN as readonly string[]).includes(name)),
@@ -124,13 +130,14 @@ export class Route<Q> {
   plan(request: Q): Plan | null {
     const headers = this.#reader.headers(request);
     // A response to one that is authorized is another's only where somebody said so (RFC 9111, section 3.5).
-    if (headers.authorization !== undefined && this.#options.authorized !== true) return null;
+    if (headers.authorization !== undefined && !this.#isForAll) return null;
     const whole = this.#keyOf(request);
     if (whole === null || whole === undefined) return null;
     const { tags } = this.#options;
     const named = typeof tags === 'function' ? tags(request) : (tags ?? []);
-    if (this.#varies.length === 0) return { key: whole, tags: named };
-    const variant = built('v', ...this.#varies.map((name) => `${name}=${headers[name] ?? ''}`));
+    const { varies } = this.#clients;
+    if (varies.length === 0) return { key: whole, tags: named };
+    const variant = built('v', ...varies.map((name) => `${name}=${headers[name] ?? ''}`));
     return { key: `${whole}:${variant}`, tags: [...named, whole] };
   }
 
@@ -150,7 +157,6 @@ export class Route<Q> {
       hasRun = true;
       return this.#made(context, run);
     };
-    const { cacheControl = 'private' } = this.#options;
     let stored: StoredResponse;
     try {
       const options = { ...this.#read, tags, signal, codec: 'msgpack' as const, schema: RESPONSE };
@@ -162,7 +168,7 @@ export class Route<Q> {
       stored = error.response;
     }
     const way: Way = stored.at < began ? 'hit' : hasRun ? 'miss' : 'collapsed';
-    return answerOf(stored, asked, way, cacheControl, this.#varies);
+    return answerOf(stored, asked, way, this.#clients);
   }
 
   async #made(context: Context, run: (context: Context) => Promise<Captured>): Promise<StoredResponse | Raised> {
@@ -175,8 +181,8 @@ export class Route<Q> {
       return new Raised(error);
     }
     const { statuses = [200] } = this.#options;
-    const lives = this.#cache.livesOf(this.#read);
-    const why = whyNotStored(captured, statuses, new Set(this.#varies));
+    const lives = livesIn(this.#cache, this.#read);
+    const why = whyNotStored(captured, statuses, new Set(this.#clients.varies));
     const stored = storedOf(captured, lives, why);
     if (captured.status >= 500 && !statuses.includes(captured.status)) throw new Unwell(stored);
     if (why !== undefined) context.skip();
@@ -231,6 +237,11 @@ function asFunction<Q>(key: unknown): (request: Q) => string | null | undefined 
 function checkList(name: string, list: unknown, isRight: (item: unknown) => boolean, example: string): void {
   if (Array.isArray(list) && list.every(isRight)) return;
   throw new ConfigError(`${name}=${shown(list)} is not accepted; a right example: { ${name}: ${example} }`);
+}
+
+function checkFlag(name: string, flag: unknown): void {
+  if (typeof flag === 'boolean') return;
+  throw new ConfigError(`${name}=${shown(flag)} is neither true nor false; a right example: { ${name}: true }`);
 }
 
 function isFieldName(name: unknown): boolean {

@@ -10,7 +10,7 @@ import type {
 import type { HttpAdapterHost } from '@nestjs/core';
 import { ConfigError } from '../errors.js';
 import { timeoutOf } from '../given.js';
-import { Requests, type Serving } from '../http/shutdown.js';
+import { Requests, type Serving, within } from '../http/shutdown.js';
 import { shown } from '../key.js';
 import { CacheManager } from '../manager.js';
 import { nestCore } from '../nestjs-common.js';
@@ -47,6 +47,7 @@ export interface TidegateModuleAsyncOptions extends Common {
  * manager is injected by its class, or `@InjectCache(name)`. It is closed when the application is, after the requests under way
  * have been answered; `app.enableShutdownHooks()` has that happen on SIGTERM.
  */
+// biome-ignore lint/complexity/noStaticOnlyClass: that is what Nest takes for a dynamic module
 export class TidegateModule {
   static forRoot(options: TidegateModuleOptions = {}): DynamicModule {
     const { name, isGlobal, timeout, ...rest } = options;
@@ -115,9 +116,14 @@ class Closes implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApp
     if (typeof server?.on === 'function') this.#requests = new Requests(server as Serving);
   }
 
-  /** Nest waits for connections that are kept open, Fastify's for more than a minute, though nobody uses them. */
-  beforeApplicationShutdown(): void {
+  /**
+   * Before anybody's database is closed, which is done in the next step: what runs behind needs it. And Nest waits for
+   * connections that are kept open, Fastify's for more than a minute, though nobody uses them.
+   */
+  async beforeApplicationShutdown(): Promise<void> {
     this.#requests?.last();
+    const { behind } = this.cache.house.flow;
+    await within(this.timeout, (done) => void behind.ended().then(done));
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -71,17 +71,20 @@ class Instance {
   }
 }
 
-/** The tests of a shop; `argv` starts one for Node, when `ready` has ended. */
-export function shopTests(
-  framework: string,
-  argv: readonly string[],
-  env: NodeJS.ProcessEnv = {},
-  ready?: Promise<unknown>,
-): void {
-  describe(framework, () => played(argv, env, ready));
+interface Plan {
+  env?: NodeJS.ProcessEnv;
+  /** Settled when it can be started. */
+  ready?: Promise<unknown>;
+  /** Only what the framework below has a part in. */
+  isShort?: boolean;
 }
 
-function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<unknown> | undefined): void {
+/** The tests of a shop; `argv` starts one for Node. */
+export function shopTests(framework: string, argv: readonly string[], plan: Plan = {}): void {
+  describe(framework, () => played(argv, plan));
+}
+
+function played(argv: readonly string[], { env = {}, ready, isShort = false }: Plan): void {
   const server = new RedisServer();
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-shop-'));
   const started: Instance[] = [];
@@ -93,7 +96,7 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
       REDIS_URL: server.url,
       DATABASE: join(folder, 'shop.db'),
       REPORT_MS: `${REPORT_MS}`,
-      COMMAND_TIMEOUT: '1s',
+      COMMAND_TIMEOUT: '500ms',
     });
     started.push(instance);
     return instance;
@@ -103,6 +106,7 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
     return [one, two] as const;
   };
   const it = (name: string, body: () => Promise<void>) => test(name, { timeout: TEST_MS }, body);
+  const itAtLength: typeof it = (name, body) => (isShort ? Promise.resolve() : it(name, body));
 
   before(async () => {
     await ready;
@@ -122,7 +126,7 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
     const first = await a.get('/products/1');
     assert.equal(first.status, 200);
     assert.deepEqual(await first.json(), { id: 1, name: 'lamp', cents: 1900 });
-    assert.equal(first.headers.get('cache-control'), 'private, max-age=60');
+    assert.equal(first.headers.get('cache-control'), 'private, max-age=5');
     assert.match(first.headers.get('cache-status') ?? '', /^tidegate; fwd=miss; stored$/);
     const etag = first.headers.get('etag') ?? '';
     assert.match(etag, /^W\/".{10,}"$/);
@@ -137,7 +141,7 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
     for (const known of [etag, etag.replace('W/', ''), `"other", ${etag}`, '*']) {
       const again = await b.get('/products/1', { 'if-none-match': known });
       assert.deepEqual([again.status, await again.text(), again.headers.get('etag')], [304, '', etag], known);
-      assert.equal(again.headers.get('cache-control'), 'private, max-age=60');
+      assert.match(again.headers.get('cache-control') ?? '', /^private, max-age=\d+$/);
       assert.equal(again.headers.get('content-type'), null);
     }
     const other = await b.get('/products/1', { 'if-none-match': '"other"' });
@@ -148,7 +152,7 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
     assert.equal(head.headers.get('content-length'), second.headers.get('content-length'));
   });
 
-  it('many who ask for a cold page, of two processes, are one run', async () => {
+  itAtLength('many who ask for a cold page, of two processes, are one run', async () => {
     const [a, b] = both();
     const runs = async () =>
       (await Promise.all([a.stats(), b.stats()])).reduce((sum, { queries = 0 }) => sum + queries, 0);
@@ -168,7 +172,7 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
     assert.equal(await a.change(99, 1), 404);
   });
 
-  it('what is no 200 is not stored', async () => {
+  itAtLength('what is no 200 is not stored', async () => {
     const [a] = both();
     for (const path of ['/products/9', '/products/9']) {
       const answer = await a.get(path, { 'if-none-match': '*' });
@@ -177,7 +181,7 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
     }
   });
 
-  it('one who goes away takes nothing from those who wait', async () => {
+  itAtLength('one who goes away takes nothing from those who wait', async () => {
     const [a, b] = both();
     assert.equal(await b.change(2, 4900), 204); // the report has to be computed anew
     const { queries = 0 } = await a.stats();
@@ -191,22 +195,18 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
     assert.deepEqual(await (await stayed).json(), { products: 2, cents: 6800 });
   });
 
-  it('with Redis hung it serves, and says so', async () => {
+  itAtLength('with Redis hung it serves, and says so', async () => {
     const [a] = both();
-    assert.equal((await (await a.get('/health')).json()).status, 'ok');
+    assert.notEqual(await statusOf(a), 'down');
     server.pause();
     try {
       const answer = await a.get('/products/2');
       assert.deepEqual(await answer.json(), { id: 2, name: 'lamp', cents: 4900 });
-      const health = await a.get('/health');
-      assert.deepEqual([health.status, (await health.json()).status], [200, 'down']);
+      assert.equal(await statusOf(a), 'down');
     } finally {
       server.resume();
     }
-    await eventually(
-      async () =>
-        (await a.stats()).breaker === ('closed' as unknown) && (await (await a.get('/health')).json()).status === 'ok',
-    );
+    await eventually(async () => (await statusOf(a)) !== 'down');
   });
 
   it('SIGTERM: what is under way is answered, though its connection is kept open, and it exits with 0', async () => {
@@ -243,7 +243,7 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
     }
   });
 
-  it('SIGTERM with Redis gone: what is under way is answered, and it exits with 0', async () => {
+  itAtLength('SIGTERM with Redis gone: what is under way is answered, and it exits with 0', async () => {
     const [a] = both();
     await server.kill();
     const { queries = 0 } = await a.stats();
@@ -253,4 +253,11 @@ function played(argv: readonly string[], env: NodeJS.ProcessEnv, ready: Promise<
     assert.deepEqual(await (await report).json(), { products: 2, cents: 6800 });
     assert.equal(await a.exit, 0);
   });
+}
+
+/** What its health route says, which is no reason to take it out of service. */
+async function statusOf(instance: Instance): Promise<unknown> {
+  const answer = await instance.get('/health');
+  assert.equal(answer.status, 200);
+  return ((await answer.json()) as { status: unknown }).status;
 }
