@@ -19,6 +19,8 @@ WRITTEN = ROOT / ".make" / "reference" / "node"
 _EVENTS = {"CacheEvent", "CacheEvents", "EventName", "FaultReason", "Observer"}
 _OPTIONS = {"Breaker", "Codec", "Duration", "HealthLimits", "Tls"}
 _UNSAID = ("Inherited from", "Overrides", "Implementation of", "Extended by")
+_LABEL = re.compile(r"^#+ ((?:Type )?Parameters|Returns|\w+ [Ss]ignature)$", re.MULTILINE)
+"""Headings that say what comes next, and name nothing that one would look for."""
 _KINDS = ("Constructors", "Properties", "Methods", "Accessors", "Events", "Indexable")
 
 
@@ -124,7 +126,9 @@ def _trimmed(text: str, *, is_error: bool) -> str:
             if not section:
                 continue
         kept.append(section)
-    return re.sub(r"^#(#{3,5} )", r"\1", "\n".join(part for part in kept if part), flags=re.MULTILINE) + "\n"
+    joined = re.sub(r"\n{3,}", "\n\n", "\n\n".join(part for part in kept if part))
+    promoted = re.sub(r"^#(#{3,5} )", r"\1", joined, flags=re.MULTILINE)
+    return _LABEL.sub(r"##### \1", promoted) + "\n"
 
 
 def _anchor_behind(section: str) -> str:

@@ -17,6 +17,12 @@ SOURCES = ROOT / "bindings-python" / "python"
 _GROUP_OF = {"_manager": "manager", "_types": "options", "_errors": "errors", "_events": "events"}
 """By the module in which a name of `tidegate` is defined; the others are `names`."""
 
+_NAME_ONLY = """    options:
+      inherited_members: false
+      members: false
+      separate_signature: false
+      show_signature: false
+"""
 _OF_MODULE = """    options:
       members: false
       show_root_heading: false
@@ -72,13 +78,30 @@ def pages() -> dict[str, str]:
 
 
 def _directive(module: str, name: str) -> str:
-    """What mkdocstrings is asked for. A class's own members come before those that it has from a base."""
+    """What mkdocstrings is asked for. A class's own members come before those that it has from a base; one that has
+    nothing but attributes is a table."""
     found = _package()[f"{module}.{name}".removeprefix("tidegate.")]
     text = f"::: {module}.{name}\n"
-    if found.is_class and not name.startswith("_"):
-        members = [member for member in (*found.members, *found.inherited_members) if not member.startswith("_")]
-        text += f"    options:\n      members: {members}\n"
-    return text
+    if not found.is_class:
+        return text
+    members = {
+        member: what
+        for member, what in (found.members | found.inherited_members).items()
+        if not member.startswith("_") and (what.is_function or what.is_attribute)
+    }
+    if members and all(what.is_attribute for what in members.values()):
+        return f"{text}{_NAME_ONLY}\n{_table(members)}"
+    return f"{text}    options:\n      members: {list(members)}\n"
+
+
+def _table(members: dict[str, griffe.Object | griffe.Alias]) -> str:
+    rows = ["| name | type | |", "|---|---|---|"]
+    for name, what in members.items():
+        annotation = " ".join(str(getattr(what, "annotation", "")).split())
+        if annotation != "None":  # a field of its base's that this kind of event never has
+            said = " ".join(what.docstring.value.split()).replace("|", "\\|") if what.docstring else ""
+            rows.append(f"| `{name}` | `{annotation}` | {said} |")
+    return "\n".join(rows) + "\n"
 
 
 def _first_sentence(module: str, name: str) -> str:
