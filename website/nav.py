@@ -25,7 +25,9 @@ SECTIONS: dict[str, list[str]] = {
     "Deploying": ["production.md", "deploying/", "packages.md", "scale.md", "security.md"],
     "Operating": ["health.md", "events.md", "observability/", "command.md", "lint.md", "troubleshooting.md"],
     "Reference": ["reference/", "options.md", "errors.md"],
-    "Why it is right": ["protocol.md", "wire-format.md", "reliability.md", "performance.md", "repo/core/DESIGN.md"],
+    "Why it is right": [
+        "protocol.md", "wire-format.md", "reliability.md", "performance.md", "repo/core/DESIGN.md", "releasing.md",
+    ],
 }  # fmt: skip
 """What ends in a slash is a folder, with all that is in it."""
 
