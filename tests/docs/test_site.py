@@ -118,10 +118,15 @@ def test_a_folder_stands_in_the_order_of_its_index() -> None:
         "guide/other.md": "",
         "moving/a.md": "",
         "moving/b.md": "",
+        "frameworks/flask.md": "",
+        "frameworks/celery.md": "",
+        "frameworks/aiohttp.md": "",
+        "stray.md": "a page that no section takes",
     }
     assert nav.nav_of(texts) == [
         {"Home": "index.md"},
         {"Start": ["guide/README.md", "guide/second.md", "guide/first.md", "guide/other.md"]},
+        {"Frameworks": ["frameworks/flask.md", "frameworks/celery.md", "frameworks/aiohttp.md"]},
         {"Moving": ["moving/a.md", "moving/b.md"]},
     ]
 
