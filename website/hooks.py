@@ -32,6 +32,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     uri = page.file.src_uri
+    if uri == "index.md":
+        page.meta["hide"] = ["navigation", "toc"]  # the front page has its own way onward
     if uri.startswith("reference/"):
         return markdown
     return tabs.tabbed(pages.relinked(markdown, uri)[0])

@@ -43,6 +43,8 @@ def _unnamed(site: Path) -> list[str]:
         assert set(importlib.import_module(module).__all__) == set(names)
         missing += [f"{module}.{name}" for name in names if f'id="{module}.{name}"' not in python]
     node = (site / "reference" / "node" / "index.html").read_text()
+    for page in (site / "reference" / "node").rglob("*.html"):
+        assert "\\&lt;" not in page.read_text(), f"{page}: typedoc's escapes are shown as they are"
     for entry, source in entry_points().items():
         exported = re.findall(r"^export (?:type )?\{([^}]*)\}", source.read_text(), re.MULTILINE)
         every = [part.split()[-1] for listed in exported for part in listed.split(",") if part.strip()]

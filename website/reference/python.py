@@ -99,7 +99,8 @@ def _table(members: dict[str, griffe.Object | griffe.Alias]) -> str:
     for name, what in members.items():
         annotation = " ".join(str(getattr(what, "annotation", "")).split())
         if annotation != "None":  # a field of its base's that this kind of event never has
-            said = " ".join(what.docstring.value.split()).replace("|", "\\|") if what.docstring else ""
+            text = what.docstring.value.partition(">>> ")[0] if what.docstring else ""
+            said = " ".join(text.split()).replace("|", "\\|")
             rows.append(f"| `{name}` | `{annotation}` | {said} |")
     return "\n".join(rows) + "\n"
 
