@@ -52,10 +52,10 @@ def _package() -> griffe.Module:
     return package
 
 
-def _home(name: str) -> str:
-    """The module in which a public name of `tidegate` is defined."""
+def _group_of(name: str) -> str:
+    """The page of a name of `tidegate`."""
     found = _package()[name]
-    return found.target_path.split(".")[1] if found.is_alias else ""
+    return _GROUP_OF.get(found.target_path.split(".")[1], "names") if found.is_alias else "names"
 
 
 def pages() -> dict[str, str]:
@@ -67,7 +67,7 @@ def pages() -> dict[str, str]:
         for name in names:
             index.append(f"| [`{name}`][{module}.{name}] | {_first_sentence(module, name)} |")
             if module == "tidegate":
-                page = _GROUP_OF.get(_home(name), "names")
+                page = _group_of(name)
                 head = groups.heading(page)
             else:
                 page = module.removeprefix("tidegate.").replace(".", "-")
@@ -91,7 +91,9 @@ def _directive(module: str, name: str) -> str:
     }
     if members and all(what.is_attribute for what in members.values()):
         return f"{text}{_NAME_ONLY}\n{_table(members)}"
-    return f"{text}    options:\n      members: {list(members)}\n"
+    # Whoever has one of these was given it; how it is made is no matter of his.
+    is_given = module == "tidegate" and _group_of(name) == "names"
+    return f"{text}    options:\n      members: {list(members)}\n      merge_init_into_class: {not is_given}\n"
 
 
 def _table(members: dict[str, griffe.Object | griffe.Alias]) -> str:
