@@ -140,7 +140,9 @@ async def _tab(browser: Browser, address: str, todo: list[str], seen: Visit) -> 
 
 async def _context(browser: Browser) -> BrowserContext:
     # Motion would be measured half-way.
-    return await browser.new_context(viewport=PHONE, reduced_motion="reduce", color_scheme="light")  # type: ignore[arg-type]
+    context = await browser.new_context(viewport=PHONE, reduced_motion="reduce")  # type: ignore[arg-type]
+    context.set_default_timeout(120_000)
+    return context
 
 
 def _is_own(url: str, address: str) -> bool:
@@ -161,11 +163,12 @@ async def _look(page: Page, fault: object) -> None:
 
 async def _search(browser: Browser, address: str, asked: str) -> list[str]:
     context = await browser.new_context()
+    context.set_default_timeout(120_000)
     page = await context.new_page()
     await page.goto(address)
     await page.locator("input.md-search__input").fill(asked)
     results = page.locator(".md-search-result__item a.md-search-result__link")
-    await results.first.wait_for(timeout=20_000)
+    await results.first.wait_for()
     links = [str(await link.get_attribute("href")) for link in await results.all()]
     await context.close()
     return links

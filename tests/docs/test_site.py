@@ -19,7 +19,7 @@ SOURCES_OPENED = 3
 """Of the pages of sources, which are all of one kind, so many are opened."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_the_site_is_whole(tmp_path: Path) -> None:
     website.build(tmp_path)
     read = read_all(tmp_path)
