@@ -14,17 +14,20 @@ from mkdocs.structure.pages import Page
 from website import figures, nav, pages, reference, tabs
 
 
+def _made() -> dict[str, str]:
+    """The pages that are not in `docs/`."""
+    reference_pages = reference.pages()
+    written = nav.markdown_of_docs() | reference_pages | {"": pages.DESIGN_LINK}
+    return reference_pages | pages.outside(written)
+
+
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    texts = nav.markdown_of_docs()
-    made = reference.pages()
-    config["nav"] = nav.nav_of(texts | made | pages.outside(texts | made | {"": pages.DESIGN_LINK}))
+    config["nav"] = nav.nav_of(nav.markdown_of_docs() | _made())
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    texts = nav.markdown_of_docs()
-    made = reference.pages()
-    for uri, text in (made | pages.outside(texts | made | {"": pages.DESIGN_LINK})).items():
+    for uri, text in _made().items():
         files.append(File.generated(config, uri, content=text))
     files.append(File.generated(config, "assets/pictures.css", content=figures.css()))
     return files
@@ -32,6 +35,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     uri = page.file.src_uri
+    if uri == "index.md":
+        page.meta["hide"] = ["navigation", "toc"]  # the front page has its own way onward
     if uri.startswith("reference/"):
         return markdown
     return tabs.tabbed(pages.relinked(markdown, uri)[0])

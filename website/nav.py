@@ -20,14 +20,20 @@ SECTIONS: dict[str, list[str]] = {
         "keys.md", "values.md", "stale.md", "tags.md", "l1.md", "fields.md", "writes.md", "write-behind.md",
         "events-between-services.md", "tenants.md", "versions.md",
     ],
-    "Frameworks": ["frameworks/"],
+    "Frameworks": [
+        *(f"frameworks/{name}.md" for name in ("index", "fastapi", "django", "flask", "celery")),
+        *(f"frameworks/{name}.md" for name in ("express", "fastify", "nestjs", "keyv")),
+        "frameworks/",
+    ],
     "Moving": ["moving/"],
     "Deploying": ["production.md", "deploying/", "packages.md", "scale.md", "security.md"],
     "Operating": ["health.md", "events.md", "observability/", "command.md", "lint.md", "troubleshooting.md"],
     "Reference": ["reference/", "options.md", "errors.md"],
-    "Why it is right": ["protocol.md", "wire-format.md", "reliability.md", "performance.md", "repo/core/DESIGN.md"],
+    "Why it is right": [
+        "protocol.md", "wire-format.md", "reliability.md", "performance.md", "repo/core/DESIGN.md", "releasing.md",
+    ],
 }  # fmt: skip
-"""What ends in a slash is a folder, with all that is in it."""
+"""What ends in a slash is a folder, with all of it that does not stand before."""
 
 _LINK = re.compile(r"\]\(([\w./-]+\.md)[)#]")
 _TITLES = {"node": "Node.js"}
@@ -40,7 +46,8 @@ def nav_of(texts: dict[str, str]) -> Nav:
     for title, places in SECTIONS.items():
         section: Nav = []
         for place in places:
-            section += _folder(place, texts) if place.endswith("/") else [place] * (place in texts)
+            found = _folder(place, texts) if place.endswith("/") else [place] * (place in texts)
+            section += [page for page in found if page not in section]
         if section:
             nav.append({title: section})
     return nav

@@ -34,7 +34,7 @@ def _parts(markdown: str) -> list[tuple[str, str]]:
     parts: list[tuple[str, str]] = []
     for kind, line in lines(markdown):
         if kind == "open":
-            parts.append((line.strip(" `\n") or "text", line))
+            parts.append((f"{line.strip(' `~')} text".split()[0], line))
         elif kind == "text" and (not parts or parts[-1][0]):
             parts.append(("", line))
         else:

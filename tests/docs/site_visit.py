@@ -14,6 +14,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+SCHEMES = ("default", "slate")
 PHONE = {"width": 390, "height": 844}
 TABS = 4
 FLAGS = (
@@ -56,6 +57,8 @@ FAINT = """
   return [...faint.values()].filter(Boolean);
 }
 """
+# The search's worker makes its index anew on each page, a second's work; `_search` has the real one.
+NO_SEARCH = "window.Worker = class extends EventTarget { postMessage() {} terminate() {} }"
 WIDER = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 TURN = "(scheme) => document.body.setAttribute('data-md-color-scheme', scheme)"
 
@@ -112,6 +115,7 @@ async def visit(site: Path, names: list[str], asked: str) -> Visit:
 
 async def _tab(browser: Browser, address: str, todo: list[str], seen: Visit) -> None:
     context = await _context(browser)
+    await context.add_init_script(NO_SEARCH)
     page = await context.new_page()
     at = [""]
 
@@ -136,7 +140,9 @@ async def _tab(browser: Browser, address: str, todo: list[str], seen: Visit) -> 
 
 async def _context(browser: Browser) -> BrowserContext:
     # Motion would be measured half-way.
-    return await browser.new_context(viewport=PHONE, reduced_motion="reduce", color_scheme="light")  # type: ignore[arg-type]
+    context = await browser.new_context(viewport=PHONE, reduced_motion="reduce")  # type: ignore[arg-type]
+    context.set_default_timeout(120_000)
+    return context
 
 
 def _is_own(url: str, address: str) -> bool:
@@ -149,7 +155,7 @@ async def _look(page: Page, fault: object) -> None:
     if wider > 0:
         fault(f"{wider} pixels wider than a phone")
     await page.add_style_tag(content="* { transition: none !important }")
-    for scheme in ("default", "slate"):
+    for scheme in SCHEMES:
         await page.evaluate(TURN, scheme)
         for text in await page.evaluate(FAINT):
             fault(f"faint in {scheme}: {text}")
@@ -157,11 +163,12 @@ async def _look(page: Page, fault: object) -> None:
 
 async def _search(browser: Browser, address: str, asked: str) -> list[str]:
     context = await browser.new_context()
+    context.set_default_timeout(120_000)
     page = await context.new_page()
     await page.goto(address)
     await page.locator("input.md-search__input").fill(asked)
     results = page.locator(".md-search-result__item a.md-search-result__link")
-    await results.first.wait_for(timeout=20_000)
+    await results.first.wait_for()
     links = [str(await link.get_attribute("href")) for link in await results.all()]
     await context.close()
     return links

@@ -12,13 +12,14 @@ from tests.docs.site_links import dead_links, read_all
 from tests.docs.site_visit import visit
 from website import __main__ as website
 from website import nav, pages, pictures, tabs
+from website.reference.node import entry_points
 from website.reference.python import public_modules
 
 SOURCES_OPENED = 3
 """Of the pages of sources, which are all of one kind, so many are opened."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_the_site_is_whole(tmp_path: Path) -> None:
     website.build(tmp_path)
     read = read_all(tmp_path)
@@ -41,6 +42,13 @@ def _unnamed(site: Path) -> list[str]:
     for module, names in public_modules().items():
         assert set(importlib.import_module(module).__all__) == set(names)
         missing += [f"{module}.{name}" for name in names if f'id="{module}.{name}"' not in python]
+    node = (site / "reference" / "node" / "index.html").read_text()
+    for page in (site / "reference" / "node").rglob("*.html"):
+        assert "\\&lt;" not in page.read_text(), f"{page}: typedoc's escapes are shown as they are"
+    for entry, source in entry_points().items():
+        exported = re.findall(r"^export (?:type )?\{([^}]*)\}", source.read_text(), re.MULTILINE)
+        every = [part.split()[-1] for listed in exported for part in listed.split(",") if part.strip()]
+        missing += [f"{entry}: {name}" for name in every if f"<code>{name}</code>" not in node]
     return missing
 
 
@@ -101,11 +109,11 @@ def test_a_picture_that_cannot_be_drawn_says_why(line: str, fault: str) -> None:
 
 
 def test_code_of_several_languages_is_in_tabs_where_nothing_stands_between() -> None:
-    page = "a\n\n```python\nx = 1\n```\n\nIn Node.js:\n\n```js\nx();\n```\n\n```sh\nmake\n```\n\n"
+    page = "a\n\n```python title=x.py\nx = 1\n```\n\nIn Node.js:\n\n```js\nx();\n```\n\n```sh\nmake\n```\n\n"
     page += "b, and:\n\n```js\ny();\n```\n"
     done = tabs.tabbed(page)
     assert re.findall(r'^=== "(.+)"$', done, re.MULTILINE) == ["Python", "Node.js"]
-    assert "    ```python\n    x = 1\n    ```\n" in done
+    assert "    ```python title=x.py\n    x = 1\n    ```\n" in done
     assert done.endswith("\n```sh\nmake\n```\n\nb, and:\n\n```js\ny();\n```\n")
     assert "In Node.js:" not in done
 
@@ -118,10 +126,15 @@ def test_a_folder_stands_in_the_order_of_its_index() -> None:
         "guide/other.md": "",
         "moving/a.md": "",
         "moving/b.md": "",
+        "frameworks/flask.md": "",
+        "frameworks/celery.md": "",
+        "frameworks/aiohttp.md": "",
+        "stray.md": "a page that no section takes",
     }
     assert nav.nav_of(texts) == [
         {"Home": "index.md"},
         {"Start": ["guide/README.md", "guide/second.md", "guide/first.md", "guide/other.md"]},
+        {"Frameworks": ["frameworks/flask.md", "frameworks/celery.md", "frameworks/aiohttp.md"]},
         {"Moving": ["moving/a.md", "moving/b.md"]},
     ]
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from website.pages import ROOT
+from website.pages import ROOT, lines
 from website.reference import groups
 
 WRITTEN = ROOT / ".make" / "reference" / "node"
@@ -19,6 +19,8 @@ WRITTEN = ROOT / ".make" / "reference" / "node"
 _EVENTS = {"CacheEvent", "CacheEvents", "EventName", "FaultReason", "Observer"}
 _OPTIONS = {"Breaker", "Codec", "Duration", "HealthLimits", "Tls"}
 _UNSAID = ("Inherited from", "Overrides", "Implementation of", "Extended by")
+_LABEL = re.compile(r"^#+ ((?:Type )?Parameters|Returns|\w+ [Ss]ignature)$", re.MULTILINE)
+"""Headings that say what comes next, and name nothing that one would look for."""
 _KINDS = ("Constructors", "Properties", "Methods", "Accessors", "Events", "Indexable")
 
 
@@ -67,7 +69,7 @@ def pages() -> dict[str, str]:
         index.append(f"\n## tidegate/{name}\n\n{groups.TABLE}")
         index += [f"| [`{one.name}`]({name}.md#{one.anchor}) | {_first_sentence(one.text)} |" for one in others]
         lead = written.partition('<a id="')[0].partition("\n")[2].strip()
-        body = "\n".join(_linked(_trimmed(one.text, is_error=False), f"{name}.md", home) for one in others)
+        body = "\n".join(_linked(_trimmed(_ordered(one.text), is_error=False), f"{name}.md", home) for one in others)
         made[f"{name}.md"] = f"# tidegate/{name}\n\n{lead}\n\n{body}"
     return {"index.md": "\n".join(index) + "\n"} | made
 
@@ -124,7 +126,11 @@ def _trimmed(text: str, *, is_error: bool) -> str:
             if not section:
                 continue
         kept.append(section)
-    return re.sub(r"^#(#{3,5} )", r"\1", "\n".join(part for part in kept if part), flags=re.MULTILINE) + "\n"
+    joined = re.sub(r"\n{3,}", "\n\n", "\n\n".join(part for part in kept if part))
+    promoted = re.sub(r"^#(#{3,5} )", r"\1", joined, flags=re.MULTILINE)
+    labelled = _LABEL.sub(r"##### \1", promoted) + "\n"
+    # Python's Markdown knows no `\<`.
+    return "".join(line.replace(r"\<", "&lt;") if kind == "text" else line for kind, line in lines(labelled))
 
 
 def _anchor_behind(section: str) -> str:
@@ -147,8 +153,8 @@ def _linked(text: str, page: str, home: dict[str, str]) -> str:
 
 
 def _first_sentence(text: str) -> str:
-    lines = [line for line in text.splitlines()[3:] if line.strip()]
-    if not lines or lines[0].startswith(("#", "```", "|", "<", ">")):
-        following = text.partition("```\n\n")[2].rpartition("\n\n")[0] if lines and lines[0].startswith("```") else ""
-        lines = following.splitlines() if following and not following.startswith("#") else []
-    return groups.first_sentence(" ".join(lines[:3]))
+    said = [line for line in text.splitlines()[3:] if line.strip()]
+    if not said or said[0].startswith(("#", "```", "|", "<", ">")):
+        following = text.partition("```\n\n")[2].rpartition("\n\n")[0] if said and said[0].startswith("```") else ""
+        said = following.splitlines() if following and not following.startswith("#") else []
+    return groups.first_sentence(" ".join(said[:3]))

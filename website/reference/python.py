@@ -17,6 +17,12 @@ SOURCES = ROOT / "bindings-python" / "python"
 _GROUP_OF = {"_manager": "manager", "_types": "options", "_errors": "errors", "_events": "events"}
 """By the module in which a name of `tidegate` is defined; the others are `names`."""
 
+_NAME_ONLY = """    options:
+      inherited_members: false
+      members: false
+      separate_signature: false
+      show_signature: false
+"""
 _OF_MODULE = """    options:
       members: false
       show_root_heading: false
@@ -46,10 +52,10 @@ def _package() -> griffe.Module:
     return package
 
 
-def _home(name: str) -> str:
-    """The module in which a public name of `tidegate` is defined."""
+def _group_of(name: str) -> str:
+    """The page of a name of `tidegate`."""
     found = _package()[name]
-    return found.target_path.split(".")[1] if found.is_alias else ""
+    return _GROUP_OF.get(found.target_path.split(".")[1], "names") if found.is_alias else "names"
 
 
 def pages() -> dict[str, str]:
@@ -61,7 +67,7 @@ def pages() -> dict[str, str]:
         for name in names:
             index.append(f"| [`{name}`][{module}.{name}] | {_first_sentence(module, name)} |")
             if module == "tidegate":
-                page = _GROUP_OF.get(_home(name), "names")
+                page = _group_of(name)
                 head = groups.heading(page)
             else:
                 page = module.removeprefix("tidegate.").replace(".", "-")
@@ -72,13 +78,33 @@ def pages() -> dict[str, str]:
 
 
 def _directive(module: str, name: str) -> str:
-    """What mkdocstrings is asked for. A class's own members come before those that it has from a base."""
+    """What mkdocstrings is asked for. A class's own members come before those that it has from a base; one that has
+    nothing but attributes is a table."""
     found = _package()[f"{module}.{name}".removeprefix("tidegate.")]
     text = f"::: {module}.{name}\n"
-    if found.is_class and not name.startswith("_"):
-        members = [member for member in (*found.members, *found.inherited_members) if not member.startswith("_")]
-        text += f"    options:\n      members: {members}\n"
-    return text
+    if not found.is_class:
+        return text
+    members = {
+        member: what
+        for member, what in (found.members | found.inherited_members).items()
+        if not member.startswith("_") and (what.is_function or what.is_attribute)
+    }
+    if members and all(what.is_attribute for what in members.values()):
+        return f"{text}{_NAME_ONLY}\n{_table(members)}"
+    # Whoever has one of these was given it; how it is made is no matter of his.
+    is_given = module == "tidegate" and _group_of(name) == "names"
+    return f"{text}    options:\n      members: {list(members)}\n      merge_init_into_class: {not is_given}\n"
+
+
+def _table(members: dict[str, griffe.Object | griffe.Alias]) -> str:
+    rows = ["| name | type | |", "|---|---|---|"]
+    for name, what in members.items():
+        annotation = " ".join(str(getattr(what, "annotation", "")).split())
+        if annotation != "None":  # a field of its base's that this kind of event never has
+            text = what.docstring.value.partition(">>> ")[0] if what.docstring else ""
+            said = " ".join(text.split()).replace("|", "\\|")
+            rows.append(f"| `{name}` | `{annotation}` | {said} |")
+    return "\n".join(rows) + "\n"
 
 
 def _first_sentence(module: str, name: str) -> str:

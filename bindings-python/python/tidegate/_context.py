@@ -43,7 +43,8 @@ class Context:
     )
 
     def __init__(self, native: Cache, key: str, coder: Coder, terms: Terms | None, lease: Lease | None = None) -> None:
-        self.key = key
+        self.key: str = key
+        """The key that is computed, as the caller wrote it."""
         self._native = native
         self._coder = coder
         # Callers who share a flight go by the terms of the one who began it.

@@ -15,7 +15,10 @@ class Entry:
     """Grows with every fill of the key."""
     created_at: int
     fresh_until: int
+    """The end of its ttl."""
     stale_until: int
+    """Until then it may be served stale; then it is gone."""
     tags: tuple[str, ...]
+    """Those that end it when they are invalidated."""
     source: str
     """`redis` or `memory`."""

@@ -19,6 +19,7 @@ EventType: TypeAlias = Literal[
     "cache.connection",
     "cache.health",
 ]
+"""What an observer asks for by name; `"*"` is all of them."""
 Store: TypeAlias = Literal["memory", "redis"]
 FaultReason: TypeAlias = Literal[
     "timeout",

@@ -1,5 +1,6 @@
-//! How the servers are: each node of the store is asked, what it says is compared with the limits ([`HealthLimits`]), and
-//! what is beyond them is told as `cache.health`, once when it begins and once when it is over.
+//! How the servers are: each node of the store is asked, what it says is compared with the limits
+//! ([`crate::config::HealthLimits`]), and what is beyond them is told as `cache.health`, once when it begins
+//! and once when it is over.
 //!
 //! A look is taken when somebody asks for one ([`Engine::health`]), and now and then ([`Engine::look_sometimes`]) while somebody
 //! listens or reads metrics. It goes past the breaker: the answer to "is it there?" must come from the server.

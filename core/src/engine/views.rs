@@ -30,7 +30,7 @@ impl Engine {
         Ok(Arc::new(view.with(kind, options, dialect, &self.space)?))
     }
 
-    /// The tags that a fallback names, besides those of `terms`: for [`Made`].
+    /// The tags that a fallback names, besides those of `terms`: for [`crate::engine::outcome::Made`].
     ///
     /// # Errors
     /// `KeyFormatError` for a name that is none; `ConfigError` when they are too many together.

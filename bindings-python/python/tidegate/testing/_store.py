@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .._types import Duration
 
 FaultName: TypeAlias = Literal["down", "hang", "slow", "lost-reply"]
+"""What a store can be made to do: fail at once, never answer, answer late, or do what it is asked and not say so."""
 
 
 class MemoryStore:

@@ -62,7 +62,7 @@ pub enum Event<T> {
     Watching,
     /// Somebody's push says that the wait may be over.
     Woken,
-    /// [`Flight::deadline_us`] has passed.
+    /// [`super::Flight::deadline_us`] has passed.
     Time,
     /// The leader of `turn` brings a value. `tagged`: it will count only while some tags do.
     Fill {
