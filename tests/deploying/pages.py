@@ -16,8 +16,8 @@ def blocks(page: str, language: str) -> list[str]:
     return found
 
 
-def files(page: str, name: str) -> list[str]:
-    """Those of the page's blocks of text whose first line is the comment `# name`."""
-    found = [block for block in blocks(page, "text") if block.startswith(f"# {name}\n")]
+def files(page: str, language: str, name: str) -> list[str]:
+    """Those of the page's blocks of that language whose first line is the comment `# name`."""
+    found = [block for block in blocks(page, language) if block.startswith(f"# {name}\n")]
     assert found, f"{page} has no {name}"
     return found

@@ -33,7 +33,7 @@ class ConfiguredServer(RedisServer):
 
 @pytest.mark.parametrize("duty", ["cache", "queue"])
 def test_a_server_with_the_settings_of_the_page_is_found_right_by_doctor(duty: str, tmp_path: Path) -> None:
-    [settings] = files("redis.md", f"redis-{duty}.conf")
+    [settings] = files("redis.md", "conf", f"redis-{duty}.conf")
     path = tmp_path / "redis.conf"
     path.write_text(settings)
     with ConfiguredServer(path) as server, server.client(decode_responses=True) as client:
@@ -92,7 +92,7 @@ def complaints(dockerfile: str) -> list[str]:
 
 
 def test_docker_takes_the_files() -> None:
-    found = files("docker.md", "Dockerfile")
+    found = files("docker.md", "dockerfile", "Dockerfile")
     assert len(found) == 2
     for dockerfile in found:
         assert complaints(dockerfile) == []

@@ -140,6 +140,7 @@ def test_a_server_that_is_away_or_refuses_says_what_the_page_says(server: RedisS
     with told("redis://127.0.0.1:1/0") as (cache, events):
         cache.get("user:name:1", lambda: 1)
         heard(events, "disconnected")
+        assert any(event.message.startswith("127.0.0.1:1: ") for event in events)
     with told("redis://no-such-host.invalid:6379/0") as (cache, events):
         cache.get("user:name:1", lambda: 1)
         heard(events, "disconnected")

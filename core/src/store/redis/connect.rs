@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector as RustlsConnector;
 
 use super::endpoint::Place;
-use super::errors::{from_fred, refused};
+use super::errors::{from_fred, has_server_code, refused};
 use super::node::Node;
 use super::reply::error_text;
 use super::session::{CLOSED, Session};
@@ -65,11 +65,20 @@ pub(super) async fn dial(node: Arc<Node>) -> Result<Connection, StoreError> {
     match attempt().await {
         Ok(connection) => Ok(connection),
         Err(error) => match explain(&node.shared, &target, error).await {
-            Some(error) => Err(error),
+            Some(error) => Err(with_place(&target, error)),
             // It answers by now.
             None => attempt().await,
         },
     }
+}
+
+/// Says where nobody was: "Connection refused" alone sends its reader to look for a URL.
+fn with_place(target: &Target, error: StoreError) -> StoreError {
+    if error.kind != StoreErrorKind::Disconnected || has_server_code(&error.message) {
+        return error;
+    }
+    let message = format!("{target}: {}", error.message);
+    StoreError { message, ..error }
 }
 
 /// Why a connection was not made, in better words: fred tells of a handshake that failed as of a connection that was

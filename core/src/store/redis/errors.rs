@@ -24,7 +24,7 @@ fn server_text(reply: &str) -> String {
 }
 
 /// Whether a message begins with a code of the server's, as `READONLY You can't write …` does.
-fn has_server_code(message: &str) -> bool {
+pub(super) fn has_server_code(message: &str) -> bool {
     let code = message.split(' ').next().unwrap_or_default();
     code.len() >= 3 && code.bytes().all(|byte| byte.is_ascii_uppercase())
 }
