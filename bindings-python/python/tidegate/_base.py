@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 from weakref import WeakSet
 
 from . import _tidegate
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ._entry import Entry
     from ._metrics import MetricFamily
     from ._tidegate import Terms
-    from ._types import Options
+    from ._types import Options, Stats
     from .testing import MemoryStore
 
 _RIGHT_URL = '"redis://localhost:6379/0"'
@@ -162,7 +162,7 @@ class ManagerBase(Observing):
 
     # --- what needs no store ---------------------------------------------------------------------------------------
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> Stats:
         """The figures since this manager was made: `hits`, `misses`, `hit_rate`, `p99_ms`, `waits`, `breaker`, …
 
         A tenant's view gives the tenant's; `l1_entries`, `l1_bytes`, `events_dropped` and `breaker` are the manager's
@@ -174,7 +174,7 @@ class ManagerBase(Observing):
         """
         stats = self._native.stats(self._terms)
         stats["events_dropped"] += (self._root or self)._unawaited()
-        return stats
+        return cast("Stats", stats)
 
     def _unawaited(self) -> int:
         """How many events async observers were too slow for."""

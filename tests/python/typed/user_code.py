@@ -1,4 +1,4 @@
-"""What a user's type checker makes of tidegate. Read by mypy (test_types.py), never run."""
+"""What a user's type checker makes of tidegate. Read by mypy and pyright (test_types.py), never run."""
 
 from __future__ import annotations
 
