@@ -19,7 +19,9 @@ EventType: TypeAlias = Literal[
     "cache.connection",
     "cache.health",
 ]
+"""The names of the events: when each happens is in `docs/events.md`."""
 Store: TypeAlias = Literal["memory", "redis"]
+"""Where an entry is."""
 FaultReason: TypeAlias = Literal[
     "timeout",
     "disconnected",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .._types import Duration
 
 FaultName: TypeAlias = Literal["down", "hang", "slow", "lost-reply"]
+"""What becomes of commands: see `MemoryStore.fail`."""
 
 
 class MemoryStore:
