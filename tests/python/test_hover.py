@@ -118,6 +118,16 @@ def test_an_option_says_what_it_does(cls: type) -> None:
     assert set(inspect.get_annotations(cls)) - _documented_by_a_string(cls) - _inherited(cls) == set()
 
 
+@pytest.mark.parametrize("cls", CLASSES.values(), ids=CLASSES)
+def test_a_public_field_says_what_it_is(cls: type) -> None:
+    if hasattr(cls, "__required_keys__"):
+        return
+    bases = [base for base in cls.__mro__ if base.__module__.startswith("tidegate")]
+    told = set[str]().union(*map(_documented_by_a_string, bases))
+    # An event's class narrows the types of its fields.
+    assert {name for name in inspect.get_annotations(cls) if not name.startswith("_")} - told == set()
+
+
 def _inherited(cls: type) -> set[str]:
     # A TypedDict knows the keys of its bases, and not which they are.
     others = [other for other in CLASSES.values() if other is not cls and hasattr(other, "__required_keys__")]
