@@ -96,6 +96,7 @@ await cache.writeThrough('user:profile:42', user, () => {}, { onStoreDown: 'mayb
 await cache.writeThrough('user:profile:42', user); // wrong: nothing writes the row
 await cache.namespace(42).clear(); // wrong: a name is a text
 cache.tenant(null); // wrong: no name
+cache.tenant('acme', { schema: z.string() }); // wrong: a tenant has values of many kinds
 cache.tenant('acme', { service: 'shop' }); // wrong: a manager's option
 cache.tenant('acme', { signal: AbortSignal.timeout(5) }); // wrong: a call's option
 cache.tenant('acme').tenant('other'); // not refused: a view has its manager's type; a ConfigError tells
@@ -134,6 +135,13 @@ cache.wrap(fetchUser, { key: (id: string) => key`user:${id}` }); // wrong: it is
 cache.wrap(fetchUser, { key: () => 'user:all', tll: 5 }); // wrong: no such option
 cache.wrap(fetchUser, { key: () => 'user:all', tags: (id: string) => [id] }); // wrong: they are given the same
 cache.wrap(fetchUser, { key: () => 'user:all', signal: AbortSignal.timeout(5) }); // wrong: a call's option
+const greet = cache.wrap(
+  function (this: User, word: string) {
+    return `${word} ${this.name}`;
+  },
+  { key: (word) => key`greet:${word}` },
+);
+await greet('hello'); // wrong: it needs its `this`
 cache.wrap(user, { key: () => 'user:all' }); // wrong: no function
 
 class Users {
@@ -151,6 +159,9 @@ class Users {
   async other(id: number): Promise<User> {
     return fetchUser(id);
   }
+
+  @cache.cached({ key: () => 'user:all' }) // wrong: only methods are cached
+  field = 5;
 
   @cache.cached({ key: (id: number) => key`user:${id}` })
   async get(id: number): Promise<User> {

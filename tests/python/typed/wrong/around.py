@@ -83,6 +83,7 @@ async def between() -> None:
     await queue.put("page:views:7", 1, operation_id=7)  # wrong: a text
     await queue.dead_letters.list(limit="all")  # wrong: a number
     cache.write_behind("counters", lambda item, more: None)  # wrong: it is given the items
+    cache.write_behind("counters", 5)  # wrong: no function
     cache.write_behind("counters", sink, speed=1)  # wrong: no such option
     cache.write_behind("counters", sink, batch="all")  # wrong: a number
     blocking.write_behind("counters", sink_later)  # wrong: blocking code cannot await it

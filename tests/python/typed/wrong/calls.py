@@ -108,6 +108,7 @@ async def writes() -> None:
     await cache.invalidate("user:profile:42", require=True)  # wrong: no such option
     await cache.invalidate_tag(42)  # wrong: a tag is a text
     await cache.set("user:profile:42")  # wrong: no value
+    await cache.set("user:profile:42", 1, codec="xml")  # wrong: no such codec
     await cache.set("user:profile:42", 1, soft_timeout=5)  # wrong: nobody waits for a set
     await cache.set("user:profile:42", 1, 60)  # wrong: options go by name
     await cache.set_many([("user:profile:42", 1)])  # wrong: a dict
