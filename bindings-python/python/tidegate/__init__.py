@@ -40,7 +40,6 @@ from ._types import (
     Duration,
     HealthLimits,
     Options,
-    Stats,
     TenantOptions,
     Tls,
     WriteOptions,
@@ -68,6 +67,7 @@ if TYPE_CHECKING:
         WaitEvent,
     )
     from ._health import Health, HealthFinding, NodeHealth
+    from ._stats import Stats
     from ._subscription import EventDetails, Subscription
     from ._write_behind import DeadLetter, WriteBehind, WriteItem
 
@@ -151,6 +151,10 @@ def __getattr__(name: str) -> object:
         from ._dead_events import DeadEvent
 
         return DeadEvent
+    if name == "Stats":
+        from ._stats import Stats
+
+        return Stats
     if name in ("EventDetails", "Subscription"):
         from . import _subscription
 

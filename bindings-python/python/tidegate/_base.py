@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from ._codec import Coder, Coders
     from ._entry import Entry
     from ._metrics import MetricFamily
+    from ._stats import Stats
     from ._tidegate import Terms
-    from ._types import Options, Stats
+    from ._types import Options
     from .testing import MemoryStore
 
 _RIGHT_URL = '"redis://localhost:6379/0"'
