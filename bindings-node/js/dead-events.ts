@@ -15,12 +15,15 @@ export interface DeadEvent<T = unknown> {
   readonly id: string;
   /** Null where it cannot be read. */
   readonly data: T | null;
+  /** The id that `publishEvent` gave. */
   readonly eventId: string;
+  /** How often it was handed out. */
   readonly attempts: number;
   /** Why it failed the last time. */
   readonly error: string;
   /** By the server's clock, in ms since the epoch. */
   readonly publishedAt: number;
+  /** By the same clock. */
   readonly setAsideAt: number;
   /** Whose manager published it. */
   readonly service: string;

@@ -20,8 +20,12 @@ const RIGHT = "cache.onEvent('user.updated', (e) => [key`user:profile:${e.id}`, 
 
 /** The name of a tag, told apart from a key by its type. */
 export class Tag {
-  constructor(readonly name: string) {}
+  constructor(
+    /** As it was written, with its parts escaped. */
+    readonly name: string,
+  ) {}
 
+  /** The name. */
   toString(): string {
     return this.name;
   }
@@ -58,6 +62,7 @@ export type Named = string | Tag | Iterable<string | Tag> | null | undefined;
 export interface EventDetails {
   /** In its stream; it only grows. */
   readonly id: string;
+  /** What it was published under. */
   readonly name: string;
   /** By the server's clock, in ms since the epoch. */
   readonly publishedAt: number;
@@ -68,9 +73,11 @@ export interface EventDetails {
 }
 
 // A handler that gives nothing may be one that says nothing of what it gives.
+/** What is done with an event: it gives what is to be invalidated, or nothing. */
 // biome-ignore lint/suspicious/noConfusingVoidType: as TypeScript has it for functions without a return
 export type EventHandler<T> = (data: T, details: EventDetails) => Awaitable<Named | void>;
 
+/** What `onEvent` takes. */
 export interface EventOptions {
   /** Called when events are gone that the service had not read, with how many (0: nobody knows). */
   // biome-ignore lint/suspicious/noConfusingVoidType: as above
@@ -81,6 +88,7 @@ export interface EventOptions {
   redeliverAfter?: Duration | undefined;
 }
 
+/** What `publishEvent` takes. */
 export interface PublishOptions {
   /** About so many events are kept (100,000). */
   maxLen?: number | undefined;
@@ -115,6 +123,7 @@ function payloadOf(name: string, data: unknown): string | null {
 
 /** A handler of domain events at work. It keeps no process alive while it waits, and a manager for as long as it works. */
 export class Subscription {
+  /** What is handled. */
   readonly name: string;
   readonly #port: Port;
   readonly #handler: EventHandler<never>;

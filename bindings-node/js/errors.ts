@@ -30,6 +30,7 @@ export type ErrorCode =
 
 /** The base of every error of tidegate's own. */
 export abstract class TidegateError extends Error {
+  /** A stable name; `docs/errors.md` lists them. */
   abstract readonly code: ErrorCode;
 
   static {

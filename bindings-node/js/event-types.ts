@@ -150,7 +150,9 @@ export interface CacheEvents {
   >;
 }
 
+/** The names of the events. */
 export type EventName = keyof CacheEvents;
+/** An event of any name. */
 export type CacheEvent = CacheEvents[EventName];
 
 /** What observers may ask for, and are given. */
@@ -159,4 +161,5 @@ export interface Heard extends CacheEvents {
   '*': CacheEvent;
 }
 
+/** What is called with each event of its name. */
 export type Observer<K extends keyof Heard = EventName> = (event: Heard[K]) => unknown;

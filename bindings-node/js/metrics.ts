@@ -2,22 +2,29 @@
 
 /** Of a histogram: bounds in seconds, each with how many took no longer; those beyond the last are in `count` alone. */
 export interface MetricSample {
+  /** By name: `service`, `role`, and what the family counts by. */
   readonly labels: Readonly<Record<string, string>>;
   /** Of a counter or a gauge. */
   readonly value?: number;
   /** Of a histogram, as `count` and `sum` (seconds) are. */
   readonly buckets?: readonly (readonly [bound: number, count: number])[];
+  /** Of a histogram: how many. */
   readonly count?: number;
+  /** Of a histogram: all together, in seconds. */
   readonly sum?: number;
 }
 
 /** All samples of one name. */
 export interface MetricFamily {
+  /** `tidegate_reads_total`, … */
   readonly name: string;
+  /** What it counts, for people. */
   readonly help: string;
+  /** What its samples are. */
   readonly kind: 'counter' | 'gauge' | 'histogram';
   /** What becomes of samples of the same labels, of two managers or processes. */
   readonly merge: 'sum' | 'max' | 'min';
+  /** One for each set of labels. */
   readonly samples: readonly MetricSample[];
 }
 

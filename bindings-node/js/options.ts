@@ -11,6 +11,7 @@ import type { MemoryStore } from './testing/store.js';
 /** Milliseconds, or a text such as `'500ms'`, `'30s'`, `'5m'`, `'2h'`, `'1d'`. */
 export type Duration = number | string;
 
+/** A value, or a promise of it. */
 export type Awaitable<T> = T | PromiseLike<T>;
 
 /** The function that fetches a value. What it throws is thrown to its callers unchanged; `undefined` is null. */
@@ -58,6 +59,7 @@ export interface L1Options {
 export interface HealthLimits {
   /** `mem_fragmentation_ratio` (1.5), where it wastes `fragmentationBytes` at least (100 MB). */
   fragmentation?: number | undefined;
+  /** A number of bytes, or a text such as `'100MB'` (100 MB): of a small server the ratio says nothing. */
   fragmentationBytes?: number | string | undefined;
   /** Keys dropped for want of memory (1). */
   evictionsPerS?: number | undefined;
@@ -198,11 +200,13 @@ export interface TenantOptions extends Omit<GetOptions, 'schema' | 'signal'> {
   maxFallbacks?: number | undefined;
 }
 
+/** What `getEntry` takes. */
 export interface EntryOptions<S extends MaybeSchema = undefined> {
   /** A Standard Schema, which makes the value of what is stored; an entry that does not fit is none. */
   schema?: S | undefined;
 }
 
+/** What `get` takes in place of a fallback. */
 export interface DefaultOptions<D, S extends MaybeSchema = undefined> extends EntryOptions<S> {
   /** Given where there is no entry. */
   default: D;
@@ -210,6 +214,7 @@ export interface DefaultOptions<D, S extends MaybeSchema = undefined> extends En
   signal?: AbortSignal | undefined;
 }
 
+/** What `set` and `setMany` take for one call; what they do not say, the manager says. */
 export interface SetOptions {
   /** How long the value lives (the manager's `ttl`). */
   ttl?: Duration | undefined;
@@ -223,6 +228,7 @@ export interface SetOptions {
   staleWhileRevalidate?: Duration | undefined;
 }
 
+/** What `writeThrough` takes for one call. */
 export interface WriteThroughOptions extends SetOptions {
   /**
    * Where the store does not confirm the beginning: `'persist'` all the same and journal an invalidation (the default), or
@@ -233,6 +239,7 @@ export interface WriteThroughOptions extends SetOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What `invalidate`, `expire`, `invalidateTag` and `clear` take. */
 export interface InvalidateOptions {
   /** Reject with `StoreUnavailable` where the store does not confirm, instead of giving false (false). */
   required?: boolean | undefined;
@@ -259,6 +266,7 @@ export interface BehindOptions<S extends MaybeSchema = undefined> {
   schema?: S | undefined;
 }
 
+/** What `put` of a queue takes. */
 export interface PutOptions {
   /** How long the value lives for readers (the manager's `ttl`). */
   ttl?: Duration | undefined;
@@ -266,16 +274,19 @@ export interface PutOptions {
   operationId?: string | undefined;
 }
 
+/** What `flush` takes. */
 export interface FlushOptions {
   /** How long to wait (30 s). */
   timeout?: Duration | undefined;
 }
 
+/** What `list` of dead letters takes. */
 export interface LettersOptions {
   /** How many, at most (100). */
   limit?: number | undefined;
 }
 
+/** What `close` takes. */
 export interface CloseOptions {
   /** How long to wait for what is under way (30 s). */
   timeout?: Duration | undefined;
@@ -283,39 +294,67 @@ export interface CloseOptions {
 
 /** What is known of an entry. Times are milliseconds since the epoch, by the server's clock. */
 export interface Entry<T> {
+  /** Null where that is what is cached. */
   value: T | null;
   /** Grows with every fill of the key. */
   version: number;
+  /** When it was computed. */
   createdAt: number;
+  /** The end of its ttl. */
   freshUntil: number;
+  /** From then on it is gone. */
   staleUntil: number;
+  /** What it carries. */
   tags: string[];
+  /** Where it is. */
   source: 'memory' | 'redis';
 }
 
 /** The figures since a manager was made; times in milliseconds. The names are the same in every language. */
 export interface Stats {
+  /** Callers who were served without running their fallback. */
   hits: number;
+  /** How often the store said that there is no entry that counts. */
   misses: number;
+  /** The share of hits, 0 to 1. */
   hit_rate: number;
+  /** The share of misses, 0 to 1. */
   miss_rate: number;
+  /** Of reads, from call to answer: the mean. */
   avg_latency_ms: number;
+  /** The median. */
   p50_ms: number;
+  /** What 99 of 100 do not exceed. */
   p99_ms: number;
+  /** Entries stored. */
   sets: number;
+  /** Keys, tags and namespaces invalidated. */
   invalidation_count: number;
+  /** Waits for other processes. */
   waits: number;
+  /** Their mean. */
   avg_wait_ms: number;
+  /** Callers who were served a value that is not fresh. */
   stale_served: number;
+  /** Those a user asked for, and those behind a value that was served. */
   refreshes: number;
+  /** Of those behind, the ones before the end of a ttl. */
   early_refreshes: number;
+  /** Hits of the tier in the process. */
   l1_hits: number;
+  /** What it holds. */
   l1_entries: number;
+  /** What that takes. */
   l1_bytes: number;
+  /** Fallbacks that ran. */
   fallbacks: number;
+  /** Those that failed, or ran too long. */
   fallback_errors: number;
+  /** Faults of the cache that no caller saw. */
   errors: number;
+  /** Events that observers were too slow for. */
   events_dropped: number;
+  /** That of the store. */
   breaker: 'closed' | 'open' | 'half_open';
 }
 

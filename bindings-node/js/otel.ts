@@ -13,6 +13,7 @@ import { Tracing } from './otel-spans.js';
 import { tracedBy } from './otel-traced.js';
 import { version } from './version.js';
 
+/** What `instrument` takes. */
 export interface InstrumentOptions {
   /** The global one by default. */
   tracerProvider?: TracerProvider | undefined;

@@ -22,13 +22,16 @@ export interface SchemaIssue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
+/** Any Standard Schema: of zod, valibot, arktype, … */
 // biome-ignore lint/suspicious/noExplicitAny: of whatever input and output
 export type AnySchema = StandardSchema<any, any>;
 
-/** What a schema takes, and what it gives. */
+/** What a schema takes. */
 export type InputOf<S extends AnySchema> = NonNullable<S['~standard']['types']>['input'];
+/** What a schema gives. */
 export type OutputOf<S extends AnySchema> = NonNullable<S['~standard']['types']>['output'];
 
+/** A schema, or none. */
 export type MaybeSchema = AnySchema | undefined;
 /** What a schema gives; a `T` without one. */
 export type Made<T, S extends MaybeSchema> = [S] extends [AnySchema] ? OutputOf<S> : T;

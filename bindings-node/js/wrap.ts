@@ -11,6 +11,7 @@ import type { Call } from './terms.js';
 type Any = any;
 type AnyFunction = (this: Any, ...args: Any[]) => unknown;
 
+/** What `wrap` and `cached` take. */
 export interface WrapOptions<A extends readonly unknown[], S extends MaybeSchema = undefined>
   extends Omit<GetOptions<S>, 'tags' | 'signal'> {
   /** The key of a call, of its arguments: `` (id) => key`user:profile:${id}` ``. */

@@ -23,7 +23,9 @@ import type { View } from './terms.js';
 
 /** One write, as a sink is given it. */
 export interface WriteItem<T = unknown> {
+  /** What it was put under. */
   readonly key: string;
+  /** What was put. */
   readonly value: T;
   /** `ms-sequence`. It only grows: a later write of a key has a larger one. Compare by `order`, not as text. */
   readonly id: string;
@@ -45,10 +47,13 @@ export type Sink<T = unknown> =
 export interface DeadLetter<T = unknown> {
   /** What `retry` and `drop` take. */
   readonly id: string;
+  /** What it was put under. */
   readonly key: string;
+  /** What was put. */
   readonly value: T;
   /** The id that the sink knows. */
   readonly writeId: string;
+  /** How often it was handed out. */
   readonly attempts: number;
   /** `sink` (it failed), `died` (so did each process that had it) or `unreadable`. */
   readonly reason: 'sink' | 'died' | 'unreadable';

@@ -123,7 +123,8 @@ async def ingest(meters: Meters, other: Child, doomed: Child, file: Path) -> Non
 
     began = time.perf_counter()
     theirs = asyncio.to_thread(tell, other, "report", reports=REPORTS, callers=CALLERS, meters=METERS)
-    there, *_ = await asyncio.gather(theirs, kill(), *(caller(number) for number in range(CALLERS)))
+    ours = asyncio.gather(kill(), *(caller(number) for number in range(CALLERS)))
+    there, _ = await asyncio.gather(theirs, ours)
     latest |= there["latest"]
     writes |= {(name, id) for name, id in there["writes"]}
     seconds = time.perf_counter() - began

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import median
@@ -31,14 +31,14 @@ def tell(process: Child, do: str, **fields: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def node(program: str, *arguments: str) -> Iterator[Child]:
+def node(program: str, *arguments: str) -> Generator[Child, None, None]:
     """A program of this folder in Node.js, gone when the block is left."""
     with child("node", f"examples/choosing/{program}", *arguments) as process:
         yield process
 
 
 @contextmanager
-def connection(file: Path, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
+def connection(file: Path, *, read_only: bool = False) -> Generator[sqlite3.Connection, None, None]:
     """A connection of one's own for the block; what the block writes is one transaction."""
     mode = "ro" if read_only else "rwc"
     with closing(sqlite3.connect(f"file:{file}?mode={mode}", uri=True, timeout=BUSY_SECONDS)) as opened, opened:

@@ -58,13 +58,13 @@ class Bank:
             after = {"balance": before["balance"] + amount, "version": before["version"] + 1}
             try:
                 kept = await self.cache.write_through(
-                    key("bank", "account", number), after, lambda value: self._save(number, value)
+                    key("bank", "account", number), after, lambda value: self.save(number, value)
                 )
             except Conflict:
                 continue
             return after, kept
 
-    async def _save(self, number: int, value: dict[str, Any]) -> None:
+    async def save(self, number: int, value: dict[str, Any]) -> None:
         began = time.perf_counter()
         update = "UPDATE accounts SET balance = ?, version = ? WHERE number = ? AND version = ?"
         changed = await execute(self.file, update, value["balance"], value["version"], number, value["version"] - 1)
@@ -131,7 +131,7 @@ async def together(bank: Bank, other: Any) -> None:
     end = time.monotonic() + SECONDS
     work = [judge.write(end) for _ in range(WRITERS)] + [judge.read(end) for _ in range(READERS)]
     theirs = asyncio.to_thread(tell, other, "run", seconds=SECONDS, writers=WRITERS, readers=READERS)
-    there, *_ = await asyncio.gather(theirs, *work)
+    there, _ = await asyncio.gather(theirs, asyncio.gather(*work))
     for language, writes, reads, stale in (
         ("Python", judge.writes, judge.reads, judge.stale),
         ("Node.js", there["writes"], there["reads"], there["stale"]),
@@ -161,7 +161,7 @@ async def cost(bank: Bank) -> None:
         value = await bank.row(0)
         value = {"balance": value["balance"] + 5, "version": value["version"] + 1}
         began = time.perf_counter()
-        await bank.cache.write_through(key("bank", "account", 0), value, lambda value: bank._save(0, value))
+        await bank.cache.write_through(key("bank", "account", 0), value, lambda value: bank.save(0, value))
         whole.append(time.perf_counter() - began)
     say(f"one writer alone: {middle_ms(whole)} a write, of which the row {middle_ms(bank.saving)}")
 

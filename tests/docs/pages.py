@@ -15,6 +15,7 @@ from tests.support.fleet import ROOT
 
 _FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]*)$")
 _TITLE = re.compile(r'title="([^"]+)"')
+GUIDE = ROOT / "docs" / "guide"
 PRINTS = "prints"
 """The title of a text block that says what the programs above it print; `…` there is anything."""
 
@@ -104,7 +105,7 @@ FILES = {page: [block for block in ALL if block.page == page and block.is_file] 
 def files(page: Path) -> list[Block]:
     """What a reader of this page has saved: its files, and in the guide those of the pages before it."""
     folder = [page]
-    if page.parent.name == "guide":
+    if page.parent == GUIDE:
         folder = [other for other in FILES if other.parent == page.parent and other.name <= page.name]
     return [block for other in folder for block in FILES[other]]
 

@@ -139,7 +139,7 @@ class Member:
         return key(*parts)
 
     async def stats(self) -> dict[str, Any]:
-        return self.cache.stats()
+        return dict(self.cache.stats())
 
     async def observe(self, events: list[EventType]) -> None:
         def observer(event: CacheEvent) -> None:

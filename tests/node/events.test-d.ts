@@ -68,15 +68,3 @@ cache
     if (event.type === 'cache.set') is<number>()(event.version);
   });
 for (const name of ['cache.hit', 'cache.wait'] as const) cache.on(name, (event) => is<string>()(event.key));
-// @ts-expect-error: an observer of one event only
-cache.on('*', (event: { type: 'cache.miss' }) => event);
-// @ts-expect-error: a miss has no version
-cache.on('cache.miss', ({ version }) => version + 1);
-// @ts-expect-error: no such state
-cache.on('cache.breaker', ({ state }) => state === 'half_open');
-// @ts-expect-error: no such field
-cache.on('cache.hit', ({ keys }) => keys);
-// @ts-expect-error: a name that is no event
-cache.on('cache.hits', observer);
-// @ts-expect-error: an observer of other events
-cache.on('cache.hit', (event: { type: 'cache.miss' }) => event);

@@ -12,7 +12,3 @@ is<Disposable>()(store.failing('down'));
 is<'confirmed' | 'journalled'>()(record(underTest).one('cache.invalidate').state);
 is<CacheManager>()(testCache({ onTestFinished: () => {} }, { ttl: '1m', seed: 1 }).cache);
 is<Promise<RecordedEvents>>()(testCache().events.settled());
-// @ts-expect-error: no such fault
-store.fail('dwon');
-// @ts-expect-error: a URL is no store
-new CacheManager({ store: 'memory://' });

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.until import until
-from tidegate import CacheEvent, CacheManager, ConfigError, HitEvent
+from tidegate import CacheEvent, CacheManager, ConfigError, EventType, HitEvent
 from tidegate.logs import level_of, log_events
 from tidegate.sync import CacheManager as Blocking
 
@@ -221,7 +221,7 @@ async def test_a_logger_is_taken_away_again(cache: CacheManager, caplog: pytest.
 
 async def test_each_event_has_a_level(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     cache = make(stale_if_error="1h")
-    levels = {"cache.set": None, "cache.miss": logging.ERROR}
+    levels: dict[EventType, int | None] = {"cache.set": None, "cache.miss": logging.ERROR}
     log_events(cache, levels=levels)
 
     def fails() -> None:
@@ -298,6 +298,6 @@ async def test_a_text_is_made_only_where_it_is_written(cache: CacheManager) -> N
 
 def test_what_is_no_level_and_no_logger_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"levels names 'cache\.hits', which is not an event"):
-        log_events(Blocking(), levels={"cache.hits": 10})
+        log_events(Blocking(), levels={"cache.hits": 10})  # type: ignore[dict-item]
     with pytest.raises(ConfigError, match=r"logger='shop' is not a logger; a right example"):
         log_events(Blocking(), "shop")  # type: ignore[arg-type]

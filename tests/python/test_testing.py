@@ -330,7 +330,7 @@ def test_recorded_events_say_what_they_are(tidegate_sync_cache: tidegate.sync.Ca
     with pytest.raises(AssertionError, match=r"0 events are \(cache.miss, key='user:name:42'\), of RecordedEvents"):
         recorded.one("cache.miss", key=KEY)
     with pytest.raises(ConfigError, match="is not an event"):
-        recorded.of("cache.hits")
+        recorded.of("cache.hits")  # type: ignore[arg-type]
     recorded.clear()
     recorded.stop()
     tidegate_sync_cache.get(KEY, default=None)

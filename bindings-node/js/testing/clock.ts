@@ -4,6 +4,7 @@ import { shown } from '../key.js';
 import { FakeClock as Native } from '../native.js';
 import { checkObject, type Duration } from '../options.js';
 
+/** What a `FakeClock` takes. */
 export interface ClockOptions {
   /** What it shows at first: milliseconds since the epoch, or a Date (midnight of 1 January 2030, UTC). */
   start?: number | Date | undefined;

@@ -8,7 +8,9 @@ import { MemoryStore } from './store.js';
 
 /** What a test is given by its runner: node:test's context, or vitest's. */
 export interface TestContext {
+  /** node:test's: called when the test ends. */
   after?: (end: () => Promise<void>) => void;
+  /** vitest's: the same. */
   onTestFinished?: (end: () => Promise<void>) => void;
 }
 
@@ -22,9 +24,13 @@ export interface TestOptions extends Omit<Options, 'url' | 'store'> {
 
 /** A manager with all that its test needs. */
 export interface CacheUnderTest extends AsyncDisposable {
+  /** What the test gives to its code. */
   readonly cache: CacheManager;
+  /** Time passes when it is told to. */
   readonly clock: FakeClock;
+  /** It fails when it is told to. */
   readonly store: MemoryStore;
+  /** What has happened. */
   readonly events: RecordedEvents;
   /** Heals the store and closes the manager; what is under way is given no time. */
   close(): Promise<void>;

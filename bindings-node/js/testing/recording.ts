@@ -60,6 +60,7 @@ export class RecordedEvents implements Iterable<CacheEvent> {
     return this.settle();
   }
 
+  /** How many. */
   get length(): number {
     return this.#events.length;
   }
@@ -69,6 +70,7 @@ export class RecordedEvents implements Iterable<CacheEvent> {
     return this.#events.map((event) => event.type);
   }
 
+  /** The one at this place; from the end where it is negative. */
   at(index: number): CacheEvent | undefined {
     return this.#events.at(index);
   }

@@ -6,8 +6,10 @@ import { type Cache, MemoryStore as Native } from '../native.js';
 import { checkObject, type Duration } from '../options.js';
 import { FakeClock } from './clock.js';
 
+/** What becomes of commands: see `MemoryStore.fail`. */
 export type FaultName = 'down' | 'hang' | 'slow' | 'lost-reply';
 
+/** What a `MemoryStore` takes. */
 export interface StoreOptions {
   /** What the store, and all managers on it, go by (the real time). */
   clock?: FakeClock | undefined;
@@ -15,6 +17,7 @@ export interface StoreOptions {
   seed?: number | undefined;
 }
 
+/** What `fail` and `failing` take. */
 export interface FailOptions {
   /** How long the answers of `slow` take. */
   delay?: Duration | undefined;

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         WriteOptions,
         WriteThroughOptions,
     )
+    from ._stats import Stats
     from ._subscription import EventDetails, Subscription
     from ._write_behind import DeadLetter, WriteBehind, WriteItem
 
@@ -108,6 +109,7 @@ __all__ = [
     "RefreshEvent",
     "SetEvent",
     "StaleEvent",
+    "Stats",
     "StoreUnavailable",
     "Subscription",
     "Tag",
@@ -136,6 +138,7 @@ _LATER = {
     ],
     "_health": ["Health", "HealthFinding", "NodeHealth"],
     "_options": ["Breaker", "HealthLimits", "L1", "Tls", *(name for name in __all__ if name.endswith("Options"))],
+    "_stats": ["Stats"],
     "_subscription": ["EventDetails", "Subscription"],
     "_write_behind": ["DeadLetter", "WriteBehind", "WriteItem"],
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 from weakref import WeakSet
 
 from . import _tidegate
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ._entry import Entry
     from ._metrics import MetricFamily
     from ._options import Options
+    from ._stats import Stats
     from ._tidegate import Terms
     from .testing import MemoryStore
 
@@ -178,7 +179,7 @@ class ManagerBase(Observing):
 
     # --- what needs no store ---------------------------------------------------------------------------------------
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> Stats:
         """The figures since this manager was made: `hits`, `misses`, `hit_rate`, `p99_ms`, `waits`, `breaker`, …
 
         A tenant's view gives the tenant's; `l1_entries`, `l1_bytes`, `events_dropped` and `breaker` are the manager's
@@ -190,7 +191,7 @@ class ManagerBase(Observing):
         """
         stats = self._native.stats(self._terms)
         stats["events_dropped"] += (self._root or self)._unawaited()
-        return stats
+        return cast("Stats", stats)
 
     def _unawaited(self) -> int:
         """How many events async observers were too slow for."""

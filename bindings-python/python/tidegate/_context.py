@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from . import _tidegate
 from ._errors import ConfigError
@@ -43,7 +43,7 @@ class Context:
     )
 
     def __init__(self, native: Cache, key: str, coder: Coder, terms: Terms | None, lease: Lease | None = None) -> None:
-        self.key: str = key
+        self.key: Final = key
         """The key that is computed, as the caller wrote it."""
         self._native = native
         self._coder = coder

@@ -28,12 +28,15 @@ class DeadEvent(NamedTuple):
     data: Any
     """None where it cannot be read."""
     event_id: str
+    """The id that `publish_event` gave."""
     attempts: int
+    """How often it was handed out."""
     error: str
     """Why it failed the last time."""
     published_at: int
     """By the server's clock, in ms since the epoch."""
     set_aside_at: int
+    """By the same clock."""
     service: str
     """Whose manager published it."""
 

@@ -39,10 +39,18 @@ if TYPE_CHECKING:
         """An async function that is cached. The helpers take its arguments, without `self` or `cls`."""
 
         async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-        def key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
-        async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
-        async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-        async def get_cached(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None: ...
+        def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+            """The key of these arguments."""
+
+        async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+            """Remove the entry of these arguments, here and for everybody; answers as the manager's `invalidate`."""
+
+        async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+            """Run the function now, whatever is cached, store what it gives, and give it."""
+
+        async def get_cached(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None:
+            """The cached value; None where there is none. The function is not run."""
+
         @overload
         def __get__(self, instance: None, owner: type, /) -> AsyncCached[P, R_co]: ...
         @overload
@@ -54,10 +62,18 @@ if TYPE_CHECKING:
         """A plain function that is cached. The helpers take its arguments, without `self` or `cls`."""
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-        def key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
-        def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
-        def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-        def get_cached(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None: ...
+        def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+            """The key of these arguments."""
+
+        def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+            """Remove the entry of these arguments, here and for everybody; answers as the manager's `invalidate`."""
+
+        def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+            """Run the function now, whatever is cached, store what it gives, and give it."""
+
+        def get_cached(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None:
+            """The cached value; None where there is none. The function is not run."""
+
         @overload
         def __get__(self, instance: None, owner: type, /) -> PlainCached[P, R_co]: ...
         @overload

@@ -11,9 +11,11 @@ class Entry:
     """A value, and what is known of its entry. Times are milliseconds since the epoch, by the server's clock."""
 
     value: Any
+    """None where that is what is cached."""
     version: int
     """Grows with every fill of the key."""
     created_at: int
+    """When it was computed."""
     fresh_until: int
     """The end of its ttl."""
     stale_until: int

@@ -24,6 +24,7 @@ class TidegateError(Exception):
     """The base of every error of tidegate's own. `code` is stable, for logs and for programs."""
 
     code: str = "ERR_TIDEGATE"
+    """A stable name; `docs/errors.md` lists them."""
 
 
 class ConfigError(TidegateError, ValueError):

@@ -21,6 +21,7 @@ EventType: TypeAlias = Literal[
 ]
 """What an observer asks for by name; `"*"` is all of them."""
 Store: TypeAlias = Literal["memory", "redis"]
+"""Where an entry is."""
 FaultReason: TypeAlias = Literal[
     "timeout",
     "disconnected",
@@ -74,11 +75,13 @@ class CacheEvent:
     timestamp: int
     """Milliseconds since the epoch."""
     service: str
+    """Whose manager it is."""
     key: str | None
     """The key as the user wrote it."""
     source: str | None
     """`l1`, `redis`, `memory` or `flight` (another caller's fallback in this process)."""
     duration_ms: float | None
+    """How long it took."""
     reason: str | None
     """A stable name: why."""
     message: str | None

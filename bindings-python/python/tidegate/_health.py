@@ -17,17 +17,23 @@ class NodeHealth:
     node: str
     """Its address; empty for `memory://`."""
     reachable: bool
+    """Whether it answered."""
     error: str | None
     """Why it is not, or why it says nothing of itself."""
     round_trip_ms: float | None
+    """How long its answer took."""
     software: str | None
     """`redis` or `valkey`."""
     version: str | None
+    """Of the software."""
     role: str | None
     """`master` or `replica`."""
     uptime_s: int | None
+    """Seconds since it began."""
     clients: int | None
+    """Connections to it."""
     memory_bytes: int | None
+    """Memory in use."""
     memory_max_bytes: int | None
     """None where there is no limit."""
     fragmentation: float | None
@@ -39,9 +45,13 @@ class NodeHealth:
     evictions_per_s: float | None
     """Between this look and the one before; None for the first."""
     append_only: bool | None
+    """Whether writes are kept on disk (`appendonly`)."""
     replicas: int | None
+    """How many it has."""
     replicas_online: int | None
+    """How many of them are connected and in step."""
     replica_lag_s: int | None
+    """How long ago the last of them was heard of, in seconds."""
     replicas_good: int | None
     """How many count for `min-replicas-to-write`; None where that is not asked for."""
 
@@ -51,11 +61,13 @@ class HealthFinding:
     """What somebody should look at."""
 
     reason: HealthReason
+    """A stable name: what is wrong."""
     node: str
     """Which server; empty for what is of no one server."""
     value: float | None
     """What was seen, and what it is compared with (`limit`); None where these are no numbers."""
     limit: float | None
+    """See `value`."""
     message: str
     """What is wrong, and what to do."""
 
@@ -77,7 +89,9 @@ class Health:
     journal: int
     """Invalidations that the store has not confirmed yet."""
     nodes: tuple[NodeHealth, ...]
+    """Each server."""
     findings: tuple[HealthFinding, ...]
+    """What somebody should look at; empty where all is well."""
 
 
 _decoder = msgspec.json.Decoder(Health)

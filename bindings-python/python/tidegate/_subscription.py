@@ -34,6 +34,7 @@ class EventDetails(NamedTuple):
     id: str
     """In its stream; it only grows."""
     name: str
+    """What it was published under."""
     published_at: int
     """By the server's clock, in ms since the epoch."""
     attempt: int

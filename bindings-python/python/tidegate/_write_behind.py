@@ -33,7 +33,9 @@ class WriteItem:
     """One write, as a sink is given it."""
 
     key: str
+    """What it was put under."""
     value: Any
+    """What was put."""
     id: str
     """`ms-sequence`. It only grows: a later write of a key has a larger one. Compare by `order`, not as text."""
     attempt: int
@@ -57,10 +59,13 @@ class DeadLetter:
     id: str
     """What `retry` and `drop` take."""
     key: str
+    """What it was put under."""
     value: Any
+    """What was put."""
     write_id: str
     """The id that the sink knows."""
     attempts: int
+    """How often it was handed out."""
     reason: str
     """`sink` (it failed), `died` (so did each process that had it) or `unreadable`."""
     set_aside_at: int

@@ -23,7 +23,7 @@ from ._observing import EVERY, is_logger
 
 if TYPE_CHECKING:
     from ._base import ManagerBase
-    from ._events import CacheEvent
+    from ._events import CacheEvent, EventType
     from ._observing import Log
 
 __all__ = ["LEVELS", "LoggerObserver", "level_of", "log_events"]
@@ -76,9 +76,9 @@ class LoggerObserver:
 
     logs_faults = True
 
-    def __init__(self, logger: Log, levels: Mapping[str, int | None] | None = None) -> None:
+    def __init__(self, logger: Log, levels: Mapping[EventType, int | None] | None = None) -> None:
         self._logger = logger
-        self._levels = dict(levels or {})
+        self._levels: dict[str, int | None] = {str(name): level for name, level in (levels or {}).items()}
 
     def __call__(self, event: CacheEvent) -> None:
         level = self._levels[event.type] if event.type in self._levels else level_of(event)
@@ -126,7 +126,7 @@ def fields_of(event: CacheEvent) -> dict[str, Any]:
 
 
 def log_events(
-    cache: ManagerBase, logger: Log | None = None, levels: Mapping[str, int | None] | None = None
+    cache: ManagerBase, logger: Log | None = None, levels: Mapping[EventType, int | None] | None = None
 ) -> Callable[[], None]:
     """Log every event of `cache`, and of its views, to `logger` (`logging.getLogger("tidegate.events")`).
 

@@ -98,20 +98,3 @@ for manager in (cache, blocking):
 names: list[EventType] = ["cache.hit", "cache.miss"]
 for name in names:
     cache.on(name, on_any)
-
-WRONG = """
-cache.on("cache.hits", on_any)
-cache.on("cache.hit", on_miss)
-cache.on("*", on_hit)
-cache.on("cache.set", lambda event: event.versions)
-cache.on("cache.miss", lambda event: event.version + 1)
-cache.on("cache.invalidate", lambda event: event.key.upper())
-cache.on("cache.hit", lambda: None)
-cache.on("cache.hit", 5)
-cache.off("cache.hit", on_miss)
-blocking.on("cache.breaker", on_connection)
-def changes(event: HitEvent) -> None: event.key = "other"
-def compares(event: BreakerEvent) -> bool: return event.state == "half_open"
-log_events(cache, "shop")
-"""
-"""Each line by itself is refused."""

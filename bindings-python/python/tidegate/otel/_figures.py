@@ -91,7 +91,7 @@ class Figures:
             root = self._root()
             if root is None or self._is_over:
                 return []
-            value = root.stats()[figure]
+            value: Any = dict(root.stats())[figure]
             return [Observation(_BREAKER[value] if figure == "breaker" else value, self.attributes)]
 
         return observe

@@ -13,7 +13,7 @@ from .._errors import ConfigError
 from .._tidegate import EVENT_TYPES
 
 if TYPE_CHECKING:
-    from .._events import CacheEvent
+    from .._events import CacheEvent, EventType
 
 # How often a loop goes round until whatever an event can lead to has happened.
 _TURNS = 20
@@ -77,7 +77,7 @@ class RecordedEvents(Sequence["CacheEvent"]):
         """The type of each: `["cache.miss", "cache.set"]`."""
         return [event.type for event in self._events]
 
-    def of(self, *types: str, **fields: Any) -> list[CacheEvent]:
+    def of(self, *types: EventType, **fields: Any) -> list[CacheEvent]:
         """Those of these types (of any, where none is named) whose fields are these."""
         unknown = [kind for kind in types if kind not in EVENT_TYPES]
         if unknown:
@@ -89,7 +89,7 @@ class RecordedEvents(Sequence["CacheEvent"]):
 
         return [event for event in self._events if fits(event)]
 
-    def one(self, *types: str, **fields: Any) -> CacheEvent:
+    def one(self, *types: EventType, **fields: Any) -> CacheEvent:
         """The only one of those; an `AssertionError` that shows what there is where there are none, or more."""
         found = self.of(*types, **fields)
         if len(found) != 1:
