@@ -8,6 +8,7 @@ import { ConfigError } from '../errors.js';
 import { varyOf } from '../http/conditional.js';
 import type { Captured } from '../http/response.js';
 import { type ResponseOptions, Route } from '../http/route.js';
+import { shown } from '../key.js';
 import type { CacheManager } from '../manager.js';
 import { nest, rx } from '../nestjs-common.js';
 import { injected, managerOf } from './token.js';
@@ -39,13 +40,12 @@ const READER = { headers: (request: NestRequest) => request.headers, params: (re
 const OF_NEST = ['content-type', 'content-length'];
 
 /**
- * A method of a controller, or all of a controller's, whose answers to GET and HEAD are cached, on Express and Fastify alike: what
- * the method gives is kept as JSON, and each client is answered it with `ETag`, `Age`, `Cache-Control`, `Vary` and `Cache-Status`,
+ * A method of a controller whose answers to GET and HEAD are cached, on Express and Fastify alike: what the method gives is kept as JSON, and each client is answered it with `ETag`, `Age`, `Cache-Control`, `Vary` and `Cache-Status`,
  * or 304. Guards run for each client, interceptors and pipes within this one once. What the method throws reaches the exception
  * filters of each who waited; a status from 500 on, or no status, is a failure: something stale is served instead, where
  * `staleIfError` allows.
  */
-export function CachedResponse<Q = NestRequest>(options: CachedResponseOptions<Q>): MethodDecorator & ClassDecorator {
+export function CachedResponse<Q = NestRequest>(options: CachedResponseOptions<Q>): MethodDecorator {
   const { manager, ...rest } = options ?? {};
   const { Injectable, UseInterceptors } = nest();
   class Responses extends ResponseInterceptor {
@@ -55,7 +55,15 @@ export function CachedResponse<Q = NestRequest>(options: CachedResponseOptions<Q
   }
   injected(Responses.prototype, manager);
   Injectable()(Responses);
-  return UseInterceptors(Responses);
+  return <T>(target: object, name?: string | symbol, descriptor?: TypedPropertyDescriptor<T>) => {
+    // Of a whole controller, two routes would share a key, and one be answered with the other's response.
+    if (name === undefined || descriptor === undefined) {
+      throw new ConfigError(
+        `@CachedResponse stands on a method, not on ${shown(target)}: each route has a key of its own`,
+      );
+    }
+    UseInterceptors(Responses)(target, name, descriptor);
+  };
 }
 
 class ResponseInterceptor implements NestInterceptor {

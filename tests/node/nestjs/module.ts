@@ -68,16 +68,19 @@ class Admins extends Users {
 
 let runs = 0;
 
+const stored = { ttl: '1m', staleIfError: '1h' } as const;
+
 @Controller('pages')
-@CachedResponse({ key: (request) => key`page:of:${String(request.params.id ?? 'all')}`, ttl: '1m', staleIfError: '1h' })
 class Pages {
   @Get()
+  @CachedResponse({ key: () => 'page:of:all', ...stored })
   all(): object {
     runs += 1;
     return { runs };
   }
 
   @Get(':id')
+  @CachedResponse({ key: 'page:of:{id}', ...stored })
   async one(@Param('id') id: string): Promise<string | null> {
     runs += 1;
     if (id === 'missing') throw new NotFoundException('no such page');
@@ -225,6 +228,10 @@ test('what cannot work is refused', async () => {
   assert.throws(() => TidegateModule.forRoot({ tll: 1 } as never), /tll/);
   assert.throws(() => TidegateModule.forRootAsync({} as never), /useFactory=undefined/);
   assert.throws(() => getCacheToken(''), ConfigError);
+  assert.throws(
+    () => CachedResponse({ key: 'page:of:{id}' })(class {}, undefined as never, undefined as never),
+    /stands on a method/,
+  );
   @Controller()
   class Wrong {
     @Get('x')

@@ -62,3 +62,6 @@ CachedResponse({ ttl: '1m' });
 TidegateModule.forRoot({ service: 'billing', tll: '1m' });
 // @ts-expect-error: a factory is due
 TidegateModule.forRootAsync({ name: 'sessions' });
+// @ts-expect-error: each route has a key of its own
+@CachedResponse({ key: 'page:of:all' })
+export class Pages {}
