@@ -132,6 +132,8 @@ TYPED: list[tuple[Any, Any]] = [
     (2**60, int),
     (1.0, float),
     (USER, User | None),
+    ({"a": [1, {"b": None}]}, dict[str, object]),
+    ([2.5, "a"], object),
 ]
 
 

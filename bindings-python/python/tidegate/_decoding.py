@@ -46,14 +46,21 @@ def way_of(kind: Any) -> Way:
         raise ConfigError(_refused(kind, str(error).partition("\n")[0])) from error
 
 
+def _of_object(kind: type, value: object) -> object:
+    # `dict[str, object]` is how strict type checkers have people write "anything".
+    if kind is object:
+        return value
+    raise NotImplementedError
+
+
 def _way_of_msgspec(kind: Any) -> Way:
-    json = msgspec.json.Decoder(kind).decode
-    msgpack = msgspec.msgpack.Decoder(kind, ext_hook=_refuse_extension).decode
+    json = msgspec.json.Decoder(kind, dec_hook=_of_object).decode
+    msgpack = msgspec.msgpack.Decoder(kind, ext_hook=_refuse_extension, dec_hook=_of_object).decode
     if (unknown := _custom_type(msgspec.inspect.type_info(kind), set())) is not None:
         raise TypeError(f"msgspec cannot build a {unknown.__qualname__}")
 
     def raw(payload: bytes) -> Any:
-        return msgspec.convert(payload, kind)
+        return msgspec.convert(payload, kind, dec_hook=_of_object)
 
     return Way(json, msgpack, raw)
 
@@ -78,9 +85,9 @@ def _refused(kind: object, reason: str) -> str:
 
 
 def _custom_type(info: Any, seen: set[int]) -> type | None:
-    """The first class within a type that msgspec knows nothing of."""
+    """The first class within a type that nothing can be read as."""
     if isinstance(info, msgspec.inspect.CustomType):
-        return info.cls
+        return None if info.cls is object else info.cls
     if id(info) in seen or not isinstance(info, (msgspec.inspect.Type, msgspec.inspect.Field)):
         return None
     seen.add(id(info))
