@@ -21,6 +21,10 @@ async def fetch() -> User:
     return User("Ada")
 
 
+async def fetch_maybe() -> User | None:
+    return None
+
+
 def fetch_plain() -> User:
     return User("Ada")
 
@@ -81,6 +85,9 @@ async def reads() -> None:
     user = cache.refresh("user:profile:42", fetch)
     user.name  # wrong: not awaited
     await cache.get("user:42", fetch, ttl=True)  # not refused: for Python's types True is a number
+    (
+        await cache.get("user:42", fetch_maybe, type=User)
+    ).name  # not refused: with `type` nobody looks what a fallback gives
     await cache.get("user42", fetch)  # not refused: the rules of keys are not types; `tidegate lint` tells
     print(number)
 
