@@ -20,6 +20,7 @@ import { CacheManager } from './manager.js';
 import { positiveMs } from './native.js';
 import { checkOptions, type Duration, type Options } from './options.js';
 
+/** What a `TidegateStore` takes besides its manager. */
 export interface TidegateStoreOptions {
   /** The first segment of its keys (`'keyv'`). */
   prefix?: string | undefined;
@@ -31,7 +32,9 @@ export interface TidegateStoreOptions {
 
 /** One of what `setMany` takes. */
 export interface KeyvPair {
+  /** As Keyv has it, without the namespace. */
   key: string;
+  /** What Keyv has made of the value. */
   value: unknown;
   /** In milliseconds. */
   ttl?: number | undefined;
@@ -73,6 +76,7 @@ export class TidegateStore extends EventEmitter {
     this.opts = { dialect: 'tidegate', url: '', prefix, ttl: this.#ttlMs };
   }
 
+  /** What its keys stand under; Keyv sets it. */
   get namespace(): string | undefined {
     return this.#namespace;
   }
@@ -82,10 +86,12 @@ export class TidegateStore extends EventEmitter {
     this.#view = undefined;
   }
 
+  /** The value; undefined where there is none, and where the store is away. */
   async get<Value>(key: string): Promise<Value | undefined> {
     return (await this.#entries.get(this.#keyOf(key), { default: undefined })) as Value | undefined;
   }
 
+  /** The same of many keys, in their order. */
   async getMany<Value>(keys: string[]): Promise<(Value | undefined)[]> {
     return Promise.all(keys.map((key) => this.get<Value>(key)));
   }
@@ -98,6 +104,7 @@ export class TidegateStore extends EventEmitter {
     return this.#entries.set(this.#keyOf(key), value, { ttl: lives, codec });
   }
 
+  /** Stores many; for each whether the store confirmed it. */
   async setMany(pairs: KeyvPair[]): Promise<boolean[]> {
     return Promise.all(pairs.map(({ key, value, ttl }) => this.set(key, value, ttl)));
   }
@@ -115,6 +122,7 @@ export class TidegateStore extends EventEmitter {
     return were.length > 0 && were.every(Boolean);
   }
 
+  /** Whether there is an entry; false where the store is away. */
   async has(key: string): Promise<boolean> {
     try {
       return await this.#entries.exists(this.#keyOf(key));
@@ -124,6 +132,7 @@ export class TidegateStore extends EventEmitter {
     }
   }
 
+  /** The same of many keys, in their order. */
   async hasMany(keys: string[]): Promise<boolean[]> {
     return Promise.all(keys.map((key) => this.has(key)));
   }

@@ -84,7 +84,7 @@ app = FastAPI(title="shop", lifespan=lifespan(cache, with_database))
 @cached_route("product:page:{product_id}", ttl="5m", public=True)
 async def product(product_id: int, cache: Cache) -> Product:
     """One product: the page is cached, and so is the row, which other services read too."""
-    row = await cache.get(f"product:row:{product_id}", lambda: fetch(product_id), type=dict[str, Any])
+    row = await cache.get(f"product:row:{product_id}", lambda: fetch(product_id))
     if row is None:
         raise HTTPException(404)
     return Product(**row)

@@ -6,6 +6,7 @@ import { shown } from '../key.js';
 import { CacheManager } from '../manager.js';
 import { checkOptions } from '../options.js';
 
+/** What a health route takes. */
 export interface HealthOptions {
   /** Whether a store that is away makes the answer 503 (false: tidegate serves without it, and so does the service). */
   failOnDown?: boolean | undefined;

@@ -18,10 +18,13 @@ export interface Serving {
 
 /** What `closeOn` closes: a server of node:http or node:https. */
 export interface Closable extends Serving {
+  /** Takes no more connections; `done` is called when all have ended. */
   close(done: (error?: Error) => void): unknown;
+  /** Ends those that are left. */
   closeAllConnections?(): void;
 }
 
+/** What `closeOn` takes. */
 export interface CloseOnOptions {
   /** The signals that end the service (`SIGTERM` and `SIGINT`). */
   signals?: readonly NodeJS.Signals[] | undefined;

@@ -18,6 +18,7 @@ export class TidegateHealth {
     checkHealth(manager, undefined);
   }
 
+  /** What terminus is told of the servers, under `name`. */
   async isHealthy<K extends string = 'cache'>(
     name = 'cache' as K,
     options: HealthOptions = {},

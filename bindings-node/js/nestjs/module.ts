@@ -32,6 +32,7 @@ interface Common {
 /** A manager's own options beside the module's; or `cache`, a manager that there is. It is closed with the application. */
 export type TidegateModuleOptions = Common & (Options | { cache: CacheManager });
 
+/** What `forRootAsync` takes. */
 export interface TidegateModuleAsyncOptions extends Common {
   /** The manager's options, or a manager. */
   // biome-ignore lint/suspicious/noExplicitAny: what is injected is the user's own
@@ -49,6 +50,7 @@ export interface TidegateModuleAsyncOptions extends Common {
  */
 // biome-ignore lint/complexity/noStaticOnlyClass: that is what Nest takes for a dynamic module
 export class TidegateModule {
+  /** A module with a manager of these options, or with the one that is given. */
   static forRoot(options: TidegateModuleOptions = {}): DynamicModule {
     const { name, isGlobal, timeout, ...rest } = options;
     if ('cache' in rest && !(rest.cache instanceof CacheManager)) throw notOne(rest.cache);
@@ -57,6 +59,7 @@ export class TidegateModule {
     return made({ name, isGlobal, timeout }, { useFactory: () => cache });
   }
 
+  /** The same of what a factory gives. */
   static forRootAsync(options: TidegateModuleAsyncOptions): DynamicModule {
     const { useFactory, inject, imports, ...common } = options ?? {};
     if (typeof useFactory !== 'function') {

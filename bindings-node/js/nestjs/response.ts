@@ -15,12 +15,17 @@ import { injected, managerOf } from './token.js';
 
 /** What the requests of Express and of Fastify have in common. */
 export interface NestRequest {
+  /** `GET`, … */
   readonly method: string;
+  /** By their names in lower case. */
   readonly headers: IncomingHttpHeaders;
+  /** Those of the path. */
   readonly params: Record<string, string>;
+  /** Those behind the `?`. */
   readonly query: Record<string, unknown>;
 }
 
+/** What `@CachedResponse` takes. */
 export interface CachedResponseOptions<Q = NestRequest> extends ResponseOptions<Q> {
   /** The name of the manager (the one without a name). */
   manager?: string | undefined;
