@@ -15,7 +15,7 @@ from website.pages import ROOT
 Nav = list[Any]
 
 SECTIONS: dict[str, list[str]] = {
-    "Start": ["guide/", "choosing.md", "testing.md"],
+    "Start": ["guide/", "calls.md", "choosing.md", "testing.md"],
     "Ideas": [
         "keys.md", "values.md", "stale.md", "tags.md", "l1.md", "fields.md", "writes.md", "write-behind.md",
         "events-between-services.md", "tenants.md", "versions.md",

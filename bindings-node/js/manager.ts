@@ -388,7 +388,8 @@ export class CacheManager extends Observed {
 
   /**
    * Lets what is under way end, refreshes behind included, for up to `timeout`; then aborts what still runs and lets go of
-   * the store. Invalidations that the store has not confirmed are sent once more. Later calls reject with `ClosedError`.
+   * the store. Invalidations that the store has not confirmed are sent again until it does, or `timeout` has passed. Later
+   * calls reject with `ClosedError`.
    *
    * True: all had ended and nothing is owed to the store.
    */

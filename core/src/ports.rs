@@ -359,6 +359,11 @@ pub trait Store: Send + Sync {
 pub trait Clock: Send + Sync {
     fn now_us(&self) -> u64;
 
+    /// Whether it goes on by itself. Where somebody moves it, nothing waits for an hour that he may not have in mind.
+    fn runs(&self) -> bool {
+        true
+    }
+
     /// The same, cheaper and some milliseconds ahead: what is judged by it ends a little early. For a path where reading
     /// the clock itself would be a good part of the cost.
     fn quick_us(&self) -> u64 {

@@ -78,7 +78,8 @@ async def test_what_a_reader_would_trip_over_is_found(tmp_path: Path) -> None:
 def test_every_picture_is_drawn_of_its_source() -> None:
     sources = sorted(pictures.PICTURES.glob("*.mmd"))
     assert len(sources) >= 8
-    assert {path.stem for path in sources} == {path.stem for path in pictures.PICTURES.glob("*.svg")}
+    by_hand = {"one-cache"}
+    assert {path.stem for path in sources} | by_hand == {path.stem for path in pictures.PICTURES.glob("*.svg")}
     for path in sources:
         drawn = path.with_suffix(".svg").read_text()
         assert drawn == pictures.draw(path.read_text()), f"python -m website.pictures draws {path.stem} anew"

@@ -80,7 +80,7 @@ class Scenario:
             case {"queue": _}:
                 self._queues.play(step, functools.partial(self._view, step))
             case {"start": name, "close": manager}:
-                self._calls[name] = self._driver.start(self._manager(manager).close, 1)
+                self._calls[name] = self._driver.start(self._manager(manager).close, 10)
             case {"start": name}:
                 self._calls[name] = self._driver.start(self._held_call(step), step.get("callers", 1))
             case {"running": fallback}:

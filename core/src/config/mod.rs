@@ -435,7 +435,11 @@ mod tests {
             assert!(error.message().contains(shown), "{error}");
             assert!(error.message().contains("a right example"), "{error}");
         }
-        let error = one("ttll", OptionValue::Int(1)).expect_err("unknown");
-        assert!(error.message().contains("did you mean \"ttl\""), "{error}");
+        for (given, meant) in
+            [("ttll", "ttl"), ("tll", "ttl"), ("expire", "ttl"), ("prefix", "service"), ("timeout", "command_timeout")]
+        {
+            let error = one(given, OptionValue::Int(1)).expect_err("unknown");
+            assert!(error.message().contains(&format!("did you mean {meant:?}")), "{error}");
+        }
     }
 }

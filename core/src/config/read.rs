@@ -12,9 +12,24 @@ pub(super) fn refused(name: &str, value: &OptionValue, accepted: &str, example: 
     Error::config(format!("{name}={value} is not accepted: {name} takes {accepted}; a right example: {example}"))
 }
 
+/// What other libraries call it, or fingers make of it; the first of ours that is an option there is meant.
+const ELSEWHERE: &[(&[&str], &[&str])] = &[
+    (&["tll", "ex", "expire", "expires", "expiration", "expiry", "max_age", "maxAge"], &["ttl"]),
+    (&["prefix", "key_prefix", "keyPrefix", "namespace"], &["service"]),
+    (&["host", "port", "uri", "redis_url", "redisUrl", "connection_string", "connectionString"], &["url"]),
+    (
+        &["timeout", "socket_timeout", "socketTimeout"],
+        &["command_timeout", "commandTimeout", "hard_timeout", "hardTimeout"],
+    ),
+];
+
 /// The error for an option that does not exist.
 pub fn unknown_option(given: &str, known: &[impl AsRef<str>]) -> Error {
     let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
+    let ours = ELSEWHERE.iter().filter(|(theirs, _)| theirs.contains(&given)).flat_map(|(_, ours)| *ours);
+    if let Some(name) = ours.into_iter().find(|name| known.contains(name)) {
+        return Error::config(format!("there is no option {given:?}; did you mean {name:?}?"));
+    }
     let nearest = known
         .iter()
         .map(|name| (strsim::jaro_winkler(given, name), *name))

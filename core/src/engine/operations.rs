@@ -324,8 +324,9 @@ impl Engine {
         }
     }
 
-    /// Ends the engine: no call is taken any more; flights and operations that are out have `timeout_ms` to end, then
-    /// they end with `ClosedError`. [`Outcome::Confirmed`]: true when all had ended by themselves and nothing is owed.
+    /// Ends the engine: no call is taken any more; flights and operations that are out, and invalidations that are owed to
+    /// the store, have `timeout_ms` to end, then they end with `ClosedError`. [`Outcome::Confirmed`]: true when all had
+    /// ended by themselves and nothing is owed.
     pub fn close(&self, timeout_ms: u64, queue: &Arc<Queue>, id: u64) -> Begun {
         let ticket = self.ticket(queue, id, &self.terms);
         {
@@ -361,9 +362,10 @@ impl Engine {
             && self.feeds.is_empty()
     }
 
-    /// Lets go of the store once nothing is out any more.
+    /// Lets go of the store once nothing is out any more, and nothing owed to it: that is sent again until it is paid, or
+    /// [`TIMER_CLOSE`] comes. Nobody else knows of it, and old entries would outlive this process.
     pub(super) fn close_if_drained(&self) {
-        if self.is_closed() && (self.is_over() || self.is_drained()) {
+        if self.is_closed() && (self.is_over() || (self.is_drained() && !(self.clock.runs() && self.owes_any()))) {
             self.close_now();
         }
     }

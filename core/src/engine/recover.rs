@@ -46,6 +46,11 @@ impl Engine {
         self.journalled.load(Ordering::Acquire) > 0 && lock(&self.journal).holds(key)
     }
 
+    /// Whether any invalidation is owed.
+    pub(super) fn owes_any(&self) -> bool {
+        self.journalled.load(Ordering::Acquire) > 0 && lock(&self.journal).len() > 0
+    }
+
     /// Whether owed invalidations were lost, and what they should have ended may still stand.
     pub(super) fn is_blinded(&self) -> bool {
         if self.journalled.load(Ordering::Acquire) == 0 {
@@ -193,7 +198,8 @@ impl Engine {
     }
 
     pub(super) fn send_probe(&self, node: u16) {
-        if !self.is_closed() && self.nodes.step(node, Breaker::probe).0 {
+        // Also while it closes: what is owed may be paid yet.
+        if !self.is_over() && self.nodes.step(node, Breaker::probe).0 {
             let sent_us = self.clock.now_us();
             self.store.submit(Command::Ping, Address { target: TARGET_PROBE, sequence: 0, part: 0, node, sent_us });
         }

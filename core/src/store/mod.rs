@@ -32,9 +32,12 @@ pub fn open(url: &str, config: &Config) -> Result<Arc<dyn Store>, Error> {
         return Ok(redis::RedisStore::new(settings)?);
     }
     let _ = config;
-    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    let what = match url.split_once("://") {
+        Some((scheme, _)) => format!("url with the scheme {scheme:?}"),
+        None => "url without a scheme".to_owned(),
+    };
     Err(Error::config(format!(
-        "url with the scheme {scheme:?} is not accepted: url takes memory:// (memory://NAME to share it), redis://, \
+        "{what} is not accepted: url takes memory:// (memory://NAME to share it), redis://, \
          rediss://, redis+unix:///path, redis-sentinel://host:26379/master or redis-cluster://host:6379; a right example: \
          \"redis://localhost:6379/0\""
     )))

@@ -159,6 +159,10 @@ impl Clock for FakeClock {
     fn now_us(&self) -> u64 {
         self.inner.now_us.load(Ordering::Acquire)
     }
+
+    fn runs(&self) -> bool {
+        false
+    }
 }
 
 impl Alarm for FakeClock {

@@ -419,8 +419,8 @@ class CacheManager(ByFields):
     def close(self, timeout: Duration = 30) -> bool:
         """Let what is under way end, for up to `timeout` seconds, then let go of the store; calls raise `ClosedError`.
 
-        What runs behind callers is waited for too. Invalidations that the store has not confirmed are sent once more. A
-        view closes the manager that it is of. True: all had ended and nothing is owed to the store.
+        What runs behind callers is waited for too. Invalidations that the store has not confirmed are sent again
+        until it does. A view closes the manager that it is of. True: all had ended and nothing is owed to the store.
         """
         timeout_ms = _tidegate.duration_ms("timeout", timeout)
         deadline = monotonic() + timeout_ms / 1_000

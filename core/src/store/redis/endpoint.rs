@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use url::Url;
+use url::{ParseError, Url};
 
 use crate::error::Error;
 
@@ -104,7 +104,11 @@ impl Endpoint {
     }
 
     fn parse_tcp(url: &str, tls: bool) -> Result<Self, &'static str> {
-        let parsed = Url::parse(url).map_err(|_| "does not parse (a password's : / ? # @ must be %-encoded)")?;
+        let parsed = Url::parse(url).map_err(|error| match error {
+            // A password ends at its first slash, and what stands before that is taken for a port.
+            ParseError::InvalidPort => "has a port that is no number, or a password whose : / ? # @ is not %-encoded",
+            _ => "does not parse (a password's : / ? # @ must be %-encoded)",
+        })?;
         let host = parsed.host_str().filter(|host| !host.is_empty()).ok_or("names no host")?.to_owned();
         let port = parsed.port().unwrap_or(DEFAULT_PORT);
         let path = parsed.path().trim_start_matches('/');
