@@ -223,7 +223,7 @@ class _Plan:
         self.key_of = compile_key(self.name, parameters, said.template, said.ignore)
         self.terms = said.terms
         """Of every call; without its tags where they differ."""
-        self.tags_of = compile_tags(self.name, parameters, said.tags) if said.tags else None
+        self.tags_of = compile_tags(self.name, parameters, said.tags, said.ignore) if said.tags else None
         self._tagged: dict[tuple[str, ...], Terms] = {}
         self._function = function
         self._kind = kind
