@@ -36,7 +36,10 @@ _TERMS_MAX = 1_024
 if TYPE_CHECKING:
 
     class AsyncCached(Protocol[P, R_co]):
-        """An async function that is cached. The helpers take its arguments, without `self` or `cls`."""
+        """An async function that is cached. The helpers take its arguments, without `self` or `cls`.
+
+        As they run, `key` and `invalidate` also do without what is in `ignore`, at the end or by keyword.
+        """
 
         async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
         def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
@@ -59,7 +62,10 @@ if TYPE_CHECKING:
         ) -> AsyncCached[Q, R_co]: ...
 
     class PlainCached(Protocol[P, R_co]):
-        """A plain function that is cached. The helpers take its arguments, without `self` or `cls`."""
+        """A plain function that is cached. The helpers take its arguments, without `self` or `cls`.
+
+        As they run, `key` and `invalidate` also do without what is in `ignore`, at the end or by keyword.
+        """
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
         def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
