@@ -87,11 +87,17 @@ function tell(event: CacheEvent, observer: () => unknown): void {
   }
 }
 
+const OF_THE_STORE = new Set<string>(['backpressure', 'disconnected', 'protocol', 'refused', 'timeout']);
+
 function warn(fault: CacheEvents['cache.error']): void {
   // A stranger may have chosen the tenant's name; keys are escaped.
   const tenant = fault.tenant === undefined ? '' : ` of tenant ${JSON.stringify(fault.tenant)}`;
   const key = fault.key === undefined ? '' : ` [${fault.key}${tenant}]`;
-  process.emitWarning(`${fault.reason}${key}: ${fault.message}`, { type: 'TidegateWarning', code: 'TIDEGATE_FAULT' });
+  const about = OF_THE_STORE.has(fault.reason) ? 'the store: ' : '';
+  process.emitWarning(`${about}${fault.reason}${key}: ${fault.message}`, {
+    type: 'TidegateWarning',
+    code: 'TIDEGATE_FAULT',
+  });
 }
 
 // One warning a second for the observers of an event: an observer that fails does so for every event.

@@ -172,8 +172,8 @@ def test_a_server_that_is_away_or_refuses_says_what_the_page_says(server: RedisS
 def test_options_that_do_not_fit_are_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with CacheManager(soft_timeout=0.1) as cache:
         cache.get("user:name:1", lambda: 1)
-    [message] = [record.message for record in caplog.records if record.message.startswith("options: ")]
-    assert is_quoted(message.removeprefix("options: "), REASONS["options"])
+    [message] = [record.message for record in caplog.records if record.message.startswith("tidegate: options: ")]
+    assert is_quoted(message.removeprefix("tidegate: options: "), REASONS["options"])
 
 
 def fails(given: Any) -> None:

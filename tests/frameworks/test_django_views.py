@@ -56,6 +56,16 @@ def test_a_view_is_kept_by_what_its_template_names() -> None:
         ask(view, id=7, other=1)
 
 
+def test_a_request_that_goes_past_the_cache_is_told_so() -> None:
+    @cached_view("page:of:{id}", ttl=60)
+    def view(request: HttpRequest, id: int) -> HttpResponse:
+        return HttpResponse("page")
+
+    request = RequestFactory().get("/", headers={"authorization": "Bearer x"})
+    assert view(request, id=7).headers["Cache-Status"] == "tidegate; fwd=bypass; detail=authorization"
+    assert "Cache-Status" not in view(RequestFactory().post("/"), id=7).headers
+
+
 def test_what_is_one_visitor_s_is_not_kept() -> None:
     runs: list[str] = []
 

@@ -21,7 +21,7 @@ except ImportError as error:
 def test_a_framework_that_is_missing_is_named_with_what_to_install(name: str) -> None:
     ran = subprocess.run([sys.executable, "-c", MISSING, name, name], capture_output=True, text=True, check=True)
     assert f"tidegate.contrib.{name} needs " in ran.stdout
-    assert ran.stdout.strip().endswith(f"pip install tidegate[{name}]")
+    assert ran.stdout.strip().endswith(f'pip install "tidegate[{name}]"')
 
 
 def test_tidegate_by_itself_imports_none_of_them() -> None:

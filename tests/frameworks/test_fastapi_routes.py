@@ -191,8 +191,23 @@ def test_users_have_answers_of_their_own(site: Site) -> None:
         assert client.get("/mine").status_code == 401, "dependencies run for every request, cached or not"
         site.runs.clear()
         for _ in range(2):
-            client.get("/open", headers={"Authorization": "Bearer ada"})
+            told = client.get("/open", headers={"Authorization": "Bearer ada"})
+            assert (told.json(), told.headers["cache-status"]) == ("open", "tidegate; fwd=bypass; detail=authorization")
         assert site.runs == ["open", "open"], "not said to be public: those who name themselves go past the cache"
+
+
+def test_a_route_that_is_registered_before_it_is_cached_is_refused(site: Site) -> None:
+    @cached_route("out:wrong:{id}", ttl=60)
+    @site.app.get("/wrong/{id}")
+    async def wrong(id: int) -> int:
+        return id
+
+    with pytest.raises(ConfigError, match=r"@cached_route stands above the route of .*wrong"), site.client():
+        pass
+    # Registered as well, it is what somebody wants: with the cache and without.
+    site.app.get("/right/{id}")(wrong)
+    with site.client() as client:
+        assert [client.get(path).json() for path in ("/right/7", "/wrong/7")] == [7, 7]
 
 
 def test_variants_tags_and_what_a_client_may_ask_for(site: Site) -> None:

@@ -122,3 +122,16 @@ def test_mistakes_are_found_at_once() -> None:
     tidegate.init_app(app, own)
     with app.app_context():
         assert tidegate.manager is own
+
+
+def test_a_request_that_goes_past_the_cache_is_told_so() -> None:
+    tidegate = Tidegate()
+    app = app_of(tidegate, "past")
+
+    @app.get("/page/<int:id>")
+    @tidegate.cached_view("page:of:{id}", ttl=60)
+    def page(id: int) -> str:
+        return "page"
+
+    reply = app.test_client().get("/page/7", headers={"Authorization": "Bearer x"})
+    assert (reply.text, reply.headers["Cache-Status"]) == ("page", "tidegate; fwd=bypass; detail=authorization")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import Any
 
@@ -25,6 +26,8 @@ CALLS: list[tuple[str, Any, type[TidegateError], str]] = [
     ("empty segment", lambda c: c.get("user::1", one), KeyFormatError, "empty segment at byte 5"),
     ("space", lambda c: c.get("user:a b", one), KeyFormatError, "' ' at byte 6"),
     ("glob", lambda c: c.invalidate("user:*"), KeyFormatError, "'*' at byte 5"),
+    ("a pattern", lambda c: c.invalidate("user:*"), KeyFormatError, "use a tag: cache.invalidate_tag("),
+    ("a list", lambda c: c.invalidate([RIGHT]), KeyFormatError, "one by one: cache.invalidate(*keys)"),
     ("no text", lambda c: c.get(42, one), KeyFormatError, "key=42 is a int"),
     ("bytes", lambda c: c.exists(b"user:1"), KeyFormatError, "key=b'user:1' is a bytes"),
     ("one of many", lambda c: c.get_many([RIGHT, "flat"], dict.fromkeys), KeyFormatError, '"flat" is flat'),
@@ -32,10 +35,16 @@ CALLS: list[tuple[str, Any, type[TidegateError], str]] = [
     ("one of many to invalidate", lambda c: c.invalidate(RIGHT, None), KeyFormatError, "key=None is a NoneType"),
     ("lone surrogate", lambda c: c.get("user:\udc80", one), KeyFormatError, "user:"),
     ("fallback", lambda c: c.get(RIGHT, 42), ConfigError, "fallback=42 is not callable"),
-    ("fallback None", lambda c: c.get(RIGHT, None), ConfigError, "fallback=None is not callable"),
+    (
+        "fallback None",
+        lambda c: c.get(RIGHT, None),
+        ConfigError,
+        "callable; for a default say default=None",
+    ),
     ("refresh", lambda c: c.refresh(RIGHT, "x"), ConfigError, "fallback='x' is not callable"),
     ("nothing", lambda c: c.get(RIGHT), ConfigError, "neither a fallback nor a default"),
     ("coroutine", lambda c: c.get(RIGHT, _closed_coroutine()), ConfigError, "is not callable"),
+    ("call", lambda c: c.get(RIGHT, asyncio.sleep(0)), ConfigError, "not its call: sleep, not sleep()"),
     ("ttl negative", lambda c: c.get(RIGHT, one, ttl=-1), ConfigError, "ttl=-1 is not accepted"),
     ("ttl zero", lambda c: c.set(RIGHT, 1, ttl=0), ConfigError, "ttl=0 is not accepted"),
     ("ttl text", lambda c: c.set(RIGHT, 1, ttl="5 minutes"), ConfigError, 'ttl="5 minutes" is not accepted'),

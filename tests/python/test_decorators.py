@@ -56,6 +56,25 @@ async def test_its_helpers_take_its_arguments(cache: CacheManager) -> None:
     assert await get_user.get_cached(42) is None
 
 
+async def test_its_helpers_do_without_what_is_ignored(cache: CacheManager) -> None:
+    @cache.cached("user:profile:{user_id}", ignore=["session", "team", "trace"], tags=["team:{team}"])
+    async def get_user(user_id: int, team: int, session: object, *, trace: object) -> int:
+        runs.append(user_id)
+        return user_id
+
+    helpers: Any = get_user
+    assert await get_user(1, 7, None, trace=None) == 1
+    assert helpers.key(1) == helpers.key(1, 7, None, trace=None) == "user:profile:1"
+    # A read names its tags, and says so where it cannot.
+    assert await helpers.get_cached(1, team=7) == 1
+    with pytest.raises(TypeError, match=r"tags of .*get_user\(\) missing .* 'team'"):
+        await helpers.get_cached(1)
+    assert await helpers.invalidate(1)
+    assert await helpers.get_cached(1, team=7) is None
+    with pytest.raises(TypeError, match=r"get_user\.key\(\) missing .* 'user_id'"):
+        await helpers.invalidate()
+
+
 async def test_every_kind_of_parameter(cache: CacheManager) -> None:
     @cache.cached("many:{a}:{b}:{c}:{d}", ignore=("rest", "more"))
     async def many(a: str, /, b: bool, *rest: int, c: int = 3, d: str = "x y", **more: int) -> list[Any]:

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from tests.support.until import until
 from tidegate import CacheEvent, CacheManager, ConfigError, EventType
 from tidegate.sync import CacheManager as Blocking
 
@@ -218,6 +219,12 @@ def test_blocking_errors_go_to_the_log(blocking: Blocking, caplog: pytest.LogCap
     value = object()
     assert blocking.get("user:profile:1", lambda: value) is value
     assert "encode [user:profile:1]" in caplog.text
+
+
+def test_a_line_of_the_log_names_the_library_and_the_store(caplog: pytest.LogCaptureFixture) -> None:
+    with Blocking("redis://localhost:1/0", service="shop") as away:
+        assert away.get("user:profile:1", lambda: 1) == 1
+        until(lambda: "tidegate: the store: disconnected: localhost:1: " in caplog.text, 5, "nothing was logged")
 
 
 def test_an_unknown_event_is_refused() -> None:

@@ -214,7 +214,7 @@ def test_without_prometheus_client_the_error_says_what_to_install() -> None:
             print(error)
         """
     )
-    assert "pip install tidegate[prometheus]" in told
+    assert 'pip install "tidegate[prometheus]"' in told
 
 
 def test_the_package_imports_nothing_of_it() -> None:

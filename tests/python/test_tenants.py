@@ -371,7 +371,7 @@ async def test_a_fault_in_the_log_names_the_tenant_on_one_line(make: Make, caplo
     odd = cache.tenant("a\nb")
     assert await odd.get(KEY, lambda: object()) is not None
     assert await eventually(lambda: asyncio.sleep(0, bool(caplog.messages)))
-    assert caplog.messages[0].startswith("encode [user:profile:1 of tenant 'a\\nb']: ")
+    assert caplog.messages[0].startswith("tidegate: encode [user:profile:1 of tenant 'a\\nb']: ")
 
 
 async def test_two_views_of_one_tenant_share_flight_figures_and_limits(make: Make) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import _tidegate
-from ._errors import ConfigError
+from ._errors import ConfigError, KeyFormatError
 from ._field_checks import check_name
 from ._types import MISSING
 
@@ -64,11 +65,31 @@ class Checks:
     def _check(self, fallback: object, options: dict[str, Any], *own: str) -> Terms | None:
         """Gives what the call goes by."""
         terms = self._read_terms(options, *own)
-        if not callable(fallback):
+        if inspect.iscoroutine(fallback):
+            name = fallback.__name__
+            fallback.close()  # else Python warns that nobody awaited it
             raise ConfigError(
-                f'fallback={fallback!r} is not callable; a right example: cache.get("user:profile:42", fetch)'
+                f"fallback={fallback!r} is not callable: it has been called already. Pass the function, not its call: "
+                f"{name}, not {name}(); a right example: "
+                'cache.get("user:profile:42", fetch), or lambda: fetch(42)'
+            )
+        if not callable(fallback):
+            no_default = "; for a default say default=None" if fallback is None else ""
+            raise ConfigError(
+                f"fallback={fallback!r} is not callable{no_default}; "
+                'a right example: cache.get("user:profile:42", fetch)'
             )
         return terms
+
+    def _explain_removed(self, keys: list[Any], error: KeyFormatError) -> KeyFormatError:
+        """The engine's error, with what to write instead of a list or a pattern."""
+        if any(isinstance(key, (list, tuple, set, frozenset)) for key in keys):
+            return KeyFormatError(f"{error}; give several one by one: cache.invalidate(*keys)")
+        if any(isinstance(key, str) and "*" in key for key in keys):
+            return KeyFormatError(
+                f"{error}; no key is a pattern, for many keys use a tag: cache.invalidate_tag('team:7')"
+            )
+        return error
 
     def _check_default(self, key: object, default: object, options: dict[str, Any]) -> None:
         self._read_terms(options, "default", "type")

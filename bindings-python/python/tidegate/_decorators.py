@@ -36,7 +36,10 @@ _TERMS_MAX = 1_024
 if TYPE_CHECKING:
 
     class AsyncCached(Protocol[P, R_co]):
-        """An async function that is cached. The helpers take its arguments, without `self` or `cls`."""
+        """An async function that is cached. The helpers take its arguments, without `self` or `cls`.
+
+        As they run, `key` and `invalidate` also do without what is in `ignore`, at the end or by keyword.
+        """
 
         async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
         def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
@@ -59,7 +62,10 @@ if TYPE_CHECKING:
         ) -> AsyncCached[Q, R_co]: ...
 
     class PlainCached(Protocol[P, R_co]):
-        """A plain function that is cached. The helpers take its arguments, without `self` or `cls`."""
+        """A plain function that is cached. The helpers take its arguments, without `self` or `cls`.
+
+        As they run, `key` and `invalidate` also do without what is in `ignore`, at the end or by keyword.
+        """
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
         def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
@@ -223,7 +229,7 @@ class _Plan:
         self.key_of = compile_key(self.name, parameters, said.template, said.ignore)
         self.terms = said.terms
         """Of every call; without its tags where they differ."""
-        self.tags_of = compile_tags(self.name, parameters, said.tags) if said.tags else None
+        self.tags_of = compile_tags(self.name, parameters, said.tags, said.ignore) if said.tags else None
         self._tagged: dict[tuple[str, ...], Terms] = {}
         self._function = function
         self._kind = kind

@@ -63,7 +63,10 @@ def _foreign(codec: str, value: object) -> Any:
         return models_of(kind).builtins(value, codec)
     if kind in _NO_KEYS:
         raise TypeError(f"it has a {kind.__qualname__} as a key, which is no text and no number")
-    raise TypeError(f"Encoding objects of type {kind.__qualname__} is unsupported")
+    raise TypeError(
+        f"Encoding objects of type {kind.__qualname__} is unsupported: make it a dataclass, a TypedDict, an attrs, "
+        "msgspec or pydantic class, give a dict of what is in it, or bytes with codec='raw'"
+    )
 
 
 _write_json = msgspec.json.Encoder(enc_hook=partial(_foreign, "json")).encode

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ._tidegate import _Event
 
 _AT_KEY, _AT_REASON, _AT_MESSAGE, _AT_TENANT = 3, 6, 7, 12
+_OF_THE_STORE = frozenset({"backpressure", "disconnected", "protocol", "refused", "timeout"})
 
 
 def log_faults(faults: Iterable[_Event]) -> None:
@@ -23,7 +24,9 @@ def log_faults(faults: Iterable[_Event]) -> None:
         # A stranger may have chosen the tenant's name, and parts of the key; messages come on one line.
         tenant = "" if fault[_AT_TENANT] is None else f" of tenant {fault[_AT_TENANT]!r}"
         key = "" if fault[_AT_KEY] is None else f" [{printable(str(fault[_AT_KEY]))}{tenant}]"
-        logger.warning("%s%s: %s", fault[_AT_REASON], key, fault[_AT_MESSAGE])
+        about = "the store: " if fault[_AT_REASON] in _OF_THE_STORE else ""
+        # Most formats of a log leave the logger's name out.
+        logger.warning("tidegate: %s%s%s: %s", about, fault[_AT_REASON], key, fault[_AT_MESSAGE])
 
 
 def printable(text: str) -> str:

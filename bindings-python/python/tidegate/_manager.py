@@ -11,6 +11,7 @@ from . import _tidegate
 from ._base import confirmed, raise_failed
 from ._batch import Batch
 from ._between import Between
+from ._errors import KeyFormatError
 from ._tasks import answer, answers, is_awaitable
 from ._tidegate import NOTHING, Failed, Port
 from ._types import MISSING
@@ -297,7 +298,11 @@ class CacheManager(Between):
         True
         """
         port = self._port()
-        return confirmed(await answers(port, self._native.invalidate(port, [key, *more], required, self._terms)))
+        try:
+            asked = self._native.invalidate(port, [key, *more], required, self._terms)
+        except KeyFormatError as error:
+            raise self._explain_removed([key, *more], error) from None
+        return confirmed(await answers(port, asked))
 
     async def expire(self, key: str, *more: str, required: bool = False) -> bool:
         """As `invalidate`, but what stands there is kept for callers who accept stale values."""
@@ -397,8 +402,9 @@ class CacheManager(Between):
     async def close(self, timeout: Duration = 30) -> bool:
         """Let what is under way end, for up to `timeout` seconds, then let go of the store; calls raise `ClosedError`.
 
-        What runs behind callers is waited for too, then cancelled. Invalidations that the store has not confirmed are sent
-        again until it does. A view closes the manager that it is of. True: all had ended and nothing is owed to the store.
+        What runs behind callers is waited for too, then cancelled. Invalidations that the store has not confirmed are
+        sent again until it does. A view closes the manager that it is of. True: all had ended and nothing is owed to the
+        store.
         """
         port = self._port()
         timeout_ms = _tidegate.duration_ms("timeout", timeout)

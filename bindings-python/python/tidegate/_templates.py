@@ -14,22 +14,42 @@ from ._keys import Place, Template
 def compile_key(
     name: str, parameters: list[inspect.Parameter], template: Template, ignore: frozenset[str]
 ) -> Callable[..., str]:
-    """A function with the same parameters that gives the key."""
+    """A function with the same parameters that gives the key; those in `ignore` need not be given."""
     _check_parameters(name, parameters, template, ignore)
-    key: Callable[..., str] = _compile(f"key of {name}", parameters, "key", [f"return {_text(template)}"])
+    lean = _without(parameters, ignore - {place.name for place in template.places})
+    key: Callable[..., str] = _compile(f"key of {name}", lean, "key", [f"return {_text(template)}"])
     key.__qualname__ = f"{name}.key"
     key.__doc__ = f"The key of a call, by the template {template.text!r}."
     return key
 
 
+def _without(parameters: list[inspect.Parameter], unused: frozenset[str]) -> list[inspect.Parameter]:
+    """The same parameters; the unused may be left out where that moves no other: at the end, and those by keyword."""
+    kinds = inspect.Parameter
+    lean: list[inspect.Parameter] = []
+    is_last = True
+    for parameter in reversed(parameters):
+        is_variable = parameter.kind in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
+        is_named = parameter.kind is kinds.KEYWORD_ONLY
+        if not is_variable and parameter.name in unused and (is_last or is_named):
+            parameter = parameter.replace(default=None)
+        if not is_variable and not is_named:
+            is_last = is_last and parameter.default is not parameter.empty
+        lean.append(parameter)
+    return lean[::-1]
+
+
 def compile_tags(
-    name: str, parameters: list[inspect.Parameter], templates: list[Template]
+    name: str, parameters: list[inspect.Parameter], templates: list[Template], ignore: frozenset[str] = frozenset()
 ) -> Callable[..., tuple[str, ...]]:
-    """A function with the same parameters that gives the tags."""
+    """A function with the same parameters that gives the tags; ignored ones that no tag names need not be given."""
     known = {parameter.name for parameter in parameters}
     for template in templates:
         _check_places(f"tags={[template.text]!r}", name, template, known)
-    return _compile(f"tags of {name}", parameters, "tags", [f"return {_tuple_of(map(_text, templates))}"])
+    lean = _without(parameters, ignore - {place.name for template in templates for place in template.places})
+    tags = _compile(f"tags of {name}", lean, "tags", [f"return {_tuple_of(map(_text, templates))}"])
+    tags.__qualname__ = f"tags of {name}"
+    return tags
 
 
 def compile_call(

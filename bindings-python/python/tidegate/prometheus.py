@@ -30,7 +30,7 @@ try:
     from prometheus_client.registry import Collector
 except ImportError as error:
     raise ImportError(
-        f"tidegate.prometheus needs prometheus_client ({error}): pip install tidegate[prometheus]", name=error.name
+        f'tidegate.prometheus needs prometheus_client ({error}): pip install "tidegate[prometheus]"', name=error.name
     ) from error
 
 if TYPE_CHECKING:

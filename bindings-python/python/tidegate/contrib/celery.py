@@ -23,7 +23,7 @@ try:
     from celery.signals import worker_process_shutdown, worker_shutdown
 except ImportError as error:
     raise ImportError(
-        f"tidegate.contrib.celery needs Celery ({error}): pip install tidegate[celery]", name=error.name
+        f'tidegate.contrib.celery needs Celery ({error}): pip install "tidegate[celery]"', name=error.name
     ) from error
 
 if TYPE_CHECKING:

@@ -24,11 +24,12 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, get_type_hints
+from weakref import WeakSet
 
 from .. import CacheManager
 from .._errors import ConfigError
 from ._http import Answer, Headers, Policy, check_manager, check_places, variants_tag
-from ._pages import Asked, Framework, page_of
+from ._pages import Asked, Framework, mark, page_of
 
 try:
     from fastapi import Depends, FastAPI, HTTPException
@@ -41,7 +42,7 @@ try:
     from starlette.responses import Response
 except ImportError as error:
     raise ImportError(
-        f"tidegate.contrib.fastapi needs FastAPI ({error}): pip install tidegate[fastapi]", name=error.name
+        f'tidegate.contrib.fastapi needs FastAPI ({error}): pip install "tidegate[fastapi]"', name=error.name
     ) from error
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ __all__ = ["Cache", "cached_route", "get_cache", "lifespan", "tenant_cache"]
 
 _SERVER_ERROR = 500
 _REQUEST, _CACHE = "tidegate_request", "tidegate_cache"
+_ENDPOINT = "_tidegate_endpoint"
+_CACHED: WeakSet[Callable[..., Any]] = WeakSet()
 _TAKES = frozenset(inspect.signature(serialize_response).parameters)
 
 Lifespan: TypeAlias = "Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]"
@@ -69,6 +72,7 @@ def lifespan(
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         app.state.tidegate = cache
+        _check_order(app)
         try:
             if inner is None:
                 yield {}
@@ -79,6 +83,18 @@ def lifespan(
             await cache.close(timeout)
 
     return run
+
+
+def _check_order(app: FastAPI) -> None:
+    """Refuses a route that was registered before it was cached: it would never be, and nobody would be told."""
+    endpoints = [getattr(route, "endpoint", None) for route in app.routes]
+    cached = {id(getattr(endpoint, _ENDPOINT, None)) for endpoint in endpoints}
+    for endpoint in endpoints:
+        if inspect.isfunction(endpoint) and endpoint in _CACHED and id(endpoint) not in cached:
+            raise ConfigError(
+                f"@cached_route stands above the route of {endpoint.__qualname__}, which is served uncached; "
+                "a right example: @app.get(…) on the first line, @cached_route(…) on the second"
+            )
 
 
 def get_cache(request: HTTPConnection) -> CacheManager:
@@ -186,6 +202,9 @@ class _Route:
         made: Any = functools.update_wrapper(route, self._endpoint)
         # It is no plain function, though the endpoint may be.
         del made.__wrapped__
+        if inspect.isfunction(self._endpoint):
+            _CACHED.add(self._endpoint)
+        setattr(made, _ENDPOINT, self._endpoint)
         made.__signature__ = self._signature
         made.key, made.invalidate = self._key, self._invalidate
         found: CachedRoute = made
@@ -229,8 +248,13 @@ class _Route:
         manager: CacheManager | None = values.pop(_CACHE, None)
         if request is None or manager is None:
             return await self._run(args, values)
-        if self._policy.bypass(request.method, request.headers) is not None:
+        past = self._policy.bypass(request.method, request.headers)
+        if past == "method":
             return await self._run(args, values)
+        if past is not None:
+            response = await self._respond(request, args, values)
+            mark(response, f"fwd=bypass; detail={past}")
+            return response
         asked = Asked(_FASTAPI, self._policy, request.method, request.headers, values)
         found = await page_of(manager, asked, lambda: self._respond(request, args, values))
         if isinstance(found, Response):

@@ -27,7 +27,7 @@ from .._errors import ConfigError
 from .._types import MISSING
 from ..sync import CacheManager
 from ._http import Answer, Headers, Policy, check_manager, variants_tag
-from ._pages import Asked, Framework, blocking_page_of
+from ._pages import Asked, Framework, blocking_page_of, mark
 from ._parts import Query
 
 try:
@@ -36,7 +36,7 @@ try:
     from werkzeug.exceptions import HTTPException
 except ImportError as error:
     raise ImportError(
-        f"tidegate.contrib.flask needs Flask ({error}): pip install tidegate[flask]", name=error.name
+        f'tidegate.contrib.flask needs Flask ({error}): pip install "tidegate[flask]"', name=error.name
     ) from error
 
 if TYPE_CHECKING:
@@ -164,8 +164,13 @@ class Tidegate:
 
             @functools.wraps(view)
             def cached(**kwargs: Any) -> Any:
-                if not has_request_context() or policy.bypass(request.method, request.headers) is not None:
+                past = policy.bypass(request.method, request.headers) if has_request_context() else "method"
+                if past == "method":
                     return view(**kwargs)
+                if past is not None:
+                    response = make_response(view(**kwargs))
+                    mark(response, f"fwd=bypass; detail={past}")
+                    return response
                 arguments = {**kwargs, "query": Query(request.args.getlist)}
                 if user_of is not None:
                     arguments["user"] = user_of()

@@ -1,4 +1,4 @@
-"""Spans and metrics of OpenTelemetry: `instrument(cache)`. Needs `pip install tidegate[otel]`.
+"""Spans and metrics of OpenTelemetry: `instrument(cache)`. Needs `pip install "tidegate[otel]"`.
 
 >>> from tidegate.otel import instrument
 >>> from tidegate.sync import CacheManager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from .. import _tidegate
 from .._base import confirmed, raise_failed
 from .._batch import Batch
+from .._errors import KeyFormatError
 from .._tidegate import NOTHING, Failed, Port
 from .._types import MISSING
 from . import _threads
@@ -257,7 +258,11 @@ class CacheManager(ByFields):
         True
         """
         port = _threads.port()
-        return self._told(confirmed(answers(port, self._native.invalidate(port, [key, *more], required, self._terms))))
+        try:
+            asked = self._native.invalidate(port, [key, *more], required, self._terms)
+        except KeyFormatError as error:
+            raise self._explain_removed([key, *more], error) from None
+        return self._told(confirmed(answers(port, asked)))
 
     def expire(self, key: str, *more: str, required: bool = False) -> bool:
         """As `invalidate`, but what stands there is kept for callers who accept stale values."""

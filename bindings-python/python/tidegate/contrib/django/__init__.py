@@ -17,7 +17,7 @@ try:
     import django as django
 except ImportError as error:
     raise ImportError(
-        f"tidegate.contrib.django needs Django ({error}): pip install tidegate[django]", name=error.name
+        f'tidegate.contrib.django needs Django ({error}): pip install "tidegate[django]"', name=error.name
     ) from error
 
 from ._async import Async

@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 
 from ..._errors import ConfigError
 from .._http import Answer, Headers, Policy, variants_tag
-from .._pages import Asked, Framework, blocking_page_of, page_of
+from .._pages import Asked, Framework, blocking_page_of, mark, page_of
 from .._parts import Query
 from ._backend import apart
 from ._changes import async_manager, manager
@@ -65,19 +65,19 @@ def cached_view(
             framework = Framework(functools.partial(_capture, request, user is not None), _is_answer)
             return Asked(framework, policy, request.method or "GET", request.headers, arguments)
 
-        def is_past(request: HttpRequest) -> bool:
-            return policy.bypass(request.method or "GET", request.headers) is not None
+        def past(request: HttpRequest) -> str | None:
+            return policy.bypass(request.method or "GET", request.headers)
 
         def plain(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            if is_past(request):
-                return view(request, *args, **kwargs)
+            if (why := past(request)) is not None:
+                return _passed(why, view(request, *args, **kwargs))
             who = getattr(request, "user", None) if "user" in places else None
             run = apart(functools.partial(_rendered, view, request, args, kwargs))
             return _response(blocking_page_of(manager(alias), asked(request, args, kwargs, who), run))
 
         async def awaited(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            if is_past(request):
-                return await view(request, *args, **kwargs)
+            if (why := past(request)) is not None:
+                return _passed(why, await view(request, *args, **kwargs))
 
             async def run() -> Any:
                 return _render(await view(request, *args, **kwargs))
@@ -99,6 +99,12 @@ def cached_view(
         return wrapped
 
     return decorate
+
+
+def _passed(why: str, response: Any) -> Any:
+    if why != "method":
+        mark(response, f"fwd=bypass; detail={why}")
+    return response
 
 
 def _check(view: Any, args: tuple[Any, ...], kwargs: dict[str, Any], known: set[str], template: str) -> None:
