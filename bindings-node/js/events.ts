@@ -91,7 +91,12 @@ function warn(fault: CacheEvents['cache.error']): void {
   // A stranger may have chosen the tenant's name; keys are escaped.
   const tenant = fault.tenant === undefined ? '' : ` of tenant ${JSON.stringify(fault.tenant)}`;
   const key = fault.key === undefined ? '' : ` [${fault.key}${tenant}]`;
-  process.emitWarning(`${fault.reason}${key}: ${fault.message}`, { type: 'TidegateWarning', code: 'TIDEGATE_FAULT' });
+  const isAway = fault.reason === 'disconnected' && fault.key === undefined;
+  const then = isAway ? '; calls run their fallback until the store is back' : '';
+  process.emitWarning(`${fault.reason}${key}: ${fault.message}${then}`, {
+    type: 'TidegateWarning',
+    code: 'TIDEGATE_FAULT',
+  });
 }
 
 // One warning a second for the observers of an event: an observer that fails does so for every event.

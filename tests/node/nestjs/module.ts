@@ -79,6 +79,12 @@ class Pages {
     return { runs };
   }
 
+  @Get('search')
+  @CachedResponse({ key: ({ query }) => key`page:search:${query.q as string}` })
+  search(): string {
+    return 'found';
+  }
+
   @Get(':id')
   @CachedResponse({ key: 'page:of:{id}', ...stored })
   async one(@Param('id') id: string): Promise<string | null> {
