@@ -88,6 +88,8 @@ const OF_A_READ = [
   'softTimeout',
   'hardTimeout',
 ] as const satisfies readonly (keyof GetOptions)[];
+/** As `http-errors` has it, which Express, Fastify and Nest all know; the text is for those who write the route. */
+const BAD_REQUEST = { status: 400, statusCode: 400, expose: false };
 // RFC 9110, section 5.1.
 const FIELD_NAME = /^[\w!#$%&'*+.^`|~-]+$/;
 const RIGHT = "{ key: 'page:user:{id}', ttl: '1m' }";
@@ -135,7 +137,7 @@ export class Route<Q> {
       return this.#planned(request, headers);
     } catch (error) {
       // Of what the client has sent no key can be made, as of a query where a part is missing: that is 400, and no failure.
-      if (error instanceof KeyFormatError) Object.assign(error, { status: 400, statusCode: 400 });
+      if (error instanceof KeyFormatError) Object.assign(error, BAD_REQUEST);
       throw error;
     }
   }
