@@ -39,8 +39,8 @@ export class Tag {
  * tag('file', 'a:b').name;       // 'file:a%3Ab'
  * ```
  */
-export function tag(texts: TemplateStringsArray, ...parts: readonly KeyPart[]): Tag;
 export function tag(...parts: readonly KeyPart[]): Tag;
+export function tag(texts: TemplateStringsArray, ...parts: readonly KeyPart[]): Tag;
 export function tag(first?: TemplateStringsArray | KeyPart, ...rest: readonly KeyPart[]): Tag {
   let name: string;
   if (isTemplate(first)) {

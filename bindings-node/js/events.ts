@@ -94,7 +94,9 @@ function warn(fault: CacheEvents['cache.error']): void {
   const tenant = fault.tenant === undefined ? '' : ` of tenant ${JSON.stringify(fault.tenant)}`;
   const key = fault.key === undefined ? '' : ` [${fault.key}${tenant}]`;
   const about = OF_THE_STORE.has(fault.reason) ? 'the store: ' : '';
-  process.emitWarning(`${about}${fault.reason}${key}: ${fault.message}`, {
+  const isAway = fault.reason === 'disconnected' && fault.key === undefined;
+  const then = isAway ? '; calls run their fallback until the store is back' : '';
+  process.emitWarning(`${about}${fault.reason}${key}: ${fault.message}${then}`, {
     type: 'TidegateWarning',
     code: 'TIDEGATE_FAULT',
   });

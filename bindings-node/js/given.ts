@@ -17,7 +17,12 @@ export function confirmed(outcomes: readonly Outcome[]): boolean {
   return outcomes.every((outcome) => outcome === true);
 }
 
-export function isRequired(options: InvalidateOptions | undefined): boolean {
+export function isRequired(options: InvalidateOptions | undefined, verb?: string, what = 'key'): boolean {
+  if (verb !== undefined && typeof options === 'string') {
+    throw new ConfigError(
+      `options=${shown(options)} is not an object; several ${what}s are a list; a right example: cache.${verb}([${what}1, ${what}2])`,
+    );
+  }
   checkOptions(options, ['required']);
   const required: unknown = options?.required ?? false;
   if (typeof required === 'boolean') return required;

@@ -32,6 +32,13 @@ export class House {
   constructor(options: Options) {
     checkObject(options, "{ url: 'redis://localhost:6379/0', service: 'billing' }");
     const { url = 'memory://', store, metricsEmitter, upgrade, ...rest } = options;
+    // Else a variable that is not set would make a cache of each process of its own, and no invalidation reach the others.
+    if ('url' in options && options.url === undefined) {
+      throw new ConfigError(
+        "url is undefined: is the environment variable set? Leave url out, or say 'memory://', for a cache of this process " +
+          "alone; a right example: { url: process.env.REDIS_URL ?? 'memory://' }",
+      );
+    }
     if (typeof url !== 'string') {
       throw new ConfigError(`url=${shown(url)} is not a text; a right example: "redis://localhost:6379/0"`);
     }

@@ -4,6 +4,7 @@ import { parse, stringify } from 'lossless-json';
 import { shown } from './key.js';
 import {
   BigText,
+  circular,
   DEPTH_MAX,
   isLossy,
   LARGEST_EXACT,
@@ -100,12 +101,13 @@ function asJson(value: object): unknown {
 }
 
 /** Where in a value the first thing is that cannot be written. */
-function locate(value: unknown, path: string, depth: number): string {
+function locate(value: unknown, path: string, depth: number, around: readonly unknown[] = []): string {
+  if (around.includes(value) && typeof value === 'object') return circular(path, 'JSON');
   if (typeof value === 'object' && value !== null && depth > 0 && asJson(value) === value && !isLossy(value)) {
     for (const [name, child] of Object.entries(value)) {
       const step = Array.isArray(value) ? `[${name}]` : `.${name}`;
       if (lookAt(name, depth) === Look.Refused) return locate(name, `${path}: the name ${shown(name)}`, depth);
-      if (lookAt(child, depth - 1) === Look.Refused) return locate(child, path + step, depth - 1);
+      if (lookAt(child, depth - 1) === Look.Refused) return locate(child, path + step, depth - 1, [...around, value]);
     }
   }
   return depth === 0 && typeof value === 'object' ? tooDeep(path) : refusal(value, path, 'JSON');

@@ -1,4 +1,4 @@
-import { inspect } from 'node:util';
+import { inspect, types } from 'node:util';
 import { KeyFormatError, translated } from './errors.js';
 import { buildKey, checkTemplate, keyPart, type KeyPart as NativePart, refuseKey } from './native.js';
 
@@ -20,8 +20,9 @@ const PLAIN = /^[\w.-]+$/;
  * key('file', 'a:b/c d');         // 'file:a%3Ab/c%20d'
  * ```
  */
-export function key(texts: TemplateStringsArray, ...parts: readonly KeyPart[]): string;
 export function key(...parts: readonly KeyPart[]): string;
+// TypeScript shows what is wrong by the last one, and most keys are templates.
+export function key(texts: TemplateStringsArray, ...parts: readonly KeyPart[]): string;
 export function key(first?: TemplateStringsArray | KeyPart, ...rest: readonly KeyPart[]): string {
   if (!isTemplate(first)) {
     const parts = first === undefined && rest.length === 0 ? [] : [first, ...rest];
@@ -51,7 +52,13 @@ export function isTemplate(value: unknown): value is TemplateStringsArray {
 export function escaped(part: KeyPart, at: number): string {
   if (typeof part === 'string' && PLAIN.test(part)) return part;
   if (typeof part === 'number' && Number.isSafeInteger(part)) return String(part);
-  return translated(() => keyPart(String(at + 1), describe(part)));
+  try {
+    return translated(() => keyPart(String(at + 1), describe(part)));
+  } catch (error) {
+    // The places of a template have names in Python, and none here.
+    if (error instanceof KeyFormatError) error.message = error.message.replace(/^the place (?=\d)/, 'value ');
+    throw error;
+  }
 }
 
 /** A part as native code takes it. */
@@ -84,5 +91,6 @@ export function checkKeyText(given: unknown): asserts given is string {
 
 /** A value as its user would recognize it, in one line. */
 export function shown(value: unknown): string {
-  return inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100 });
+  const text = inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100 });
+  return types.isPromise(value) ? `${text} (is a Promise: did you forget await?)` : text;
 }

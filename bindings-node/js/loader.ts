@@ -95,7 +95,8 @@ function packaged(platform: Platform): Native {
     }
   } catch (error) {
     const isMissing = (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND';
-    throw isMissing ? new Error('it is not installed', { cause: error }) : error;
+    // Node.js prints each cause with all that required it, and this one says nothing that the text does not.
+    throw isMissing ? new Error('it is not installed') : error;
   }
 }
 

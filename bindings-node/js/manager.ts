@@ -245,7 +245,7 @@ export class CacheManager extends Observed {
    * True: the store confirmed it. False: it is away; this process serves none of the keys until it has been told.
    */
   async invalidate(keys: string | Iterable<string>, options?: InvalidateOptions): Promise<boolean> {
-    const required = isRequired(options);
+    const required = isRequired(options, 'invalidate');
     const list = listOf(keys, 'invalidate(key1), or cache.invalidate([key1, key2])');
     const call = (first: number) => this.#port.native.invalidate(first, list, required, this.#view.plain.terms);
     return confirmed(await this.#port.callMany(list.length, call));
@@ -253,7 +253,7 @@ export class CacheManager extends Observed {
 
   /** As `invalidate`, but what stands there is kept for callers who accept stale values. */
   async expire(keys: string | Iterable<string>, options?: InvalidateOptions): Promise<boolean> {
-    const required = isRequired(options);
+    const required = isRequired(options, 'expire');
     const list = listOf(keys, 'expire(key1), or cache.expire([key1, key2])');
     const call = (first: number) => this.#port.native.expire(first, list, required, this.#view.plain.terms);
     return confirmed(await this.#port.callMany(list.length, call));
@@ -284,7 +284,7 @@ export class CacheManager extends Observed {
    * `invalidate` does: false means that this process serves none of them until the store has been told.
    */
   async invalidateTag(tags: string | Iterable<string>, options?: InvalidateOptions): Promise<boolean> {
-    const required = isRequired(options);
+    const required = isRequired(options, 'invalidateTag', 'tag');
     const list = listOf(tags, "invalidateTag('user:42'), or cache.invalidateTag(['user:42', 'users'])", 'tag');
     const call = (first: number) => this.#port.native.invalidateTags(first, list, required, this.#view.plain.terms);
     return confirmed(await this.#port.callMany(list.length, call));

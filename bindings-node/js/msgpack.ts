@@ -3,6 +3,7 @@
 import { types } from 'node:util';
 import { shown } from './key.js';
 import {
+  circular,
   DEPTH_MAX,
   isLossy,
   LARGEST_EXACT,
@@ -39,6 +40,8 @@ class Writer {
   #at = 0;
   /** The names and places that lead to what is written; what is deeper is of before. */
   readonly #path: (string | number)[] = [];
+  /** The objects around what is written, likewise. */
+  readonly #around: object[] = [];
 
   whole(value: unknown): Uint8Array {
     this.#value(value, 0);
@@ -94,7 +97,7 @@ class Writer {
   }
 
   #list(list: readonly unknown[], depth: number): void {
-    this.#open(depth);
+    this.#open(list, depth);
     this.#head(list.length, 0x90, 16, 0, 0xdc);
     for (let at = 0; at < list.length; at += 1) {
       this.#path[depth] = at;
@@ -104,7 +107,7 @@ class Writer {
 
   #map(map: object, depth: number): void {
     if (isLossy(map)) this.#refuse(map, depth);
-    this.#open(depth);
+    this.#open(map, depth);
     const pairs = Object.entries(map).filter(([, value]) => value !== undefined);
     this.#head(pairs.length, 0x80, 16, 0, 0xde);
     for (const [name, value] of pairs) {
@@ -114,8 +117,17 @@ class Writer {
     }
   }
 
-  #open(depth: number): void {
-    if (depth === DEPTH_MAX) throw new Unencodable(tooDeep(this.#pathTo(depth)));
+  #open(value: object, depth: number): void {
+    this.#around[depth] = value;
+    if (depth < DEPTH_MAX) return;
+    // Looked for only here, where what contains itself ends up.
+    for (let at = 1; at <= depth; at += 1) {
+      const inner = this.#around[at];
+      if (inner !== undefined && this.#around.indexOf(inner) < at) {
+        throw new Unencodable(circular(this.#pathTo(at), 'msgpack'));
+      }
+    }
+    throw new Unencodable(tooDeep(this.#pathTo(depth)));
   }
 
   #text(text: string, depth: number, what = ''): void {

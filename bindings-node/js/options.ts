@@ -75,8 +75,11 @@ export interface HealthLimits {
 
 /** What a manager takes. Durations are milliseconds or a text such as `'5m'`. */
 export interface Options {
-  /** `memory://` (the default), `memory://NAME` (shared by the managers of this process), `redis://…`, `rediss://…`. */
-  url?: string | undefined;
+  /**
+   * `memory://` (the default), `memory://NAME` (shared by the managers of this process), `redis://…`, `rediss://…`. Given as
+   * undefined, as by a variable of the environment that is not set, it is refused.
+   */
+  url?: string;
   /** For tests: a `MemoryStore` of `tidegate/testing`, in place of a URL. */
   store?: MemoryStore | undefined;
   /** The first segment of every key; required but for `memory://` (there `'app'`). */

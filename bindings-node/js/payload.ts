@@ -1,5 +1,6 @@
 /** What stands in an entry, told apart by its type; and why a value is not written. */
 
+import { types } from 'node:util';
 import { shown } from './key.js';
 
 /** JSON text that holds integers beyond 2^53, which come back as bigints. */
@@ -58,7 +59,21 @@ export function written<T>(write: () => T): T {
 /** What is said of a value that a codec cannot write, at its place. */
 export function refusal(value: unknown, path: string, codec: string): string {
   if (typeof value === 'string') return `${path} is a text with a lone surrogate, which no other language can read`;
-  return `${path} is a ${kindOf(value)}, which ${codec} cannot hold`;
+  const kind = kindOf(value);
+  const help = HELP[kind] ?? (codec === 'JSON' && isBytes(value) ? "codec: 'msgpack' holds bytes" : undefined);
+  return `${path} is a ${kind}, which ${codec} cannot hold${help === undefined ? '' : `: ${help}`}`;
+}
+
+/** What to do about a value of such a kind. */
+const HELP: Readonly<Record<string, string>> = {
+  Map: 'give Object.fromEntries(map)',
+  Set: 'give [...set]',
+  Promise: 'did you forget await?',
+  function: 'give an object of data alone, without methods',
+};
+
+function isBytes(value: unknown): boolean {
+  return types.isUint8Array(value) || types.isArrayBuffer(value);
 }
 
 export function kindOf(value: unknown): string {
@@ -66,7 +81,11 @@ export function kindOf(value: unknown): string {
 }
 
 export function tooDeep(path: string): string {
-  return `${path.slice(0, 80)}… is nested deeper than ${DEPTH_MAX} levels, or in itself`;
+  return `${path.slice(0, 80)}… is nested deeper than ${DEPTH_MAX} levels`;
+}
+
+export function circular(path: string, codec: string): string {
+  return `${path} is what it stands in: the value contains itself, which ${codec} cannot hold`;
 }
 
 /** Whose own properties tell nothing of what it holds. */

@@ -1,5 +1,6 @@
 /** Reads without a fallback. */
 
+import { types } from 'node:util';
 import { throwIfAborted } from './abort.js';
 import { ConfigError } from './errors.js';
 import type { Flow } from './flow.js';
@@ -19,7 +20,8 @@ export async function getOrDefault(flow: Flow, key: string, view: View, options:
   if (isObject) checkOptions(options, DEFAULT_OPTIONS);
   if (!isObject || !('default' in options)) {
     throw new ConfigError(
-      `get(${shown(key)}) has neither a fallback nor a default; a right example: ` +
+      `get(${shown(key)}) has neither a fallback nor a default${types.isPromise(options) ? `, but ${shown(options)}` : ''}; ` +
+        'a right example: ' +
         "cache.get('user:profile:42', fetch), or cache.get('user:profile:42', { default: null })",
     );
   }

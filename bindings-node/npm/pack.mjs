@@ -35,7 +35,13 @@ const { values: options } = parseArgs({
     strip: { type: 'boolean', default: false },
   },
 });
-const { napi, files: _, devDependencies, ...root } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+const {
+  napi,
+  files: _,
+  devDependencies,
+  overrides: __,
+  ...root
+} = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 const targets = napi.targets.map(parseTriple);
 
 rmSync(STAGE, { recursive: true, force: true });

@@ -87,8 +87,8 @@ def run_file(block: Block, redis_url: str) -> None:
 
 
 def _is_plain(block: Block) -> bool:
-    # Node.js 20 knows neither types nor `using`: tsx writes them for older versions, as users' compilers do.
-    return block.language == "js" and not re.search(r"\busing\b|^\s*@\w", block.text, re.MULTILINE)
+    # Node.js 20 runs JavaScript as it stands on the page: what it does not know (`using`, decorators) belongs in `ts`.
+    return block.language == "js"
 
 
 def _suffix(block: Block) -> str:

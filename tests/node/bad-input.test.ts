@@ -38,7 +38,8 @@ const CALLS: [name: string, call: Call, says: string][] = [
   ['neither a fallback nor a default', (c) => c.get(KEY), 'neither a fallback nor a default'],
   ['a number for a fallback', (c) => c.get(KEY, 42), 'neither a fallback nor a default'],
   ['a text for a fallback', (c) => c.get(KEY, 'x'), 'neither a fallback nor a default'],
-  ['a promise for a fallback', (c) => c.get(KEY, Promise.resolve(1)), 'neither a fallback nor a default'],
+  ['a promise for a fallback', (c) => c.get(KEY, Promise.resolve(1)), '(is a Promise: did you forget await?)'],
+  ['a promise to refresh with', (c) => c.refresh(KEY, Promise.resolve(1)), '(is a Promise: did you forget await?)'],
   ['null for a fallback', (c) => c.get(KEY, null), 'neither a fallback nor a default'],
   ['options without a default', (c) => c.get(KEY, {}), 'neither a fallback nor a default'],
   ['a text to refresh with', (c) => c.refresh(KEY, 'x'), "fallback='x' is not callable"],
@@ -60,6 +61,17 @@ const CALLS: [name: string, call: Call, says: string][] = [
   ['a number for a signal', (c) => c.get(KEY, { default: 1, signal: 5 }), 'signal=5 is not an AbortSignal'],
   ['null for a signal', (c) => c.getMany([KEY], none, { signal: null }), 'signal=null is not an AbortSignal'],
   ['no list of keys', (c) => c.getMany(5, none), 'keys=5 is neither a key nor a list of keys'],
+  [
+    'keys that are no list',
+    (c) => c.invalidate(KEY, KEY),
+    'several keys are a list; a right example: cache.invalidate([key1, key2])',
+  ],
+  ['keys to expire that are no list', (c) => c.expire(KEY, KEY), 'cache.expire([key1, key2])'],
+  [
+    'tags that are no list',
+    (c) => c.invalidateTag('a', 'b'),
+    'several tags are a list; a right example: cache.invalidateTag([tag1, tag2])',
+  ],
   ['no keys at all', (c) => c.invalidate(), 'keys=undefined is neither a key nor a list of keys'],
   ['an object of keys', (c) => c.expire({ [KEY]: 1 }), 'is neither a key nor a list of keys'],
   ['a list of values', (c) => c.setMany([[KEY, 1]]), 'is neither a Map nor an object'],
@@ -186,7 +198,7 @@ function tells(error: TidegateError, says: string, example: string): void {
 }
 
 test('an option that is undefined is as one that is not there', async () => {
-  const cache = new CacheManager({ url: undefined, service: undefined, ttl: undefined, metricsEmitter: undefined });
+  const cache = new CacheManager({ service: undefined, ttl: undefined, metricsEmitter: undefined });
   assert.equal(await cache.get(KEY, one, { ttl: undefined, signal: undefined }), 1);
   assert.equal(await cache.get(KEY, { default: 2, signal: undefined }), 1);
   assert.equal(await cache.set(KEY, 2, undefined), true);
@@ -196,6 +208,7 @@ test('an option that is undefined is as one that is not there', async () => {
 const OPTIONS: [given: unknown, says: string][] = [
   ['redis://localhost:6379/0', "options='redis://localhost:6379/0' is not an object"],
   [null, 'options=null is not an object'],
+  [{ url: undefined, service: 'x' }, 'url is undefined: is the environment variable set?'],
   [{ url: 'http://localhost', service: 'x' }, 'scheme "http"'],
   [{ url: 'localhost:6379', service: 'x' }, 'redis://localhost:6379/0'],
   [{ url: '', service: 'x' }, 'redis://localhost:6379/0'],

@@ -197,6 +197,18 @@ for (const [when, listener] of [
     );
   });
 
+test('who has no Redis is told what happens to his calls', async () => {
+  const warnings = await warningsOf(async () => {
+    const cache = new CacheManager({ url: 'redis://127.0.0.1:1/0', service: 'billing', connectTimeout: 200 });
+    assert.equal(await cache.get(KEY, () => 1), 1);
+    await cache.close();
+  });
+  assert.match(
+    warnings[0]?.message ?? '',
+    /^disconnected: 127\.0\.0\.1:1: .*; calls run their fallback until the store is back$/,
+  );
+});
+
 onBoth('a fault becomes a process warning when nobody listens, and only then', async (stage) => {
   const unstorable = async (cache: CacheManager) => {
     await cache.get(KEY, () => Symbol('unstorable'));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify';
-import { CacheManager, ConfigError } from 'tidegate';
+import { CacheManager, ConfigError, key } from 'tidegate';
 import { closeOn, health, tidegate } from 'tidegate/fastify';
 import { testCache } from 'tidegate/testing';
 
@@ -102,6 +102,8 @@ test('errors reach the error handler, and what is not found the handler for that
     throw Object.assign(new Error('teapot'), { statusCode: 418 });
   });
   app.get('/missing', cached('missing'), (_request, reply) => reply.callNotFound());
+  const search = { cache: { key: ({ query }: { query: unknown }) => key`page:${(query as { q: string }).q}` } };
+  app.get('/search', { config: search }, async () => 'found');
   app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
     void reply.code(error.statusCode ?? 500).send(`told: ${error.message}`);
   });
@@ -118,6 +120,9 @@ test('errors reach the error handler, and what is not found the handler for that
       ],
     );
   }
+  const { statusCode, body } = await ask(app, '/search');
+  assert.equal(statusCode, 400);
+  assert.match(body, /told: value 1 of the key's template got undefined/);
   await app.close();
 });
 

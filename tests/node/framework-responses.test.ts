@@ -47,8 +47,8 @@ function on(name: string, plan: (kit: Kit) => void, work: (ask: Ask, kit: Kit) =
         },
       };
       plan(kit);
-      app.use((error: Error, _req: Request, res: Response, _next: NextFunction) => {
-        res.status(500).send(`told: ${error.message}`);
+      app.use((error: Error & { status?: number }, _req: Request, res: Response, _next: NextFunction) => {
+        res.status(error.status ?? 500).send(`told: ${error.message}`);
       });
       await serving(app.listen(0), (ask) => work(ask, kit));
     });
@@ -183,6 +183,7 @@ on(
     get('/passes', (_req, _res, next) => next());
     get('/passes', (_req, res) => res.send('the next one'), { key: () => 'page:other:1' });
     get('/flat', (_req, res) => res.send('x'), { key: () => 'flat' });
+    get('/search', (req, res) => res.send(req.query.q), { key: (req) => key`page:search:${req.query.q as string}` });
     app.get(
       '/two',
       cached(
@@ -202,6 +203,10 @@ on(
     isAnswer(await ask('/rejects'), 500, 'told: rejected');
     isAnswer(await ask('/next'), 500, 'told: given');
     isAnswer(await ask('/flat'), 500, /told: key "flat" is flat/);
+    for (const query of ['', '?q=', '?q=a&q=b', '?q[a]=1']) {
+      isAnswer(await ask(`/search${query}`), 400, /told: value 1 of the key's template got /);
+    }
+    isAnswer(await ask('/search?q=a:b'), 200, 'a:b', STORED);
     for (const way of [STORED, 'hit']) isAnswer(await ask('/passes'), 200, 'the next one', way);
     const two = await ask('/two');
     isAnswer(two, 200, 'second', STORED);
@@ -233,7 +238,7 @@ on(
     advance('2m');
     isAnswer(await ask('/shaky'), 200, 'well', 'hit');
     advance('2s');
-    isAnswer(await ask('/shaky'), 500, 'told: gone');
+    isAnswer(await ask('/shaky'), 410, 'told: gone');
   },
 );
 

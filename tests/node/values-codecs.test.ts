@@ -124,7 +124,7 @@ const UNSTORABLE: [codec: Options, name: string, value: unknown, says: string][]
     "$.a: the name 'x\\ud800' is a text with a lone",
   ],
   [MSGPACK, 'a Map', { user: [{ tags: new Map() }] }, '$.user[0].tags is a Map, which msgpack cannot hold'],
-  [MSGPACK, 'a Set', [1, new Set()], '$[1] is a Set'],
+  [MSGPACK, 'a Set', [1, new Set()], '$[1] is a Set, which msgpack cannot hold: give [...set]'],
   [MSGPACK, 'numbers in an array of their own', { of: new Float64Array(2) }, '$.of is a Float64Array'],
   [MSGPACK, 'clamped bytes', new Uint8ClampedArray(2), '$ is a Uint8ClampedArray'],
   [MSGPACK, 'a view of data', new DataView(new ArrayBuffer(2)), '$ is a DataView'],
@@ -133,7 +133,12 @@ const UNSTORABLE: [codec: Options, name: string, value: unknown, says: string][]
   [MSGPACK, 'a symbol', [Symbol('x')], '$[0] is a symbol'],
   [MSGPACK, 'an error', [new RangeError('x')], '$[0] is a RangeError'],
   [MSGPACK, '65 levels', nested(65), 'is nested deeper than 64 levels'],
-  [MSGPACK, 'what stands in itself', cyclic, 'is nested deeper than 64 levels, or in itself'],
+  [
+    MSGPACK,
+    'what stands in itself',
+    cyclic,
+    '$[0] is what it stands in: the value contains itself, which msgpack cannot hold',
+  ],
   [
     MSGPACK,
     'a getter that throws',

@@ -80,19 +80,27 @@ cyclic.self = { again: cyclic };
 
 /** What JSON cannot hold, and what the fault says of it. */
 const UNSTORABLE: [name: string, value: unknown, says: string][] = [
-  ['a function', () => 1, '$ is a function, which JSON cannot hold'],
+  ['a function', () => 1, '$ is a function, which JSON cannot hold: give an object of data alone'],
   ['a symbol', Symbol('x'), '$ is a symbol'],
   ['half a surrogate pair', { name: 'x\ud800y' }, '$.name is a text with a lone surrogate'],
-  ['a Map', { user: [{ tags: new Map() }] }, '$.user[0].tags is a Map'],
+  [
+    'a Map',
+    { user: [{ tags: new Map() }] },
+    '$.user[0].tags is a Map, which JSON cannot hold: give Object.fromEntries(map)',
+  ],
   ['a Set', [1, new Set()], '$[1] is a Set'],
   ['a method', { name: 'Ada', greet() {} }, '$.greet is a function'],
-  ['a Buffer', { photo: Buffer.from('x') }, '$.photo is a Buffer'],
+  [
+    'a Buffer',
+    { photo: Buffer.from('x') },
+    "$.photo is a Buffer, which JSON cannot hold: codec: 'msgpack' holds bytes",
+  ],
   ['an array of bytes', new Uint8Array(2), '$ is a Uint8Array'],
   ['an ArrayBuffer', new ArrayBuffer(2), '$ is a ArrayBuffer'],
   ['an error', [new RangeError('x')], '$[0] is a RangeError'],
   ['a regular expression', /x/, '$ is a RegExp'],
-  ['a promise', { later: Promise.resolve(1) }, '$.later is a Promise'],
-  ['what stands in itself', cyclic, 'is nested deeper than 64 levels, or in itself'],
+  ['a promise', { later: Promise.resolve(1) }, '$.later is a Promise, which JSON cannot hold: did you forget await?'],
+  ['what stands in itself', cyclic, '$.self.again is what it stands in: the value contains itself'],
   ['a thousand levels', nested(1_000), 'is nested deeper than 64 levels'],
   ['a hundred thousand levels', nested(100_000), 'is nested deeper than 64 levels'],
   [

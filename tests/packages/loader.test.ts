@@ -68,6 +68,13 @@ test('a half that was left out is named, with the commands that install it', asy
   const imported = await run(folder, process.execPath, ['--input-type=module', '--eval', "import 'tidegate';"]);
   assert.equal(imported.code, 1);
   assert.ok(imported.err.includes(message) && imported.err.includes("code: 'ERR_TIDEGATE_NATIVE'"), imported.err);
+  // One cause, and not all that led there.
+  assert.ok(imported.err.split('\n').length < 40, imported.err);
+  const { code, out, err } = await run(folder, process.execPath, [
+    'node_modules/tidegate/dist/cjs/command.js',
+    '--version',
+  ]);
+  assert.deepEqual([code, out.trim(), err.trim()], [1, '', message]);
   // The commands do what they say.
   await install(folder, '--include=optional', `tidegate@${version}`);
   assert.equal((await run(folder, process.execPath, ['--eval', LOADS])).out, version);

@@ -73,7 +73,8 @@ test('a package holds what it says and nothing else, and has no script', async (
     );
     assert.equal(manifest.version, version);
     assert.equal(manifest.license, 'MIT OR Apache-2.0');
-    for (const gone of ['scripts', 'devDependencies', 'napi', 'private']) assert.equal(manifest[gone], undefined, gone);
+    for (const gone of ['scripts', 'devDependencies', 'overrides', 'napi', 'private'])
+      assert.equal(manifest[gone], undefined, gone);
     if (manifest.name.startsWith('@')) {
       const [os, cpu, abi] = HERE.split('-');
       assert.deepEqual([manifest.os, manifest.cpu], [[os], [cpu]]);

@@ -135,6 +135,7 @@ def _tells(error: TidegateError, says: str) -> None:
         ("localhost:6379", {"service": "x"}, "redis://localhost:6379/0"),
         ("", {"service": "x"}, "redis://localhost:6379/0"),
         (5, {"service": "x"}, "url=5 is not a text"),
+        (None, {"service": "x"}, "is the environment variable set?"),
         ("redis://localhost:6379/0", {}, "service is missing"),
         ("memory://", {"service": "a:b"}, 'service="a:b"'),
         ("memory://", {"service": ""}, "service="),

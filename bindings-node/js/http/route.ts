@@ -2,7 +2,7 @@
 
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Context } from '../context.js';
-import { ConfigError, translated } from '../errors.js';
+import { ConfigError, KeyFormatError, translated } from '../errors.js';
 import { key as built, type KeyPart, shown } from '../key.js';
 import { livesIn } from '../lives.js';
 import { CacheManager } from '../manager.js';
@@ -88,6 +88,8 @@ const OF_A_READ = [
   'softTimeout',
   'hardTimeout',
 ] as const satisfies readonly (keyof GetOptions)[];
+/** As `http-errors` has it, which Express, Fastify and Nest all know; the text is for those who write the route. */
+const BAD_REQUEST = { status: 400, statusCode: 400, expose: false };
 // RFC 9110, section 5.1.
 const FIELD_NAME = /^[\w!#$%&'*+.^`|~-]+$/;
 const RIGHT = "{ key: 'page:user:{id}', ttl: '1m' }";
@@ -131,6 +133,16 @@ export class Route<Q> {
     const headers = this.#reader.headers(request);
     // A response to one that is authorized is another's only where somebody said so (RFC 9111, section 3.5).
     if (headers.authorization !== undefined && !this.#isForAll) return null;
+    try {
+      return this.#planned(request, headers);
+    } catch (error) {
+      // Of what the client has sent no key can be made, as of a query where a part is missing: that is 400, and no failure.
+      if (error instanceof KeyFormatError) Object.assign(error, BAD_REQUEST);
+      throw error;
+    }
+  }
+
+  #planned(request: Q, headers: IncomingHttpHeaders): Plan | null {
     const whole = this.#keyOf(request);
     if (whole === null || whole === undefined) return null;
     const { tags } = this.#options;

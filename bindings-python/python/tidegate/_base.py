@@ -65,7 +65,10 @@ class ManagerBase(Observing):
         from . import _codec
 
         if not isinstance(url, str):
-            raise ConfigError(f"url={url!r} is not a text; a right example: {_RIGHT_URL}")
+            # Else a variable that is not set would make a cache of each process of its own.
+            unset = " (is the environment variable set? leave url out for a cache of this process alone)"
+            hint = unset if url is None else ""
+            raise ConfigError(f"url={url!r} is not a text{hint}; a right example: {_RIGHT_URL}")
         self._url = url
         self._store: _tidegate.MemoryStore | None = None
         if store is not None:

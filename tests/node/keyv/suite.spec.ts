@@ -5,7 +5,7 @@ import { CacheManager } from 'tidegate';
 import { TidegateStore } from 'tidegate/keyv';
 import * as test from 'vitest';
 
-const cache = new CacheManager({ url: process.env.REDIS_URL, service: 'keyv' });
+const cache = new CacheManager({ url: process.env.REDIS_URL ?? 'memory://', service: 'keyv' });
 test.afterAll(() => cache.close());
 
 // Not `keyvIteratorTests`: the store cannot list its keys, and says so by having no `iterator`.

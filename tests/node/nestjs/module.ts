@@ -79,6 +79,12 @@ class Pages {
     return { runs };
   }
 
+  @Get('search')
+  @CachedResponse({ key: ({ query }) => key`page:search:${query.q as string}` })
+  search(): string {
+    return 'found';
+  }
+
   @Get(':id')
   @CachedResponse({ key: 'page:of:{id}', ...stored })
   async one(@Param('id') id: string): Promise<string | null> {
@@ -210,6 +216,8 @@ test('a controller’s answers are cached, its exceptions are not', async (conte
     for (const _ of [1, 2]) isAnswer(await ask('/pages/missing'), 404, /no such page/);
     isAnswer(await ask('/pages/broken'), 503, /sick/);
     assert.equal(runs, before + 3);
+    isAnswer(await ask('/pages/search'), 400, /Bad Request/);
+    isAnswer(await ask('/pages/search?q=a'), 200, 'found', 'fwd=miss; stored');
     clock.advance('2m');
     isAnswer(await ask('/pages/7'), 200, 'page 7', 'fwd=miss; stored');
   } finally {
