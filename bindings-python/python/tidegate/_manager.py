@@ -403,8 +403,8 @@ class CacheManager(Between):
         """Let what is under way end, for up to `timeout` seconds, then let go of the store; calls raise `ClosedError`.
 
         What runs behind callers is waited for too, then cancelled. Invalidations that the store has not confirmed are
-        sent again until it does. A view closes the manager that it is of. True: all had ended and nothing is owed to the
-        store.
+        sent again until it does. A view closes the manager that it is of. True: all had ended and nothing is owed to
+        the store.
         """
         port = self._port()
         timeout_ms = _tidegate.duration_ms("timeout", timeout)
