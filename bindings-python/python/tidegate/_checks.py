@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from . import _tidegate
@@ -65,7 +65,7 @@ class Checks:
     def _check(self, fallback: object, options: dict[str, Any], *own: str) -> Terms | None:
         """Gives what the call goes by."""
         terms = self._read_terms(options, *own)
-        if inspect.iscoroutine(fallback):
+        if isinstance(fallback, CoroutineType):
             name = fallback.__name__
             fallback.close()  # else Python warns that nobody awaited it
             raise ConfigError(
