@@ -205,7 +205,7 @@ test('who has no Redis is told what happens to his calls', async () => {
   });
   assert.match(
     warnings[0]?.message ?? '',
-    /^disconnected: 127\.0\.0\.1:1: .*; calls run their fallback until the store is back$/,
+    /^the store: disconnected: 127\.0\.0\.1:1: .*; calls run their fallback until the store is back$/,
   );
 });
 
