@@ -90,6 +90,6 @@ async function openTidegate(url, options) {
     invalidateTag: (tag) => cache.invalidateTag(tag),
     on: (kind, observer) => cache.on(kind, observer),
     stats: () => cache.stats(),
-    close: () => cache.close(),
+    close: () => cache.close({ timeout: 1_000 }), // the race is over: what is owed to a server that stays away is not waited for
   };
 }
