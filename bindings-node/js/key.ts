@@ -52,13 +52,7 @@ export function isTemplate(value: unknown): value is TemplateStringsArray {
 export function escaped(part: KeyPart, at: number): string {
   if (typeof part === 'string' && PLAIN.test(part)) return part;
   if (typeof part === 'number' && Number.isSafeInteger(part)) return String(part);
-  try {
-    return translated(() => keyPart(String(at + 1), describe(part)));
-  } catch (error) {
-    // The places of a template have names in Python, and none here.
-    if (error instanceof KeyFormatError) error.message = error.message.replace(/^the place (?=\d)/, 'value ');
-    throw error;
-  }
+  return translated(() => keyPart(`value ${at + 1}`, describe(part)));
 }
 
 /** A part as native code takes it. */

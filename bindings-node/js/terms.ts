@@ -34,7 +34,8 @@ export interface Call {
 /** What calls of the same options have in common. */
 type Base = Pick<Call, 'terms' | 'coder'>;
 
-const READ_OPTIONS = [
+/** What a read may be given. */
+export const READ_OPTIONS = [
   'ttl',
   'tags',
   'codec',

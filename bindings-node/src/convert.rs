@@ -235,11 +235,11 @@ pub fn build_key(parts: Vec<KeyPart>) -> Result<String, Thrown> {
     tidegate::key::build(&parts).or_throw()
 }
 
-/// One part, escaped, for a place of a template.
+/// One part, escaped, for a template; `what` names it in the error.
 #[guarded]
 #[napi]
-pub fn key_part(place: String, part: KeyPart) -> Result<String, Thrown> {
-    tidegate::key::part(&place, &part.as_part()).or_throw()
+pub fn key_part(what: String, part: KeyPart) -> Result<String, Thrown> {
+    tidegate::key::part(&what, &part.as_part()).or_throw()
 }
 
 /// Checks a template by the texts before, between and after its places.

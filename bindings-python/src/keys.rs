@@ -23,7 +23,7 @@ pub(crate) fn build_key(py: Python<'_>, parts: &Bound<'_, PyTuple>) -> PyResult<
 #[guarded]
 #[pyfunction]
 pub(crate) fn key_part(py: Python<'_>, place: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
-    tidegate::key::part(&format!("{{{place}}}"), &part_of(value)?.as_part()).or_raise(py)
+    tidegate::key::part(&format!("the place {{{place}}}"), &part_of(value)?.as_part()).or_raise(py)
 }
 
 /// Checks a template by the texts before, between and after its places.

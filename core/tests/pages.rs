@@ -11,9 +11,9 @@ async fn the_readmes_three_lines_run() -> Result<(), Box<dyn std::error::Error>>
     Ok(())
 }
 
-/// README.md, "Without a decorator".
+/// docs/index.md.
 #[tokio::test]
-async fn the_readmes_other_lines_run() -> Result<(), Box<dyn std::error::Error>> {
+async fn the_front_pages_lines_run() -> Result<(), Box<dyn std::error::Error>> {
     use tidegate::Manager;
 
     let manager = Manager::builder("memory://").service("billing").build().await?;

@@ -8,6 +8,7 @@ import { livesIn } from '../lives.js';
 import { CacheManager } from '../manager.js';
 import { checkTemplate, durationMs } from '../native.js';
 import { checkOptions, type Duration, type GetOptions } from '../options.js';
+import { READ_OPTIONS } from '../terms.js';
 import { type Answer, answerOf, type ToClients, type Way } from './conditional.js';
 import { type Captured, RESPONSE, type StoredResponse, storedOf, whyNotStored } from './response.js';
 
@@ -78,16 +79,9 @@ class Unwell extends Error {
 }
 
 const OWN = ['key', 'tags', 'vary', 'statuses', 'maxAge', 'public', 'authorized'] as const;
-const OF_A_READ = [
-  'ttl',
-  'staleIfError',
-  'staleWhileRevalidate',
-  'errorBackoff',
-  'earlyRefresh',
-  'wait',
-  'softTimeout',
-  'hardTimeout',
-] as const satisfies readonly (keyof GetOptions)[];
+/** Tags are its own; a response is no value of a codec or a schema, never null, and the request's signal is Route's. */
+const NOT_OF_A_RESPONSE: readonly string[] = ['tags', 'codec', 'nullTtl', 'schema', 'signal'];
+const OF_A_READ = READ_OPTIONS.filter((option) => !NOT_OF_A_RESPONSE.includes(option));
 /** As `http-errors` has it, which Express, Fastify and Nest all know; the text is for those who write the route. */
 const BAD_REQUEST = { status: 400, statusCode: 400, expose: false };
 // RFC 9110, section 5.1.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_type_hints, overlo
 
 from ._errors import ConfigError
 from ._keys import RIGHT_TEMPLATE, Template, parse_tag_template, parse_template
-from ._templates import compile_call, compile_key, compile_tags
+from ._templates import check_ignore, compile_call, compile_key, compile_tags
 from ._types import MISSING
 
 if TYPE_CHECKING:
@@ -180,10 +180,8 @@ class _Said:
     ) -> None:
         if callable(template):
             raise ConfigError(f"cached needs a template for the key; a right example: @cache.cached({RIGHT_TEMPLATE})")
-        if isinstance(ignore, str):
-            raise ConfigError(f"ignore={ignore!r} is a text, not several names; a right example: ignore=({ignore!r},)")
+        self.ignore = check_ignore(ignore)
         self.template = parse_template(template)
-        self.ignore = frozenset(ignore)
         self.tags: list[Template] = []
         tags = options.get("tags")
         # What is no list of texts is refused with the other options.

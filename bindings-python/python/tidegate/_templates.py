@@ -45,7 +45,7 @@ def compile_tags(
     """A function with the same parameters that gives the tags; ignored ones that no tag names need not be given."""
     known = {parameter.name for parameter in parameters}
     for template in templates:
-        _check_places(f"tags={[template.text]!r}", name, template, known)
+        check_places(f"tags={[template.text]!r}", name, template, known)
     lean = _without(parameters, ignore - {place.name for template in templates for place in template.places})
     tags = _compile(f"tags of {name}", lean, "tags", [f"return {_tuple_of(map(_text, templates))}"])
     tags.__qualname__ = f"tags of {name}"
@@ -163,21 +163,33 @@ def _check_parameters(
 ) -> None:
     known = {parameter.name for parameter in parameters}
     placed = {place.name for place in template.places}
-    _check_places(f"template {template.text!r}", name, template, known)
+    check_places(f"template {template.text!r}", name, template, known)
     for ignored in ignore:
         if ignored not in known:
             raise ConfigError(f"ignore names {ignored!r}, but {name} has no such parameter")
     for parameter in parameters:
         if parameter.name in ignore or parameter.name in placed:
             continue
-        raise ConfigError(
-            f"parameter {parameter.name!r} of {name} stands neither in the template {template.text!r} nor in ignore: "
-            "two calls with different answers would share a key; "
-            f'a right example: "{template.text}:{{{parameter.name}}}", or ignore=({parameter.name!r},)'
-        )
+        raise unplaced(f"parameter {parameter.name!r} of {name}", parameter.name, template.text, "calls")
 
 
-def _check_places(what: str, name: str, template: Template, known: set[str]) -> None:
+def unplaced(what: str, name: str, template: str, who: str) -> ConfigError:
+    """The error for an argument that is no part of the key: `who` would share it."""
+    return ConfigError(
+        f"{what} stands neither in the template {template!r} nor in ignore: two {who} with different answers would "
+        f'share a key; a right example: "{template}:{{{name}}}", or ignore=({name!r},)'
+    )
+
+
+def check_ignore(ignore: Iterable[str]) -> frozenset[str]:
+    """The names of arguments that are no part of a key; a text would be taken for its letters."""
+    if isinstance(ignore, str):
+        raise ConfigError(f"ignore={ignore!r} is a text, not several names; a right example: ignore=({ignore!r},)")
+    return frozenset(ignore)
+
+
+def check_places(what: str, name: str, template: Template, known: Iterable[str]) -> None:
+    """Refuses a template with places that are no parameters."""
     for place in template.places:
         if place.name not in known:
             raise ConfigError(f"{what} has the place {{{place.text}}}, but {name} has no parameter {place.name!r}")

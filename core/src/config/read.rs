@@ -26,17 +26,13 @@ const ELSEWHERE: &[(&[&str], &[&str])] = &[
 /// The error for an option that does not exist.
 pub fn unknown_option(given: &str, known: &[impl AsRef<str>]) -> Error {
     let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
-    let ours = ELSEWHERE.iter().filter(|(theirs, _)| theirs.contains(&given)).flat_map(|(_, ours)| *ours);
-    if let Some(name) = ours.into_iter().find(|name| known.contains(name)) {
-        return Error::config(format!("there is no option {given:?}; did you mean {name:?}?"));
-    }
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::jaro_winkler(given, name), *name))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness > 0.75);
-    match nearest {
-        Some((_, name)) => Error::config(format!("there is no option {given:?}; did you mean {name:?}?")),
+    let mut ours = ELSEWHERE.iter().filter(|(theirs, _)| theirs.contains(&given)).flat_map(|(_, ours)| *ours).copied();
+    let nearest = || {
+        let likeness = known.iter().map(|name| (strsim::jaro_winkler(given, name), *name));
+        likeness.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(likeness, _)| *likeness > 0.75).map(|(_, name)| name)
+    };
+    match ours.find(|name| known.contains(name)).or_else(nearest) {
+        Some(name) => Error::config(format!("there is no option {given:?}; did you mean {name:?}?")),
         None => Error::config(format!("there is no option {given:?}; the options are {}", known.join(", "))),
     }
 }

@@ -263,15 +263,14 @@ pub fn build(parts: &[Part<'_>]) -> Result<String, Error> {
     Ok(key)
 }
 
-/// One part, escaped, for the place of a template.
+/// One part, escaped, for a template.
 ///
 /// # Errors
-/// As [`build`]; the message names the place.
-pub fn part(place: &str, part: &Part<'_>) -> Result<String, Error> {
+/// As [`build`]; the message names the part by `what`, as its language does: "the place {id}", "value 1".
+pub fn part(what: &str, part: &Part<'_>) -> Result<String, Error> {
     let mut escaped = String::new();
-    push_part(&mut escaped, part).map_err(|shown| {
-        refused_part(&format!("the place {place} of the key's template got {shown}; a key"), KEY_EXAMPLE)
-    })?;
+    push_part(&mut escaped, part)
+        .map_err(|shown| refused_part(&format!("{what} of the key's template got {shown}; a key"), KEY_EXAMPLE))?;
     Ok(escaped)
 }
 

@@ -17,7 +17,7 @@ import msgspec
 
 from .. import _tidegate
 from .._errors import ConfigError
-from .._keys import Template, parse_tag_template, parse_template
+from .._keys import parse_tag_template, parse_template
 from ._parts import fill
 
 if TYPE_CHECKING:
@@ -245,16 +245,6 @@ def directives(header: str | None) -> dict[str, str]:
 def variants_tag(base: str) -> str:
     """What ends every variant of a page; hashed, since a tag may not be as long as a key."""
     return f"page:{_digest(base.encode())}"
-
-
-def check_places(name: str, template: Template, known: Iterable[str], what: str = "parameter") -> None:
-    """Refuses a template with places that are nothing of this view's."""
-    names = set(known)
-    for place in template.places:
-        if place.name not in names:
-            raise ConfigError(
-                f"template {template.text!r} has the place {{{place.text}}}, but {name} has no {what} {place.name!r}"
-            )
 
 
 def check_manager(kind: type[Any], given: object, example: str) -> None:

@@ -28,7 +28,8 @@ from weakref import WeakSet
 
 from .. import CacheManager
 from .._errors import ConfigError
-from ._http import Answer, Headers, Policy, check_manager, check_places, variants_tag
+from .._templates import check_ignore, check_places, unplaced
+from ._http import Answer, Headers, Policy, check_manager, variants_tag
 from ._pages import Asked, Framework, mark, page_of
 
 try:
@@ -160,11 +161,10 @@ def cached_route(
         obey_client=obey_client,
         options=dict(options),
     )
-    if isinstance(ignore, str):
-        raise ConfigError(f"ignore={ignore!r} is a text, not several names; a right example: ignore=({ignore!r},)")
+    ignored = check_ignore(ignore)
     # Annotations may be texts that name what stands in a function.
     scope = sys._getframe(1).f_locals
-    return lambda endpoint: _Route(policy, endpoint, frozenset(ignore), cache, scope).function()
+    return lambda endpoint: _Route(policy, endpoint, ignored, cache, scope).function()
 
 
 class CachedRoute(Protocol):
@@ -219,18 +219,14 @@ class _Route:
             for name, parameter in inspect.signature(endpoint).parameters.items()
         ]
         names = [parameter.name for parameter in parameters]
-        check_places(endpoint.__qualname__, self._policy.template, names)
-        for tag in self._policy.tags:
-            check_places(endpoint.__qualname__, tag, names)
+        name = endpoint.__qualname__
+        for template in (self._policy.template, *self._policy.tags):
+            check_places(f"template {template.text!r}", name, template, names)
         placed = {place.name for place in self._policy.template.places}
         for parameter in parameters:
             if parameter.name not in placed | ignore and not _is_of_the_framework(parameter.annotation):
-                raise ConfigError(
-                    f"parameter {parameter.name!r} of {endpoint.__qualname__} stands neither in the template "
-                    f"{self._policy.template.text!r} nor in ignore: two requests with different answers would share a "
-                    f'key; a right example: "{self._policy.template.text}:{{{parameter.name}}}", '
-                    f"or ignore=({parameter.name!r},)"
-                )
+                what = f"parameter {parameter.name!r} of {name}"
+                raise unplaced(what, parameter.name, self._policy.template.text, "requests")
         # FastAPI gives the request to one parameter only: the endpoint's, where it has one.
         mine = (each.name for each in parameters if _is_a(each.annotation, (Request,)))
         self._request = next(mine, _REQUEST)

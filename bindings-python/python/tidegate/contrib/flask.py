@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from .._errors import ConfigError
+from .._templates import check_ignore, unplaced
 from .._types import MISSING
 from ..sync import CacheManager
 from ._http import Answer, Headers, Policy, check_manager, variants_tag
@@ -154,13 +155,14 @@ class Tidegate:
         places = {place.name for place in policy.template.places}
         if "user" in places and user_of is None:
             raise ConfigError("the template names {user}: say whose it is, user_of=lambda: g.user.id")
+        known = places | check_ignore(ignore)
         framework = Framework(functools.partial(_capture, user is not None), _is_answer)
 
         def manager() -> CacheManager:
             return self.manager if tenant is None else self.manager.tenant(tenant())
 
         def decorate(view: Callable[..., Any]) -> Any:
-            _check(view, places | set(ignore), template)
+            _check(view, known, template)
 
             @functools.wraps(view)
             def cached(**kwargs: Any) -> Any:
@@ -221,11 +223,8 @@ def _check(view: Callable[..., Any], known: set[str], template: str) -> None:
         raise ConfigError(f"{view.__qualname__} is async: Flask runs it in a thread's loop; a right example: `def`")
     for parameter in inspect.signature(view).parameters.values():
         if parameter.name not in known and parameter.kind is not parameter.VAR_KEYWORD:
-            raise ConfigError(
-                f"argument {parameter.name!r} of {view.__qualname__} stands neither in the template {template!r} "
-                f"nor in ignore: two requests with different answers would share a key; "
-                f'a right example: "{template}:{{{parameter.name}}}"'
-            )
+            what = f"argument {parameter.name!r} of {view.__qualname__}"
+            raise unplaced(what, parameter.name, template, "requests")
 
 
 def _capture(has_user: bool, response: Response) -> tuple[int, Headers, bytes] | str:

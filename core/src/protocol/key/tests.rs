@@ -62,7 +62,7 @@ fn a_part_that_the_languages_would_write_differently_is_refused() {
     let refused = |parts: &[Part<'_>]| build(parts).expect_err("refused").message().to_owned();
     assert!(refused(&[Part::Text("a"), Part::Other("1.5")]).starts_with("part 2 of the key is 1.5;"));
     assert!(refused(&[Part::Text(""), Part::Text("b")]).starts_with("part 1 of the key is \"\";"));
-    let error = part("{id}", &Part::Other("None")).expect_err("refused");
+    let error = part("the place {id}", &Part::Other("None")).expect_err("refused");
     assert!(error.message().starts_with("the place {id} of the key's template got None;"), "{error}");
 }
 

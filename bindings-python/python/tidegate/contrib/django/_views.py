@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 
 from ..._errors import ConfigError
+from ..._templates import check_ignore, unplaced
 from .._http import Answer, Headers, Policy, variants_tag
 from .._pages import Asked, Framework, blocking_page_of, mark, page_of
 from .._parts import Query
@@ -53,10 +54,8 @@ def cached_view(
         obey_client=obey_client,
         options=dict(options),
     )
-    if isinstance(ignore, str):
-        raise ConfigError(f"ignore={ignore!r} is a text, not several names; a right example: ignore=({ignore!r},)")
     places = {place.name for place in policy.template.places}
-    known = places | set(ignore)
+    known = places | check_ignore(ignore)
 
     def decorate(view: Callable[..., Any]) -> Any:
         def asked(request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any], who: Any) -> Asked:
@@ -113,10 +112,7 @@ def _check(view: Any, args: tuple[Any, ...], kwargs: dict[str, Any], known: set[
         raise ConfigError(f"{name} is given arguments without names, {args!r}; name the groups of its URL pattern")
     for argument in kwargs:
         if argument not in known:
-            raise ConfigError(
-                f"argument {argument!r} of {name} stands neither in the template {template!r} nor in ignore: two "
-                f'requests with different answers would share a key; a right example: "{template}:{{{argument}}}"'
-            )
+            raise unplaced(f"argument {argument!r} of {name}", argument, template, "requests")
 
 
 def _rendered(view: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any) -> Any:
