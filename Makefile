@@ -37,15 +37,27 @@ examples: .make/python.$(PROFILE) .make/node.$(PROFILE) ## the programs of docs/
 	    echo "== $$program"; $(BIN)/python -m examples.choosing.$$program; \
 	done
 
+# In this order, each runner of its own, so that `make --keep-going` runs all of them whatever fails.
 .PHONY: test
-test: .make/python.dev .make/node.dev .make/django-tests .make/typedoc ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
-	cargo test -p tidegate -- --show-output
-	cargo test -p tidegate-cli
-	cargo test -p tidegate-lint
+test: test-rust test-loom test-python test-node faults-short ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
+
+.PHONY: test-rust
+test-rust: .make/python.dev .make/node.dev ## of these the Rust ones
+	cargo test --no-fail-fast -p tidegate -- --show-output
+	cargo test --no-fail-fast -p tidegate-cli
+	cargo test --no-fail-fast -p tidegate-lint
+
+.PHONY: test-loom
+test-loom: | system ## loom's models of what threads share
 	$(LOOM) cargo test -p tidegate --no-default-features --lib --release loom
+
+.PHONY: test-python
+test-python: .make/python.dev .make/node.dev .make/django-tests .make/typedoc .make/wheels ## Python's, and those of both languages together
 	$(BIN)/pytest --ignore tests/faults --numprocesses 3 --dist worksteal
+
+.PHONY: test-node
+test-node: .make/python.dev .make/node.dev .make/packages ## Node.js's
 	node --import tsx --test --test-concurrency 2 --test-reporter spec $(wildcard tests/node/*.test.ts tests/packages/*.test.ts)
-	@$(MAKE) faults-short
 
 .PHONY: faults-short
 faults-short: .make/python.dev .make/node.dev ## every fault of docs/reliability.md in a short form: eight minutes
@@ -128,7 +140,6 @@ $(LICENCES): Cargo.lock $(wildcard tools/*.py) | .make/venv
 	$(BIN)/python -m tools.third_party $(if $(filter lint/%,$@),tidegate-lint,tidegate-python) > $@
 
 # What tests/packages installs: without what a debugger needs, which is most of a build for tests.
-test: .make/wheels
 .make/wheels: .make/python.dev .make/lint.dev $(LICENCES) $(PACKAGE) lint/pyproject.toml lint/README.md README.md
 	rm -rf target/tested
 	$(BIN)/maturin build --strip true --locked --auditwheel skip --out target/tested
@@ -169,7 +180,6 @@ test: .make/wheels
 	@touch $@
 
 # What the Node.js tests of tests/packages install.
-test: .make/packages
 .make/packages: .make/node.dev $(wildcard bindings-node/npm/*.mjs bindings-node/npm/*/* tools/*.py)
 	rm -rf target/packages
 	node bindings-node/npm/pack.mjs --strip --out target/packages
