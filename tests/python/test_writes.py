@@ -113,7 +113,7 @@ async def test_with_the_store_away_nobody_fails(own_server: RedisServer, service
         own_server.resume()
 
         async def replayed() -> bool:
-            async with CacheManager(own_server.url, service=service) as other:
+            async with CacheManager(own_server.url, service=service, command_timeout="5s") as other:
                 return not await other.exists("user:profile:1")
 
         assert await eventually(replayed)
