@@ -37,13 +37,14 @@ examples: .make/python.$(PROFILE) .make/node.$(PROFILE) ## the programs of docs/
 	    echo "== $$program"; $(BIN)/python -m examples.choosing.$$program; \
 	done
 
-# In this order, each runner of its own, so that `make --keep-going` runs all of them whatever fails.
+# In this order, each runner of its own, so that `make --keep-going` runs all of them whatever fails. Most tests wait most
+# of their time: two cores run more of them at once than two.
 .PHONY: test
 test: test-rust test-loom test-python test-node faults-short ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
 
 .PHONY: test-rust
 test-rust: .make/python.dev .make/node.dev ## of these the Rust ones
-	cargo test --no-fail-fast -p tidegate -- --show-output
+	cargo test --no-fail-fast -p tidegate -- --show-output --test-threads 4
 	cargo test --no-fail-fast -p tidegate-cli
 	cargo test --no-fail-fast -p tidegate-lint
 
@@ -53,15 +54,15 @@ test-loom: | system ## loom's models of what threads share
 
 .PHONY: test-python
 test-python: .make/python.dev .make/node.dev .make/django-tests .make/typedoc .make/wheels ## Python's, and those of both languages together
-	$(BIN)/pytest --ignore tests/faults --numprocesses 3 --dist worksteal
+	$(BIN)/pytest --ignore tests/faults --numprocesses 5 --dist worksteal
 
 .PHONY: test-node
 test-node: .make/python.dev .make/node.dev .make/packages ## Node.js's
-	node --import tsx --test --test-concurrency 2 --test-reporter spec $(wildcard tests/node/*.test.ts tests/packages/*.test.ts)
+	node --import tsx --test --test-concurrency 4 --test-reporter spec $(wildcard tests/node/*.test.ts tests/packages/*.test.ts)
 
 .PHONY: faults-short
-faults-short: .make/python.dev .make/node.dev ## every fault of docs/reliability.md in a short form: eight minutes
-	$(BIN)/pytest tests/faults
+faults-short: .make/python.dev .make/node.dev ## every fault of docs/reliability.md in a short form: five minutes
+	$(BIN)/pytest tests/faults --numprocesses 2 --dist worksteal
 
 .PHONY: faults
 faults: .make/python.release .make/node.release ## every fault at length, into docs/reliability.md: an hour (FAULTS="--only 8,9 --write" for some)
