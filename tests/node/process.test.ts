@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Ended, node, program } from './support/program.js';
-import { eventually, freshService, Held, KEY, Stage, settled, sharedServer } from './support/stage.js';
+import { eventually, freshService, Held, KEY, PATIENT, settled, sharedServer, Stage } from './support/stage.js';
 
 const QUICK_MS = 10_000;
 
@@ -93,7 +93,7 @@ onBothStores('a call that waits keeps the process until it is answered', async (
 
 test('a process that only waits for another process stays until it is woken', async () => {
   const { url } = await sharedServer();
-  const stage = new Stage(url, freshService());
+  const stage = new Stage(url, freshService(), PATIENT);
   const held = new Held<string>();
   const leader = stage.cache.get(KEY, held.fallback);
   await held.entered;

@@ -5,7 +5,9 @@ import { CacheManager } from 'tidegate';
 import { TidegateStore } from 'tidegate/keyv';
 import * as test from 'vitest';
 
-const cache = new CacheManager({ url: process.env.REDIS_URL ?? 'memory://', service: 'keyv' });
+// A machine that is busy is no fault of the store.
+const patient = { commandTimeout: '5s', connectTimeout: '5s' };
+const cache = new CacheManager({ url: process.env.REDIS_URL ?? 'memory://', service: 'keyv', ...patient });
 test.afterAll(() => cache.close());
 
 // Not `keyvIteratorTests`: the store cannot list its keys, and says so by having no `iterator`.

@@ -8,10 +8,10 @@ import { RedisServer } from './redis-server.js';
 export const KEY = 'user:profile:1';
 
 const TEST_MS = 30_000;
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 10_000;
 const CLOSE_MS = 1_000;
 // A machine that is busy is no fault of the store.
-const PATIENT: Options = { commandTimeout: '10s', connectTimeout: '10s', lease: '12s' };
+export const PATIENT: Options = { commandTimeout: '10s', connectTimeout: '10s', lease: '12s' };
 
 let numbers = 0;
 let shared: Promise<RedisServer> | undefined;
