@@ -6,14 +6,14 @@ import { type CacheManager, type Context, HardTimeout, type Options } from 'tide
 import { eventually, Held, KEY, onBoth, rejection, type Stage, settled, watched } from './support/stage.js';
 
 const OTHER = 'user:profile:2';
-const QUICK: Options = { ttl: 40, ttlJitter: 0, staleWhileRevalidate: '1m', lease: '20s' };
-const CAREFUL: Options = { ttl: 40, ttlJitter: 0, staleIfError: '1m', lease: '20s' };
+const QUICK: Options = { ttl: 200, ttlJitter: 0, staleWhileRevalidate: '1m', lease: '20s' };
+const CAREFUL: Options = { ttl: 200, ttlJitter: 0, staleIfError: '1m', lease: '20s' };
 
 /** A manager in which these keys stand, past their freshness. */
 async function aged(stage: Stage, options: Options, ...keys: string[]): Promise<CacheManager> {
   const cache = stage.make(options);
   for (const key of keys) await cache.get(key, () => 'old');
-  await pass(60);
+  await pass(250);
   return cache;
 }
 
@@ -192,7 +192,7 @@ onBoth('close waits for what runs behind, and aborts it when its time is over', 
   assert.equal(await closed, true);
   const other = stage.make(QUICK);
   assert.equal(await other.get(KEY, { default: null }), 'new');
-  await pass(60);
+  await pass(250);
   assert.equal(await other.get(KEY, stuck.fallback), 'new');
   await stuck.entered;
   const { signal } = stuck.contexts[0] as Context;
@@ -217,7 +217,7 @@ onBoth('notModified keeps what stands there, for a new life, and gives it', asyn
 onBoth('a fallback’s object of ctx.stale is its own', async (stage) => {
   const cache = stage.make(CAREFUL);
   await cache.set(KEY, { list: [1] });
-  await pass(60);
+  await pass(250);
   const spoils = (context: Context) => {
     (context.stale as { list: number[] }).list.push(2);
     return context.notModified<{ list: number[] }>();
