@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +22,9 @@ if TYPE_CHECKING:
 BATCH_MAX = 10_000
 """Keys in one call of a manager."""
 NOTHING: Any = object()
-TURN: dict[str, Any] = {
-    "ttl": 0.001,
-    "stale_if_error": 0,
-    "stale_while_revalidate": 0,
-    "early_refresh": False,
-    "wait": 30,
-}
+ONCE: dict[str, Any] = {"stale_if_error": 0, "stale_while_revalidate": 0, "early_refresh": False}
+"""What stands is not computed anew."""
+TURN: dict[str, Any] = {**ONCE, "ttl": 0.001, "wait": 30}
 """Whose fallback runs holds the lease; its entry is gone when the next one comes."""
 
 
@@ -76,12 +71,17 @@ class Frame(BaseCache):
 class Blocking(Frame):
     """The methods that block."""
 
-    @cached_property
+    @property
     def _manager(self) -> BlockingCacheManager:
-        view = self._place.blocking()
-        for name in self._place.namespaces():
-            view = view.namespace(name)
+        view = self._made
+        if view is None or view._native.closed:
+            view = self._place.blocking()
+            for name in self._place.namespaces():
+                view = view.namespace(name)
+            self._made = view
         return view
+
+    _made: BlockingCacheManager | None = None
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         """The value, or `default`; a cached None is a value."""
@@ -107,7 +107,7 @@ class Blocking(Frame):
             has_run = True
             return plain
 
-        self._manager.get(made, fallback, ttl=ttl, stale_if_error=0, stale_while_revalidate=0)
+        self._manager.get(made, fallback, ttl=ttl, **ONCE)
         return has_run and self._exists(made)
 
     def _exists(self, made: str) -> bool:
