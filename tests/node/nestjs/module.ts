@@ -59,6 +59,11 @@ class Users {
     return name;
   }
 
+  @InvalidateAfter({ keys: () => 'flat' })
+  async written(): Promise<void> {
+    this.reads += 1;
+  }
+
   @InvalidateAfter({ tags: (id: number) => [key`user:${id}`] })
   async remove(_id: number): Promise<void> {}
 }
@@ -198,6 +203,16 @@ test('a store that is down is down for terminus where that is asked for', async 
   const indicator = new TidegateHealth(cache);
   assert.equal((await indicator.isHealthy()).cache.status, 'up');
   assert.equal((await indicator.isHealthy('cache', { failOnDown: true })).cache.status, 'down');
+});
+
+test('what is wrong with a key is told before anything is written, and no end hides what a method failed with', async (context) => {
+  const { cache } = testCache(context);
+  const users = provideCache(provideCache(new Users(cache, cache), cache), cache, 'sessions');
+  await assert.rejects(users.written(), { code: 'ERR_TIDEGATE_KEY_FORMAT' });
+  assert.equal(users.reads, 0);
+  await cache.close();
+  await assert.rejects(users.rename(1, ''), /no name/);
+  await assert.rejects(users.rename(1, 'x'), { code: 'ERR_TIDEGATE_CLOSED' });
 });
 
 test('without Nest an object is given its manager, and says so where it has none', async () => {
