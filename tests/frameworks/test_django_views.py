@@ -275,3 +275,17 @@ def test_what_runs_behind_closes_its_connection(tmp_path: Path, monkeypatch: pyt
     ask(view, id=1)
     until(lambda: ask(view, id=1).status_code == 200 and bool(used), 20, "nothing runs behind")
     until(is_closed, 20, "its connection is open")
+
+
+def test_what_runs_behind_is_in_the_language_of_its_page() -> None:
+    runs: list[str] = []
+
+    @cached_view("page:of:{id}:{language}:{timezone}", ttl=0.05, stale_while_revalidate="1h", public=True)
+    def view(request: HttpRequest, id: int) -> HttpResponse:
+        runs.append(f"{get_language()} {timezone.get_current_timezone_name()}")
+        return HttpResponse(runs[-1])
+
+    with override("de"), timezone.override("Asia/Tokyo"):
+        until(lambda: ask(view, id=1).status_code == 200 and len(runs) > 2, 20, "nothing runs behind")
+        until(lambda: ask(view, id=1).status_code == 200 and len(runs) > 3, 20, "nothing runs behind")
+    assert set(runs) == {"de Asia/Tokyo"}

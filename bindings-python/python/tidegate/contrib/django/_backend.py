@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import tzinfo
+from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache, default_key_func
+from django.utils import timezone, translation
 
 from ... import _tidegate
 from ..._errors import StoreUnavailable
@@ -227,22 +232,39 @@ class Renewal:
 
 
 def apart(run: Any) -> Any:
-    """A function that closes the database's connections behind it where it runs in another thread than this.
+    """A function that is itself in another thread than this too: in this one's language and time zone.
 
-    What is computed behind callers is: no request ends there, after which Django would close them.
+    What is computed behind callers runs so: no request ends there, after which Django would close the database's
+    connections, so it does that as well.
     """
-    here = get_ident()
+    here, speaking = get_ident(), _as_here()
 
     def guarded() -> Any:
-        try:
+        if get_ident() == here:
             return run()
+        try:
+            with speaking():
+                return run()
         finally:
-            if get_ident() != here:
-                from django.db import connections
+            from django.db import connections
 
-                connections.close_all()
+            connections.close_all()
 
     return guarded
+
+
+@contextmanager
+def _as_in(language: str | None, zone: tzinfo) -> Iterator[None]:
+    """In this language and time zone, which Django keeps by thread."""
+    with translation.override(language), timezone.override(zone):
+        yield
+
+
+def _as_here() -> Callable[[], AbstractContextManager[None]]:
+    # The backend may be used without any settings.
+    if not settings.configured:
+        return nullcontext
+    return partial(_as_in, translation.get_language(), timezone.get_current_timezone())
 
 
 def turn_of(made: str) -> str:
