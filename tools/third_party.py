@@ -17,6 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 _NAMES = re.compile(r"(?i)(licen[cs]e|copying|notice|unlicense)([-_.].*)?")
+_CODE = (".rs", ".c", ".h", ".py", ".js", ".toml")
 
 
 def _metadata() -> dict[str, Any]:
@@ -44,6 +45,23 @@ def linked(program: str) -> list[dict[str, Any]]:
     return sorted((packages[each] for each in seen - own), key=lambda package: (package["name"], package["version"]))
 
 
+def _texts(crate: dict[str, Any]) -> list[str]:
+    """Those that a crate brings, of what it has of others too; else the words of the one that it names."""
+    folder = Path(crate["manifest_path"]).parent
+    files = [file for file in sorted(folder.rglob("*")) if _NAMES.fullmatch(file.name) and file.suffix not in _CODE]
+    every = [file.read_text(encoding="utf-8", errors="replace").strip() for file in files if file.is_file()]
+    # zstd is to be had under this one too; we take it under the other, which stands beside.
+    found = [text for text in every if not text.startswith("GNU GENERAL PUBLIC LICENSE")]
+    if found:
+        return found
+    if "MIT" not in (crate["license"] or ""):
+        raise SystemExit(f"{crate['name']} {crate['version']} brings no text of {crate['license']}")
+    # The words are those of ours, of other people.
+    _, _, words = (ROOT / "LICENSE-MIT").read_text(encoding="utf-8").partition("Permission is hereby granted")
+    authors = ", ".join(crate["authors"]) or f"the authors of {crate['name']}"
+    return [f"Copyright (c) {authors}\n\nPermission is hereby granted{words}".strip()]
+
+
 def text(program: str) -> str:
     """One text for people: who is in it, then each licence once, with those that it is of."""
     crates = linked(program)
@@ -55,13 +73,11 @@ def text(program: str) -> str:
             raise SystemExit(f"{crate['name']} {crate['version']} names no licence")
         name = f"{crate['name']} {crate['version']}"
         listed.append(f"  {name}: {crate['license'] or 'see below'}")
-        folder = Path(crate["manifest_path"]).parent
-        for file in sorted(folder.iterdir()):
-            if file.is_file() and _NAMES.fullmatch(file.name):
-                licence = file.read_text(errors="replace").strip()
-                # The same words in lines of another length are the same licence.
-                same = " ".join(licence.split())
-                written.setdefault(same, licence)
+        for licence in _texts(crate):
+            # The same words in lines of another length are the same licence.
+            same = " ".join(licence.split())
+            written.setdefault(same, licence)
+            if name not in by_licence[same]:
                 by_licence[same].append(name)
     parts = [f"{program} has these crates linked in:\n\n" + "\n".join(listed)]
     for same, names in sorted(by_licence.items(), key=lambda item: (-len(item[1]), item[1])):
@@ -71,7 +87,8 @@ def text(program: str) -> str:
 
 def main() -> None:
     """Write it to standard output."""
-    sys.stdout.write(text(sys.argv[1]))
+    # By its bytes: a Windows that writes to a file takes another encoding for it.
+    sys.stdout.buffer.write(text(sys.argv[1]).encode())
 
 
 if __name__ == "__main__":

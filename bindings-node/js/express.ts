@@ -17,13 +17,12 @@
  */
 
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
-import type { Context } from './context.js';
 import { ConfigError } from './errors.js';
 import { capture, plainRequest } from './http/captured.js';
 import type { Answer } from './http/conditional.js';
 import { checkHealth, type HealthOptions, healthOf } from './http/health.js';
 import type { Captured } from './http/response.js';
-import { PassedOn, type ResponseOptions, Route } from './http/route.js';
+import { PassedOn, type ResponseOptions, Route, type Run } from './http/route.js';
 import { shown } from './key.js';
 import type { CacheManager } from './manager.js';
 
@@ -87,7 +86,9 @@ export function cached<P = Params>(
     };
     res.once('close', leave);
     try {
-      const found = await route.answer(plan, req, gone.signal, (context) => captured(all, req, res, context));
+      const found = await route.answer(plan, askedBy(req, res), gone.signal, (context) =>
+        captured(all, req, res, context),
+      );
       if (!gone.signal.aborted) send(res, found);
     } catch (error) {
       if (gone.signal.aborted) return;
@@ -119,7 +120,7 @@ function captured<P>(
   handlers: readonly CachedHandler<P>[],
   req: Request<P>,
   res: Response,
-  context: Context,
+  context: Run,
 ): Promise<Captured> {
   return new Promise((resolve, reject) => {
     const plain = plainRequest(req, req.headers, () => context.signal) as CachedRequest<P>;
@@ -166,6 +167,10 @@ function runAll<P>(
     }
   };
   next();
+}
+
+function askedBy<P>({ method, headers }: Request<P>, res: Response) {
+  return { method, headers, sent: res.getHeaders() };
 }
 
 function send(res: Response, { status, headers, body }: Answer): void {

@@ -15,8 +15,8 @@
  * @packageDocumentation
  */
 
+import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify';
-import type { Context } from './context.js';
 import { ConfigError } from './errors.js';
 import { isThenable } from './flow.js';
 import { timeoutOf } from './given.js';
@@ -24,7 +24,7 @@ import { capture, plainRequest } from './http/captured.js';
 import { varyOf } from './http/conditional.js';
 import { checkHealth, type HealthBody, type HealthOptions, healthOf } from './http/health.js';
 import type { Captured } from './http/response.js';
-import { PassedOn, type ResponseOptions, Route } from './http/route.js';
+import { PassedOn, type ResponseOptions, Route, type Run } from './http/route.js';
 import { type CloseOnOptions, type Closing, endOn, Requests, type Serving, within } from './http/shutdown.js';
 import { shown } from './key.js';
 import { CacheManager } from './manager.js';
@@ -158,10 +158,10 @@ function cachedHandler(route: Route<FastifyRequest>, handler: RouteHandlerMethod
         if (!reply.raw.writableFinished) gone.abort(new Error('the client went away'));
       };
       reply.raw.once('close', leave);
-      const run = (context: Context) => captured(this, handler, request, reply, context);
+      const run = (context: Run) => captured(this, handler, request, reply, context);
       try {
         // A HEAD is answered with the body too: Fastify takes it away, and says how long it was.
-        const asked = { method: 'GET', headers: request.headers };
+        const asked = { method: 'GET', headers: request.headers, sent: reply.getHeaders() as OutgoingHttpHeaders };
         const { status, headers, body } = await route.answer(plan, asked, gone.signal, run);
         if (gone.signal.aborted) return reply.hijack();
         const { vary, ...others } = headers;
@@ -190,7 +190,7 @@ function captured(
   handler: RouteHandlerMethod,
   request: FastifyRequest,
   reply: FastifyReply,
-  context: Context,
+  context: Run,
 ): Promise<Captured> {
   return new Promise((resolve, reject) => {
     const signal = () => context.signal;

@@ -42,6 +42,16 @@ class Row(models.Model):
         app_label = "frameworks"
 
 
+class Likeness(Row):
+    """The same table."""
+
+    class Meta:
+        """Of no app."""
+
+        app_label = "frameworks"
+        proxy = True
+
+
 settings._wrapped = _others
 
 

@@ -10,6 +10,7 @@ from collections import OrderedDict, namedtuple
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from enum import Enum
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from tests.support.redis_server import RedisServer
 from tidegate import ConfigError, EncodeError
 from tidegate.contrib.django import (
     TidegateCache,
+    aclose,
     close,
     manager,
 )
@@ -234,6 +236,68 @@ def test_async_methods_wait_together_and_take_async_functions() -> None:
         await cache.aclose()
 
     asyncio.run(others())
+
+
+def test_add_changes_nothing_that_stands_there_however_soon_it_ends() -> None:
+    here = TidegateCache("memory://", {"OPTIONS": {"service": "early", "early_refresh": True}})
+    here._manager.get(here._key("lock", None), lambda: passed(0.5), ttl=1)
+    ends = monotonic() + 0.8
+    while monotonic() < ends and here.get("lock") is not None:
+        assert here.add("lock", "yours", 60) is False
+        assert asyncio.run(here.aadd("lock", "yours", 60)) is False
+        assert here.get("lock", "mine") == "mine"
+        passed(0.01)
+
+
+def passed(seconds: float) -> str:
+    threading.Event().wait(seconds)
+    return "mine"
+
+
+def test_what_has_run_out_is_nothing_though_it_may_stand_in_for_a_failure() -> None:
+    here = TidegateCache("memory://", {"OPTIONS": {"service": "stale", "stale_if_error": "1h"}})
+    here.set("n", 5, 0.05)
+    passed(0.1)
+    with pytest.raises(ValueError, match="not found"):
+        here.incr("n")
+    with pytest.raises(ValueError, match="not found"):
+        asyncio.run(here.aincr("n"))
+    assert (here.has_key("n"), here.touch("n"), here.get("n"), here.delete("n")) == (False, False, None, False)
+    assert here.add("n", 1) is True
+
+
+def test_what_is_used_again_after_its_close_is_open() -> None:
+    cache.set("key", 1)
+    close()
+    assert cache.get("key", "none") in (1, "none")
+    manager().close()
+    assert cache.set("key", 2) is None
+    assert manager().exists("own:key") is False
+
+    async def again() -> None:
+        await cache.aset("key", 3)
+        await aclose()
+        await cache.aset("key", 4)
+        assert await cache.aget("key") == 4
+        await aclose()
+
+    asyncio.run(again())
+
+
+def test_several_caches_close_within_one_timeout(redis_server: RedisServer) -> None:
+    every = [
+        TidegateCache(redis_server.url, {"OPTIONS": {"service": f"owes{number}", "command_timeout": "200ms"}})
+        for number in range(3)
+    ]
+    for one in every:
+        one.set("key", 1)
+    redis_server.pause()
+    for one in every:
+        one.delete("key")
+    began = monotonic()
+    close(1)
+    assert 0.9 < monotonic() - began < 1.9
+    redis_server.resume()
 
 
 def test_many_are_read_together_from_the_process_or_the_store(redis_server: RedisServer) -> None:

@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.contrib.messages import INFO, get_messages
+from django.contrib.messages.storage.base import Message
+from django.contrib.messages.storage.cookie import CookieStorage
+from django.contrib.messages.storage.fallback import FallbackStorage
+from django.core.exceptions import BadRequest
 from django.db import connection, connections, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.test import RequestFactory
+from django.utils import timezone
+from django.utils.translation import get_language, override
+from django.views import View
 
-from tests.frameworks.django_configured import Row, place
+from tests.frameworks.django_configured import Likeness, Row, place
 from tests.support.until import until
 from tidegate import ConfigError
 from tidegate.contrib.django import cached_view, invalidate_on_change, invalidate_on_commit, manager
@@ -126,6 +135,81 @@ def test_an_async_view_is_kept_too() -> None:
     assert [asyncio.run(of(number)).content for number in (1, 2, 1)] == [b"1", b"2", b"1"]
 
 
+def test_a_message_is_shown_to_one_visitor_once() -> None:
+    @cached_view("page:of:{id}", ttl=60, public=True)
+    def view(request: HttpRequest, id: int) -> HttpResponse:
+        return HttpResponse(" ".join(map(str, get_messages(request))) or "none")
+
+    def asked(cookie: str | None) -> HttpResponse:
+        request = RequestFactory().get("/")
+        if cookie is not None:
+            request.COOKIES["messages"] = cookie
+        request.session = Session()
+        request._messages = FallbackStorage(request)
+        return view(request, id=7)
+
+    left = RequestFactory().get("/")
+    response = HttpResponse()
+    CookieStorage(left)._store([Message(INFO, "your card ends in 42")], response)
+    first = asked(response.cookies["messages"].value)
+    assert first.content == b"your card ends in 42"
+    assert first.headers["Cache-Status"] == "tidegate; fwd=miss; detail=messages"
+    assert asked(None).content == b"none"
+
+
+def test_a_page_in_another_language_or_time_zone_is_not_everybody_s() -> None:
+    def view(request: HttpRequest, id: int) -> HttpResponse:
+        return HttpResponse(f"{get_language()} {timezone.get_current_timezone_name()}")
+
+    plain = cached_view("page:plain:{id}", ttl=60, public=True)(view)
+    named = cached_view("page:named:{id}:{language}:{timezone}", ttl=60, public=True)(view)
+    ignored = cached_view("page:ignored:{id}", ttl=60, public=True, ignore=("language", "timezone"))(view)
+    own = settings.TIME_ZONE
+    for language, zone, detail in [("en-us", own, None), ("de", own, "language"), ("en", "Asia/Tokyo", "timezone")]:
+        with override(language), timezone.override(zone):
+            for _ in range(2):
+                reply = ask(plain, id=7)
+                assert reply.content.decode() == f"{language} {zone}"
+            assert reply.headers["Cache-Status"] == (
+                "tidegate; hit" if detail is None else f"tidegate; fwd=bypass; detail={detail}"
+            )
+            assert [ask(named, id=7).content.decode() for _ in range(2)] == [f"{language} {zone}"] * 2
+            assert ask(named, id=7).headers["Cache-Status"] == "tidegate; hit"
+            assert ask(ignored, id=7).content.decode() == f"en-us {own}"
+    assert named.invalidate(id=7, language="de", timezone=own)
+    with override("de"):
+        assert ask(named, id=7).headers["Cache-Status"] == "tidegate; fwd=miss"
+
+
+def test_a_class_of_async_methods_is_an_async_view() -> None:
+    runs: list[int] = []
+
+    class Page(View):
+        async def get(self, request: HttpRequest, id: int) -> HttpResponse:
+            runs.append(id)
+            return HttpResponse("page")
+
+    view = cached_view("page:of:{id}", ttl=60)(Page.as_view())
+    ways = [asyncio.run(ask(view, id=7)).headers["Cache-Status"] for _ in range(2)]
+    assert (ways, runs) == (["tidegate; fwd=miss", "tidegate; hit"], [7])
+
+
+def test_what_the_visitor_did_wrong_is_no_failure_of_the_view() -> None:
+    fails = False
+
+    @cached_view("page:of:{id}", ttl=0.05, stale_if_error="1h", public=True)
+    def view(request: HttpRequest, id: int) -> HttpResponse:
+        if fails:
+            raise BadRequest("no such thing")
+        return HttpResponse("page")
+
+    assert ask(view, id=7).content == b"page"
+    fails = True
+    threading.Event().wait(0.1)
+    with pytest.raises(BadRequest):
+        ask(view, id=7)
+
+
 # --- changes -------------------------------------------------------------------------------------------------------
 
 
@@ -158,6 +242,9 @@ def test_changes_end_entries_when_they_are_committed_and_not_before() -> None:
         Row.objects.update(name="Grace")
     assert stand() == (False, False)
     fill()
+    Likeness(pk=1, name="Ada").save()
+    assert stand() == (False, False), "a proxy's row is the model's"
+    fill()
     row.delete()
     assert stand() == (False, False)
     with pytest.raises(ConfigError, match="needs keys or tags"):
@@ -188,3 +275,17 @@ def test_what_runs_behind_closes_its_connection(tmp_path: Path, monkeypatch: pyt
     ask(view, id=1)
     until(lambda: ask(view, id=1).status_code == 200 and bool(used), 20, "nothing runs behind")
     until(is_closed, 20, "its connection is open")
+
+
+def test_what_runs_behind_is_in_the_language_of_its_page() -> None:
+    runs: list[str] = []
+
+    @cached_view("page:of:{id}:{language}:{timezone}", ttl=0.05, stale_while_revalidate="1h", public=True)
+    def view(request: HttpRequest, id: int) -> HttpResponse:
+        runs.append(f"{get_language()} {timezone.get_current_timezone_name()}")
+        return HttpResponse(runs[-1])
+
+    with override("de"), timezone.override("Asia/Tokyo"):
+        until(lambda: ask(view, id=1).status_code == 200 and len(runs) > 2, 20, "nothing runs behind")
+        until(lambda: ask(view, id=1).status_code == 200 and len(runs) > 3, 20, "nothing runs behind")
+    assert set(runs) == {"de Asia/Tokyo"}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask import Flask, Response, abort, g, request
+from flask import Flask, Response, abort, g, request, url_for
 
+from tests.support.until import until
 from tidegate import ConfigError
 from tidegate.contrib.flask import Tidegate
 from tidegate.sync import CacheManager
@@ -135,3 +137,21 @@ def test_a_request_that_goes_past_the_cache_is_told_so() -> None:
 
     reply = app.test_client().get("/page/7", headers={"Authorization": "Bearer x"})
     assert (reply.text, reply.headers["Cache-Status"]) == ("page", "tidegate; fwd=bypass; detail=authorization")
+
+
+def test_a_view_runs_behind_with_its_request() -> None:
+    tidegate, runs = Tidegate(), []
+    app = app_of(tidegate, "behind")
+
+    @app.get("/page/<int:id>")
+    @tidegate.cached_view("page:of:{id}:{query.q}", ttl=0.05, public=True, stale_while_revalidate="1h")
+    def page(id: int) -> str:
+        runs.append(threading.get_ident())
+        return f"{request.args['q']} {request.path} {url_for('page', id=id)}"
+
+    client = app.test_client()
+    until(lambda: client.get("/page/7?q=a").text == "a /page/7 /page/7" and len(set(runs)) > 1, 20, "nothing behind")
+    count = len(runs)
+    until(lambda: client.get("/page/7?q=a").text == "a /page/7 /page/7" and len(runs) > count + 1, 20, "not again")
+    with app.app_context():
+        assert tidegate.manager.stats()["fallback_errors"] == 0

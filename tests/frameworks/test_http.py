@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from starlette.datastructures import Headers
 
 from tidegate import ConfigError, KeyFormatError
 from tidegate._keys import parse_template
@@ -68,6 +69,7 @@ def test_arguments_are_parts_of_a_key() -> None:
         ({"public": True, "user": "id"}, "one answer is not everybody's"),
         ({"user": "user.id"}, "stands nowhere in the template"),
         ({"vary": "Accept"}, r"vary='Accept' is no list"),
+        ({"vary": ("*",)}, r"vary has '\*'"),
         ({"statuses": (100,)}, "from 200 to 599"),
         ({"statuses": (206,)}, "206 or 304"),
         ({"ttl": "soon"}, "ttl"),
@@ -91,6 +93,13 @@ def test_what_cannot_work_is_refused(given: dict[str, Any], message: str) -> Non
         ([("Vary", "Accept-Language")], {}, "vary"),
         ([("Vary", "Cookie")], {"public": True}, "vary"),
         ([("Vary", "Accept-Encoding"), ("Content-Encoding", "gzip")], {}, "vary"),
+        # Several lines are one list, whichever comes last.
+        ([("Vary", "Cookie"), ("vary", "Accept-Encoding")], {}, "vary"),
+        ([("Cache-Control", "private"), ("cache-control", "max-age=5")], {}, "cache-control"),
+        # What is stale at once, or wants to be asked for each time, answers nobody else.
+        ([("Cache-Control", "no-cache")], {}, "cache-control"),
+        ([("Cache-Control", "max-age=0")], {}, "cache-control"),
+        ([("Cache-Control", "max-age=60, s-maxage=0")], {}, "cache-control"),
     ],
 )
 def test_what_is_not_everybody_s_is_not_kept(
@@ -106,6 +115,7 @@ def test_what_is_not_everybody_s_is_not_kept(
         ([("Vary", "Cookie, Authorization")], {"user": "id"}),
         ([("Vary", "accept-language")], {"vary": ("Accept-Language",)}),
         ([("Vary", "Accept-Encoding")], {}),
+        ([("Cache-Control", "max-age=0, s-maxage=60")], {}),
     ],
 )
 def test_what_the_key_tells_apart_is_kept(headers: list[tuple[str, str]], given: dict[str, Any]) -> None:
@@ -179,6 +189,53 @@ def test_variants_by_headers_have_keys_of_their_own() -> None:
     one = policy(vary=("Accept-Language",))
     german, english = ({"accept-language": each} for each in ("de", "en"))
     assert one.key({"id": 7}, german) != one.key({"id": 7}, english)
-    assert one.key({"id": 7}, {"accept-language": " DE "}) == one.key({"id": 7}, german)
+    assert one.key({"id": 7}, {"accept-language": " DE "}) == one.key({"id": 7}, german), (
+        "a language is one in any case"
+    )
+    assert one.key({"id": 7}, {}) != one.key({"id": 7}, {"accept-language": ""})
     tags = one.call_options({"id": 7})["tags"]
     assert tags == one.call_options({"id": 7})["tags"] != one.call_options({"id": 8})["tags"]
+
+
+def test_a_header_that_tells_people_apart_does_so_by_each_letter() -> None:
+    one = policy(vary=("X-User",))
+    assert len({one.key({"id": 7}, {"x-user": name}) for name in ("bob", "Bob", "b ob", "b  ob")}) == 4
+
+
+def test_all_lines_of_a_header_count() -> None:
+    one = policy(vary=("Accept-Language",))
+    twice, once = (Headers(raw=[(b"accept-language", each) for each in lines]) for lines in ([b"de", b"fr"], [b"de"]))
+    assert one.key({"id": 7}, twice) != one.key({"id": 7}, once)
+    asks = Headers(raw=[(b"cache-control", b"max-age=60"), (b"cache-control", b"no-store")])
+    assert policy(obey_client=True).bypass("GET", asks) == "no-store"
+    page = Page(200, [], b"body", '"v1"', time.time(), 60)
+    has = Headers(raw=[(b"if-none-match", b'"v0"'), (b"if-none-match", b'"v1"')])
+    assert policy().answer(page, has, "hit").status == 304
+
+
+def test_no_argument_makes_the_key_of_another_page_s_variant() -> None:
+    variant = policy(vary=("Accept-Language",)).key({"id": 7}, {"accept-language": "de"})
+    end = variant.removeprefix("user:page:7:")
+    longer = parse_template("user:page:{id}:{section}")
+    for section in (end, end.removeprefix(","), ["", end], [end]):
+        assert fill(longer, {"id": 7, "section": section}) != variant
+
+
+def test_what_a_connection_names_is_not_kept() -> None:
+    page = policy().page(200, [("Connection", "X-Hop, close"), ("X-Hop", "1"), ("X-Own", "2")], b"")
+    assert isinstance(page, Page)
+    assert page.headers == [("X-Own", "2")]
+
+
+def test_a_client_s_own_headers_are_his_and_a_cookie_is_nobody_else_s() -> None:
+    page = Page(200, [("X-Own", "page")], b"body", '"v1"', time.time(), 60)
+    one = policy(public=True, max_age=60)
+    theirs = [("x-own", "client"), ("set-cookie", "a=b"), ("set-cookie", "c=d")]
+    for asks, status in (({}, 200), ({"if-none-match": "*"}, 304)):
+        answer = one.answer(page, asks, "hit", theirs)
+        assert answer.status == status
+        assert [value for name, value in answer.headers if name == "set-cookie"] == ["a=b", "c=d"]
+        assert ("Cache-Control", "private, no-cache") in answer.headers
+        assert ("x-own", "client") not in answer.headers
+    said = one.answer(page, {}, "hit", [("cache-control", "no-store")]).headers
+    assert [value for name, value in said if name.lower() == "cache-control"] == ["no-store"]

@@ -19,7 +19,7 @@ test('the module and its decorators, as tsx compiles them', async () => {
   const env = { TSX_TSCONFIG_PATH: join(ROOT, 'tests/node/nestjs/tsconfig.json') };
   const { code, out, err } = await node(['--import', 'tsx', '--test', 'tests/node/nestjs/module.ts'], env);
   assert.equal(code, 0, out + err);
-  assert.match(out, /^# pass 7$/m);
+  assert.match(out, /^# pass 9$/m);
 });
 
 test('their types are those of a program under experimentalDecorators', async () => {

@@ -171,3 +171,28 @@ test('what cannot work is refused when it is registered', async () => {
   assert.throws(() => app.get('/x', { config: { cache: { key: 'flat' } } }, async () => 1), /is flat/);
   assert.throws(() => closeOn({} as never), ConfigError);
 });
+
+test('what is one client’s is given to nobody who waited with him, and what hooks said of his reply stands', async (context) => {
+  const { cache } = testCache(context);
+  const app = fastify();
+  await app.register(tidegate, { cache });
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.url.includes('said')) void reply.header('cache-control', 'no-store');
+  });
+  let runs = 0;
+  const route = { config: { cache: { key: () => 'page:of:me', ttl: '1m' } } } as const;
+  app.get('/me', route, async (_request, reply) => {
+    await new Promise((go) => setTimeout(go, 50));
+    runs += 1;
+    void reply.header('set-cookie', `run=${runs}`);
+    return { runs };
+  });
+  app.get('/page', { config: { cache: { key: () => 'page:of:all', ttl: '1m', public: true } } }, async () => 'x');
+  const answers = await Promise.all([1, 2, 3].map(() => ask(app, '/me')));
+  assert.equal(new Set(answers.map(({ headers }) => headers['set-cookie'])).size, 3);
+  assert.deepEqual(answers.map(way), Array(3).fill('tidegate; fwd=miss; detail=set-cookie'));
+  assert.equal((await ask(app, '/page')).headers['cache-control'], 'public, no-cache');
+  const said = await ask(app, '/page?said');
+  assert.deepEqual([said.headers['cache-control'], HIT.test(way(said))], ['no-store', true]);
+  await app.close();
+});

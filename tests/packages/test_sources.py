@@ -127,6 +127,23 @@ def test_what_is_linked_in_is_free_and_told() -> None:
     assert "Apache License" in told
 
 
+@pytest.mark.parametrize("program", ["tidegate-python", "tidegate-node", "tidegate-lint"])
+def test_a_text_stands_for_each_that_is_linked_in_and_for_what_it_has_of_others(program: str) -> None:
+    told = third_party.text(program)
+    listed, *parts = told.split("=" * 100 + "\n")
+    covered = {name for part in parts for name in part.partition("\n")[0].split(", ")}
+    assert covered == set(re.findall(r"^  (.*): ", listed, re.MULTILINE))
+    # Of folders of regex-syntax and tracing-core: not the crates' own.
+    for words in ("UNICODE, INC. LICENSE AGREEMENT", "Mathijs van de Nes"):
+        assert words in told
+    assert "GNU GENERAL PUBLIC LICENSE" not in told
+
+
 def test_the_command_that_writes_licences(tmp_path: Path) -> None:
+    # What a Windows takes for a file's encoding knows few names.
+    command = [sys.executable, "-m", "tools.third_party", "tidegate-python"]
+    env = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    written = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, env=env).stdout
+    assert written.decode() == third_party.text("tidegate-python")
     wrong = [sys.executable, "-m", "tools.third_party", "tidegate-nothing"]
     assert subprocess.run(wrong, cwd=ROOT, capture_output=True, check=False).returncode != 0

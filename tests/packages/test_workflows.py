@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -93,7 +99,8 @@ def test_nothing_is_published_that_was_not_tried() -> None:
         assert jobs[name]["needs"] == ["attest"]
         assert jobs[name]["if"] == "github.ref_type == 'tag'"
         assert jobs[name]["environment"] == name
-    assert all(f"-p {crate}" in str(jobs["crates-io"]) for crate in PUBLISHED)
+    (crates,) = re.findall(r"for crate in (.*); do", jobs["crates-io"]["steps"][-1]["run"])
+    assert sorted(crates.split()) == sorted(PUBLISHED)
 
 
 @pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
@@ -113,3 +120,107 @@ def test_it_checks_what_is_checked_here() -> None:
     steps = _workflow("ci.yml")["jobs"]["check"]["steps"]
     assert steps[-1] == {"run": "make check"}
     assert "make check" in (ROOT / ".ci" / "run").read_text()
+
+
+class _Registry(BaseHTTPRequestHandler):
+    """npm's own protocol, as far as publishing and asking go. Refuses what is there already, and one name."""
+
+    packages: dict[str, dict[str, Any]]
+    order: list[str]
+    refused: str | None
+
+    def _answer(self, status: int, body: object) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self) -> None:
+        found = self.packages.get(unquote(self.path.lstrip("/").partition("?")[0]))
+        self._answer(404 if found is None else 200, found or {})
+
+    def do_PUT(self) -> None:
+        given = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        name, (version,) = given["name"], given["versions"]
+        found = self.packages.get(name, {"name": name, "versions": {}, "dist-tags": {}})
+        if name == self.refused or version in found["versions"]:
+            self._answer(403, {"error": f"{name} {version} is refused"})
+            return
+        found["versions"].update(given["versions"])
+        found["dist-tags"].update(given["dist-tags"])
+        self.packages[name] = found
+        self.order.append(name)
+        self._answer(201, {"ok": True})
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def registry() -> Iterator[tuple[type[_Registry], str]]:
+    kind = type("Registry", (_Registry,), {"packages": {}, "order": [], "refused": None})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield kind, f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _publish(folder: Path, version: str, url: str) -> subprocess.CompletedProcess[str]:
+    """Runs the step, of packages that are nothing but names."""
+    names = [
+        f"@tidegate/{kind}{of}" for kind in ("", "lint-") for of in ("linux-x64-gnu", "darwin-arm64", "win32-x64-msvc")
+    ]
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    for name in (*names, "tidegate", "tidegate-lint"):
+        source = folder / "package"
+        source.mkdir(exist_ok=True)
+        (source / "package.json").write_text(json.dumps({"name": name, "version": version}))
+        made = out / f"{name.lstrip('@').replace('/', '-')}-{version}.tgz"
+        subprocess.run(["tar", "-czf", made, "-C", folder, "package"], check=True)
+    # Where it comes from can be told in the workflow alone.
+    script = _job("npm")["steps"][-1]["run"].replace("--provenance ", "")
+    npmrc = folder / "npmrc"
+    npmrc.write_text(f"registry={url}\n//{url.partition('//')[2]}:_authToken=of-a-test\nfetch-retries=0\n")
+    home = {"HOME": str(folder), "NPM_CONFIG_USERCONFIG": str(npmrc), "NPM_CONFIG_CACHE": str(folder / "cache")}
+    return subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", script],
+        cwd=folder,
+        env={**os.environ, **home, "GITHUB_REF_NAME": f"v{version}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.timeout(600)
+def test_npm_is_published_in_order_and_a_second_run_goes_on(
+    tmp_path: Path, registry: tuple[type[_Registry], str]
+) -> None:
+    kind, url = registry
+    kind.refused = "tidegate-lint"
+    first = _publish(tmp_path, "0.2.0", url)
+    assert first.returncode != 0
+    assert "is refused" in first.stderr, first.stderr
+    assert [name.partition("/")[0] for name in kind.order] == ["@tidegate"] * 6
+    kind.refused = None
+    again = _publish(tmp_path, "0.2.0", url)
+    assert again.returncode == 0, again.stderr
+    assert kind.order[6:] == ["tidegate-lint", "tidegate"]
+    assert {each["dist-tags"]["latest"] for each in kind.packages.values()} == {"0.2.0"}
+    for version, tag in (("0.3.0-rc.1", "next"), ("0.1.9", "older")):
+        # All but the last are there: each call of npm takes a while.
+        for name, each in kind.packages.items():
+            each["versions"].update({version: {"name": name, "version": version}} if name != "tidegate" else {})
+        published = _publish(tmp_path, version, url)
+        assert published.returncode == 0, published.stderr
+        tags = kind.packages["tidegate"]["dist-tags"]
+        assert (tags[tag], tags["latest"]) == (version, "0.2.0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -10,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tidegate import ConfigError, Context, HardTimeout
+from tests.support.redis_server import RedisServer
+from tests.support.until import until
+from tidegate import ClosedError, ConfigError, Context, HardTimeout
 from tidegate.sync import CacheManager
 
 from .conftest import MakeBlocking
@@ -150,3 +153,33 @@ def test_disabled(blocking: CacheManager) -> None:
     with blocking.disabled(), blocking.disabled():
         assert blocking.get("user:profile:1", lambda: "fresh") == "fresh"
     assert blocking.get("user:profile:1", lambda: "fresh") == "stored"
+
+
+def test_of_two_who_close_the_less_patient_is_heard(own_server: RedisServer) -> None:
+    manager = CacheManager(own_server.url, service="close", command_timeout="200ms", connect_timeout="5s")
+    assert manager.set("a:b", 1)
+    own_server.pause()
+    assert manager.invalidate("a:b") is False
+    closed: list[bool] = []
+    patient = threading.Thread(target=lambda: closed.append(manager.close(30)))
+    patient.start()
+    until(lambda: manager._native.closed, 10, "nobody closes it")
+    began = time.monotonic()
+    assert manager.close(0.3) is False, "the invalidation is owed yet"
+    patient.join(10)
+    assert time.monotonic() - began < 5
+    assert closed == [False]
+    own_server.resume()
+
+
+def test_a_fallback_that_closes_its_own_manager_waits_no_longer_than_it_says() -> None:
+    manager = CacheManager()
+    began = time.monotonic()
+
+    def fallback() -> bool:
+        return manager.close(0.2)
+
+    with contextlib.suppress(ClosedError):
+        assert manager.get("a:b", fallback) is False
+    assert time.monotonic() - began < 5
+    assert manager.close(5) in (True, False)

@@ -32,6 +32,11 @@ export function plainRequest<Q extends object>(
 
 /** Swallows what is written to it. */
 class Nowhere extends Writable {
+  constructor() {
+    super();
+    // A stream that fails in the midst of it destroys this with its error, of which the response tells.
+    this.on('error', () => {});
+  }
   override _write(_chunk: unknown, _encoding: string, done: () => void): void {
     done();
   }
@@ -44,7 +49,7 @@ type Fields = NodeJS.Dict<number | string | string[]>;
 
 export interface Capture {
   readonly response: ServerResponse;
-  /** Settled when the response has ended. */
+  /** Settled when the response has ended; rejected where it is destroyed before. */
   readonly whole: Promise<Captured>;
 }
 
@@ -78,7 +83,10 @@ export function capture(
     keep(chunk, rest[0]);
     return write.apply(response, [chunk, ...rest] as never);
   };
-  const whole = new Promise<Captured>((resolve) => {
+  const whole = new Promise<Captured>((resolve, reject) => {
+    response.once('close', () => {
+      if (!response.writableEnded) reject(response.errored ?? new Error('the response was destroyed before its end'));
+    });
     response.end = (...given: unknown[]) => {
       // Node's own `end` may call `write`, which would keep the same twice.
       response.write = write;
@@ -92,7 +100,7 @@ export function capture(
 }
 
 /** What the handler has written of its own. */
-function changed(response: ServerResponse, before: Fields): Fields {
+export function changed(response: { getHeaders(): Fields }, before: Fields): Fields {
   const own = Object.entries(response.getHeaders()).filter(([name, value]) => String(before[name]) !== String(value));
   const fields = Object.fromEntries(own) as Fields;
   if (fields['vary'] !== undefined) {

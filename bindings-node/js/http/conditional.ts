@@ -18,6 +18,8 @@ export interface Answer {
 export interface Asked {
   readonly method: string;
   readonly headers: IncomingHttpHeaders;
+  /** What stands on this client's response already, and is no part of what is stored. */
+  readonly sent: OutgoingHttpHeaders;
 }
 
 /** What a route says to clients. */
@@ -38,7 +40,7 @@ export function answerOf(stored: StoredResponse, asked: Asked, way: Way, to: ToC
   const ageMs = Math.max(0, Date.now() - stored.at);
   if (to.varies.length > 0) headers['vary'] = varyOf(headers['vary'], [...to.varies]);
   if (why === undefined) {
-    headers['cache-control'] ??= controlOf(stored, ageMs, to);
+    headers['cache-control'] ??= saidBefore(asked.sent) ?? controlOf(stored, ageMs, to);
     if (way === 'hit') headers['age'] = `${Math.floor(ageMs / 1_000)}`;
   }
   headers['cache-status'] = `tidegate; ${wayOf(way, stored.ttl - ageMs, why)}`;
@@ -64,6 +66,13 @@ function controlOf({ ttl, swr }: StoredResponse, ageMs: number, to: ToClients): 
   if (to.maxAgeMs === 0) return `${whose}, no-cache`;
   const maxAge = seconds(Math.min(ageMs + to.maxAgeMs, ttl));
   return `${whose}, max-age=${maxAge}${seconds(swr) > 0 ? `, stale-while-revalidate=${seconds(swr)}` : ''}`;
+}
+
+/** What others have said of this client's response stands; and a cookie of theirs is nobody else's. */
+function saidBefore(sent: OutgoingHttpHeaders): string | undefined {
+  const said = sent['cache-control'];
+  if (said !== undefined) return Array.isArray(said) ? said.join(', ') : String(said);
+  return sent['set-cookie'] === undefined ? undefined : 'private, no-cache';
 }
 
 function wayOf(way: Way, leftMs: number, why: string | undefined): string {

@@ -67,16 +67,27 @@ export function whyNotStored(
   statuses: readonly number[],
   varies: ReadonlySet<string>,
 ): string | undefined {
-  if (!statuses.includes(status)) return 'status';
   // One client's own.
   if (headers['set-cookie'] !== undefined) return 'set-cookie';
-  const directives = tokensOf(headers['cache-control']).map((directive) => directive.split('=')[0]);
-  const refused = ['no-store', 'private', 'no-cache'].find((directive) => directives.includes(directive));
+  const said = new Map(tokensOf(headers['cache-control']).map((one) => [nameOf(one), one.slice(nameOf(one).length)]));
+  const refused = ['no-store', 'private', 'no-cache'].find((directive) => said.has(directive));
   if (refused !== undefined) return refused;
+  // Stale at once (RFC 9111, section 4.2).
+  if (/^="?0+"?$/.test(said.get('s-maxage') ?? said.get('max-age') ?? '')) return 'max-age';
   const isEncoded = headers['content-encoding'] !== undefined;
   // What is not encoded is the same for all encodings: who encodes it for a client does so behind us.
   const others = tokensOf(headers['vary']).filter((name) => name !== 'accept-encoding' || isEncoded);
-  return others.every((name) => varies.has(name)) ? undefined : 'vary';
+  if (!others.every((name) => varies.has(name))) return 'vary';
+  return statuses.includes(status) ? undefined : 'status';
+}
+
+/** Whether it is nobody's in particular, though it is not stored: then all who waited for it are given it. */
+export function isForAll({ why }: StoredResponse): boolean {
+  return why === undefined || why === 'status';
+}
+
+function nameOf(directive: string): string {
+  return /^[^=\s]*/.exec(directive)?.[0] ?? '';
 }
 
 /**

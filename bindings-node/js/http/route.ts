@@ -9,8 +9,8 @@ import { CacheManager } from '../manager.js';
 import { checkTemplate, durationMs } from '../native.js';
 import { checkOptions, type Duration, type GetOptions } from '../options.js';
 import { READ_OPTIONS } from '../terms.js';
-import { type Answer, answerOf, type ToClients, type Way } from './conditional.js';
-import { type Captured, RESPONSE, type StoredResponse, storedOf, whyNotStored } from './response.js';
+import { type Answer, type Asked, answerOf, type ToClients, type Way } from './conditional.js';
+import { type Captured, isForAll, RESPONSE, type StoredResponse, storedOf, whyNotStored } from './response.js';
 
 /** What a route says of its cached responses, of requests `Q`. */
 export interface ResponseOptions<Q> extends Omit<GetOptions, 'tags' | 'codec' | 'nullTtl' | 'schema' | 'signal'> {
@@ -51,6 +51,9 @@ export interface Reader<Q> {
   readonly params: (request: Q) => Readonly<Record<string, unknown>>;
 }
 
+/** What a run of the handler is given: of a cache's fallback, or for one client alone. */
+export type Run = Pick<Context, 'signal'>;
+
 /** Which entry a request is about. */
 interface Plan {
   readonly key: string;
@@ -78,6 +81,7 @@ class Unwell extends Error {
   }
 }
 
+const TAG_BYTES_MAX = 200;
 const OWN = ['key', 'tags', 'vary', 'statuses', 'maxAge', 'public', 'authorized'] as const;
 /** Tags are its own; a response is no value of a codec or a schema, never null, and the request's signal is Route's. */
 const NOT_OF_A_RESPONSE: readonly string[] = ['tags', 'codec', 'nullTtl', 'schema', 'signal'];
@@ -85,7 +89,7 @@ const OF_A_READ = READ_OPTIONS.filter((option) => !NOT_OF_A_RESPONSE.includes(op
 /** As `http-errors` has it, which Express, Fastify and Nest all know; the text is for those who write the route. */
 const BAD_REQUEST = { status: 400, statusCode: 400, expose: false };
 // RFC 9110, section 5.1.
-const FIELD_NAME = /^[\w!#$%&'*+.^`|~-]+$/;
+const FIELD_NAME = /^[\w!#$%&'+.^`|~-]+$/;
 const RIGHT = "{ key: 'page:user:{id}', ttl: '1m' }";
 
 export class Route<Q> {
@@ -143,8 +147,14 @@ export class Route<Q> {
     const named = typeof tags === 'function' ? tags(request) : (tags ?? []);
     const { varies } = this.#clients;
     if (varies.length === 0) return { key: whole, tags: named };
-    const variant = built('v', ...varies.map((name) => `${name}=${headers[name] ?? ''}`));
-    return { key: `${whole}:${variant}`, tags: [...named, whole] };
+    // Its variants would have no tag that ends them.
+    if (Buffer.byteLength(whole) > TAG_BYTES_MAX) return null;
+    // Escaped as no part ever is: no parameter of another route makes the key of a variant.
+    const variant = built(
+      'v',
+      ...varies.map((name) => (headers[name] === undefined ? name : `${name}=${headers[name]}`)),
+    );
+    return { key: `${whole}:%76${variant.slice(1)}`, tags: [...named, whole] };
   }
 
   /**
@@ -153,9 +163,9 @@ export class Route<Q> {
    */
   async answer(
     { key, tags }: Plan,
-    asked: { method: string; headers: IncomingHttpHeaders },
+    asked: Asked,
     signal: AbortSignal,
-    run: (context: Context) => Promise<Captured>,
+    run: (context: Run) => Promise<Captured>,
   ): Promise<Answer> {
     let hasRun = false;
     const began = Date.now();
@@ -173,11 +183,16 @@ export class Route<Q> {
       if (!(error instanceof Unwell)) throw error;
       stored = error.response;
     }
-    const way: Way = stored.at < began ? 'hit' : hasRun ? 'miss' : 'collapsed';
+    if (!hasRun && !isForAll(stored)) {
+      // Another's cookie, or what was told to him alone.
+      hasRun = true;
+      stored = this.#storedOf(await run({ signal }));
+    }
+    const way: Way = stored.at < began && stored.why === undefined ? 'hit' : hasRun ? 'miss' : 'collapsed';
     return answerOf(stored, asked, way, this.#clients);
   }
 
-  async #made(context: Context, run: (context: Context) => Promise<Captured>): Promise<StoredResponse | Raised> {
+  async #made(context: Context, run: (context: Run) => Promise<Captured>): Promise<StoredResponse | Raised> {
     let captured: Captured;
     try {
       captured = await run(context);
@@ -186,13 +201,17 @@ export class Route<Q> {
       context.skip();
       return new Raised(error);
     }
+    const stored = this.#storedOf(captured);
     const { statuses = [200] } = this.#options;
-    const lives = livesIn(this.#cache, this.#read);
-    const why = whyNotStored(captured, statuses, new Set(this.#clients.varies));
-    const stored = storedOf(captured, lives, why);
     if (captured.status >= 500 && !statuses.includes(captured.status)) throw new Unwell(stored);
-    if (why !== undefined) context.skip();
+    if (stored.why !== undefined) context.skip();
     return stored;
+  }
+
+  #storedOf(captured: Captured): StoredResponse {
+    const { statuses = [200] } = this.#options;
+    const why = whyNotStored(captured, statuses, new Set(this.#clients.varies));
+    return storedOf(captured, livesIn(this.#cache, this.#read), why);
   }
 }
 

@@ -1,8 +1,9 @@
 /** Decorators of parameters and methods. */
 
-import { ConfigError } from '../errors.js';
+import { ConfigError, translated } from '../errors.js';
 import { shown } from '../key.js';
 import { CacheManager } from '../manager.js';
+import { checkTemplate } from '../native.js';
 import { nest } from '../nestjs-common.js';
 import { checkOptions } from '../options.js';
 import type { AnySchema, MaybeSchema, OutputOf } from '../schema.js';
@@ -90,14 +91,22 @@ export function InvalidateAfter<A extends readonly unknown[]>(options: Invalidat
         const [named, tagged] = [keys, tags].map((of) =>
           of === undefined ? [] : ([of(...(args as never))].flat() as string[]),
         );
-        try {
-          return await method.apply(this, args);
-        } finally {
-          await Promise.all([
+        for (const one of named ?? []) translated(() => checkTemplate(one, [one], 'key`user:profile:${id}`'));
+        const end = () =>
+          Promise.all([
             named?.length ? cache.invalidate(named) : true,
             tagged?.length ? cache.invalidateTag(tagged) : true,
           ]);
+        let given: unknown;
+        try {
+          given = await method.apply(this, args);
+        } catch (error) {
+          // What the method failed with is what its caller is told.
+          await end().catch(() => {});
+          throw error;
         }
+        await end();
+        return given;
       },
   );
 }

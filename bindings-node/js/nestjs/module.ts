@@ -107,6 +107,7 @@ function made(
 /** Closes a manager when Nest has closed its servers. */
 class Closes implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
   #requests: Requests | undefined;
+  #ends = 0;
 
   constructor(
     private readonly cache: CacheManager,
@@ -124,13 +125,14 @@ class Closes implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApp
    * connections that are kept open, Fastify's for more than a minute, though nobody uses them.
    */
   async beforeApplicationShutdown(): Promise<void> {
+    this.#ends = performance.now() + this.timeout;
     this.#requests?.last();
     const { behind } = this.cache.house.flow;
     await within(this.timeout, (done) => void behind.ended().then(done));
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.cache.close({ timeout: this.timeout });
+    await this.cache.close({ timeout: Math.max(0, this.#ends - performance.now()) });
     this.#requests?.stop();
   }
 }

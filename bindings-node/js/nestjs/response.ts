@@ -1,13 +1,13 @@
 /** Cached responses of controllers' methods. */
 
-import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
 import type { Observable } from 'rxjs';
-import type { Context } from '../context.js';
 import { ConfigError } from '../errors.js';
+import { changed } from '../http/captured.js';
 import { varyOf } from '../http/conditional.js';
 import type { Captured } from '../http/response.js';
-import { type ResponseOptions, Route } from '../http/route.js';
+import { type ResponseOptions, Route, type Run } from '../http/route.js';
 import { shown } from '../key.js';
 import type { CacheManager } from '../manager.js';
 import { nest, rx } from '../nestjs-common.js';
@@ -42,6 +42,7 @@ type Reply = ServerResponse & {
 
 const READER = { headers: (request: NestRequest) => request.headers, params: (request: NestRequest) => request.params };
 // Nest says these of what it sends.
+const OK = 200;
 const OF_NEST = ['content-type', 'content-length'];
 
 /**
@@ -98,14 +99,20 @@ class ResponseInterceptor implements NestInterceptor {
       return next.handle();
     }
     const raw = reply.raw ?? reply;
+    // What Nest, and others before, have said of it.
+    const before = { status: reply.statusCode, headers: { ...reply.getHeaders() }, isAnswered: false };
     const gone = new AbortController();
     const leave = () => {
       if (!raw.writableFinished) gone.abort(new Error('the client went away'));
     };
     raw.once('close', leave);
     try {
-      const run = (context: Context) => captured(next, context);
-      const { status, headers, whole } = await this.#route.answer(plan, request, gone.signal, run);
+      const run = (context: Run) => captured(next, context, reply, before);
+      const { method, headers: given } = request;
+      const asked = { method, headers: given, sent: before.headers };
+      const { status, headers, whole } = await this.#route.answer(plan, asked, gone.signal, run);
+      before.isAnswered = true;
+      if (status !== 304) reply.status(status === OK ? before.status : status);
       for (const [name, value] of Object.entries(headers)) {
         if (name === 'vary') reply.header(name, varyOf(reply.getHeader(name), value));
         else if (!OF_NEST.includes(name)) reply.header(name, value);
@@ -126,8 +133,14 @@ class ResponseInterceptor implements NestInterceptor {
   }
 }
 
-/** What the method gives, as JSON. */
-function captured(next: CallHandler, context: Context): Promise<Captured> {
+interface Before {
+  readonly status: number;
+  readonly headers: OutgoingHttpHeaders;
+  isAnswered: boolean;
+}
+
+/** What the method gives, as JSON, and what it has said of its response (`@Res({ passthrough: true })`). */
+function captured(next: CallHandler, context: Run, reply: Reply, before: Before): Promise<Captured> {
   return new Promise((resolve, reject) => {
     let last: unknown;
     const made = () => {
@@ -137,7 +150,11 @@ function captured(next: CallHandler, context: Context): Promise<Captured> {
         );
       }
       const body = Buffer.from(JSON.stringify(last) ?? 'null');
-      return { status: 200, headers: { 'content-type': 'application/json' }, body };
+      const headers = { 'content-type': 'application/json' };
+      // It runs behind: what stands on the response is what the client was answered.
+      if (before.isAnswered) return { status: OK, headers, body };
+      const status = reply.statusCode === before.status ? OK : reply.statusCode;
+      return { status, headers: { ...changed(reply, before.headers), ...headers }, body };
     };
     const subscription = next.handle().subscribe({
       next: (value) => {

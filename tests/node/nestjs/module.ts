@@ -5,6 +5,8 @@ import { type TestContext, test } from 'node:test';
 import {
   Controller,
   Get,
+  Header,
+  HttpCode,
   HttpException,
   type INestApplication,
   Inject,
@@ -12,6 +14,7 @@ import {
   Module,
   NotFoundException,
   Param,
+  Res,
   type Type,
 } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -56,6 +59,11 @@ class Users {
     return name;
   }
 
+  @InvalidateAfter({ keys: () => 'flat' })
+  async written(): Promise<void> {
+    this.reads += 1;
+  }
+
   @InvalidateAfter({ tags: (id: number) => [key`user:${id}`] })
   async remove(_id: number): Promise<void> {}
 }
@@ -64,6 +72,11 @@ class Admins extends Users {
   override async name(id: number): Promise<string> {
     return `admin: ${await super.name(id)}`;
   }
+}
+
+interface Reply {
+  status(code: number): unknown;
+  header(name: string, value: string): unknown;
 }
 
 let runs = 0;
@@ -83,6 +96,18 @@ class Pages {
   @CachedResponse({ key: ({ query }) => key`page:search:${query.q as string}` })
   search(): string {
     return 'found';
+  }
+
+  @Get('said/:id')
+  @HttpCode(202)
+  @Header('cache-control', 'no-store')
+  @CachedResponse({ key: 'page:said:{id}', ttl: '1m' })
+  said(@Param('id') id: string, @Res({ passthrough: true }) reply: Reply): string {
+    runs += 1;
+    if (id === 'missing') reply.status(404);
+    if (id === 'cookie') reply.header('set-cookie', `run=${runs}`);
+    if (id === 'header') reply.header('x-run', `${runs}`);
+    return `run ${runs}`;
   }
 
   @Get(':id')
@@ -180,6 +205,16 @@ test('a store that is down is down for terminus where that is asked for', async 
   assert.equal((await indicator.isHealthy('cache', { failOnDown: true })).cache.status, 'down');
 });
 
+test('what is wrong with a key is told before anything is written, and no end hides what a method failed with', async (context) => {
+  const { cache } = testCache(context);
+  const users = provideCache(provideCache(new Users(cache, cache), cache), cache, 'sessions');
+  await assert.rejects(users.written(), { code: 'ERR_TIDEGATE_KEY_FORMAT' });
+  assert.equal(users.reads, 0);
+  await cache.close();
+  await assert.rejects(users.rename(1, ''), /no name/);
+  await assert.rejects(users.rename(1, 'x'), { code: 'ERR_TIDEGATE_CLOSED' });
+});
+
 test('without Nest an object is given its manager, and says so where it has none', async () => {
   const cache = new CacheManager();
   const users = provideCache(provideCache(new Users(cache, cache), cache), cache, 'sessions');
@@ -220,6 +255,34 @@ test('a controller’s answers are cached, its exceptions are not', async (conte
     isAnswer(await ask('/pages/search?q=a'), 200, 'found', 'fwd=miss; stored');
     clock.advance('2m');
     isAnswer(await ask('/pages/7'), 200, 'page 7', 'fwd=miss; stored');
+  } finally {
+    await app.close();
+  }
+});
+
+test('what a method says of its response is part of it', async (context) => {
+  const { cache } = testCache(context);
+  const app = await started({ imports: [TidegateModule.forRoot({ cache })], controllers: [Pages] });
+  await app.listen(0);
+  const ask: Ask = asking((await app.getUrl()).replace('[::1]', 'localhost'));
+  try {
+    for (const way of ['fwd=miss; stored', 'hit']) {
+      const plain = await ask('/pages/said/plain');
+      assert.deepEqual([plain.status, plain.way, plain.headers.get('cache-control')], [202, way, 'no-store']);
+    }
+    const header = await ask('/pages/said/header');
+    const again = await ask('/pages/said/header');
+    isAnswer(again, 202, header.body, 'hit');
+    assert.equal(again.headers.get('x-run'), header.headers.get('x-run'));
+    assert.ok(again.headers.get('x-run'));
+    for (const [id, status, why] of [
+      ['missing', 404, 'status'],
+      ['cookie', 202, 'set-cookie'],
+    ] as const) {
+      const answers = [await ask(`/pages/said/${id}`), await ask(`/pages/said/${id}`)];
+      assert.notEqual(answers[0]?.body, answers[1]?.body);
+      for (const { status: found, way } of answers) assert.deepEqual([found, way], [status, `fwd=miss; detail=${why}`]);
+    }
   } finally {
     await app.close();
   }

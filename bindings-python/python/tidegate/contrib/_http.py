@@ -46,7 +46,12 @@ _UNKEPT = frozenset(
 )
 # RFC 9110, section 15.4.5, and what tells of the cache.
 _IN_304 = frozenset({"age", "cache-control", "cache-status", "content-location", "date", "etag", "expires", "vary"})
+# Of which several lines add up.
+_LISTS = frozenset({"set-cookie", "vary"})
 _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+# Two texts of these that differ in case or space only are one (RFC 9110, section 12.5); of others, perhaps two people.
+_CASELESS = frozenset({"accept", "accept-charset", "accept-encoding", "accept-language"})
+_FIELD_NAME = re.compile(r"[\w!#$%&'+.^`|~-]+", re.ASCII)
 _OWN = ("ignore", "max_age", "obey_client", "public", "statuses", "user", "vary")
 _STATUS_MIN, _STATUS_MAX = 200, 599
 _NO_CONTENT = 204
@@ -100,6 +105,9 @@ class Policy:
         self.stale = _tidegate.duration_ms("stale_while_revalidate", options.get("stale_while_revalidate", 0)) / 1_000
         self.public, self.user, self.obey_client = public, user, obey_client
         self.vary = _names("vary", vary, ("Accept-Language",))
+        for name in self.vary:
+            if not _FIELD_NAME.fullmatch(name):
+                raise ConfigError(f"vary has {name!r}, which is no header's name; a right example: 'Accept-Language'")
         self.statuses = _statuses(statuses)
         self.tags = [parse_tag_template(tag) for tag in _names("tags", options.pop("tags", ()), ("user:{user_id}",))]
         for name in ("codec", "type", "default"):
@@ -124,10 +132,10 @@ class Policy:
         """Why this request goes past the cache; None where it does not."""
         if method not in ("GET", "HEAD"):
             return "method"
-        if not self.public and self.user is None and headers.get("authorization"):
+        if not self.public and self.user is None and _sent(headers, "authorization"):
             # RFC 9111, section 3.5: an answer to somebody in particular is not everybody's.
             return "authorization"
-        if self.obey_client and "no-store" in directives(headers.get("cache-control")):
+        if self.obey_client and "no-store" in directives(_sent(headers, "cache-control")):
             return "no-store"
         return None
 
@@ -135,7 +143,7 @@ class Policy:
         """Whether the client may have it computed now, and says so."""
         if not self.obey_client:
             return False
-        said = directives(headers.get("cache-control"))
+        said = directives(_sent(headers, "cache-control"))
         return "no-cache" in said or said.get("max-age") == "0"
 
     def key(self, arguments: Mapping[str, Any], headers: Sent) -> str:
@@ -143,8 +151,9 @@ class Policy:
         base = self.base(arguments)
         if not self.vary:
             return base
-        sent = "\n".join(" ".join((headers.get(name.lower()) or "").lower().split()) for name in self.vary)
-        return f"{base}:{_digest(sent.encode())}"
+        sent = "\n".join(_part_of_key(name, _sent(headers, name)) for name in map(str.lower, self.vary))
+        # No argument makes a segment that begins with a comma: none can be the variant of another route's page.
+        return f"{base}:,{_digest(sent.encode('utf-8', 'surrogateescape'))}"
 
     def base(self, arguments: Mapping[str, Any]) -> str:
         """The key without what varies by headers."""
@@ -161,14 +170,21 @@ class Policy:
 
     def page(self, status: int, headers: Headers, body: bytes) -> Page | str:
         """What is kept of a response; a text says why nothing is."""
-        said = {name.lower(): value for name, value in headers}
+        said: dict[str, str] = {}
+        for name, value in headers:
+            # Several lines are one list (RFC 9110, section 5.3).
+            before = said.get(name.lower())
+            said[name.lower()] = value if before is None else f"{before}, {value}"
         if status not in self.statuses:
             return "status"
         if "set-cookie" in said:
             # RFC 9111, section 7.3: somebody else would be given the cookie.
             return "set-cookie"
         control = directives(said.get("cache-control"))
-        if "no-store" in control or ("private" in control and self.user is None):
+        if not control.keys().isdisjoint(("no-store", "no-cache")) or ("private" in control and self.user is None):
+            return "cache-control"
+        if _is_zero(control.get("s-maxage", control.get("max-age"))):
+            # Stale at once (RFC 9111, section 4.2).
             return "cache-control"
         varies = {name.strip().lower() for name in said.get("vary", "").split(",") if name.strip()}
         known = {name.lower() for name in self.vary}
@@ -178,30 +194,38 @@ class Policy:
             known.add("accept-encoding")
         if varies - known:
             return "vary"
-        kept = [(name, value) for name, value in headers if name.lower() not in _UNKEPT]
+        unkept = _UNKEPT | {name.strip().lower() for name in said.get("connection", "").split(",")}
+        kept = [(name, value) for name, value in headers if name.lower() not in unkept]
         etag = said.get("etag") or etag_of(status, said.get("content-type", ""), body)
         return Page(status, kept, body, etag, time.time(), self.ttl)
 
-    def answer(self, page: Page, headers: Sent, cache_status: str) -> Answer:
-        """The response to this request: 304 without a body where the client has it already."""
+    def answer(self, page: Page, headers: Sent, cache_status: str, theirs: Headers | None = None) -> Answer:
+        """The response to this request: 304 without a body where the client has it already.
+
+        `theirs` are headers of this client's answer, which are no part of the page; the page's own go before them.
+        """
         age = max(0.0, time.time() - page.made_at)
         given = {name.lower() for name, _ in page.headers}
+        theirs = [(name, value) for name, value in theirs or () if name.lower() not in given or name.lower() in _LISTS]
+        given |= {name.lower() for name, _ in theirs}
         out: Headers = [(name, value) for name, value in page.headers if name.lower() != "vary"]
         varies = _merged([value for name, value in page.headers if name.lower() == "vary"], self.vary)
         out.append(("ETag", page.etag))
         if "cache-control" not in given:
-            out.append(("Cache-Control", self.cache_control(age, page.ttl)))
+            is_for_one = "set-cookie" in given
+            said = "private, no-cache" if is_for_one else self.cache_control(age, page.ttl)
+            out.append(("Cache-Control", said))
         out.append(("Age", str(int(age))))
         if varies:
             out.append(("Vary", varies))
         out.append(("Cache-Status", f"tidegate; {cache_status}"))
-        is_match = 200 <= page.status < 300 and matches(headers.get("if-none-match"), page.etag)
+        is_match = 200 <= page.status < 300 and matches(_sent(headers, "if-none-match"), page.etag)
         if is_match:
             lean = [(name, value) for name, value in out if name.lower() in _IN_304]
-            return Answer(304, lean, b"")
+            return Answer(304, [*lean, *theirs], b"")
         if page.status != _NO_CONTENT:
             out.append(("Content-Length", str(len(page.body))))
-        return Answer(page.status, out, page.body)
+        return Answer(page.status, [*out, *theirs], page.body)
 
     def cache_control(self, age: float, ttl: float) -> str:
         """For clients, who hear of no invalidation: by default they ask each time, and are mostly answered 304."""
@@ -252,6 +276,23 @@ def check_manager(kind: type[Any], given: object, example: str) -> None:
     if not isinstance(given, kind):
         whole = f"{kind.__module__.partition('._')[0]}.CacheManager"
         raise ConfigError(f"{given!r} is no {whole}; a right example: {example}")
+
+
+def _sent(headers: Sent, name: str) -> str | None:
+    """All lines of a header that the client sent: Starlette's `get` gives the first."""
+    lines = headers.getlist(name) if hasattr(headers, "getlist") else None
+    return headers.get(name) if lines is None else ", ".join(lines) if lines else None
+
+
+def _part_of_key(name: str, sent: str | None) -> str:
+    """A request without a header is not one with an empty one (RFC 9111, section 4.1)."""
+    if sent is None:
+        return "-"
+    return "=" + ("".join(sent.lower().split()) if name in _CASELESS else sent.strip())
+
+
+def _is_zero(seconds: str | None) -> bool:
+    return seconds is not None and seconds.strip("0") == "" and seconds != ""
 
 
 def _digest(data: bytes) -> str:

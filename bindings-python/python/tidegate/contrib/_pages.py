@@ -36,7 +36,7 @@ class Framework(NamedTuple):
 class Asked:
     """A request, as the cache sees it."""
 
-    __slots__ = ("framework", "headers", "key", "method", "options", "policy")
+    __slots__ = ("framework", "headers", "key", "method", "options", "policy", "theirs")
 
     def __init__(
         self,
@@ -45,15 +45,17 @@ class Asked:
         method: str,
         headers: Sent,
         arguments: Mapping[str, Any],
+        theirs: Headers | None = None,
     ) -> None:
         self.framework, self.policy, self.method, self.headers = framework, policy, method, headers
+        self.theirs = theirs
         self.key = policy.key(arguments, headers)
         self.options = policy.call_options(arguments)
 
     def answer(self, page: Page, own: Own[Any]) -> Answer:
         """Of a page that is kept, or was a moment ago."""
         is_new = own.made_at == page.made_at
-        return self.policy.answer(page, self.headers, "fwd=miss" if is_new else "hit")
+        return self.policy.answer(page, self.headers, "fwd=miss" if is_new else "hit", self.theirs)
 
 
 class Own(Generic[R]):

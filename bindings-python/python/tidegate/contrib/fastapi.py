@@ -18,6 +18,7 @@ still turned away. `docs/frameworks/fastapi.md` has the rest.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import sys
@@ -52,7 +53,9 @@ if TYPE_CHECKING:
 __all__ = ["Cache", "cached_route", "get_cache", "lifespan", "tenant_cache"]
 
 _SERVER_ERROR = 500
-_REQUEST, _CACHE = "tidegate_request", "tidegate_cache"
+_REQUEST, _RESPONSE, _CACHE = "tidegate_request", "tidegate_response", "tidegate_cache"
+# Of which several lines add up.
+_LISTS = (b"set-cookie", b"vary")
 _ENDPOINT = "_tidegate_endpoint"
 _CACHED: WeakSet[Callable[..., Any]] = WeakSet()
 _TAKES = frozenset(inspect.signature(serialize_response).parameters)
@@ -66,12 +69,18 @@ def lifespan(
     """The manager's life in an application: `FastAPI(lifespan=lifespan(cache))`.
 
     Dependencies find it; when the application ends, refreshes behind callers are awaited for up to `timeout` seconds
-    and the manager is closed. `inner` is a lifespan of your own, which ends before the manager does.
+    and the manager is closed. `inner` is a lifespan of your own, which ends before the manager does. One that is
+    started again in its process, as by tests, wants a new manager: that is a `ConfigError`.
     """
     check_manager(CacheManager, cache, "lifespan(CacheManager(…))")
 
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        if cache._native.closed:
+            raise ConfigError(
+                "the application's manager was closed when it ended before, and it is started again; "
+                "a right example: a function that makes both, the application and its CacheManager"
+            )
         app.state.tidegate = cache
         _check_order(app)
         try:
@@ -227,35 +236,51 @@ class _Route:
             if parameter.name not in placed | ignore and not _is_of_the_framework(parameter.annotation):
                 what = f"parameter {parameter.name!r} of {name}"
                 raise unplaced(what, parameter.name, self._policy.template.text, "requests")
-        # FastAPI gives the request to one parameter only: the endpoint's, where it has one.
-        mine = (each.name for each in parameters if _is_a(each.annotation, (Request,)))
-        self._request = next(mine, _REQUEST)
+        # FastAPI gives the request, and the response, to one parameter only: the endpoint's, where it has one.
+        theirs = [(each.name, each.annotation) for each in parameters]
+        self._request = next((each for each, kind in theirs if _is_a(kind, (Request,))), _REQUEST)
+        self._response = next((each for each, kind in theirs if _is_a(kind, (Response,))), _RESPONSE)
+        wanted = {self._request: Request, self._response: Response, _CACHE: Annotated[Any, Depends(cache)]}
         own = [
-            inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request),
-            inspect.Parameter(_CACHE, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[Any, Depends(cache)]),
+            inspect.Parameter(each, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
+            for each, kind in wanted.items()
+            if each not in names
         ]
-        if self._request != _REQUEST:
-            del own[0]
         return inspect.Signature([*parameters, *own], return_annotation=hints.get("return", inspect.Signature.empty))
 
     async def _call(self, args: tuple[Any, ...], values: dict[str, Any]) -> Any:
         request: Request | None = values.get(self._request)
+        client: Response | None = values.get(self._response)
         values.pop(_REQUEST, None)
+        values.pop(_RESPONSE, None)
         manager: CacheManager | None = values.pop(_CACHE, None)
         if request is None or manager is None:
             return await self._run(args, values)
         past = self._policy.bypass(request.method, request.headers)
         if past == "method":
             return await self._run(args, values)
+        # What dependencies have put on the client's response stays that client's.
+        theirs = [] if client is None else list(client.headers.raw)
         if past is not None:
-            response = await self._respond(request, args, values)
+            response = await self._respond(request, client, args, values)
             mark(response, f"fwd=bypass; detail={past}")
-            return response
-        asked = Asked(_FASTAPI, self._policy, request.method, request.headers, values)
-        found = await page_of(manager, asked, lambda: self._respond(request, args, values))
+            return _with(response, theirs)
+        made: list[Response] = []
+
+        async def run() -> Response:
+            made[:] = [await self._respond(request, client, args, values)]
+            return made[0]
+
+        sent = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in theirs]
+        asked = Asked(_FASTAPI, self._policy, request.method, request.headers, values, sent)
+        found = await page_of(manager, asked, run)
         if isinstance(found, Response):
-            return found
-        return _response(found)
+            return _with(found, theirs)
+        answer = _response(found)
+        if made:
+            # What was to be done behind the response.
+            answer.background = made[0].background
+        return answer
 
     def _key(self, **arguments: Any) -> str:
         return self._policy.base(arguments)
@@ -270,10 +295,17 @@ class _Route:
             return await self._endpoint(*args, **values)
         return await run_in_threadpool(self._endpoint, *args, **values)
 
-    async def _respond(self, request: Request, args: tuple[Any, ...], values: dict[str, Any]) -> Response:
+    async def _respond(
+        self, request: Request, client: Response | None, args: tuple[Any, ...], values: dict[str, Any]
+    ) -> Response:
         """The endpoint's response, made as FastAPI makes it."""
+        injected = Response()
+        injected.raw_headers = [] if client is None else list(client.headers.raw)
+        injected.status_code = None if client is None else client.status_code  # type: ignore[assignment]
+        before = list(injected.raw_headers)
+        if self._response in values:
+            values = {**values, self._response: injected}
         raw = await self._run(args, values)
-        injected = next((value for value in values.values() if isinstance(value, Response)), None)
         if isinstance(raw, Response):
             return raw
         route = request.scope["route"]
@@ -291,10 +323,9 @@ class _Route:
         }
         content = await serialize_response(**{name: value for name, value in how.items() if name in _TAKES})
         kind = kind.value if isinstance(kind, DefaultPlaceholder) else kind
-        status = route.status_code or (injected.status_code if injected is not None else None)
+        status = route.status_code or injected.status_code
         response: Response = kind(content) if status is None else kind(content, status_code=status)
-        if injected is not None:
-            response.headers.raw.extend(injected.headers.raw)
+        response.headers.raw.extend(pair for pair in injected.headers.raw if pair not in before)
         return response
 
 
@@ -320,6 +351,19 @@ def _capture(response: Response) -> tuple[int, Headers, bytes] | str:
 
 def _is_answer(error: Exception) -> bool:
     return isinstance(error, HTTPException) and error.status_code < _SERVER_ERROR
+
+
+def _with(response: Response, theirs: list[tuple[bytes, bytes]]) -> Response:
+    """A response that was not kept, with what dependencies have put on this client's."""
+    if not theirs:
+        return response
+    given = {name for name, _ in response.headers.raw}
+    # An endpoint may give the same object to all.
+    made = copy.copy(response)
+    vars(made).pop("_headers", None)
+    more = [pair for pair in theirs if pair[0] not in given or pair[0] in _LISTS]
+    made.raw_headers = [*response.headers.raw, *more]
+    return made
 
 
 def _response(answer: Answer) -> Response:

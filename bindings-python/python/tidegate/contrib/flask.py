@@ -20,6 +20,7 @@ import atexit
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -60,8 +61,9 @@ _open: WeakSet[CacheManager] = WeakSet()
 
 
 def _close_all() -> None:
+    ends = monotonic() + _CLOSE_SECONDS
     for manager in list(_open):
-        manager.close(_CLOSE_SECONDS)
+        manager.close(max(0.0, ends - monotonic()))
 
 
 # What goes on behind callers ends, and leases are free, when a process does; the workers of a pre-fork server too.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
@@ -16,7 +15,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from ..._batch import Batch
 from ..._errors import StoreUnavailable
 from ..._tasks import answers
-from ._backend import NOTHING, TURN, Frame, Renewal, added, chunks, kept, left_of, turn_of
+from ._backend import NOTHING, ONCE, TURN, Frame, Renewal, added, chunks, kept, left_of, turn_of
 from ._values import pack
 
 if TYPE_CHECKING:
@@ -26,12 +25,17 @@ if TYPE_CHECKING:
 class Async(Frame):
     """The methods that are awaited, in the order of `Blocking`."""
 
-    @cached_property
+    @property
     def _async(self) -> CacheManager:
-        view = self._place.asynchronous()
-        for name in self._place.namespaces():
-            view = view.namespace(name)
+        view = self._made_async
+        if view is None or view._native.closed:
+            view = self._place.asynchronous()
+            for name in self._place.namespaces():
+                view = view.namespace(name)
+            self._made_async = view
         return view
+
+    _made_async: CacheManager | None = None
 
     async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         """As `get`."""
@@ -57,7 +61,7 @@ class Async(Frame):
             has_run = True
             return plain
 
-        await self._async.get(made, fallback, ttl=ttl, stale_if_error=0, stale_while_revalidate=0)
+        await self._async.get(made, fallback, ttl=ttl, **ONCE)
         return has_run and await self._aexists(made)
 
     async def _aexists(self, made: str) -> bool:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import tzinfo
+from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache, default_key_func
+from django.utils import timezone, translation
 
 from ... import _tidegate
 from ..._errors import StoreUnavailable
@@ -23,13 +27,9 @@ if TYPE_CHECKING:
 BATCH_MAX = 10_000
 """Keys in one call of a manager."""
 NOTHING: Any = object()
-TURN: dict[str, Any] = {
-    "ttl": 0.001,
-    "stale_if_error": 0,
-    "stale_while_revalidate": 0,
-    "early_refresh": False,
-    "wait": 30,
-}
+ONCE: dict[str, Any] = {"stale_if_error": 0, "stale_while_revalidate": 0, "early_refresh": False}
+"""What stands is not computed anew."""
+TURN: dict[str, Any] = {**ONCE, "ttl": 0.001, "wait": 30}
 """Whose fallback runs holds the lease; its entry is gone when the next one comes."""
 
 
@@ -76,12 +76,17 @@ class Frame(BaseCache):
 class Blocking(Frame):
     """The methods that block."""
 
-    @cached_property
+    @property
     def _manager(self) -> BlockingCacheManager:
-        view = self._place.blocking()
-        for name in self._place.namespaces():
-            view = view.namespace(name)
+        view = self._made
+        if view is None or view._native.closed:
+            view = self._place.blocking()
+            for name in self._place.namespaces():
+                view = view.namespace(name)
+            self._made = view
         return view
+
+    _made: BlockingCacheManager | None = None
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         """The value, or `default`; a cached None is a value."""
@@ -107,7 +112,7 @@ class Blocking(Frame):
             has_run = True
             return plain
 
-        self._manager.get(made, fallback, ttl=ttl, stale_if_error=0, stale_while_revalidate=0)
+        self._manager.get(made, fallback, ttl=ttl, **ONCE)
         return has_run and self._exists(made)
 
     def _exists(self, made: str) -> bool:
@@ -227,22 +232,39 @@ class Renewal:
 
 
 def apart(run: Any) -> Any:
-    """A function that closes the database's connections behind it where it runs in another thread than this.
+    """A function that is itself in another thread than this too: in this one's language and time zone.
 
-    What is computed behind callers is: no request ends there, after which Django would close them.
+    What is computed behind callers runs so: no request ends there, after which Django would close the database's
+    connections, so it does that as well.
     """
-    here = get_ident()
+    here, speaking = get_ident(), _as_here()
 
     def guarded() -> Any:
-        try:
+        if get_ident() == here:
             return run()
+        try:
+            with speaking():
+                return run()
         finally:
-            if get_ident() != here:
-                from django.db import connections
+            from django.db import connections
 
-                connections.close_all()
+            connections.close_all()
 
     return guarded
+
+
+@contextmanager
+def _as_in(language: str | None, zone: tzinfo) -> Iterator[None]:
+    """In this language and time zone, which Django keeps by thread."""
+    with translation.override(language), timezone.override(zone):
+        yield
+
+
+def _as_here() -> Callable[[], AbstractContextManager[None]]:
+    # The backend may be used without any settings.
+    if not settings.configured:
+        return nullcontext
+    return partial(_as_in, translation.get_language(), timezone.get_current_timezone())
 
 
 def turn_of(made: str) -> str:

@@ -69,12 +69,18 @@ def invalidate_on_change(
             found = list(keys(instance)) if keys is not None else []
             invalidate_on_commit(*found, tags=tags(instance) if tags is not None else (), alias=alias, using=using)
 
-    for model in models:
+    every = dict.fromkeys(kin for each in models for kin in _with_kin(each))
+    for model in every:
         # Kept by the signal: nobody else holds it.
         post_save.connect(changed, sender=model, weak=False)
         post_delete.connect(changed, sender=model, weak=False)
         for field in model._meta.many_to_many:
             m2m_changed.connect(changed, sender=field.remote_field.through, weak=False)
+
+
+def _with_kin(model: type[Model]) -> list[type[Model]]:
+    """A model, its proxies and its children: a signal names the class that was saved, and no other."""
+    return [model, *(each for child in model.__subclasses__() for each in _with_kin(child))]
 
 
 def _place(alias: str) -> Place:

@@ -6,7 +6,11 @@ Django makes a backend object for each thread and each request's context; what t
 from __future__ import annotations
 
 import atexit
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ... import _tidegate
 from ..._errors import ConfigError
@@ -14,6 +18,8 @@ from ..._errors import ConfigError
 if TYPE_CHECKING:
     from ... import CacheManager
     from ...sync import CacheManager as BlockingCacheManager
+
+M = TypeVar("M", "BlockingCacheManager", "CacheManager")
 
 FOREVER = 10 * 365 * 86_400
 """Seconds that stand for Django's `timeout=None`: as long as an entry can live."""
@@ -24,6 +30,7 @@ _DEFAULTS: dict[str, Any] = {"ttl_jitter": 0}
 
 _blocking: dict[str, BlockingCacheManager] = {}
 _async: dict[str, CacheManager] = {}
+_opening = [Lock()]
 
 
 class Place:
@@ -60,19 +67,19 @@ class Place:
     def blocking(self) -> BlockingCacheManager:
         """The manager for code that blocks."""
         found = _blocking.get(self.name)
-        if found is None:
+        if found is None or found._native.closed:
             from ...sync import CacheManager
 
-            found = _blocking.setdefault(self.name, CacheManager(self.url, **self.options))
+            found = _opened(_blocking, self.name, lambda: CacheManager(self.url, **self.options))
         return found
 
     def asynchronous(self) -> CacheManager:
         """The manager for asyncio."""
         found = _async.get(self.name)
-        if found is None:
+        if found is None or found._native.closed:
             from ... import CacheManager
 
-            found = _async.setdefault(self.name, CacheManager(self.url, **self.options))
+            found = _opened(_async, self.name, lambda: CacheManager(self.url, **self.options))
         return found
 
     def namespaces(self) -> list[str]:
@@ -80,19 +87,37 @@ class Place:
         return ["django", _tidegate.build_key("of", self.prefix)[3:]] if self.prefix else ["django"]
 
 
-def close(timeout: float = _CLOSE_SECONDS) -> None:
-    """Let what is under way end, refreshes behind callers too, and let go of the store: of blocking managers.
+def _opened(managers: dict[str, M], name: str, make: Callable[[], M]) -> M:
+    with _opening[0]:
+        found = managers.get(name)
+        if found is None or found._native.closed:
+            found = managers[name] = make()
+        return found
 
-    Called by itself when the process ends. Django's `close_caches`, after each request, closes nothing.
+
+def _unlock() -> None:
+    # A child of a process that forked in the midst of it.
+    _opening[0] = Lock()
+
+
+def close(timeout: float = _CLOSE_SECONDS) -> None:
+    """Let what is under way end, refreshes behind callers too, for up to `timeout` seconds: of all blocking managers.
+
+    Called by itself when the process ends. Django's `close_caches`, after each request, closes nothing. What is used
+    again afterwards is opened again.
     """
+    ends = monotonic() + timeout
     while _blocking:
-        _blocking.popitem()[1].close(timeout)
+        _blocking.popitem()[1].close(max(0.0, ends - monotonic()))
 
 
 async def aclose(timeout: float = _CLOSE_SECONDS) -> None:
     """The same for the async managers; `with_lifespan` calls it."""
+    ends = monotonic() + timeout
     while _async:
-        await _async.popitem()[1].close(timeout)
+        await _async.popitem()[1].close(max(0.0, ends - monotonic()))
 
 
 atexit.register(close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from asgiref.sync import iscoroutinefunction
+from django.conf import settings
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone, translation
 
 from ..._errors import ConfigError
 from ..._templates import check_ignore, unplaced
@@ -40,8 +42,9 @@ def cached_view(
 
     Places are the view's arguments (`{poll_id}`), query parameters (`{query.page}`; what is not named is no part of the
     key) and the user (`{user.pk}`, with `user="user.pk"`). Every argument stands in the template or in `ignore`. A
-    response that sets a cookie, or shows a CSRF token, or of a request whose session was looked at without `user`, is
-    not kept. The other arguments: `docs/frameworks/django.md`.
+    response that sets a cookie, or shows a CSRF token or a message, or of a request whose session was looked at without
+    `user`, is not kept. In another language or time zone than the settings' a request goes past the cache, unless
+    the template has `{language}`, `{timezone}`. The other arguments: `docs/frameworks/django.md`.
     """
     policy = Policy(
         template,
@@ -60,12 +63,13 @@ def cached_view(
     def decorate(view: Callable[..., Any]) -> Any:
         def asked(request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any], who: Any) -> Asked:
             _check(view, args, kwargs, known, template)
-            arguments = {"user": who, **kwargs, "query": Query(request.GET.getlist)}
+            arguments = {"user": who, **_here(), **kwargs, "query": Query(request.GET.getlist)}
             framework = Framework(functools.partial(_capture, request, user is not None), _is_answer)
             return Asked(framework, policy, request.method or "GET", request.headers, arguments)
 
         def past(request: HttpRequest) -> str | None:
-            return policy.bypass(request.method or "GET", request.headers)
+            why = policy.bypass(request.method or "GET", request.headers)
+            return why if why is not None else _foreign(known)
 
         def plain(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if (why := past(request)) is not None:
@@ -86,18 +90,42 @@ def cached_view(
             return _response(await page_of(async_manager(alias), asked(request, args, kwargs, who), run))
 
         def key(**arguments: Any) -> str:
-            return policy.base({"query": {}, **arguments})
+            return policy.base({"query": {}, **_here(), **arguments})
 
         def invalidate(**arguments: Any) -> bool:
             base = key(**arguments)
             found = manager(alias)
             return bool(found.invalidate_tag(variants_tag(base)) if policy.vary else found.invalidate(base))
 
-        wrapped: Any = functools.wraps(view)(awaited if inspect.iscoroutinefunction(view) else plain)
+        wrapped: Any = functools.wraps(view)(awaited if iscoroutinefunction(view) else plain)
         wrapped.key, wrapped.invalidate = key, invalidate
         return wrapped
 
     return decorate
+
+
+def _here() -> dict[str, str | None]:
+    """What Django's own cached pages are told apart by, besides their URL."""
+    return {"language": translation.get_language(), "timezone": timezone.get_current_timezone_name()}
+
+
+def _foreign(known: set[str]) -> str | None:
+    """Why this visitor's page is not that of all: a middleware has chosen a language, or a time zone, for him."""
+    here = _here()
+    if settings.USE_I18N and "language" not in known and here["language"] not in _default_languages():
+        return "language"
+    if settings.USE_TZ and "timezone" not in known and here["timezone"] != timezone.get_default_timezone_name():
+        return "timezone"
+    return None
+
+
+def _default_languages() -> tuple[str, ...]:
+    """That of the settings, and what LocaleMiddleware makes of it: `en` of `en-us`."""
+    code = settings.LANGUAGE_CODE
+    try:
+        return code, translation.get_supported_language_variant(code)
+    except LookupError:
+        return (code,)
 
 
 def _passed(why: str, response: Any) -> Any:
@@ -134,6 +162,10 @@ def _capture(request: HttpRequest, has_user: bool, response: Any) -> tuple[int, 
     if request.META.get("CSRF_COOKIE_NEEDS_UPDATE"):
         # The page has a token in it, which is one visitor's.
         return "csrf-token"
+    messages = getattr(request, "_messages", None)
+    if messages is not None and (messages.added_new or getattr(messages, "_loaded_data", ())):
+        # They come from a cookie as well, with no look at the session.
+        return "messages"
     session = getattr(request, "session", None)
     if session is not None and (session.modified or (session.accessed and not has_user)):
         return "session"
@@ -141,7 +173,7 @@ def _capture(request: HttpRequest, has_user: bool, response: Any) -> tuple[int, 
 
 
 def _is_answer(error: Exception) -> bool:
-    return isinstance(error, (Http404, PermissionDenied, SuspiciousOperation))
+    return isinstance(error, (Http404, PermissionDenied, SuspiciousOperation, BadRequest))
 
 
 def _response(found: Any) -> Any:
