@@ -124,7 +124,7 @@ impl Cache {
         given: &Bound<'_, PyAny>,
     ) -> PyResult<Vec<String>> {
         let given = convert::option(given)?;
-        let names = config::texts(name, &given).or_raise(py)?;
+        let names = config::texts(name, &given, Dialect::Python).or_raise(py)?;
         let own = self.engine.view(&[]).or_raise(py)?;
         let tags = self.engine.tags(terms::of(terms).unwrap_or(&own), &names).or_raise(py)?;
         Ok(tags.iter().map(|tag| tag.key().relative().to_owned()).collect())

@@ -52,7 +52,7 @@ mod _tidegate {
     use pyo3::prelude::*;
     use pyo3::types::PyDict;
     use tidegate::ErrorKind;
-    use tidegate::config::CallKind;
+    use tidegate::config::{CallKind, Dialect};
     use tidegate::engine::observe::EventKind;
 
     #[pymodule_export]
@@ -100,6 +100,7 @@ mod _tidegate {
         if home != -1 && home != here {
             return Err(PyImportError::new_err("tidegate lives in one interpreter of a process, and this is a second"));
         }
+        Dialect::Python.speak();
         let codes = PyDict::new(module.py());
         for kind in ErrorKind::ALL {
             codes.set_item(kind.name(), kind.code())?;
