@@ -337,6 +337,7 @@ onBoth('stats count', async ({ cache }) => {
     'refreshes',
     'sets',
     'stale_served',
+    'unavailable',
     'waits',
   ]);
   const { hits, misses, hit_rate, fallbacks, fallback_errors, sets, refreshes, invalidation_count } = stats;
