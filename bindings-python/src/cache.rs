@@ -423,7 +423,7 @@ impl Cache {
         convert::events(py, &self.engine.take_events(), self.service()?)
     }
 
-    /// The `cache.error` events for the log, kept whether anybody listens or not.
+    /// What the log is told, `cache.error` and `cache.breaker`, kept whether anybody listens or not.
     fn take_faults<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         convert::events(py, &self.engine.take_faults(), self.service()?)
     }
