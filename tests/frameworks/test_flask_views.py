@@ -135,3 +135,24 @@ def test_a_request_that_goes_past_the_cache_is_told_so() -> None:
 
     reply = app.test_client().get("/page/7", headers={"Authorization": "Bearer x"})
     assert (reply.text, reply.headers["Cache-Status"]) == ("page", "tidegate; fwd=bypass; detail=authorization")
+
+
+def test_what_the_manager_says_of_stale_pages_reaches_clients() -> None:
+    tidegate = Tidegate(stale_while_revalidate="30s")
+    app = app_of(tidegate, "stale")
+
+    @app.get("/managers")
+    @tidegate.cached_view("page:managers", ttl=60, max_age=10)
+    def managers() -> str:
+        return "as the manager says"
+
+    @app.get("/own")
+    @tidegate.cached_view("page:own", ttl=60, max_age=10, stale_while_revalidate=0)
+    def own() -> str:
+        return "as it says itself"
+
+    client = app.test_client()
+    for _ in range(2):
+        assert client.get("/managers").headers["Cache-Control"] == "private, max-age=10, stale-while-revalidate=30"
+        assert client.get("/own").headers["Cache-Control"] == "private, max-age=10"
+    assert tidegate.close(app)

@@ -4,9 +4,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Context } from '../context.js';
 import { ConfigError, KeyFormatError, translated } from '../errors.js';
 import { key as built, type KeyPart, shown } from '../key.js';
-import { livesIn } from '../lives.js';
 import { CacheManager } from '../manager.js';
-import { checkTemplate, durationMs } from '../native.js';
+import { checkTemplate, durationMs, type Lives } from '../native.js';
 import { checkOptions, type Duration, type GetOptions } from '../options.js';
 import { READ_OPTIONS } from '../terms.js';
 import { type Answer, answerOf, type ToClients, type Way } from './conditional.js';
@@ -93,6 +92,7 @@ export class Route<Q> {
   readonly #options: ResponseOptions<Q>;
   readonly #reader: Reader<Q>;
   readonly #read: Omit<GetOptions, 'schema'>;
+  readonly #lives: Lives;
   readonly #clients: ToClients;
   readonly #isForAll: boolean;
   readonly #keyOf: (request: Q) => string | null | undefined;
@@ -119,7 +119,7 @@ export class Route<Q> {
       Object.entries(options).filter(([name]) => !(OWN as readonly string[]).includes(name)),
     );
     // What is wrong is told where it stands, and not at the first request.
-    cache.readBy(this.#read);
+    this.#lives = cache.livesBy(this.#read);
   }
 
   /** Which entry a request is about; null for one that is answered uncached. */
@@ -187,9 +187,8 @@ export class Route<Q> {
       return new Raised(error);
     }
     const { statuses = [200] } = this.#options;
-    const lives = livesIn(this.#cache, this.#read);
     const why = whyNotStored(captured, statuses, new Set(this.#clients.varies));
-    const stored = storedOf(captured, lives, why);
+    const stored = storedOf(captured, this.#lives, why);
     if (captured.status >= 500 && !statuses.includes(captured.status)) throw new Unwell(stored);
     if (why !== undefined) context.skip();
     return stored;

@@ -218,6 +218,16 @@ impl Terms {
         self.tags.iter().map(Tag::name)
     }
 
+    /// How long an entry lives that says nothing else, in ms.
+    pub fn ttl_ms(&self) -> u64 {
+        self.ttl_ms
+    }
+
+    /// How long past that it is served at once, while it is computed behind, in ms.
+    pub fn stale_while_revalidate_ms(&self) -> u64 {
+        self.grace.while_revalidate_ms
+    }
+
     /// The ttl that the call named, in ms.
     pub fn named_ttl_ms(&self) -> Option<u64> {
         self.is_ttl_named.then_some(self.ttl_ms)
