@@ -6,7 +6,7 @@ import { ConfigError } from './errors.js';
 import type { CacheEvent, CacheEvents, EventName, Heard, Observer } from './event-types.js';
 import { isThenable } from './flow.js';
 import { shown } from './key.js';
-import { type Cache, eventTypes } from './native.js';
+import { type Cache, eventTypes, storeReasons } from './native.js';
 
 /** The observers of one manager. */
 export class Observers {
@@ -87,7 +87,7 @@ function tell(event: CacheEvent, observer: () => unknown): void {
   }
 }
 
-const OF_THE_STORE = new Set<string>(['backpressure', 'disconnected', 'protocol', 'refused', 'timeout']);
+const OF_THE_STORE = new Set(storeReasons());
 
 /** What is told where nobody observes it: a breaker's with a text. */
 type Fault =

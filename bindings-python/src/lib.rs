@@ -54,6 +54,7 @@ mod _tidegate {
     use tidegate::ErrorKind;
     use tidegate::config::{CallKind, Dialect};
     use tidegate::engine::observe::EventKind;
+    use tidegate::ports::StoreErrorKind;
 
     #[pymodule_export]
     use crate::batch::{Batch, Item};
@@ -107,6 +108,7 @@ mod _tidegate {
         }
         module.add("ERROR_CODES", codes)?;
         module.add("EVENT_TYPES", EventKind::ALL.map(EventKind::name))?;
+        module.add("STORE_REASONS", StoreErrorKind::OF_THE_STORE.map(StoreErrorKind::reason))?;
         module.add("TENANT_OPTIONS", CallKind::Tenant.options().to_vec())?;
         module.add("NOTHING", crate::convert::nothing(module.py())?)?;
         module.add("READ_OPTIONS", CallKind::Read.options().to_vec())?;

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any
 
+from . import _tidegate
+
 if TYPE_CHECKING:
     from ._tidegate import _Event
 
 _AT_KIND, _AT_KEY, _AT_REASON, _AT_MESSAGE, _AT_STATE, _AT_TENANT = 0, 3, 6, 7, 9, 12
-_OF_THE_STORE = frozenset({"backpressure", "disconnected", "protocol", "refused", "timeout"})
 
 
 def log_faults(faults: Iterable[_Event], observed: Container[str] = ()) -> None:
@@ -31,7 +32,7 @@ def log_faults(faults: Iterable[_Event], observed: Container[str] = ()) -> None:
         # A stranger may have chosen the tenant's name, and parts of the key; messages come on one line.
         tenant = "" if fault[_AT_TENANT] is None else f" of tenant {fault[_AT_TENANT]!r}"
         key = "" if fault[_AT_KEY] is None else f" [{printable(str(fault[_AT_KEY]))}{tenant}]"
-        about = "the store: " if fault[_AT_REASON] in _OF_THE_STORE else ""
+        about = "the store: " if fault[_AT_REASON] in _tidegate.STORE_REASONS else ""
         # Most formats of a log leave the logger's name out.
         logger.warning("tidegate: %s%s%s: %s", about, fault[_AT_REASON], key, fault[_AT_MESSAGE])
 

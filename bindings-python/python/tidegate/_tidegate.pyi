@@ -9,6 +9,7 @@ __all__ = [
     "EVENT_TYPES",
     "NOTHING",
     "READ_OPTIONS",
+    "STORE_REASONS",
     "TENANT_OPTIONS",
     "WRITE_OPTIONS",
     "Absent",
@@ -56,6 +57,7 @@ __all__ = [
 __version__: Final[str]
 ERROR_CODES: Final[dict[str, str]]
 EVENT_TYPES: Final[list[str]]
+STORE_REASONS: Final[list[str]]
 READ_OPTIONS: Final[list[str]]
 TENANT_OPTIONS: Final[list[str]]
 WRITE_OPTIONS: Final[list[str]]
