@@ -6,7 +6,7 @@ import { ConfigError } from './errors.js';
 import type { CacheEvent, CacheEvents, EventName, Heard, Observer } from './event-types.js';
 import { isThenable } from './flow.js';
 import { shown } from './key.js';
-import { type Cache, eventTypes } from './native.js';
+import { type Cache, eventTypes, storeReasons } from './native.js';
 
 /** The observers of one manager. */
 export class Observers {
@@ -47,8 +47,8 @@ export class Observers {
 
   /** Hands out what has happened since the last time; `hits` were served in this process. */
   deliver(native: Cache, hits: readonly CacheEvent[]): void {
-    const faults: CacheEvents['cache.error'][] = JSON.parse(native.takeFaults());
-    if (!this.#hears('cache.error')) faults.forEach(warn);
+    const faults: Fault[] = JSON.parse(native.takeFaults());
+    for (const fault of faults) if (!this.#hears(fault.type)) warn(fault);
     const told: CacheEvent[] = JSON.parse(native.takeEvents());
     const events = hits.length === 0 ? told : [...told, ...hits].sort((one, other) => one.timestamp - other.timestamp);
     for (const event of events) {
@@ -87,9 +87,21 @@ function tell(event: CacheEvent, observer: () => unknown): void {
   }
 }
 
-const OF_THE_STORE = new Set<string>(['backpressure', 'disconnected', 'protocol', 'refused', 'timeout']);
+const OF_THE_STORE = new Set(storeReasons());
 
-function warn(fault: CacheEvents['cache.error']): void {
+/** What is told where nobody observes it: a breaker's with a text. */
+type Fault =
+  | CacheEvents['cache.error']
+  | (Omit<CacheEvents['cache.breaker'], 'message'> & { readonly message: string });
+
+function warn(fault: Fault): void {
+  if (fault.type === 'cache.breaker') {
+    // That all is well again is nothing to warn of, and Node has no other log.
+    if (fault.state === 'open') {
+      process.emitWarning(`the store: ${fault.message}`, { type: 'TidegateWarning', code: 'TIDEGATE_BREAKER' });
+    }
+    return;
+  }
   // A stranger may have chosen the tenant's name; keys are escaped.
   const tenant = fault.tenant === undefined ? '' : ` of tenant ${JSON.stringify(fault.tenant)}`;
   const key = fault.key === undefined ? '' : ` [${fault.key}${tenant}]`;

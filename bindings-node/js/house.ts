@@ -5,7 +5,6 @@ import { Flow } from './flow.js';
 import { type Health, Looked } from './health.js';
 import { HitEvents } from './hits.js';
 import { shown } from './key.js';
-import { LIVES, type Lives, livesOf } from './lives.js';
 import type { MetricFamily } from './metrics.js';
 import type { Terms } from './native.js';
 import { checkObject, type Options, type Stats } from './options.js';
@@ -22,7 +21,6 @@ export class House {
   readonly port: Port;
   readonly flow: Flow;
   readonly observers: Observers;
-  readonly lives: Lives;
   isClosed = false;
   readonly #hits: HitEvents;
   readonly #tallies: Tallies;
@@ -54,7 +52,6 @@ export class House {
     const upgrades = new Upgrades(upgrade);
     const given = upgrade === undefined ? rest : { ...rest, upgrade: upgrades.versions };
     this.port = new Port(url, given, () => this.deliver(), store);
-    this.lives = livesOf(LIVES, rest);
     this.role = typeof rest.role === 'string' ? rest.role : 'cache';
     this.flow = new Flow(this.port, upgrades);
     this.#tallies = new Tallies(this.port.native);

@@ -18,8 +18,7 @@ import {
 import { House } from './house.js';
 import { checkKeyText, type KeyPart, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
-import { knowLives } from './lives.js';
-import { checkKeys } from './native.js';
+import { checkKeys, type Lives } from './native.js';
 import { Observed } from './observed.js';
 import type {
   AnyDefaultOptions,
@@ -69,7 +68,7 @@ export class CacheManager extends Observed {
     // A view is made on what its manager is made of.
     const given: unknown = options;
     const house = given instanceof Inside ? given.house : new House(options);
-    const view = given instanceof Inside ? given.view : new View(house.port.native, house.lives);
+    const view = given instanceof Inside ? given.view : new View(house.port.native);
     const flow = house.flowOf(view.plain.terms);
     super(house, flow, view);
     this.#house = house;
@@ -77,7 +76,6 @@ export class CacheManager extends Observed {
     this.#port = house.port;
     this.#flow = flow;
     this.#isTenants = flow.scope !== '';
-    knowLives(this, view.lives);
   }
 
   // --- reads ---------------------------------------------------------------------------------------------------------
@@ -113,6 +111,11 @@ export class CacheManager extends Observed {
   /** @internal */
   readBy(options: AnyGetOptions | undefined): Call {
     return this.#view.read(options);
+  }
+
+  /** How long the entries of such a read live: for who tells others of it. @internal */
+  livesBy(options: AnyGetOptions): Lives {
+    return this.#view.lives(options);
   }
 
   /** The value, or a promise of it: for callers who are promises themselves. @internal */

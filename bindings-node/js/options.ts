@@ -323,6 +323,8 @@ export interface Stats {
   hit_rate: number;
   /** The share of misses, 0 to 1. */
   miss_rate: number;
+  /** Reads that the store could not be asked for: the fallback ran, or the default was given. No hits, no misses. */
+  unavailable: number;
   /** Of reads, from call to answer: the mean. */
   avg_latency_ms: number;
   /** The median. */

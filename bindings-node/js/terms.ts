@@ -3,8 +3,7 @@
 import { type Coder, coderOf, withSchema } from './codec.js';
 import { ConfigError, translated } from './errors.js';
 import { checkKeyText, describe, shown } from './key.js';
-import { type Lives, livesOf } from './lives.js';
-import type { Cache, Terms } from './native.js';
+import type { Cache, Lives, Terms } from './native.js';
 import {
   type AnyGetOptions,
   checkObject,
@@ -73,16 +72,13 @@ export class View {
   readonly namespaces: readonly string[];
   /** What calls go by that say nothing of their own. */
   readonly plain: Call;
-  /** How long its entries live. */
-  readonly lives: Lives;
   readonly #native: Cache;
   readonly #kept = new Map<string, Base>();
 
-  constructor(native: Cache, lives: Lives, namespaces: readonly string[] = [], terms: Terms | null = null) {
+  constructor(native: Cache, namespaces: readonly string[] = [], terms: Terms | null = null) {
     this.namespaces = namespaces;
     const coder = coderOf(terms?.codec ?? native.codec);
     this.plain = { terms, tags: terms?.tags ?? [], signal: undefined, coder };
-    this.lives = lives;
     this.#native = native;
   }
 
@@ -102,7 +98,7 @@ export class View {
     const outer = this.namespaces.at(-1);
     const whole = outer === undefined ? name : `${outer}:${name}`;
     const terms = translated(() => this.#native.namespace(this.plain.terms, whole));
-    return new View(this.#native, this.lives, [...this.namespaces, whole], terms);
+    return new View(this.#native, [...this.namespaces, whole], terms);
   }
 
   /** A tenant's view, in the namespaces of this one. */
@@ -111,8 +107,7 @@ export class View {
     if (Array.isArray(options.tags)) options.tags.forEach(checkKeyText);
     const { namespaces } = this;
     const make = () => this.#native.tenant(this.plain.terms, describe(name), [...namespaces], options);
-    const terms = translated(make);
-    return new View(this.#native, livesOf(this.lives, options), namespaces, terms);
+    return new View(this.#native, namespaces, translated(make));
   }
 
   /** What a read without a fallback goes by, whose options are known to be right. */
@@ -124,6 +119,11 @@ export class View {
   /** What a read goes by. */
   read(options: AnyGetOptions | undefined): Call {
     return options === undefined ? this.plain : this.#call('read', options, READ_OPTIONS);
+  }
+
+  /** How long the entries of such a read live. */
+  lives(options: AnyGetOptions): Lives {
+    return (this.read(options).terms ?? this.#native.terms(null, 'read', {})).lives;
   }
 
   /** What a read of fields goes by, but for the fields. */

@@ -391,7 +391,7 @@ impl Cache {
         convert::events(&self.engine.take_events(), &self.engine.config().service)
     }
 
-    /// The `cache.error` events for the log, as JSON, kept whether anybody listens or not.
+    /// What the log is told, `cache.error` and `cache.breaker`, as JSON, kept whether anybody listens or not.
     #[napi]
     pub fn take_faults(&self) -> String {
         convert::events(&self.engine.take_faults(), &self.engine.config().service)

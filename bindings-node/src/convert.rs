@@ -10,6 +10,7 @@ use tidegate::config::{self, Dialect, OptionValue};
 use tidegate::engine::observe::EventKind;
 use tidegate::engine::{Event, Figure, Source};
 use tidegate::key::{Key, Part};
+use tidegate::ports::StoreErrorKind;
 use tidegate::protocol::envelope::{Codec, Payload};
 use tidegate_guard::guarded;
 
@@ -275,6 +276,13 @@ pub fn error_codes() -> Vec<String> {
 #[napi]
 pub fn event_types() -> Vec<String> {
     EventKind::ALL.iter().map(|kind| kind.name().to_owned()).collect()
+}
+
+/// The reasons of faults that are of the store itself.
+#[guarded]
+#[napi]
+pub fn store_reasons() -> Vec<String> {
+    StoreErrorKind::OF_THE_STORE.map(|kind| kind.reason().to_owned()).into()
 }
 
 #[guarded]

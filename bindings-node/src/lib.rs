@@ -32,3 +32,9 @@ pub mod terms;
 pub mod testing;
 mod wake;
 mod word;
+
+/// Messages are in Node's spelling, from before the first call on.
+#[napi_derive::module_init]
+fn speak() {
+    tidegate::config::Dialect::Node.speak();
+}

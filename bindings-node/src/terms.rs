@@ -33,11 +33,25 @@ impl Terms {
         self.inner.codec().name()
     }
 
+    /// How long entries live that say nothing else, in ms.
+    #[napi(getter)]
+    pub fn lives(&self) -> Lives {
+        let terms = &self.inner;
+        Lives { ttl: terms.ttl_ms() as f64, stale_while_revalidate: terms.stale_while_revalidate_ms() as f64 }
+    }
+
     /// The ttl that the call named, in ms.
     #[napi(getter)]
     pub fn ttl_ms(&self) -> Option<f64> {
         self.inner.named_ttl_ms().map(|ms| ms as f64)
     }
+}
+
+/// How long an entry lives, and how long past that it is served at once, while it is computed behind. In ms.
+#[napi(object)]
+pub struct Lives {
+    pub ttl: f64,
+    pub stale_while_revalidate: f64,
 }
 
 pub(crate) fn kind(name: &str) -> CallKind {

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use tidegate::config::{self, Dialect};
 use tidegate::engine::publish::Publishing;
-use tidegate::engine::{Begun, Engine, FeedId, Patience};
+use tidegate::engine::{Engine, FeedId, Patience};
 use tidegate::protocol::subscription::Rules;
 use tidegate_guard::guarded;
 
@@ -124,7 +124,7 @@ impl Cache {
         given: &Bound<'_, PyAny>,
     ) -> PyResult<Vec<String>> {
         let given = convert::option(given)?;
-        let names = config::texts(name, &given).or_raise(py)?;
+        let names = config::texts(name, &given, Dialect::Python).or_raise(py)?;
         let own = self.engine.view(&[]).or_raise(py)?;
         let tags = self.engine.tags(terms::of(terms).unwrap_or(&own), &names).or_raise(py)?;
         Ok(tags.iter().map(|tag| tag.key().relative().to_owned()).collect())
@@ -196,6 +196,17 @@ impl Cache {
         let (queue, id) = (port.get().queue(), port.get().next_id());
         let begun = self.engine.peek(key_text(key)?, terms::of(terms), required, queue, id).or_raise(port.py())?;
         Port::finish(port, &self.engine, begun, id, if required { Form::Detailed } else { Form::Plain })
+    }
+
+    /// `peek` for each key in one go; nobody is parked yet. A store that is away is an absence of each.
+    fn peek_many(
+        &self,
+        port: &Bound<'_, Port>,
+        keys: Vec<Bound<'_, PyAny>>,
+        terms: GivenTerms<'_, '_>,
+    ) -> PyResult<Vec<Py<PyAny>>> {
+        config::check_batch("keys", keys.len()).or_raise(port.py())?;
+        self.each(port, &keys, |key, id| self.engine.peek(key, terms::of(terms), false, port.get().queue(), id))
     }
 
     /// Stores each payload (None is a null), all of one codec, whatever stands there.
@@ -412,7 +423,7 @@ impl Cache {
         convert::events(py, &self.engine.take_events(), self.service()?)
     }
 
-    /// The `cache.error` events for the log, kept whether anybody listens or not.
+    /// What the log is told, `cache.error` and `cache.breaker`, kept whether anybody listens or not.
     fn take_faults<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         convert::events(py, &self.engine.take_faults(), self.service()?)
     }
@@ -420,26 +431,5 @@ impl Cache {
     /// Of a tenant's view the tenant's.
     fn stats<'py>(&self, py: Python<'py>, view: GivenTerms<'_, 'py>) -> PyResult<Bound<'py, PyDict>> {
         convert::figures(py, self.engine.stats(terms::of(view)), self.engine.breaker_state())
-    }
-}
-
-impl Cache {
-    /// One verb for each key: all are checked before the first is begun, all are begun before the first is awaited.
-    fn each(
-        &self,
-        port: &Bound<'_, Port>,
-        keys: &[Bound<'_, PyAny>],
-        mut verb: impl FnMut(&str, u64) -> Result<Begun, tidegate::Error>,
-    ) -> PyResult<Vec<Py<PyAny>>> {
-        for key in keys {
-            tidegate::key::check(key_text(key)?).or_raise(port.py())?;
-        }
-        keys.iter()
-            .map(|key| {
-                let id = port.get().next_id();
-                let begun = verb(key_text(key)?, id).or_raise(port.py())?;
-                Port::finish_later(port, &self.engine, begun, id, Form::Plain)
-            })
-            .collect()
     }
 }

@@ -3,11 +3,15 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyInt, PyString, PyTuple, PyType};
+use tidegate::engine::Begun;
 use tidegate::key::Part;
 use tidegate::protocol::tag;
 use tidegate_guard::guarded;
 
+use crate::cache::Cache;
+use crate::convert::Form;
 use crate::error::{self, OrRaise};
+use crate::wake::Port;
 
 /// Joins parts to a relative key, each escaped.
 #[guarded]
@@ -118,4 +122,25 @@ pub(crate) fn part_of(value: &Bound<'_, PyAny>) -> PyResult<OwnedPart> {
         return Ok(OwnedPart::Uuid(value.str()?.extract()?));
     }
     Ok(OwnedPart::Other(value.repr()?.extract()?))
+}
+
+impl Cache {
+    /// One verb for each key: all are checked before the first is begun, all are begun before the first is awaited.
+    pub(crate) fn each(
+        &self,
+        port: &Bound<'_, Port>,
+        keys: &[Bound<'_, PyAny>],
+        mut verb: impl FnMut(&str, u64) -> Result<Begun, tidegate::Error>,
+    ) -> PyResult<Vec<Py<PyAny>>> {
+        for key in keys {
+            tidegate::key::check(key_text(key)?).or_raise(port.py())?;
+        }
+        keys.iter()
+            .map(|key| {
+                let id = port.get().next_id();
+                let begun = verb(key_text(key)?, id).or_raise(port.py())?;
+                Port::finish_later(port, &self.engine, begun, id, Form::Plain)
+            })
+            .collect()
+    }
 }

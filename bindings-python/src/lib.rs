@@ -52,8 +52,9 @@ mod _tidegate {
     use pyo3::prelude::*;
     use pyo3::types::PyDict;
     use tidegate::ErrorKind;
-    use tidegate::config::CallKind;
+    use tidegate::config::{CallKind, Dialect};
     use tidegate::engine::observe::EventKind;
+    use tidegate::ports::StoreErrorKind;
 
     #[pymodule_export]
     use crate::batch::{Batch, Item};
@@ -100,12 +101,14 @@ mod _tidegate {
         if home != -1 && home != here {
             return Err(PyImportError::new_err("tidegate lives in one interpreter of a process, and this is a second"));
         }
+        Dialect::Python.speak();
         let codes = PyDict::new(module.py());
         for kind in ErrorKind::ALL {
             codes.set_item(kind.name(), kind.code())?;
         }
         module.add("ERROR_CODES", codes)?;
         module.add("EVENT_TYPES", EventKind::ALL.map(EventKind::name))?;
+        module.add("STORE_REASONS", StoreErrorKind::OF_THE_STORE.map(StoreErrorKind::reason))?;
         module.add("TENANT_OPTIONS", CallKind::Tenant.options().to_vec())?;
         module.add("NOTHING", crate::convert::nothing(module.py())?)?;
         module.add("READ_OPTIONS", CallKind::Read.options().to_vec())?;

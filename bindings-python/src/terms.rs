@@ -60,6 +60,12 @@ impl Terms {
         self.terms.codec().name()
     }
 
+    /// How long past its ttl an entry is served at once, while it is computed behind, in ms.
+    #[getter]
+    fn stale_while_revalidate_ms(&self) -> u64 {
+        self.terms.stale_while_revalidate_ms()
+    }
+
     /// The ttl that the call named, in ms.
     #[getter]
     fn ttl_ms(&self) -> Option<u64> {

@@ -39,6 +39,7 @@ pub(crate) struct Figures {
     pub(crate) journal: u64,
     pub(crate) hits: u64,
     pub(crate) misses: u64,
+    pub(crate) unavailable: u64,
     pub(crate) avg_latency_ms: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
@@ -68,6 +69,7 @@ impl Process {
 }
 
 impl Figures {
+    /// Reads that the store was asked for.
     pub(crate) fn requests(&self) -> u64 {
         self.hits + self.misses
     }

@@ -22,6 +22,8 @@ pub(crate) struct StatsArgs {
 pub(crate) struct Total {
     pub(crate) hits: u64,
     pub(crate) misses: u64,
+    /// Reads that Redis could not be asked for.
+    pub(crate) unavailable: u64,
     pub(crate) l1_hits: u64,
     pub(crate) waits: u64,
     pub(crate) stale_served: u64,
@@ -41,6 +43,7 @@ impl Total {
         for Process { figures, .. } in processes {
             total.hits += figures.hits;
             total.misses += figures.misses;
+            total.unavailable += figures.unavailable;
             total.l1_hits += figures.l1_hits;
             total.waits += figures.waits;
             total.stale_served += figures.stale_served;
@@ -64,6 +67,7 @@ impl Total {
             "hits": self.hits,
             "misses": self.misses,
             "hit_rate": self.hit_rate(),
+            "unavailable": self.unavailable,
             "l1_hits": self.l1_hits,
             "waits": self.waits,
             "stale_served": self.stale_served,
@@ -132,12 +136,13 @@ fn told(processes: &[Process], total: &Total, out: &mut Out) {
         ));
     }
     let sum = format!(
-        "{} hits ({} in L1), {} misses: {}; {} fallbacks, {} of which failed; {} stale served; {} invalidations, {} of which \
+        "{} hits ({} in L1), {} misses: {}; {} reads without Redis; {} fallbacks, {} of which failed; {} stale served; {} invalidations, {} of which \
          the store has not confirmed",
         total.hits,
         total.l1_hits,
         total.misses,
         percent(total.hit_rate()),
+        total.unavailable,
         total.fallbacks,
         total.fallback_errors,
         total.stale_served,

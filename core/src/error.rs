@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::dialect::Dialect;
+
 /// What went wrong, as a user may want to tell apart. Hosts map each kind to a class of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -98,17 +100,18 @@ impl Error {
     }
 
     pub(crate) fn hard_timeout(key: &str, timeout_ms: u64) -> Self {
-        let message =
-            format!("the fallback of {key:?} ran longer than hard_timeout ({timeout_ms} ms); its lease is free");
-        Self::new(ErrorKind::HardTimeout, message)
+        Self::overran(key, &format!(" ({timeout_ms} ms)"))
     }
 
     /// The same, where a stale value that was to be served instead is of another type.
     pub fn hard_timeout_of(key: &str) -> Self {
-        Self::new(
-            ErrorKind::HardTimeout,
-            format!("the fallback of {key:?} ran longer than hard_timeout; its lease is free"),
-        )
+        Self::overran(key, "")
+    }
+
+    fn overran(key: &str, limit: &str) -> Self {
+        let option = Dialect::of_host().spell("hard_timeout");
+        let message = format!("the fallback of {key:?} ran longer than {option}{limit}; its lease is free");
+        Self::new(ErrorKind::HardTimeout, message)
     }
 
     pub fn kind(&self) -> ErrorKind {

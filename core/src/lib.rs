@@ -14,6 +14,7 @@
 //! | [`store`] | the drivers: memory (the reference) and Redis |
 //! | [`payload`] | compression, signatures, and a look at a payload's shape |
 //! | [`config`] | every default and limit |
+//! | `dialect` | how each language writes what a message shows |
 //! | [`error`] | every error, its code and message |
 //! | [`tenant`] | what a manager keeps of one tenant |
 //! | [`panics`] | what becomes of a panic |
@@ -31,6 +32,7 @@ mod read_me {}
 pub mod client;
 pub mod clock;
 pub mod config;
+mod dialect;
 pub mod engine;
 pub mod error;
 #[cfg(all(any(test, feature = "fuzz"), feature = "redis", not(tidegate_loom)))]

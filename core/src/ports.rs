@@ -220,6 +220,10 @@ pub enum StoreErrorKind {
 }
 
 impl StoreErrorKind {
+    /// What is of the store itself, and of nothing here: a line of a log says so of a fault with such a reason.
+    pub const OF_THE_STORE: [Self; 5] =
+        [Self::Timeout, Self::Disconnected, Self::Backpressure, Self::Refused, Self::Protocol];
+
     /// The stable name that events and errors carry as their reason.
     pub fn reason(self) -> &'static str {
         match self {

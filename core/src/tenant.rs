@@ -79,6 +79,8 @@ pub(crate) enum Count {
     /// Those of the tier in the process, which the others leave out.
     L1Hits,
     Misses,
+    /// Reads that the store could not be asked for.
+    Unavailable,
     Sets,
     Invalidations,
     Waits,

@@ -81,6 +81,7 @@ fn assert_agrees_with_stats(manager: &Manager) {
     assert_eq!(of("l1") + of("hit") + of("stale"), figure(manager, "hits"));
     assert_eq!(of("l1"), figure(manager, "l1_hits"));
     assert_eq!(of("miss"), figure(manager, "misses"));
+    assert_eq!(of("away"), figure(manager, "unavailable"));
     assert_eq!(count(manager, "sets_total", &[]), figure(manager, "sets"));
     assert_eq!(sum("invalidations_total", "operation"), figure(manager, "invalidation_count"));
     assert_eq!(count(manager, "wait_duration_seconds", &[]), figure(manager, "waits"));
@@ -222,6 +223,7 @@ fn a_store_that_goes_away_and_comes_back() {
         assert!(!manager.invalidate_tag("t").await.expect("journalled"));
         let outcomes = counts(&manager, "requests_total", "outcome");
         assert_eq!(outcomes, named(&[("miss", 1), ("away", 20)]));
+        assert_eq!((figure(&manager, "misses"), figure(&manager, "unavailable")), (1, 20), "an outage is no miss");
         assert_eq!(counts(&manager, "fallback_duration_seconds", "outcome"), named(&[("ok", 11)]));
         assert!(count(&manager, "breaker_state", &[]) > 0);
         assert_eq!(count(&manager, "breaker_opened_total", &[]), 1);

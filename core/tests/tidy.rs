@@ -7,17 +7,18 @@ use std::process::Command;
 
 /// What each module of the core may name of the others. A new module has to find its place here.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("error", &[]),
+    ("dialect", &[]),
+    ("error", &["dialect"]),
     ("sync", &[]),
     ("panics", &["error"]),
-    ("payload", &["error"]),
-    ("protocol", &["error", "payload"]),
+    ("payload", &["dialect", "error"]),
+    ("protocol", &["dialect", "error", "payload"]),
     ("tenant", &["error", "protocol"]),
-    ("config", &["error", "payload", "protocol", "tenant"]),
+    ("config", &["dialect", "error", "payload", "protocol", "tenant"]),
     ("ports", &["error", "protocol"]),
     ("clock", &["ports"]),
-    ("store", &["clock", "config", "error", "panics", "ports", "protocol", "sync"]),
-    ("engine", &["config", "error", "panics", "payload", "ports", "protocol", "sync", "tenant"]),
+    ("store", &["clock", "config", "dialect", "error", "panics", "ports", "protocol", "sync"]),
+    ("engine", &["config", "dialect", "error", "panics", "payload", "ports", "protocol", "sync", "tenant"]),
     ("testing", &["clock", "config", "engine", "error", "ports", "protocol", "store"]),
     ("client", &["clock", "config", "engine", "error", "ports", "protocol", "store", "sync", "testing"]),
     // Tests of all that is read of others.
@@ -25,8 +26,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "lib",
         &[
-            "client", "clock", "config", "engine", "error", "panics", "payload", "ports", "protocol", "store", "sync",
-            "tenant", "testing",
+            "client", "clock", "config", "dialect", "engine", "error", "panics", "payload", "ports", "protocol",
+            "store", "sync", "tenant", "testing",
         ],
     ),
 ];

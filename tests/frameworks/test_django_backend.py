@@ -23,6 +23,7 @@ from django.utils.functional import lazystr
 from django.utils.safestring import SafeString, mark_safe
 
 from tests.frameworks.django_configured import BACKEND, Row, place
+from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tidegate import ConfigError, EncodeError
 from tidegate.contrib.django import (
@@ -314,6 +315,38 @@ def test_many_are_read_together_from_the_process_or_the_store(redis_server: Redi
         close()
 
 
+def test_many_are_read_in_one_round_trip(redis_server: RedisServer) -> None:
+    with Proxy(redis_server.url) as proxy:
+        options = {"service": "trips", "command_timeout": "5s", "fleet_report": None}
+        here = TidegateCache(proxy.url, {"OPTIONS": options, "KEY_PREFIX": "one"})
+        other = TidegateCache(proxy.url, {"OPTIONS": options, "KEY_PREFIX": "other"})
+        expected = {f"key-{number}": number for number in range(100)}
+        here.set_many(expected)
+        keys = [*expected, "none"]
+        assert here.get_many(keys) == expected, "from here on what the server's clock says is known"
+        # So that no answer comes before the last key is asked for.
+        proxy.delay(0.05)
+        before = proxy.seen["round trips"]
+        assert here.get_many(keys) == expected
+        assert other.get_many(keys) == {}
+        # Two, and a heartbeat may come in between.
+        assert proxy.seen["round trips"] - before <= 5
+        here.clear()
+        assert here.get_many(keys) == {}, "their tag has ended"
+        proxy.heal()
+        close()
+
+
+def test_many_may_be_read_while_one_of_them_is_computed() -> None:
+    cache.set("other", 1)
+    assert cache.get_or_set("key", lambda: cache.get_many(["key", "other"])) == {"other": 1}
+
+    async def compute() -> Any:
+        return await cache.aget_many(["akey", "other"])
+
+    assert asyncio.run(cache.aget_or_set("akey", compute)) == {"other": 1}
+
+
 def test_with_the_store_away_nothing_raises_and_nothing_is_promised(redis_server: RedisServer) -> None:
     options = {"service": "away", "command_timeout": "1s"}
     away = TidegateCache(redis_server.url, {"OPTIONS": options})
@@ -321,6 +354,7 @@ def test_with_the_store_away_nothing_raises_and_nothing_is_promised(redis_server
     redis_server.pause()
     assert away.get("key", "default") == "default"
     assert away.add("lock", 1) is False, "a lock that nobody else would see is none"
+    assert away.get_many(["key", "none"]) == {}
     assert away.set_many({"a": 1, "b": 2}) == ["a", "b"]
     assert away.get_or_set("key", lambda: "computed") == "computed"
     assert away.delete("key") is False

@@ -155,3 +155,24 @@ def test_a_view_runs_behind_with_its_request() -> None:
     until(lambda: client.get("/page/7?q=a").text == "a /page/7 /page/7" and len(runs) > count + 1, 20, "not again")
     with app.app_context():
         assert tidegate.manager.stats()["fallback_errors"] == 0
+
+
+def test_what_the_manager_says_of_stale_pages_reaches_clients() -> None:
+    tidegate = Tidegate(stale_while_revalidate="30s")
+    app = app_of(tidegate, "stale")
+
+    @app.get("/managers")
+    @tidegate.cached_view("page:managers", ttl=60, max_age=10)
+    def managers() -> str:
+        return "as the manager says"
+
+    @app.get("/own")
+    @tidegate.cached_view("page:own", ttl=60, max_age=10, stale_while_revalidate=0)
+    def own() -> str:
+        return "as it says itself"
+
+    client = app.test_client()
+    for _ in range(2):
+        assert client.get("/managers").headers["Cache-Control"] == "private, max-age=10, stale-while-revalidate=30"
+        assert client.get("/own").headers["Cache-Control"] == "private, max-age=10"
+    assert tidegate.close(app)

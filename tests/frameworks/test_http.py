@@ -141,8 +141,9 @@ def test_requests_that_go_past_the_cache() -> None:
     assert not policy(obey_client=True).wants_new({"cache-control": "max-age=60"})
 
 
-def answered(given: dict[str, Any], age: float, ttl: float = 60) -> dict[str, str]:
-    page = Page(200, [("Content-Type", "text/plain"), ("X-Own", "1")], b"body", '"v1"', time.time() - age, ttl)
+def answered(given: dict[str, Any], age: float, stale: float = 0) -> dict[str, str]:
+    headers = [("Content-Type", "text/plain"), ("X-Own", "1")]
+    page = Page(200, headers, b"body", '"v1"', time.time() - age, 60, stale)
     return dict(policy(**given).answer(page, {}, "hit").headers)
 
 
@@ -154,7 +155,7 @@ def test_what_clients_are_told_of_time() -> None:
     assert (said["Cache-Control"], said["Age"]) == ("public, max-age=15", "5")
     # Never longer than the entry itself.
     assert answered({"max_age": "1h"}, 50.5)["Cache-Control"] == "private, max-age=59"
-    stale = answered({"max_age": 10, "options": {"stale_while_revalidate": 30}}, 70.5)
+    stale = answered({"max_age": 10}, 70.5, stale=30)
     assert (stale["Cache-Control"], stale["Age"]) == ("private, max-age=70, stale-while-revalidate=30", "70")
     # A clock that is behind makes no page of the future.
     assert answered({}, -500)["Age"] == "0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ CONFIG, KEY_FORMAT, TOO_LARGE, CLOSED, HARD_TIMEOUT, STORE_UNAVAILABLE = (
 def test_a_bad_key_is_refused_in_the_same_words(members: Members, raw: str) -> None:
     python, node = _refusals(members, "exists", key=raw)
     assert (python.name, python.code) == KEY_FORMAT
-    assert _words(node) == _words(python)
+    assert _words(node) == _words_in_node(python)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,9 @@ def test_bad_parts_of_a_key_are_refused_alike(members: Members, parts: list[Any]
 # As Python writes it, and as Node does.
 SPELLINGS = {
     ": seconds, or a text": ": milliseconds, or a text",
-    "Breaker(failures=5)": "{ failures: 5 }",
+    'key("user", "profile", user_id)': "key`user:profile:${id}`",
+    "=None is": "=null is",
+    "True or False": "true or false",
     "ttl_jitter": "ttlJitter",
     "null_ttl": "nullTtl",
     "stale_if_error": "staleIfError",
@@ -64,9 +67,14 @@ SPELLINGS = {
     "max_value_bytes": "maxValueBytes",
     "compress_over": "compressOver",
     "signing_keys": "signingKeys",
+    "=True": "=true",
     # Node takes them in the same object.
     "health, fleet_report": "health, fleetReport, url, metricsEmitter, store",
 }
+
+# An example's `ttl="5m"` is `ttl: '5m'` in Node, and its `Breaker(ratio=0.1)` an object.
+EXAMPLE = re.compile(r"(?<=a right example: )(\w+)=(.*)$")
+GROUP = re.compile(r"Breaker\((\w+)=(\S+)\)")
 
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "another scheme": ("http://localhost", {"service": "x"}),
@@ -141,7 +149,7 @@ def test_a_value_over_the_limit_is_refused_in_the_same_words(members: Members, r
     _open(members, redis_server.url, max_value_bytes=10)
     python, node = _refusals(members, "set", key=KEY, value="x" * 11)
     assert (python.name, python.code) == TOO_LARGE
-    assert _words(node) == _words(python)
+    assert _words(node) == _words_in_node(python)
 
 
 def test_a_fallback_past_the_hard_timeout_fails_in_the_same_words(members: Members, redis_server: RedisServer) -> None:
@@ -149,7 +157,7 @@ def test_a_fallback_past_the_hard_timeout_fails_in_the_same_words(members: Membe
         members[language].open(redis_server.url, service=f"mistakes_{language}", hard_timeout="100ms")
     python, node = _refusals(members, "get", key=KEY, fallback="f")
     assert (python.name, python.code) == HARD_TIMEOUT
-    assert _words(node) == _words(python)
+    assert _words(node) == _words_in_node(python)
 
 
 @pytest.mark.parametrize(
@@ -194,4 +202,6 @@ def _words_in_node(python: Refused) -> tuple[str, str | None, str]:
     message = python.message
     for in_python, in_node in SPELLINGS.items():
         message = message.replace(in_python, in_node)
+    message = GROUP.sub(r"{ \1: \2 }", message)
+    message = EXAMPLE.sub(lambda found: f"{found[1]}: " + found[2].replace('"', "'"), message)
     return python.name, python.code, message

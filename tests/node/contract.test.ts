@@ -120,6 +120,7 @@ const FIGURES: Record<keyof Stats, true> = {
   misses: true,
   hit_rate: true,
   miss_rate: true,
+  unavailable: true,
   avg_latency_ms: true,
   p50_ms: true,
   p99_ms: true,

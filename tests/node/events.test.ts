@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 import { beforeEach, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type CacheEvent, CacheManager, ConfigError, type EventName } from 'tidegate';
+import { RedisServer } from './support/redis-server.js';
 import { eventually, Held, KEY, onBoth, rejection, settled, warningsOf, watched } from './support/stage.js';
 
 const NAMES = [
@@ -209,6 +211,39 @@ test('who has no Redis is told what happens to his calls', async () => {
   );
 });
 
+test('a breaker that opens is a process warning where nobody observes it', async () => {
+  const outage = async (heard: boolean) => {
+    const server = new RedisServer();
+    await server.start();
+    try {
+      const warnings = await warningsOf(async () => {
+        const breaker = { failures: 2, probe: 50 };
+        const cache = new CacheManager({ url: server.url, service: 'warned', breaker, commandTimeout: '1s' });
+        await cache.set(KEY, 1);
+        if (heard) cache.on('cache.breaker', () => {});
+        const state = async () => {
+          await cache.get(KEY, () => 1);
+          return cache.stats().breaker;
+        };
+        await server.kill();
+        while ((await state()) === 'closed') await sleep(10);
+        await server.start();
+        while ((await state()) !== 'closed') await sleep(10);
+        await cache.close();
+      });
+      return warnings.filter(({ code }) => code !== 'TIDEGATE_FAULT');
+    } finally {
+      await server.stop();
+    }
+  };
+  const [opened, ...others] = await outage(false);
+  assert.deepEqual([opened?.name, opened?.code, others], ['TidegateWarning', 'TIDEGATE_BREAKER', []]);
+  const said =
+    /^the store: the breaker of 127\.0\.0\.1:\d+ is open: calls run their fallback until a probe finds the store back$/;
+  assert.match(opened?.message ?? '', said);
+  assert.deepEqual(await outage(true), []);
+});
+
 onBoth('a fault becomes a process warning when nobody listens, and only then', async (stage) => {
   const unstorable = async (cache: CacheManager) => {
     await cache.get(KEY, () => Symbol('unstorable'));
@@ -337,6 +372,7 @@ onBoth('stats count', async ({ cache }) => {
     'refreshes',
     'sets',
     'stale_served',
+    'unavailable',
     'waits',
   ]);
   const { hits, misses, hit_rate, fallbacks, fallback_errors, sets, refreshes, invalidation_count } = stats;

@@ -139,7 +139,7 @@ onBoth('what cannot be written is given uncached, or refused', async (stage) => 
   }
   const error = await rejection(cache.setFields(KEY, { big: 'x'.repeat(2 << 20) }));
   assert.ok(error instanceof ValueTooLarge);
-  assert.match(error.message, /the field "big" of "user:profile:1" has 2097154 bytes, max_value_bytes is 1048576/);
+  assert.match(error.message, /the field "big" of "user:profile:1" has 2097154 bytes, maxValueBytes is 1048576/);
 });
 
 onBoth('a disabled block fetches all and stores nothing', async ({ cache }) => {

@@ -164,6 +164,7 @@ const CASES: Record<string, Case> = {
   off: observed,
   stats: (view) => view.stats(),
   readBy: (view, text) => inspect(view.readBy({ tags: [text] })),
+  livesBy: (view, text) => inspect(view.livesBy({ tags: [text] })),
   getBy: (view, text) => view.getBy(text, fetched, view.readBy({ tags: [TAG] })),
   refreshBy: (view, text) => view.refreshBy(text, fetched, view.readBy(undefined)),
   peekBy: (view, text) => view.peekBy(text, view.readBy(undefined), 'absent'),
@@ -339,7 +340,7 @@ test('what is no name is refused with a right example, and so are options that a
     assert.throws(
       () => cache.tenant(name),
       (error) =>
-        error instanceof KeyFormatError && error.message.length < 400 && /cache\.tenant\("acme"\)/.test(error.message),
+        error instanceof KeyFormatError && error.message.length < 400 && /cache\.tenant\('acme'\)/.test(error.message),
     );
   }
   for (const [options, said] of [

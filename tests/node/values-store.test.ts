@@ -77,7 +77,7 @@ onBoth('a value over maxValueBytes is told with both figures, in each codec', as
     assert.deepEqual(await cache.get(KEY, () => given), given);
     const refused = await rejection(cache.set(KEY, given));
     assert.ok(refused instanceof ValueTooLarge, inspect(refused));
-    assert.match(refused.message, /has 200\d bytes, max_value_bytes is 1000/);
+    assert.match(refused.message, /has 200\d bytes, maxValueBytes is 1000/);
     assert.equal(await cache.exists(KEY), false);
     assert.deepEqual(await reasonsAtTheEnd(cache, faults), ['too_large']);
   }

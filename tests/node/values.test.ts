@@ -192,7 +192,7 @@ onBoth('a value over maxValueBytes is returned uncached and told, and refused by
   assert.equal(await cache.exists(KEY), false);
   const refused = await rejection(cache.set(KEY, value));
   assert.ok(refused instanceof ValueTooLarge);
-  assert.match(refused.message, /max_value_bytes is 10/);
+  assert.match(refused.message, /maxValueBytes is 10/);
   assert.equal(await cache.set(KEY, 'x'.repeat(8)), true);
   assert.deepEqual(await reasonsAtTheEnd(cache, faults), ['too_large']);
 });

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import re
 import threading
+from typing import Any
 
 import pytest
 
+from tests.support.redis_server import RedisServer
 from tests.support.until import until
 from tidegate import CacheEvent, CacheManager, ConfigError, EventType
 from tidegate.sync import CacheManager as Blocking
@@ -225,6 +228,41 @@ def test_a_line_of_the_log_names_the_library_and_the_store(caplog: pytest.LogCap
     with Blocking("redis://localhost:1/0", service="shop") as away:
         assert away.get("user:profile:1", lambda: 1) == 1
         until(lambda: "tidegate: the store: disconnected: localhost:1: " in caplog.text, 5, "nothing was logged")
+
+
+def test_the_log_hears_of_a_breaker_that_nobody_observes(caplog: pytest.LogCaptureFixture) -> None:
+    def lines(service: str, *, observed: bool) -> list[tuple[str, str]]:
+        """What an outage of the server, and its end, leaves in the log of its breaker."""
+        caplog.clear()
+        with RedisServer() as server:
+            options: Any = {"breaker": {"failures": 2, "probe": 0.05}, "command_timeout": 1, "journal": 10}
+            with Blocking(server.url, service=service, **options) as cache:
+                assert cache.set("user:profile:1", 1)
+                if observed:
+                    cache.on("cache.breaker", lambda event: None)
+
+                def state() -> str:
+                    cache.get("user:profile:2", lambda: 1)
+                    return cache.stats()["breaker"]
+
+                server.kill()
+                until(lambda: state() != "closed", 10, "it did not open")
+                server.start()
+                until(lambda: state() == "closed", 10, "it did not close")
+                cache.get("user:profile:3", lambda: 1)
+        return [(one.levelname, one.getMessage()) for one in caplog.records if "the breaker" in one.getMessage()]
+
+    with caplog.at_level(logging.INFO, "tidegate"):
+        opened, *closed = lines("heard", observed=False)
+        assert opened[0] == "WARNING"
+        assert re.fullmatch(
+            r"tidegate: the store: the breaker of 127\.0\.0\.1:\d+ is open: calls run their fallback until .*",
+            opened[1],
+        )
+        assert [(level, text.partition(" is ")[2]) for level, text in closed[-1:]] == [
+            ("INFO", "closed: the store answers again")
+        ]
+        assert lines("observed", observed=True) == []
 
 
 def test_an_unknown_event_is_refused() -> None:

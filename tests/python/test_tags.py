@@ -78,7 +78,7 @@ async def test_a_fallback_names_tags_and_reads_them_back(make: Make) -> None:
     [
         ("user:1", ConfigError, 'ctx.tags="user:1" is not accepted'),
         ([1], ConfigError, "ctx.tags=1 is not accepted"),
-        (None, ConfigError, "ctx.tags=null is not accepted"),
+        (None, ConfigError, "ctx.tags=None is not accepted"),
         (["a b"], KeyFormatError, 'tag "a b"'),
         ([f"t{number}" for number in range(32)], ConfigError, "tags has 33"),
     ],

@@ -76,7 +76,7 @@ async def test_values_are_decoded_to_the_type_that_is_asked_for(cache: CacheMana
         (print, {"max_delay": -1}, r"max_delay=-1 is not accepted"),
         (print, {"max_dlay": 1}, r'there is no option "max_dlay"; did you mean "max_delay"\?'),
         (print, {"partitions": 1000}, r"partitions=1000 is not accepted"),
-        (print, {"coalesce": 1}, r"coalesce=1 is not accepted: coalesce takes true or false"),
+        (print, {"coalesce": 1}, r"coalesce=1 is not accepted: coalesce takes True or False"),
         (print, {"type": complex}, r"type=complex is not accepted"),
     ],
 )

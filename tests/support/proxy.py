@@ -47,6 +47,8 @@ class _Pair:
     answers: _Way
     heard: bytes = b""
     """What the client has sent first: its name is in it."""
+    is_answered: bool = True
+    """Nothing was sent since the last answer."""
 
     @property
     def is_push(self) -> bool:
@@ -167,6 +169,9 @@ class Proxy:
             self.seen["swallowed bytes"] += len(data)
         elif way is pair.commands:
             pair.heard += data[: max(0, 1024 - len(pair.heard))]
+            if pair.is_answered and not pair.is_push:
+                self.seen["round trips"] += 1
+            pair.is_answered = False
             way.waiting.append((0.0, data))
         elif self._chance.random() < self._lost_share:
             self.seen["lost"] += 1
@@ -186,6 +191,7 @@ class Proxy:
         for way in (pair.commands, pair.answers):
             while way.waiting and way.waiting[0][0] <= now:
                 _, data = way.waiting.popleft()
+                pair.is_answered |= way is pair.answers
                 try:
                     way.target.sendall(data)
                 except OSError:

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import type { OutgoingHttpHeaders } from 'node:http';
-import type { Lives } from '../lives.js';
+import type { Lives } from '../native.js';
 import type { StandardSchema } from '../schema.js';
 
 export type HeaderFields = Record<string, string | string[]>;

@@ -4,9 +4,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Context } from '../context.js';
 import { ConfigError, KeyFormatError, translated } from '../errors.js';
 import { key as built, type KeyPart, shown } from '../key.js';
-import { livesIn } from '../lives.js';
 import { CacheManager } from '../manager.js';
-import { checkTemplate, durationMs } from '../native.js';
+import { checkTemplate, durationMs, type Lives } from '../native.js';
 import { checkOptions, type Duration, type GetOptions } from '../options.js';
 import { READ_OPTIONS } from '../terms.js';
 import { type Answer, type Asked, answerOf, type ToClients, type Way } from './conditional.js';
@@ -97,6 +96,7 @@ export class Route<Q> {
   readonly #options: ResponseOptions<Q>;
   readonly #reader: Reader<Q>;
   readonly #read: Omit<GetOptions, 'schema'>;
+  readonly #lives: Lives;
   readonly #clients: ToClients;
   readonly #isForAll: boolean;
   readonly #keyOf: (request: Q) => string | null | undefined;
@@ -123,7 +123,7 @@ export class Route<Q> {
       Object.entries(options).filter(([name]) => !(OWN as readonly string[]).includes(name)),
     );
     // What is wrong is told where it stands, and not at the first request.
-    cache.readBy(this.#read);
+    this.#lives = cache.livesBy(this.#read);
   }
 
   /** Which entry a request is about; null for one that is answered uncached. */
@@ -211,7 +211,7 @@ export class Route<Q> {
   #storedOf(captured: Captured): StoredResponse {
     const { statuses = [200] } = this.#options;
     const why = whyNotStored(captured, statuses, new Set(this.#clients.varies));
-    return storedOf(captured, livesIn(this.#cache, this.#read), why);
+    return storedOf(captured, this.#lives, why);
   }
 }
 

@@ -12,7 +12,7 @@ from ._disabled import Disabled, is_disabled
 from ._errors import ConfigError, EncodeError
 from ._observing import Observer, Observing
 from ._scope import Leading
-from ._tidegate import Absent, Cache, Failed, Hit, Lease, Shared
+from ._tidegate import NOTHING, Absent, Cache, Failed, Hit, Lease, Shared
 from ._types import MISSING
 from ._upgrade import Upgrades
 
@@ -335,6 +335,20 @@ class ManagerBase(Observing):
             raise_failed(outcome)
         value = self._decoded(key, outcome, coder)
         return default if value is MISSING else value
+
+    def _held_of(self, keys: list[str], coder: Coder, terms: Terms | None) -> dict[str, Any]:
+        """The values of those that L1 holds."""
+        held = self._held
+        if held is None:
+            return {}
+        values = {key: held(key, terms, coder, held) for key in keys}
+        return {key: value for key, value in values.items() if value is not NOTHING}
+
+    def _found_of(self, keys: list[str], outcomes: list[Any], coder: Coder) -> dict[str, Any]:
+        """The values of those that reads without a fallback have found."""
+        pairs = zip(keys, outcomes, strict=True)
+        values = {key: self._found(key, outcome, MISSING, coder) for key, outcome in pairs}
+        return {key: value for key, value in values.items() if value is not MISSING}
 
     def _entry(self, key: str, hit: Hit, coder: Coder) -> Entry | None:
         from ._entry import Entry

@@ -159,8 +159,8 @@ class Observing(Views):
 
     def _hand_out(self) -> None:
         faults = self._native.take_faults()
-        if faults and not self._logs_faults():
-            log_faults(faults)
+        if faults:
+            log_faults(faults, self._logged_elsewhere())
         events = self._native.take_events()
         if not events:
             return
@@ -191,12 +191,15 @@ class Observing(Views):
         except ConfigError:
             log_observer(observer, event)
 
-    def _logs_faults(self) -> bool:
-        """Whether faults go to a log by an observer: then they are not logged a second time."""
-        for name in ("cache.error", EVERY):
-            if any(getattr(observer, "logs_faults", False) for observer in self._observers.get(name, ())):
-                return True
-        return False
+    def _logged_elsewhere(self) -> list[str]:
+        """Faults that go to a log by an observer, and a breaker that is observed: not to be logged a second time."""
+        observers = self._observers
+        every = observers.get(EVERY, ())
+        logs_faults = any(
+            getattr(observer, "logs_faults", False) for observer in (*observers.get("cache.error", ()), *every)
+        )
+        hears_breaker = every or observers.get("cache.breaker")
+        return ["cache.error"] * bool(logs_faults) + ["cache.breaker"] * bool(hears_breaker)
 
 
 def is_logger(observer: object) -> bool:

@@ -301,6 +301,16 @@ class Reader(ManagerBase):
         outcome = await answer(port, self._native.peek(port, key, False, terms))
         return self._found(key, outcome, default, coder)
 
+    async def _get_many_found(self, keys: list[str], coder: Coder, terms: Terms | None) -> dict[str, Any]:
+        """The values of those that stand there, in one round trip; of none with the store away."""
+        port = self._port()
+        if self._disabled_blocks and self._is_disabled():
+            return {}
+        found = self._held_of(keys, coder, terms)
+        asked = [key for key in keys if key not in found]
+        outcomes = await answers(port, self._native.peek_many(port, asked, terms))
+        return found | self._found_of(asked, outcomes, coder)
+
     async def _peek(self, key: str) -> Hit | None:
         port = self._port()
         if self._disabled_blocks and self._is_disabled():

@@ -16,6 +16,8 @@ class Stats(TypedDict):
     """The share of hits, 0 to 1."""
     miss_rate: float
     """The share of misses, 0 to 1."""
+    unavailable: int
+    """Reads that the store could not be asked for: the fallback, or the default, was given. No hits, no misses."""
     avg_latency_ms: float
     """The mean."""
     p50_ms: float

@@ -9,6 +9,7 @@ __all__ = [
     "EVENT_TYPES",
     "NOTHING",
     "READ_OPTIONS",
+    "STORE_REASONS",
     "TENANT_OPTIONS",
     "WRITE_OPTIONS",
     "Absent",
@@ -56,6 +57,7 @@ __all__ = [
 __version__: Final[str]
 ERROR_CODES: Final[dict[str, str]]
 EVENT_TYPES: Final[list[str]]
+STORE_REASONS: Final[list[str]]
 READ_OPTIONS: Final[list[str]]
 TENANT_OPTIONS: Final[list[str]]
 WRITE_OPTIONS: Final[list[str]]
@@ -133,6 +135,8 @@ class Terms:
     def codec(self) -> str: ...
     @property
     def ttl_ms(self) -> int | None: ...
+    @property
+    def stale_while_revalidate_ms(self) -> int: ...
 
 @final
 class Shared:
@@ -291,6 +295,7 @@ class Cache:
     def begin_many(self, port: Port, keys: Sequence[str], patient: bool, terms: Terms | None) -> list[_Outcome]: ...
     def refresh(self, port: Port, key: str, terms: Terms | None) -> _Outcome: ...
     def peek(self, port: Port, key: str, required: bool, terms: Terms | None) -> _Outcome: ...
+    def peek_many(self, port: Port, keys: Sequence[str], terms: Terms | None) -> list[_Outcome]: ...
     def set(
         self, port: Port, items: Sequence[tuple[str, bytes | list[_Field] | None]], codec: str, terms: Terms | None
     ) -> list[_Outcome]: ...

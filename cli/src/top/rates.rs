@@ -14,8 +14,10 @@ const HISTORY: usize = 120;
 /// Of one process, by the second; none until it has told of itself twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Rate {
+    /// Those without Redis too.
     pub(crate) requests: f64,
     pub(crate) misses: f64,
+    pub(crate) unavailable: f64,
     pub(crate) errors: f64,
     pub(crate) waits: f64,
     /// Of what came between the two; none of nothing.
@@ -42,6 +44,7 @@ impl Row {
             json!({
                 "requests": rate.requests,
                 "misses": rate.misses,
+                "unavailable": rate.unavailable,
                 "errors": rate.errors,
                 "waits": rate.waits,
                 "hit_rate": rate.hit_rate,
@@ -121,12 +124,15 @@ impl Rates {
         }
         let requests: f64 = rates().map(|rate| rate.requests).sum();
         let misses: f64 = rates().map(|rate| rate.misses).sum();
+        let unavailable: f64 = rates().map(|rate| rate.unavailable).sum();
+        let asked = requests - unavailable;
         Rate {
             requests,
             misses,
+            unavailable,
             errors: rates().map(|rate| rate.errors).sum(),
             waits: rates().map(|rate| rate.waits).sum(),
-            hit_rate: (requests > 0.0).then(|| 1.0 - misses / requests),
+            hit_rate: (asked > 0.0).then(|| 1.0 - misses / asked),
         }
     }
 }
@@ -143,10 +149,12 @@ fn rate_of(before: &Process, now: &Process) -> Option<Rate> {
     let (before, now) = (&before.figures, &now.figures);
     let seconds = now.at.checked_sub(before.at).filter(|ms| *ms > 0)? as f64 / 1_000.0;
     let (hits, misses) = (now.hits.checked_sub(before.hits)?, now.misses.checked_sub(before.misses)?);
+    let unavailable = now.unavailable.checked_sub(before.unavailable)?;
     let (errors, waits) = (now.errors.checked_sub(before.errors)?, now.waits.checked_sub(before.waits)?);
     Some(Rate {
-        requests: (hits + misses) as f64 / seconds,
+        requests: (hits + misses + unavailable) as f64 / seconds,
         misses: misses as f64 / seconds,
+        unavailable: unavailable as f64 / seconds,
         errors: errors as f64 / seconds,
         waits: waits as f64 / seconds,
         hit_rate: share(hits, hits + misses),
@@ -196,6 +204,18 @@ pub(crate) mod tests {
         let anew = rates.take(vec![process("a", 9_000, 1, 1)], Order::Name);
         assert_eq!(anew[0].rate, None, "it counts from nothing again");
         assert_eq!(rates.hit_rates, [0, 900, 900, 0, 0]);
+    }
+
+    #[test]
+    fn reads_without_redis_are_requests_and_move_no_hit_rate() {
+        let mut rates = Rates::default();
+        let _ = rates.take(vec![process("a", 0, 0, 0)], Order::Name);
+        let mut away = process("a", 1_000, 9, 1);
+        away.figures.unavailable = 30;
+        let rows = rates.take(vec![away], Order::Name);
+        let rate = rows[0].rate.expect("two reports");
+        assert_eq!((rate.requests, rate.unavailable, rate.hit_rate), (40.0, 30.0, Some(0.9)));
+        assert_eq!(rates.whole(&rows), rate);
     }
 
     #[test]

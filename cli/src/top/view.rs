@@ -91,11 +91,12 @@ fn summary(service: &str, processes: usize, whole: &Rate, total: &Total) -> Vec<
     vec![
         first,
         format!(
-            "p99 up to {}, {} open, {} unconfirmed, {:.1} errors a second",
+            "p99 up to {}, {} open, {} unconfirmed, {:.1} errors and {:.1} reads without Redis a second",
             ms(total.p99_ms),
             count(total.broken as u64, "breaker"),
             count(total.journal, "invalidation"),
-            whole.errors
+            whole.errors,
+            whole.unavailable
         ),
     ]
 }

@@ -1,6 +1,6 @@
 //! What a queue of write-behind is made with.
 
-use super::read::{boolean, duration_ms, unknown_option, whole};
+use super::read::{Given, unknown_option};
 use super::{Dialect, OptionValue};
 use crate::error::Error;
 
@@ -35,18 +35,19 @@ impl BehindOptions {
     pub fn from_options(options: &[(String, OptionValue)], dialect: Dialect) -> Result<Self, Error> {
         let known: Vec<_> = BEHIND_OPTIONS.iter().map(|name| dialect.spell(name)).collect();
         let mut read = Self::default();
-        for (given, value) in options {
-            let name = given.as_str();
+        for (name, value) in options {
+            let name = name.as_str();
+            let given = Given { name, value, dialect };
             let option =
                 BEHIND_OPTIONS.iter().zip(&known).find_map(|(option, known)| (known == name).then_some(*option));
             match option {
-                Some("batch") => read.batch = whole(name, value, 1, 1_000)? as usize,
-                Some("max_delay") => read.max_delay_ms = duration_ms(name, value, dialect)?,
-                Some("max_pending") => read.max_pending = whole(name, value, 1, 1_000_000_000)?,
-                Some("max_attempts") => read.max_attempts = whole(name, value, 1, 1_000)? as u32,
-                Some("partitions") => read.partitions = whole(name, value, 1, 256)? as u32,
-                Some("coalesce") => read.coalesce = boolean(name, value)?,
-                _ => return Err(unknown_option(given, &known)),
+                Some("batch") => read.batch = given.whole(1, 1_000)? as usize,
+                Some("max_delay") => read.max_delay_ms = given.duration_ms()?,
+                Some("max_pending") => read.max_pending = given.whole(1, 1_000_000_000)?,
+                Some("max_attempts") => read.max_attempts = given.whole(1, 1_000)? as u32,
+                Some("partitions") => read.partitions = given.whole(1, 256)? as u32,
+                Some("coalesce") => read.coalesce = given.boolean()?,
+                _ => return Err(unknown_option(name, &known)),
             }
         }
         Ok(read)

@@ -1,7 +1,7 @@
 //! Options that are groups of options: the breaker, TLS, the tier in the process, limits of health.
 
-use super::read::{between_ms, number, optional, positive_ms, refused, share, size, unknown_option, whole};
-use super::{Dialect, OptionValue};
+use super::OptionValue;
+use super::read::{Given, unknown_option};
 use crate::error::Error;
 
 /// When the breaker opens and how it closes again.
@@ -95,31 +95,35 @@ const BREAKER_OPTIONS: [&str; 4] = ["failures", "ratio", "window", "probe"];
 const TLS_OPTIONS: [&str; 4] = ["ca", "cert", "key", "server_name"];
 const L1_OPTIONS: [&str; 3] = ["max_bytes", "max_entries", "max_age"];
 
-pub(super) fn l1(name: &str, value: &OptionValue, dialect: Dialect) -> Result<L1Config, Error> {
+pub(super) fn l1(whole: Given<'_>) -> Result<L1Config, Error> {
     let mut l1 = L1Config::default();
-    let OptionValue::Nested(options) = value else {
-        l1.max_bytes = size(name, value)?;
+    let dialect = whole.dialect;
+    let OptionValue::Nested(options) = whole.value else {
+        l1.max_bytes = whole.size()?;
         return Ok(l1);
     };
-    for (given, value) in options {
-        let full = format!("l1.{given}");
-        let option = L1_OPTIONS.iter().find(|option| dialect.spell(option) == *given);
+    for (name, value) in options {
+        let full = format!("l1.{name}");
+        let given = Given { name: &full, value, dialect };
+        let option = L1_OPTIONS.iter().find(|option| dialect.spell(option) == *name);
         match option.copied() {
-            Some("max_bytes") => l1.max_bytes = size(&full, value)?,
-            Some("max_entries") => l1.max_entries = whole(&full, value, 1, u64::from(u32::MAX))?,
-            Some("max_age") => l1.max_age_ms = positive_ms(&full, value, dialect)?,
-            _ => return Err(unknown_option(given, &L1_OPTIONS.map(|option| dialect.spell(option)))),
+            Some("max_bytes") => l1.max_bytes = given.size()?,
+            Some("max_entries") => l1.max_entries = given.whole(1, u64::from(u32::MAX))?,
+            Some("max_age") => l1.max_age_ms = given.positive_ms()?,
+            _ => return Err(unknown_option(name, &L1_OPTIONS.map(|option| dialect.spell(option)))),
         }
     }
     Ok(l1)
 }
 
-pub(super) fn tls(value: &OptionValue, dialect: Dialect) -> Result<TlsConfig, Error> {
-    let OptionValue::Nested(options) = value else {
+pub(super) fn tls(whole: Given<'_>) -> Result<TlsConfig, Error> {
+    let dialect = whole.dialect;
+    let OptionValue::Nested(options) = whole.value else {
         // Not what was given: it may be a key.
-        let given = OptionValue::Other("text or the like".into());
-        let example = if dialect == Dialect::Node { "tls: { ca: \"ca.pem\" }" } else { "tls=Tls(ca=\"ca.pem\")" };
-        return Err(refused("tls", &given, "a group of ca, cert, key and the server's name", example));
+        let shown = OptionValue::Other("text or the like".into());
+        let example = dialect.example("tls.ca", "\"ca.pem\"");
+        let given = Given { name: "tls", value: &shown, dialect };
+        return Err(given.refused_with("a group of ca, cert, key and the server's name", &example));
     };
     let mut tls = TlsConfig::default();
     for (given, value) in options {
@@ -131,13 +135,17 @@ pub(super) fn tls(value: &OptionValue, dialect: Dialect) -> Result<TlsConfig, Er
             Some("server_name") => &mut tls.server_name,
             _ => return Err(unknown_option(given, &TLS_OPTIONS.map(|option| dialect.spell(option)))),
         };
-        *place = optional(value, |value| match value {
-            OptionValue::Text(text) if !text.is_empty() => Ok(text.clone()),
-            _ => Err(Error::config(format!(
-                "tls.{given} is no text: it takes PEM or the path of a PEM file (the server's name: a host name); a right \
-                 example: tls.ca=\"/etc/ssl/redis-ca.pem\""
-            ))),
-        })?;
+        *place = match value {
+            OptionValue::Null => None,
+            OptionValue::Text(text) if !text.is_empty() => Some(text.clone()),
+            _ => {
+                return Err(Error::config(format!(
+                    "tls.{given} is no text: it takes PEM or the path of a PEM file (the server's name: a host name); a right \
+                     example: {}",
+                    dialect.example("tls.ca", "\"/etc/ssl/redis-ca.pem\"")
+                )));
+            }
+        };
     }
     if tls.cert.is_some() != tls.key.is_some() {
         return Err(Error::config("tls.cert and tls.key belong together: give both, or neither"));
@@ -145,47 +153,49 @@ pub(super) fn tls(value: &OptionValue, dialect: Dialect) -> Result<TlsConfig, Er
     Ok(tls)
 }
 
-pub(super) fn breaker(value: &OptionValue, dialect: Dialect) -> Result<BreakerConfig, Error> {
-    let OptionValue::Nested(options) = value else {
-        let example = if dialect == Dialect::Node { "{ failures: 5 }" } else { "Breaker(failures=5)" };
-        return Err(refused("breaker", value, "a group of failures, ratio, window and probe", example));
+pub(super) fn breaker(whole: Given<'_>) -> Result<BreakerConfig, Error> {
+    let dialect = whole.dialect;
+    let OptionValue::Nested(options) = whole.value else {
+        let example = dialect.example("breaker.failures", "5");
+        return Err(whole.refused_with("a group of failures, ratio, window and probe", &example));
     };
     let mut breaker = BreakerConfig::default();
     for (name, value) in options {
         let full = format!("breaker.{name}");
+        let given = Given { name: &full, value, dialect };
         match name.as_str() {
-            "failures" => breaker.failures = whole(&full, value, 1, 1_000_000)? as u32,
-            "ratio" => breaker.ratio = share(&full, value)?,
-            "window" => breaker.window_ms = between_ms(&full, value, dialect, 10, 600_000)?,
-            "probe" => breaker.probe_ms = between_ms(&full, value, dialect, 10, 600_000)?,
+            "failures" => breaker.failures = given.whole(1, 1_000_000)? as u32,
+            "ratio" => breaker.ratio = given.share()?,
+            "window" => breaker.window_ms = given.between_ms(10, 600_000)?,
+            "probe" => breaker.probe_ms = given.between_ms(10, 600_000)?,
             unknown => return Err(unknown_option(unknown, &BREAKER_OPTIONS)),
         }
     }
     Ok(breaker)
 }
 
-pub(super) fn health(value: &OptionValue, dialect: Dialect) -> Result<HealthLimits, Error> {
-    let OptionValue::Nested(options) = value else {
-        let example =
-            if dialect == Dialect::Node { "{ fragmentation: 1.5 }" } else { "HealthLimits(fragmentation=1.5)" };
-        return Err(refused("health", value, "a group of limits", example));
+pub(super) fn health(whole: Given<'_>) -> Result<HealthLimits, Error> {
+    let dialect = whole.dialect;
+    let OptionValue::Nested(options) = whole.value else {
+        let example = dialect.example("health.fragmentation", "1.5");
+        return Err(whole.refused_with("a group of limits", &example));
     };
     let mut limits = HealthLimits::default();
-    for (given, value) in options {
-        let full = format!("health.{given}");
-        let option = HEALTH_OPTIONS.iter().find(|option| dialect.spell(option) == *given);
+    for (name, value) in options {
+        let full = format!("health.{name}");
+        let given = Given { name: &full, value, dialect };
+        let option = HEALTH_OPTIONS.iter().find(|option| dialect.spell(option) == *name);
         match option.copied() {
-            Some("fragmentation") => limits.fragmentation = number(&full, value, 1.0)?,
-            Some("fragmentation_bytes") => limits.fragmentation_bytes = size(&full, value)?,
-            Some("evictions_per_s") => limits.evictions_per_s = number(&full, value, 0.0)?,
-            Some("round_trip") => limits.round_trip_ms = positive_ms(&full, value, dialect)? as f64,
-            Some("memory") => limits.memory = share(&full, value)?,
-            Some("replica_lag") => limits.replica_lag_ms = positive_ms(&full, value, dialect)?,
+            Some("fragmentation") => limits.fragmentation = given.number(1.0)?,
+            Some("fragmentation_bytes") => limits.fragmentation_bytes = given.size()?,
+            Some("evictions_per_s") => limits.evictions_per_s = given.number(0.0)?,
+            Some("round_trip") => limits.round_trip_ms = given.positive_ms()? as f64,
+            Some("memory") => limits.memory = given.share()?,
+            Some("replica_lag") => limits.replica_lag_ms = given.positive_ms()?,
             Some("interval") => {
-                let between = |value: &OptionValue| between_ms(&full, value, dialect, 100, 86_400_000);
-                limits.interval_ms = optional(value, between)?;
+                limits.interval_ms = given.optional(|given| given.between_ms(100, 86_400_000))?;
             }
-            _ => return Err(unknown_option(given, &HEALTH_OPTIONS.map(|option| dialect.spell(option)))),
+            _ => return Err(unknown_option(name, &HEALTH_OPTIONS.map(|option| dialect.spell(option)))),
         }
     }
     Ok(limits)

@@ -16,8 +16,9 @@ use crate::payload::sign::SigningKeys;
 use crate::protocol::envelope::{Codec, Seal};
 use crate::protocol::freshness::Grace;
 use groups::{breaker, health, l1, tls};
-use read::{between_ms, boolean, optional, share, text, versions, whole};
+use read::Given;
 
+pub use crate::dialect::Dialect;
 pub use behind::{BEHIND_OPTIONS, BehindOptions};
 pub use groups::{BreakerConfig, HealthLimits, L1Config, TlsConfig};
 pub(crate) use limits::*;
@@ -27,33 +28,7 @@ pub(crate) use tenant::TenantLimits;
 pub(crate) use terms::join_tags;
 pub use terms::{CallKind, Terms};
 
-/// How a language's users write options: the unit of a number that has none, and the spelling of names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// Seconds; `ttl_jitter`.
-    Python,
-    /// Milliseconds; `ttlJitter`.
-    Node,
-    /// A `Duration`; `ttl_jitter`.
-    Rust,
-}
-
 impl Dialect {
-    /// An option's name, given in snake case, as this language writes it.
-    pub(crate) fn spell(self, name: &str) -> Cow<'_, str> {
-        if self != Self::Node || !name.contains('_') {
-            return Cow::Borrowed(name);
-        }
-        let mut words = name.split('_');
-        let mut spelled = words.next().unwrap_or_default().to_owned();
-        for word in words {
-            let (first, rest) = word.split_at(1);
-            spelled.push_str(&first.to_ascii_uppercase());
-            spelled.push_str(rest);
-        }
-        Cow::Owned(spelled)
-    }
-
     /// The options of a call, as this language spells them.
     pub fn call_options(self, kind: CallKind) -> Vec<String> {
         kind.options().iter().map(|name| self.spell(name).into_owned()).collect()
@@ -83,6 +58,14 @@ pub enum OptionValue {
     List(Vec<OptionValue>),
     /// Something else: its type's name, for the message.
     Other(String),
+}
+
+impl OptionValue {
+    /// As its user would recognize it.
+    pub(crate) fn shown(&self, dialect: Dialect) -> String {
+        let shown = self.to_string();
+        if matches!(self, Self::Null | Self::Bool(_)) { dialect.literal(&shown).into_owned() } else { shown }
+    }
 }
 
 impl std::fmt::Display for OptionValue {
@@ -260,28 +243,43 @@ impl Config {
     }
 
     /// Mixes of options that work but make no sense, each with the reason: told once, when a manager is made.
-    pub fn advice(&self) -> Vec<String> {
+    pub fn advice(&self, dialect: Dialect) -> Vec<String> {
         let mut advice = Vec::new();
-        let mut advise = |is_odd: bool, text: &str| {
+        let mut advise = |is_odd: bool, one: &str, said: &str, other: &str, why: &str| {
             if is_odd {
-                advice.push(text.to_owned());
+                advice.push(format!("{} {said} {}: {why}", dialect.spell(one), dialect.spell(other)));
             }
         };
         let soft_ms = self.soft_timeout_ms;
         advise(
             soft_ms.is_some() && self.stale_if_error_ms == 0,
-            "soft_timeout does nothing without stale_if_error: there is no stale value to be served at it",
+            "soft_timeout",
+            "does nothing without",
+            "stale_if_error",
+            "there is no stale value to be served at it",
         );
         advise(
             soft_ms.is_some_and(|ms| ms >= self.hard_timeout_ms),
-            "soft_timeout is not below hard_timeout: the fallback is given up before",
+            "soft_timeout",
+            "is not below",
+            "hard_timeout",
+            "the fallback is given up before",
         );
-        advise(self.share_values && self.l1.is_none(), "share_values does nothing without l1: only that holds values");
+        advise(
+            self.share_values && self.l1.is_none(),
+            "share_values",
+            "does nothing without",
+            "l1",
+            "only that holds values",
+        );
         // The default is nobody's choice: whoever shortens his ttl means no advice about it.
         let is_chosen = self.null_ttl_ms != Self::default().null_ttl_ms;
         advise(
             is_chosen && self.null_ttl_ms > self.ttl_ms,
-            "null_ttl is longer than ttl: a null lives for the shorter of the two",
+            "null_ttl",
+            "is longer than",
+            "ttl",
+            "a null lives for the shorter of the two",
         );
         advice
     }
@@ -294,50 +292,50 @@ impl Config {
     pub fn from_options(url: &str, options: &[(String, OptionValue)], dialect: Dialect) -> Result<Self, Error> {
         let mut config = Self::default();
         let known = dialect.options();
-        for (given, value) in options {
-            let name = given.as_str();
+        for (name, value) in options {
+            let name = name.as_str();
+            let given = Given { name, value, dialect };
             let Some(option) =
                 OPTIONS.iter().zip(&known).find_map(|(option, known)| (known == name).then_some(*option))
             else {
                 return Err(unknown_option(name, &known));
             };
             match option {
-                "service" => config.service = text(name, value, "\"billing\"")?,
-                "role" => config.role = text(name, value, "\"cache\"")?,
-                "version" => config.version = whole(name, value, 1, u64::from(u32::MAX))? as u32,
-                "upgrade" => config.upgrade = versions(name, value)?,
-                "ttl" => config.ttl_ms = positive_ms(name, value, dialect)?,
-                "ttl_jitter" => config.ttl_jitter = share(name, value)?,
-                "null_ttl" => config.null_ttl_ms = positive_ms(name, value, dialect)?,
-                "stale_if_error" => config.stale_if_error_ms = duration_ms(name, value, dialect)?,
-                "stale_while_revalidate" => config.stale_while_revalidate_ms = duration_ms(name, value, dialect)?,
-                "error_backoff" => config.error_backoff_ms = duration_ms(name, value, dialect)?,
-                "early_refresh" => config.early_refresh = read::beta(name, value)?,
-                "settle" => config.settle_ms = duration_ms(name, value, dialect)?,
-                "lease" => config.lease_ms = between_ms(name, value, dialect, 50, LEASE_VALIDITY_MS / 2)?,
-                "wait" => config.wait_ms = duration_ms(name, value, dialect)?,
-                "soft_timeout" => config.soft_timeout_ms = optional(value, |value| positive_ms(name, value, dialect))?,
-                "hard_timeout" => config.hard_timeout_ms = positive_ms(name, value, dialect)?,
-                "max_fallbacks" => config.max_fallbacks = whole(name, value, 1, 1_000_000)? as usize,
-                "command_timeout" => config.command_timeout_ms = between_ms(name, value, dialect, 1, 60_000)?,
-                "connect_timeout" => config.connect_timeout_ms = between_ms(name, value, dialect, 1, 60_000)?,
-                "breaker" => config.breaker = breaker(value, dialect)?,
-                "tls" => config.tls = optional(value, |value| tls(value, dialect))?,
-                "journal" => config.journal = whole(name, value, 1, 10_000_000)? as usize,
-                "l1" => config.l1 = optional(value, |value| l1(name, value, dialect))?,
-                "share_values" => config.share_values = boolean(name, value)?,
-                "codec" => config.codec = read::codec(name, value)?,
-                "compression" => config.compression = optional(value, |value| compression(name, value))?,
-                "compress_over" => config.compress_over = whole(name, value, 0, MAX_VALUE_BYTES)? as usize,
+                "service" => config.service = given.text("\"billing\"")?,
+                "role" => config.role = given.text("\"cache\"")?,
+                "version" => config.version = given.whole(1, u64::from(u32::MAX))? as u32,
+                "upgrade" => config.upgrade = given.versions()?,
+                "ttl" => config.ttl_ms = given.positive_ms()?,
+                "ttl_jitter" => config.ttl_jitter = given.share()?,
+                "null_ttl" => config.null_ttl_ms = given.positive_ms()?,
+                "stale_if_error" => config.stale_if_error_ms = given.duration_ms()?,
+                "stale_while_revalidate" => config.stale_while_revalidate_ms = given.duration_ms()?,
+                "error_backoff" => config.error_backoff_ms = given.duration_ms()?,
+                "early_refresh" => config.early_refresh = given.beta()?,
+                "settle" => config.settle_ms = given.duration_ms()?,
+                "lease" => config.lease_ms = given.between_ms(50, LEASE_VALIDITY_MS / 2)?,
+                "wait" => config.wait_ms = given.duration_ms()?,
+                "soft_timeout" => config.soft_timeout_ms = given.optional(Given::positive_ms)?,
+                "hard_timeout" => config.hard_timeout_ms = given.positive_ms()?,
+                "max_fallbacks" => config.max_fallbacks = given.whole(1, 1_000_000)? as usize,
+                "command_timeout" => config.command_timeout_ms = given.between_ms(1, 60_000)?,
+                "connect_timeout" => config.connect_timeout_ms = given.between_ms(1, 60_000)?,
+                "breaker" => config.breaker = breaker(given)?,
+                "tls" => config.tls = given.optional(tls)?,
+                "journal" => config.journal = given.whole(1, 10_000_000)? as usize,
+                "l1" => config.l1 = given.optional(l1)?,
+                "share_values" => config.share_values = given.boolean()?,
+                "codec" => config.codec = given.codec()?,
+                "compression" => config.compression = given.optional(Given::compression)?,
+                "compress_over" => config.compress_over = given.whole(0, MAX_VALUE_BYTES)? as usize,
                 "signing_keys" => {
-                    config.signing_keys = optional(value, |value| read::secrets(name, value))?.unwrap_or_default();
+                    config.signing_keys = given.optional(Given::secrets)?.unwrap_or_default();
                 }
-                "max_value_bytes" => config.max_value_bytes = whole(name, value, 1, MAX_VALUE_BYTES)? as usize,
-                "strict" => config.strict = boolean(name, value)?,
-                "health" => config.health = health(value, dialect)?,
+                "max_value_bytes" => config.max_value_bytes = given.whole(1, MAX_VALUE_BYTES)? as usize,
+                "strict" => config.strict = given.boolean()?,
+                "health" => config.health = health(given)?,
                 "fleet_report" => {
-                    let between = |value: &OptionValue| between_ms(name, value, dialect, 100, 3_600_000);
-                    config.fleet_report_ms = optional(value, between)?;
+                    config.fleet_report_ms = given.optional(|given| given.between_ms(100, 3_600_000))?;
                 }
                 other => unreachable!("OPTIONS has {other}, which is not read"),
             }
@@ -345,16 +343,13 @@ impl Config {
         check_upgrade(&config, &dialect.spell("upgrade"))?;
         let is_shared = !url.starts_with("memory:");
         if is_shared && !options.iter().any(|(name, _)| name == "service") {
-            return Err(Error::config(
-                "service is missing: it is the first segment of every key; a right example: service=\"billing\"",
-            ));
+            return Err(Error::config(format!(
+                "service is missing: it is the first segment of every key; a right example: {}",
+                dialect.example("service", "\"billing\"")
+            )));
         }
         Ok(config)
     }
-}
-
-fn compression(name: &str, value: &OptionValue) -> Result<Compression, Error> {
-    Ok(Compression::ALL[read::one_of(name, value, &Compression::ALL.map(Compression::name))?])
 }
 
 /// An entry of an older version goes through the function of each version from its own on: none may be missing.
@@ -419,15 +414,15 @@ mod tests {
             ("ttl", OptionValue::Int(0), "ttl=0"),
             ("ttl", OptionValue::Text("5 minutes".into()), "ttl=\"5 minutes\""),
             ("ttl", OptionValue::Float(f64::NAN), "ttl=NaN"),
-            ("ttl", OptionValue::Bool(true), "ttl=true"),
-            ("ttl", OptionValue::Null, "ttl=null"),
+            ("ttl", OptionValue::Bool(true), "ttl=True"),
+            ("ttl", OptionValue::Null, "ttl=None"),
             ("ttl_jitter", OptionValue::Float(1.5), "ttl_jitter=1.5"),
             ("lease", OptionValue::Float(0.001), "lease=0.001"),
             ("version", OptionValue::Int(0), "version=0"),
             ("max_fallbacks", OptionValue::Int(0), "max_fallbacks=0"),
             ("max_fallbacks", OptionValue::Int(1_000_001), "max_fallbacks=1000001"),
             ("max_fallbacks", OptionValue::Float(0.5), "max_fallbacks=0.5"),
-            ("max_fallbacks", OptionValue::Null, "max_fallbacks=null"),
+            ("max_fallbacks", OptionValue::Null, "max_fallbacks=None"),
             ("breaker", OptionValue::Int(5), "breaker=5"),
             ("service", OptionValue::Other("list".into()), "service=a list"),
         ] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::read::whole;
+use super::read::Given;
 use super::terms::join_tags;
 use super::{Dialect, OptionValue, Terms};
 use crate::error::Error;
@@ -29,7 +29,7 @@ impl TenantLimits {
         let mut rest = Vec::with_capacity(options.len());
         for (name, value) in options {
             if *name == dialect.spell("max_fallbacks") {
-                limits.max_fallbacks = Some(whole(name, value, 1, 1_000_000)? as usize);
+                limits.max_fallbacks = Some(Given { name, value, dialect }.whole(1, 1_000_000)? as usize);
             } else {
                 rest.push((name.clone(), value.clone()));
             }

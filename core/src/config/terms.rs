@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::read::{beta, codec, one_of, optional, texts};
-use super::{Config, Dialect, OptionValue, POLL_FIRST_MS, POLL_LONGEST_MS, duration_ms, positive_ms, unknown_option};
+use super::read::Given;
+use super::{Config, Dialect, OptionValue, POLL_FIRST_MS, POLL_LONGEST_MS, texts, unknown_option};
 use crate::error::Error;
 use crate::protocol::envelope::Codec;
 use crate::protocol::fields::FieldNames;
@@ -161,32 +161,33 @@ impl Terms {
         space: &KeySpace,
     ) -> Result<Self, Error> {
         let known: Vec<_> = kind.options().iter().map(|name| dialect.spell(name)).collect();
-        for (given, value) in options {
-            let name = given.as_str();
+        for (name, value) in options {
+            let name = name.as_str();
+            let given = Given { name, value, dialect };
             let option =
                 kind.options().iter().zip(&known).find_map(|(option, known)| (known == name).then_some(option));
             match option.copied() {
                 Some("ttl") => {
-                    self.ttl_ms = positive_ms(name, value, dialect)?;
+                    self.ttl_ms = given.positive_ms()?;
                     self.is_ttl_named = true;
                 }
-                Some("null_ttl") => self.null_ttl_ms = positive_ms(name, value, dialect)?,
-                Some("tags") => self.tags = self.tagged(name, value, space)?,
-                Some("codec") => self.codec = codec(name, value)?,
-                Some("stale_if_error") => self.grace.if_error_ms = duration_ms(name, value, dialect)?,
-                Some("stale_while_revalidate") => self.grace.while_revalidate_ms = duration_ms(name, value, dialect)?,
-                Some("error_backoff") => self.error_backoff_ms = duration_ms(name, value, dialect)?,
-                Some("early_refresh") => self.early_refresh = beta(name, value)?,
-                Some("wait") => self.rules.wait_us = duration_ms(name, value, dialect)? * 1_000,
+                Some("null_ttl") => self.null_ttl_ms = given.positive_ms()?,
+                Some("tags") => self.tags = self.tagged(given, space)?,
+                Some("codec") => self.codec = given.codec()?,
+                Some("stale_if_error") => self.grace.if_error_ms = given.duration_ms()?,
+                Some("stale_while_revalidate") => self.grace.while_revalidate_ms = given.duration_ms()?,
+                Some("error_backoff") => self.error_backoff_ms = given.duration_ms()?,
+                Some("early_refresh") => self.early_refresh = given.beta()?,
+                Some("wait") => self.rules.wait_us = given.duration_ms()? * 1_000,
                 Some("soft_timeout") => {
-                    let ms = optional(value, |value| positive_ms(name, value, dialect))?;
+                    let ms = given.optional(Given::positive_ms)?;
                     self.rules.soft_timeout_us = ms.map(|ms| ms * 1_000);
                 }
                 Some("hard_timeout") => {
-                    self.rules.hard_timeout_us = positive_ms(name, value, dialect)? * 1_000;
+                    self.rules.hard_timeout_us = given.positive_ms()? * 1_000;
                 }
-                Some("on_store_down") => self.refuses_unconfirmed = one_of(name, value, &["persist", "refuse"])? == 1,
-                _ => return Err(unknown_option(given, &known)),
+                Some("on_store_down") => self.refuses_unconfirmed = given.one_of(&["persist", "refuse"])? == 1,
+                _ => return Err(unknown_option(name, &known)),
             }
         }
         Ok(self)
@@ -217,6 +218,16 @@ impl Terms {
         self.tags.iter().map(Tag::name)
     }
 
+    /// How long an entry lives that says nothing else, in ms.
+    pub fn ttl_ms(&self) -> u64 {
+        self.ttl_ms
+    }
+
+    /// How long past that it is served at once, while it is computed behind, in ms.
+    pub fn stale_while_revalidate_ms(&self) -> u64 {
+        self.grace.while_revalidate_ms
+    }
+
     /// The ttl that the call named, in ms.
     pub fn named_ttl_ms(&self) -> Option<u64> {
         self.is_ttl_named.then_some(self.ttl_ms)
@@ -227,9 +238,12 @@ impl Terms {
         self.rules.soft_timeout_us.is_some()
     }
 
-    fn tagged(&self, name: &str, value: &OptionValue, space: &KeySpace) -> Result<Vec<Tag>, Error> {
+    fn tagged(&self, given: Given<'_>, space: &KeySpace) -> Result<Vec<Tag>, Error> {
         let space = self.space(space);
-        let named = texts(name, value)?.into_iter().map(|text| space.tag(text)).collect::<Result<Vec<_>, _>>()?;
+        let named = texts(given.name, given.value, given.dialect)?
+            .into_iter()
+            .map(|text| space.tag(text))
+            .collect::<Result<Vec<_>, _>>()?;
         join_tags(&self.tags, named)
     }
 
@@ -259,8 +273,9 @@ pub(crate) fn join_tags(tags: &[Tag], more: Vec<Tag>) -> Result<Vec<Tag>, Error>
     if joined.len() > TAGS_MAX {
         return Err(Error::config(format!(
             "tags has {} names: an entry carries {TAGS_MAX} at most, those of its namespaces included; \
-             a right example: tags=[\"user:42\"]",
-            joined.len()
+             a right example: {}",
+            joined.len(),
+            Dialect::of_host().example("tags", "[\"user:42\"]")
         )));
     }
     Ok(joined)
@@ -335,7 +350,7 @@ mod tests {
             (CallKind::Read, "stale_if_error", OptionValue::Float(-1.0), "stale_if_error=-1 is not accepted"),
             (CallKind::Read, "early_refresh", OptionValue::Float(f64::NAN), "early_refresh=NaN is not accepted"),
             (CallKind::Read, "early_refresh", text("yes"), "early_refresh=\"yes\" is not accepted"),
-            (CallKind::Read, "tags", text("user:42"), "a right example: tags=[\"user:42\"]"),
+            (CallKind::Read, "tags", text("user:42"), "a right example: [\"user:42\"]"),
             (CallKind::Read, "tags", OptionValue::List(vec![OptionValue::Int(1)]), "tags=1 is not accepted"),
             (CallKind::Read, "stale_if_eror", text("1m"), "did you mean \"stale_if_error\"?"),
             (CallKind::Read, "lease", text("1m"), "there is no option \"lease\""),

@@ -11,6 +11,7 @@ use super::feed::{Feed, FeedId, Push};
 use super::outcome::{Begun, Outcome};
 use super::ticket::Ticket;
 use crate::config::Terms;
+use crate::dialect::Dialect;
 use crate::ports::{Address, Command, Reply, StoreError, Verdict};
 use crate::protocol::envelope::Payload;
 use crate::protocol::event::{Delivered, EventAsk, EventReply, Reading};
@@ -148,7 +149,7 @@ impl EventFeed {
             Action::HandlerFailed(piece, attempt, error) => {
                 let mut what = match piece {
                     Piece::Event(id) => format!("the handler of {:?} failed for event {id}", self.name()),
-                    Piece::Gap => format!("on_gap of {:?} failed", self.name()),
+                    Piece::Gap => format!("{} of {:?} failed", Dialect::of_host().spell("on_gap"), self.name()),
                 };
                 let of = self.rules.max_attempts;
                 write!(what, ", attempt {attempt} of {of}: {error}").expect("a String takes all that is written to it");

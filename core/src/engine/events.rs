@@ -14,6 +14,7 @@ use super::journal::Owed;
 use super::outcome::{Begun, Outcome};
 use super::ticket::{Completion, Queue};
 use crate::config::Terms;
+use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::ports::Wake;
 use crate::protocol::event;
@@ -104,7 +105,8 @@ impl Engine {
         }
         let stream = event::stream(name)?;
         if rules.max_attempts == 0 {
-            return Err(Error::config("max_attempts=0 would set every event aside; the least is 1"));
+            let name = Dialect::of_host().spell("max_attempts");
+            return Err(Error::config(format!("{name}=0 would set every event aside; the least is 1")));
         }
         let rules = Rules { dead_ms: rules.dead_ms.max(DEAD_MS_MIN), ..rules };
         let feed = {

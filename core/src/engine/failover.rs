@@ -80,7 +80,7 @@ impl Engine {
             }
         });
         if state.is_some() {
-            self.breaker_changed(number, BreakerState::Closed);
+            self.breaker_changed(number, BreakerState::Closed, "its server has gone");
         }
         self.nodes.with(number, |node| {
             node.forget_clock();

@@ -94,6 +94,7 @@ use std::sync::{Arc, Weak};
 
 use crate::clock::MonotonicClock;
 use crate::config::{Config, TICKETS_MAX, Terms};
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::ports::{Clock, Inbox, Store};
 use crate::protocol::envelope::Seal;
@@ -294,7 +295,7 @@ impl Engine {
         });
         let inbox: Weak<dyn Inbox> = engine.me.clone() as Weak<dyn Inbox>;
         engine.store.attach(inbox);
-        for advice in engine.config.advice() {
+        for advice in engine.config.advice(Dialect::of_host()) {
             engine.report(None, "options", &advice);
         }
         if engine.l1.is_some() {

@@ -1,7 +1,8 @@
 //! What the engine tells: events for observers, faults for the log, figures for `stats()`.
 //!
 //! Events are kept only while somebody listens, bounded, and taken in batches by the host's own loop, never on a
-//! caller's path. Faults (`cache.error`) are kept for the log also when nobody listens, a few per second at most.
+//! caller's path. Faults (`cache.error`), and a breaker that opens or closes, are kept for the log also when nobody listens, a
+//! few per second at most.
 
 use std::collections::VecDeque;
 use std::sync::Weak;
@@ -149,7 +150,7 @@ pub(crate) struct Observers {
 #[derive(Default)]
 struct Faults {
     waiting: Vec<Event>,
-    /// When each reason was last let through.
+    /// When each reason, and each breaker's state, was last let through.
     told_us: Vec<(String, u64)>,
 }
 
@@ -193,9 +194,10 @@ impl Observers {
         }
     }
 
-    /// Keeps a fault for the log, unless its reason was told a moment ago.
+    /// Keeps a fault, or a change of a breaker, for the log, unless the like was told a moment ago.
     pub(crate) fn log(&self, event: &Event, now_us: u64) {
-        let reason = event.reason.clone().unwrap_or_default();
+        let whose = event.node.as_deref().unwrap_or_default();
+        let reason = event.reason.clone().unwrap_or_else(|| format!("{} {whose}", event.state.unwrap_or_default()));
         {
             let mut faults = lock(&self.faults);
             if faults.waiting.len() >= FAULTS_MAX {
@@ -256,6 +258,8 @@ pub(crate) struct Figures {
     pub(crate) hits: Counter,
     pub(crate) stale_hits: Counter,
     pub(crate) misses: Counter,
+    /// Reads that the store could not be asked for: no hit and no miss.
+    pub(crate) unavailable: Counter,
     pub(crate) invalidations: Counter,
     pub(crate) sets: Counter,
     pub(crate) waits: Counter,
@@ -279,6 +283,7 @@ impl Figures {
             hits: Counter::new(),
             stale_hits: Counter::new(),
             misses: Counter::new(),
+            unavailable: Counter::new(),
             invalidations: Counter::new(),
             sets: Counter::new(),
             waits: Counter::new(),
@@ -309,6 +314,7 @@ impl Figures {
             Count::Hits => &self.hits,
             Count::StaleHits => &self.stale_hits,
             Count::Misses => &self.misses,
+            Count::Unavailable => &self.unavailable,
             Count::Sets => &self.sets,
             Count::Invalidations => &self.invalidations,
             Count::Waits => &self.waits,
@@ -349,6 +355,7 @@ impl Figures {
             ("misses", Figure::Count(misses)),
             ("hit_rate", Figure::Measure(share(hits, hits + misses))),
             ("miss_rate", Figure::Measure(share(misses, hits + misses))),
+            ("unavailable", Figure::Count(read(&self.unavailable))),
             ("avg_latency_ms", Figure::Measure(mean / 1_000.0)),
             ("p50_ms", Figure::Measure(p50 / 1_000.0)),
             ("p99_ms", Figure::Measure(p99 / 1_000.0)),

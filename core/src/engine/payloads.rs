@@ -1,6 +1,7 @@
 //! Payloads on their way in: which of them may be stored, and their compression.
 
 use super::Engine;
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::payload::DEPTH_MAX;
 use crate::protocol::envelope::{Payload, Reject};
@@ -24,7 +25,8 @@ impl Engine {
     fn check_one(&self, named: impl Fn() -> String, payload: &Payload) -> Result<(), Error> {
         let (len, limit) = (payload.len(), self.config.max_value_bytes);
         if len > limit {
-            let message = format!("{} has {len} bytes, max_value_bytes is {limit}", named());
+            let option = Dialect::of_host().spell("max_value_bytes");
+            let message = format!("{} has {len} bytes, {option} is {limit}", named());
             return Err(Error::new(ErrorKind::ValueTooLarge, message));
         }
         let why = match payload.fault() {

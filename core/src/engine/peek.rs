@@ -169,7 +169,7 @@ impl Engine {
         let outcome = if peek.required {
             Outcome::Failed(Failure::Own(self.unavailable("a read", &peek.key)))
         } else {
-            self.metrics.away();
+            self.count(&peek.ticket.terms, Count::Unavailable);
             self.metrics.read_took(ReadEnd::Away, self.clock.now_us().saturating_sub(peek.ticket.started_us));
             Outcome::Absent
         };

@@ -4,6 +4,7 @@ use super::Engine;
 use super::operations::Operation;
 use super::outcome::{Begun, Failure, Outcome};
 use super::ticket::{Queue, Ticket};
+use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::ports::{Command, Reply, StoreError, StoreErrorKind, Verdict};
 use crate::protocol::envelope::Payload;
@@ -54,7 +55,8 @@ pub(super) fn check_operation_id(name: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::config(format!(
-        "operation_id (operationId) has {} bytes; it takes a text of 1 to {OPERATION_BYTES_MAX}, such as \"order-1234\"",
+        "{} has {} bytes; it takes a text of 1 to {OPERATION_BYTES_MAX}, such as \"order-1234\"",
+        Dialect::of_host().spell("operation_id"),
         name.len()
     )))
 }
@@ -86,7 +88,10 @@ impl Engine {
         let stream = event::stream(name)?;
         self.check_payload(&stream, &payload)?;
         if how.max_len == 0 {
-            return Err(Error::config("max_len=0 would keep no event; a right example: max_len=100_000"));
+            let dialect = Dialect::of_host();
+            let name = dialect.spell("max_len");
+            let example = dialect.example(&name, "100_000");
+            return Err(Error::config(format!("{name}=0 would keep no event; a right example: {example}")));
         }
         let service = self.config.service.as_str();
         let (operation, kept_ms) = match how.operation {

@@ -5,7 +5,7 @@ use super::breaker::{Breaker, BreakerState};
 use super::drive::{TARGET_PROBE, TIMER_JOURNAL, TIMER_PROBES};
 use super::ending::After;
 use super::journal::{Owed, Sent};
-use super::observe::EventKind;
+use super::observe::{EventKind, on_one_line};
 use super::sheet::AskedTag;
 use super::versions::Part;
 use crate::ports::{Address, Command, Reply, StoreError, StoreErrorKind};
@@ -187,7 +187,11 @@ impl Engine {
         let (has_opened, _) = self.nodes.step(node, |breaker| breaker.record(is_failure, now_us));
         if has_opened {
             self.metrics.breaker_opened();
-            self.breaker_changed(node, BreakerState::Open);
+            self.breaker_changed(
+                node,
+                BreakerState::Open,
+                "calls run their fallback until a probe finds the store back",
+            );
             self.rearm_probe(node);
         }
     }
@@ -218,19 +222,26 @@ impl Engine {
             is_probed
         });
         if state == Some(BreakerState::Closed) {
-            self.breaker_changed(node, BreakerState::Closed);
+            // A driver that ends answers so: nothing is known of the server.
+            let has_answered = answer.as_ref().err().is_none_or(|error| error.kind != StoreErrorKind::Closed);
+            let message = if has_answered { "the store answers again" } else { "nobody will ask it again" };
+            self.breaker_changed(node, BreakerState::Closed, message);
             self.replay();
         } else if is_probed {
             self.rearm_probe(node);
         }
     }
 
-    pub(super) fn breaker_changed(&self, node: u16, state: BreakerState) {
+    /// Told to observers, and kept for the log, which hears of the faults that opened it otherwise, and of no end.
+    pub(super) fn breaker_changed(&self, node: u16, state: BreakerState, then: &str) {
+        let mut event = self.event(EventKind::Breaker, None);
+        event.node = self.node_name(node);
+        event.state = Some(state.name());
         if self.observers.is_listening() {
-            let mut event = self.event(EventKind::Breaker, None);
-            event.node = self.node_name(node);
-            event.state = Some(state.name());
-            self.observers.emit(event);
+            self.observers.emit(event.clone());
         }
+        let whose = event.node.as_deref().map_or_else(String::new, |node| format!(" of {node}"));
+        event.message = Some(on_one_line(&format!("the breaker{whose} is {}: {then}", state.name())));
+        self.observers.log(&event, self.clock.now_us());
     }
 }

@@ -72,7 +72,7 @@ impl Engine {
                     event.reason = Some(why.reason().to_owned());
                 });
             }
-            SlotKind::Read | SlotKind::Blind if is_first => self.metrics.away(),
+            SlotKind::Read | SlotKind::Blind if is_first => self.count(&caller.terms, Count::Unavailable),
             SlotKind::Read | SlotKind::Renewal(_) | SlotKind::Blind => {}
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);

@@ -176,6 +176,7 @@ fn own_figure(tenant: &Tenant, name: &str) -> Option<Figure> {
         "misses" => Figure::Count(misses),
         "hit_rate" => Figure::Measure(share(hits, hits + misses)),
         "miss_rate" => Figure::Measure(share(misses, hits + misses)),
+        "unavailable" => Figure::Count(get(Count::Unavailable)),
         "avg_latency_ms" => milliseconds(0),
         "p50_ms" => milliseconds(1),
         "p99_ms" => milliseconds(2),

@@ -25,7 +25,8 @@ impl Engine {
         self.observers.take_events()
     }
 
-    /// `cache.error` events for the log, kept also when nobody listens: at most one per reason and second.
+    /// What the log is told, kept also when nobody listens: `cache.error`, at most one per reason and second, and
+    /// `cache.breaker` when one opens or closes, with a message, at most one per server, state and second.
     pub fn take_faults(&self) -> Vec<Event> {
         self.observers.take_faults()
     }

@@ -15,7 +15,7 @@ pub(super) fn all(source: &mut Source<'_>) {
     let given = some(source, &known);
     assert_eq!(OPTIONS.len() + if dialect == Dialect::Node { 3 } else { 0 }, known.len());
     if let Some(config) = told(Config::from_options(url, &given, dialect), "options") {
-        config.advice().iter().for_each(|text| must_be_one_line(text, "advice"));
+        config.advice(dialect).iter().for_each(|text| must_be_one_line(text, "advice"));
         assert!(config.max_value_bytes <= 512 << 20 && config.ttl_ms > 0 && config.lease_ms <= 30_000);
     }
     let name = dialect.spell("signing_keys").into_owned();
@@ -36,7 +36,7 @@ pub(super) fn all(source: &mut Source<'_>) {
     told(BehindOptions::from_options(&given, dialect), "a queue's options");
     let value = value(source, 0);
     told(config::duration_ms("ttl", &value, dialect), "a duration");
-    told(config::texts("tags", &value), "tags");
+    told(config::texts("tags", &value, dialect), "tags");
 }
 
 /// Some options: mostly of known names.

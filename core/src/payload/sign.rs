@@ -3,6 +3,7 @@
 
 use constant_time_eq::constant_time_eq_16;
 
+use crate::dialect::Dialect;
 use crate::error::Error;
 
 pub const MAC_BYTES: usize = 16;
@@ -37,10 +38,15 @@ impl SigningKeys {
     /// # Errors
     /// `ConfigError`, which shows no secret, for one that is too short or stands there twice, for none, and for too many.
     pub fn new(name: &str, secrets: &[&str]) -> Result<Self, Error> {
+        Self::read(name, secrets, Dialect::of_host())
+    }
+
+    pub(crate) fn read(name: &str, secrets: &[&str], dialect: Dialect) -> Result<Self, Error> {
         let refused = |what: String| {
             Error::config(format!(
                 "{name} {what}: it takes up to {KEYS_MAX} secrets of {SECRET_BYTES_MIN} bytes at least, the first signs and all \
-                 are accepted; a right example: {name}=[\"<64 hexadecimal digits>\"], made by `openssl rand -hex 32`"
+                 are accepted; a right example: {}, made by `openssl rand -hex 32`",
+                dialect.example(name, "[\"<64 hexadecimal digits>\"]")
             ))
         };
         if secrets.is_empty() || secrets.len() > KEYS_MAX {

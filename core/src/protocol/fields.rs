@@ -7,6 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::envelope::Payload;
 use super::key::{Key, hash128};
+use crate::dialect::Dialect;
 use crate::error::Error;
 
 /// Fields that one call reads or writes.
@@ -32,8 +33,9 @@ impl FieldNames {
         sorted.dedup();
         if sorted.is_empty() || sorted.len() > FIELDS_MAX {
             return Err(Error::config(format!(
-                "fields has {} names: one call takes 1 to {FIELDS_MAX}; a right example: fields=[\"name\", \"email\"]",
-                sorted.len()
+                "fields has {} names: one call takes 1 to {FIELDS_MAX}; a right example: {}",
+                sorted.len(),
+                Dialect::of_host().literal("[\"name\", \"email\"]")
             )));
         }
         Ok(Self(sorted.into()))

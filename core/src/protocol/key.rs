@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::dialect::Dialect;
 use crate::error::Error;
 
 /// Relative keys longer than this many bytes are shortened.
@@ -132,7 +133,8 @@ impl KeySpace {
     /// `ConfigError` when `service` is not one segment of a key, or `version` is 0.
     pub fn new(service: &str, version: u32) -> Result<Self, Error> {
         if let Err(fault) = scan_segment(service) {
-            return Err(Error::config(format!("service={service:?} {fault}; a right example: service=\"billing\"")));
+            let example = Dialect::of_host().example("service", "\"billing\"");
+            return Err(Error::config(format!("service={service:?} {fault}; a right example: {example}")));
         }
         if version == 0 {
             return Err(Error::config("version=0 is not a key space; versions count from 1"));
@@ -256,8 +258,9 @@ pub fn build(parts: &[Part<'_>]) -> Result<String, Error> {
         if index > 0 {
             key.push(':');
         }
-        push_part(&mut key, part)
-            .map_err(|shown| refused_part(&format!("part {} of the key is {shown}; a key", index + 1), KEY_EXAMPLE))?;
+        push_part(&mut key, part).map_err(|shown| {
+            refused_part(&format!("part {} of the key is {shown}; a key", index + 1), Dialect::of_host().key_example())
+        })?;
     }
     check(&key)?;
     Ok(key)
@@ -269,8 +272,9 @@ pub fn build(parts: &[Part<'_>]) -> Result<String, Error> {
 /// As [`build`]; the message names the part by `what`, as its language does: "the place {id}", "value 1".
 pub fn part(what: &str, part: &Part<'_>) -> Result<String, Error> {
     let mut escaped = String::new();
-    push_part(&mut escaped, part)
-        .map_err(|shown| refused_part(&format!("{what} of the key's template got {shown}; a key"), KEY_EXAMPLE))?;
+    push_part(&mut escaped, part).map_err(|shown| {
+        refused_part(&format!("{what} of the key's template got {shown}; a key"), Dialect::of_host().key_example())
+    })?;
     Ok(escaped)
 }
 
@@ -296,8 +300,6 @@ pub fn check_template(template: &str, texts: &[impl AsRef<str>], example: &str) 
 pub fn not_a_key(shown: &str, why: &str) -> Error {
     Error::key(format!("key={shown} {why}; a right example: \"user:profile:42\""))
 }
-
-const KEY_EXAMPLE: &str = "key(\"user\", \"profile\", 42)";
 
 fn refused_part(what: &str, example: &str) -> Error {
     Error::key(format!(
@@ -343,11 +345,13 @@ fn is_reserved(character: char) -> bool {
 /// # Errors
 /// `KeyFormatError` that shows the key, the place and a right example.
 pub fn check(relative: &str) -> Result<(), Error> {
-    const EXAMPLE: &str = "a right example: \"user:profile:42\"; data goes in by key(\"user\", \"profile\", id)";
     if is_plain(relative) {
         return Ok(());
     }
-    let fault = |what: String| Error::key(format!("key {relative:?} {what}; {EXAMPLE}"));
+    let fault = |what: String| {
+        let builder = Dialect::of_host().key_example();
+        Error::key(format!("key {relative:?} {what}; a right example: \"user:profile:42\"; data goes in by {builder}"))
+    };
     check_segments(relative).map_err(fault)?;
     if !relative.contains(':') {
         return Err(fault("is flat: it needs at least two segments, parted by a colon".into()));

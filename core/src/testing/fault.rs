@@ -36,7 +36,8 @@ impl Fault {
             "slow" if *delay == OptionValue::Null => {
                 let right = match dialect {
                     Dialect::Node => "store.fail('slow', { delay: 50 })",
-                    Dialect::Python | Dialect::Rust => "store.fail(\"slow\", delay=0.05)",
+                    Dialect::Python => "store.fail(\"slow\", delay=0.05)",
+                    Dialect::Rust => "store.fail(Fault::Slow(Duration::from_millis(50)))",
                 };
                 return Err(Error::config(format!("fault=\"slow\" takes a delay; a right example: {right}")));
             }
@@ -44,14 +45,17 @@ impl Fault {
             other => {
                 let names = Self::NAMES.map(|name| format!("{name:?}")).join(", ");
                 return Err(Error::config(format!(
-                    "fault={other:?} is not accepted: fault takes {names}; a right example: store.fail(\"down\")"
+                    "fault={other:?} is not accepted: fault takes {names}; a right example: store.fail({})",
+                    dialect.literal("\"down\"")
                 )));
             }
         };
         match delay {
             OptionValue::Null => Ok(fault),
             other => Err(Error::config(format!(
-                "delay={other} is not accepted: only \"slow\" takes a delay; a right example: store.fail({name:?})"
+                "delay={} is not accepted: only \"slow\" takes a delay; a right example: store.fail({})",
+                other.shown(dialect),
+                dialect.literal(&format!("{name:?}"))
             ))),
         }
     }

@@ -8,7 +8,7 @@ use super::link::Link;
 use super::out::{Later, Time};
 use super::{FakeClock, Fault};
 use crate::clock::{MonotonicClock, wall_us};
-use crate::config::Config;
+use crate::config::{Config, Dialect};
 use crate::engine::l1::IndexSide;
 use crate::engine::timers::Keeper;
 use crate::engine::{Engine, Environment};
@@ -101,7 +101,12 @@ impl MemoryStore {
     pub fn fail_for(&self, engine: &Engine, fault: Option<Fault>) -> Result<(), Error> {
         let links = self.links(|_| ());
         let link = links.iter().find(|link| link.is_of(engine)).ok_or_else(|| {
-            Error::config("only: this manager is not on this store; a right example: CacheManager(store=store)")
+            let example = match Dialect::of_host() {
+                Dialect::Python => "CacheManager(store=store)",
+                Dialect::Node => "new CacheManager({ store })",
+                Dialect::Rust => "Manager::builder_on(&store)",
+            };
+            Error::config(format!("only: this manager is not on this store; a right example: {example}"))
         })?;
         link.set(fault);
         self.settle();

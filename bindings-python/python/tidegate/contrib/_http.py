@@ -66,6 +66,8 @@ class Page(msgspec.Struct, frozen=True):
     etag: str
     made_at: float
     ttl: float
+    stale: float = 0
+    """How long past its ttl it is served while it is made anew."""
 
 
 class Sent(Protocol):
@@ -102,7 +104,6 @@ class Policy:
         self.template = parse_template(template)
         self.ttl = _tidegate.duration_ms("ttl", ttl) / 1_000
         self.max_age = _tidegate.duration_ms("max_age", max_age) / 1_000
-        self.stale = _tidegate.duration_ms("stale_while_revalidate", options.get("stale_while_revalidate", 0)) / 1_000
         self.public, self.user, self.obey_client = public, user, obey_client
         self.vary = _names("vary", vary, ("Accept-Language",))
         for name in self.vary:
@@ -116,6 +117,8 @@ class Policy:
         for name in options:
             if name not in _tidegate.READ_OPTIONS:
                 raise _tidegate.unknown_option(name, sorted({*_tidegate.READ_OPTIONS, *_OWN} - {"codec"}))
+        if "stale_while_revalidate" in options:
+            _tidegate.duration_ms("stale_while_revalidate", options["stale_while_revalidate"])
         self.options: dict[str, Any] = {**options, "ttl": self.ttl, "codec": "msgpack"}
         if public and user is not None:
             raise ConfigError(f"public=True and user={user!r} do not go together: one answer is not everybody's")
@@ -168,8 +171,8 @@ class Policy:
 
     # --- the response ----------------------------------------------------------------------------------------------
 
-    def page(self, status: int, headers: Headers, body: bytes) -> Page | str:
-        """What is kept of a response; a text says why nothing is."""
+    def page(self, status: int, headers: Headers, body: bytes, stale: float = 0) -> Page | str:
+        """What is kept of a response; a text says why nothing is. `stale` is for how long it is served past its ttl."""
         said: dict[str, str] = {}
         for name, value in headers:
             # Several lines are one list (RFC 9110, section 5.3).
@@ -197,7 +200,7 @@ class Policy:
         unkept = _UNKEPT | {name.strip().lower() for name in said.get("connection", "").split(",")}
         kept = [(name, value) for name, value in headers if name.lower() not in unkept]
         etag = said.get("etag") or etag_of(status, said.get("content-type", ""), body)
-        return Page(status, kept, body, etag, time.time(), self.ttl)
+        return Page(status, kept, body, etag, time.time(), self.ttl, stale)
 
     def answer(self, page: Page, headers: Sent, cache_status: str, theirs: Headers | None = None) -> Answer:
         """The response to this request: 304 without a body where the client has it already.
@@ -213,7 +216,7 @@ class Policy:
         out.append(("ETag", page.etag))
         if "cache-control" not in given:
             is_for_one = "set-cookie" in given
-            said = "private, no-cache" if is_for_one else self.cache_control(age, page.ttl)
+            said = "private, no-cache" if is_for_one else self.cache_control(age, page)
             out.append(("Cache-Control", said))
         out.append(("Age", str(int(age))))
         if varies:
@@ -227,15 +230,15 @@ class Policy:
             out.append(("Content-Length", str(len(page.body))))
         return Answer(page.status, [*out, *theirs], page.body)
 
-    def cache_control(self, age: float, ttl: float) -> str:
+    def cache_control(self, age: float, page: Page) -> str:
         """For clients, who hear of no invalidation: by default they ask each time, and are mostly answered 304."""
         whose = "public" if self.public else "private"
         if not self.max_age:
             return f"{whose}, no-cache"
         # Counted from when it was made, as Age is: what is left is `max_age`, or what the entry has left.
-        left = min(self.max_age, max(0.0, ttl - age))
+        left = min(self.max_age, max(0.0, page.ttl - age))
         said = f"{whose}, max-age={int(age) + int(left)}"
-        return f"{said}, stale-while-revalidate={int(self.stale)}" if self.stale else said
+        return f"{said}, stale-while-revalidate={int(page.stale)}" if page.stale else said
 
 
 def etag_of(status: int, content_type: str, body: bytes) -> str:

@@ -72,7 +72,9 @@ class Own(Generic[R]):
         """What is stored of a response; None where nothing is."""
         self.response = response
         parts = asked.framework.capture(response)
-        page = parts if isinstance(parts, str) else asked.policy.page(*parts)
+        # What the manager says of it counts too.
+        stale = 0 if ctx._terms is None else ctx._terms.stale_while_revalidate_ms / 1_000
+        page = parts if isinstance(parts, str) else asked.policy.page(*parts, stale)
         if isinstance(page, Page):
             self.made_at = page.made_at
             return page

@@ -299,6 +299,16 @@ class Reader(ManagerBase):
         outcome = self._native.peek(_threads.port(), key, False, terms)
         return self._told(self._found(key, outcome, default, coder))
 
+    def _get_many_found(self, keys: list[str], coder: Coder, terms: Terms | None) -> dict[str, Any]:
+        """The values of those that stand there, in one round trip; of none with the store away."""
+        if self._disabled_blocks and self._is_disabled():
+            return {}
+        found = self._held_of(keys, coder, terms)
+        asked = [key for key in keys if key not in found]
+        port = _threads.port()
+        outcomes = answers(port, self._native.peek_many(port, asked, terms))
+        return self._told(found | self._found_of(asked, outcomes, coder))
+
     def _peek(self, key: str) -> Hit | None:
         if self._disabled_blocks and self._is_disabled():
             return None

@@ -4,6 +4,7 @@
 use rustc_hash::FxHashMap;
 
 use super::super::Engine;
+use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::ports::{Command, Primary, Reply, StoreError, StoreErrorKind, Verdict};
 use crate::protocol::key::Key;
@@ -86,6 +87,7 @@ const NOT_DURABLE: &str =
 fn refusal(policy: &str) -> Error {
     Error::config(format!(
         "the server's maxmemory-policy is {policy}: when its memory is short it would drop a queue with what is pending in \
-         it; use another server for queues (role=\"queue\"), or set maxmemory-policy to volatile-lru or noeviction"
+         it; use another server for queues ({}), or set maxmemory-policy to volatile-lru or noeviction",
+        Dialect::of_host().example("role", "\"queue\"")
     ))
 }

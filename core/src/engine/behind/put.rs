@@ -16,6 +16,7 @@ use super::super::ticket::{Queue, Ticket};
 use super::Behind;
 use super::putting::{Putting, Stage, may_pass, name_of};
 use crate::config::{Terms, WRITE_VALIDITY_MS};
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::ports::{Address, Command, Reply, StoreError, Verdict};
 use crate::protocol::envelope::Payload;
@@ -271,8 +272,10 @@ impl PutFeed {
                     }
                     QueueReply::Full { pending } => {
                         let message = format!(
-                            "the queue {:?} is full: {pending} writes are pending, max_pending is {}",
-                            put.behind.name, put.behind.options.max_pending
+                            "the queue {:?} is full: {pending} writes are pending, {} is {}",
+                            put.behind.name,
+                            Dialect::of_host().spell("max_pending"),
+                            put.behind.options.max_pending
                         );
                         Next::Over(Outcome::Failed(Failure::Own(Error::new(ErrorKind::QueueFull, message))))
                     }

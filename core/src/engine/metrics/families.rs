@@ -210,7 +210,7 @@ impl Engine {
             ("hit", figures.hits.sum()),
             ("stale", figures.stale_hits.sum()),
             ("miss", figures.misses.sum()),
-            ("away", metrics.away.sum()),
+            ("away", figures.unavailable.sum()),
         ];
         let requests = requests.into_iter().map(|(outcome, count)| (outcome, Value::Count(count)));
         snapshot.by("tidegate_requests_total", "outcome", requests);

@@ -15,7 +15,6 @@ mod families;
 mod lead;
 mod text;
 
-use super::counter::Counter;
 use super::outcome::{Renewal, Staleness};
 use crate::sync::{AtomicU64, Ordering};
 use buckets::Buckets;
@@ -136,8 +135,6 @@ const OTHER_REASON: &str = "other";
 
 /// The counters that `stats()` has no figure for, or none of their own.
 pub(crate) struct Metrics {
-    /// Reads that the store could not be asked for.
-    away: Counter,
     reads: [Buckets; ReadEnd::ALL.len()],
     fallbacks: [Buckets; FallbackEnd::ALL.len()],
     waits: Buckets,
@@ -161,7 +158,6 @@ fn one_more(count: &AtomicU64) {
 impl Metrics {
     pub(crate) fn new() -> Self {
         Self {
-            away: Counter::new(),
             reads: std::array::from_fn(|_| Buckets::new()),
             fallbacks: std::array::from_fn(|_| Buckets::new()),
             waits: Buckets::new(),
@@ -172,10 +168,6 @@ impl Metrics {
             breaker_opened: AtomicU64::new(0),
             connections: zeros(),
         }
-    }
-
-    pub(crate) fn away(&self) {
-        self.away.add(1);
     }
 
     /// A read was answered, so long after its call.

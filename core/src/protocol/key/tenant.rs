@@ -1,7 +1,10 @@
 //! Tenants in keys: one segment, `@name:`, behind the service's. No user's key or tag may hold an `@`, and a tenant's name
 //! is escaped as a key's part is, so that no name and no key reaches another tenant's, or the manager's own.
 
+use std::borrow::Cow;
+
 use super::{KeySpace, Part, push_part, refused_part};
+use crate::dialect::Dialect;
 use crate::error::Error;
 
 /// A tenant's name, escaped, has so many bytes at most.
@@ -15,15 +18,16 @@ impl KeySpace {
     /// tenant's already.
     pub fn tenant(&self, name: &Part<'_>) -> Result<Self, Error> {
         if !self.scope().is_empty() {
-            return Err(Error::config(
-                "tenant() is of a manager or of a namespace, not of another tenant; a right example: \
-                 cache.tenant(\"acme\")",
-            ));
+            return Err(Error::config(format!(
+                "tenant() is of a manager or of a namespace, not of another tenant; a right example: {}",
+                example()
+            )));
         }
         let too_long = |bytes: usize, shown: &str| {
             Err(Error::key(format!(
                 "the name of a tenant has {bytes} bytes, escaped as in keys; it has {TENANT_BYTES_MAX} at most: \
-                 {shown:.40}…; a right example: {TENANT_EXAMPLE}"
+                 {shown:.40}…; a right example: {}",
+                example()
             )))
         };
         // Before anything is made of it: nobody knows how long data is.
@@ -34,7 +38,7 @@ impl KeySpace {
         }
         let mut escaped = String::new();
         push_part(&mut escaped, name)
-            .map_err(|shown| refused_part(&format!("the tenant is {shown}; its name"), TENANT_EXAMPLE))?;
+            .map_err(|shown| refused_part(&format!("the tenant is {shown}; its name"), &example()))?;
         if escaped.len() > TENANT_BYTES_MAX {
             return too_long(escaped.len(), &escaped);
         }
@@ -48,7 +52,9 @@ impl KeySpace {
     }
 }
 
-const TENANT_EXAMPLE: &str = "cache.tenant(\"acme\")";
+fn example() -> Cow<'static, str> {
+    Dialect::of_host().literal("cache.tenant(\"acme\")")
+}
 
 /// A key or a tag within its manager, without the tenant's segment.
 pub(in super::super) fn unscoped(local: &str) -> &str {

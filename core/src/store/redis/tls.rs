@@ -11,6 +11,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::endpoint::ServerAddress;
 use crate::config::TlsConfig;
+use crate::dialect::Dialect;
 use crate::error::Error;
 
 const PEM_BEGIN: &str = "-----BEGIN";
@@ -37,16 +38,18 @@ impl Tls {
                 let found = rustls_native_certs::load_native_certs();
                 roots.add_parsable_certificates(found.certs);
                 if roots.is_empty() {
-                    return Err(Error::config(
-                        "the system has no certificates of authorities: install them, or give tls.ca; a right example: \
-                         tls.ca=\"/etc/ssl/redis-ca.pem\"",
-                    ));
+                    return Err(Error::config(format!(
+                        "the system has no certificates of authorities: install them, or give tls.ca; a right example: {}",
+                        Dialect::of_host().example("tls.ca", "\"/etc/ssl/redis-ca.pem\"")
+                    )));
                 }
             }
         }
         if let Some(name) = &given.server_name {
-            ServerName::try_from(name.clone())
-                .map_err(|_| Error::config(format!("tls.server_name={name:?} is no host name and no IP address")))?;
+            ServerName::try_from(name.clone()).map_err(|_| {
+                let option = Dialect::of_host().spell("server_name");
+                Error::config(format!("tls.{option}={name:?} is no host name and no IP address"))
+            })?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
@@ -91,8 +94,9 @@ fn private_key(given: &str) -> Result<PrivateKeyDer<'static>, Error> {
 fn fault(option: &str, given: &str, what: &dyn fmt::Display) -> Error {
     let is_path = option != "tls.key" && !given.contains('\n') && given.len() < 256;
     let shown = if is_path { format!("{option}={given:?}") } else { option.to_owned() };
+    let example = Dialect::of_host().example(option, "\"/etc/ssl/redis.pem\"");
     Error::config(format!(
-        "{shown} cannot be read: {what}; it takes PEM or the path of a PEM file, a right example: {option}=\"/etc/ssl/redis.pem\""
+        "{shown} cannot be read: {what}; it takes PEM or the path of a PEM file, a right example: {example}"
     ))
 }
 

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
-from ..._batch import Batch
 from ..._errors import StoreUnavailable
-from ..._tasks import answers
 from ._backend import NOTHING, ONCE, TURN, Frame, Renewal, added, chunks, kept, left_of, turn_of
 from ._values import pack
 
@@ -133,20 +131,11 @@ class Async(Frame):
 
     async def aget_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
         """As `get_many`, in one round trip."""
-        manager = self._async
-        if manager._is_disabled():
-            return {}
-        names = {key: self._key(key, version) for key in keys}
-        batch = Batch(manager, names.values(), manager._coder)
-        asked = batch.take_held(manager._terms)
-        port, native = manager._port(), manager._native
-        outcomes = await answers(port, [native.peek(port, made, False, manager._terms) for made in asked])
-        plain = {**batch.results, **{made: self._peeked(made, one) for made, one in zip(asked, outcomes, strict=True)}}
-        found = {key: self._value(manager, made, plain[made], NOTHING) for key, made in names.items()}
-        return {key: value for key, value in found.items() if value is not NOTHING}
-
-    def _peeked(self, made: str, outcome: Any) -> Any:
-        return self._async._found(made, outcome, NOTHING, self._async._coder)
+        names, manager = self._keys(keys, version), self._async
+        plain: dict[str, Any] = {}
+        for made in chunks(dict.fromkeys(names.values())):
+            plain |= await manager._get_many_found(made, manager._coder, manager._terms)
+        return self._values(manager, names, plain)
 
     async def aset_many(
         self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: int | None = None

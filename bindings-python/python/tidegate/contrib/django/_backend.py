@@ -51,6 +51,9 @@ class Frame(BaseCache):
         prefix = [_text(self.key_prefix)] if self.key_prefix else []
         return _tidegate.build_key("django", *prefix, _text(number), _text(key))
 
+    def _keys(self, keys: Iterable[Any], version: int | None) -> dict[Any, str]:
+        return {key: self._key(key, version) for key in keys}
+
     def _ttl(self, timeout: Any) -> float:
         """Seconds; zero or less for what is not to be kept."""
         timeout = self.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
@@ -65,6 +68,11 @@ class Frame(BaseCache):
         except Exception as error:  # noqa: BLE001 - an entry may hold anything
             manager._report(key, "decode", f"the entry of {key!r} cannot be read: {error!r}")
             return default
+
+    def _values(self, manager: ManagerBase, names: dict[Any, str], plain: dict[str, Any]) -> dict[Any, Any]:
+        """What was found, as Django's values by its keys."""
+        found = {key: self._value(manager, made, plain.get(made, NOTHING), NOTHING) for key, made in names.items()}
+        return {key: value for key, value in found.items() if value is not NOTHING}
 
     def close(self, **kwargs: Any) -> None:
         """Nothing: Django calls it after each request, and connections outlive requests.
@@ -184,9 +192,12 @@ class Blocking(Frame):
         return total
 
     def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
-        """The values of those that stand there."""
-        found = {key: self.get(key, NOTHING, version=version) for key in keys}
-        return {key: value for key, value in found.items() if value is not NOTHING}
+        """The values of those that stand there, in one round trip."""
+        names, manager = self._keys(keys, version), self._manager
+        plain: dict[str, Any] = {}
+        for made in chunks(dict.fromkeys(names.values())):
+            plain |= manager._get_many_found(made, manager._coder, manager._terms)
+        return self._values(manager, names, plain)
 
     def set_many(
         self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
