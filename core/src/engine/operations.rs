@@ -326,16 +326,16 @@ impl Engine {
 
     /// Ends the engine: no call is taken any more; flights and operations that are out, and invalidations that are owed to
     /// the store, have `timeout_ms` to end, then they end with `ClosedError`. [`Outcome::Confirmed`]: true when all had
-    /// ended by themselves and nothing is owed.
+    /// ended by themselves and nothing is owed. A second one with less time has less for both.
     pub fn close(&self, timeout_ms: u64, queue: &Arc<Queue>, id: u64) -> Begun {
         let ticket = self.ticket(queue, id, &self.terms);
         {
             let _busy = self.busy();
             let is_first = !self.is_closed.swap(true, Ordering::AcqRel);
-            // Whoever closes too waits for the same end.
+            // Whoever closes too waits for the same end, which comes when the least patient of them says.
             lock(&self.closing).push(Arc::clone(&ticket));
+            self.rearm(TIMER_CLOSE, None, Some(self.clock.now_us() + timeout_ms * 1_000));
             if is_first {
-                self.rearm(TIMER_CLOSE, None, Some(self.clock.now_us() + timeout_ms * 1_000));
                 for feed in self.feeds.all() {
                     feed.close(self, timeout_ms, None);
                 }
