@@ -19,6 +19,11 @@ export interface ResponseOptions<Q> extends Omit<GetOptions, 'tags' | 'codec' | 
    * of the route's parameters, `'page:user:{id}'`. A function that gives null has this request answered uncached.
    */
   key: string | ((request: Q) => string | null | undefined);
+  /**
+   * Whose response it is: a function of the request that gives the tenant's name, `(req) => req.params.tenant`. Key and tags are
+   * that tenant's own then.
+   */
+  tenant?: ((request: Q) => KeyPart) | undefined;
   /** Tags of the entry, or a function of the request that gives them. */
   tags?: readonly string[] | ((request: Q) => readonly string[]) | undefined;
   /**
@@ -53,6 +58,8 @@ export interface Reader<Q> {
 
 /** Which entry a request is about. */
 interface Plan {
+  /** The manager, or a tenant's view of it. */
+  readonly cache: CacheManager;
   readonly key: string;
   readonly tags: readonly string[];
 }
@@ -78,7 +85,7 @@ class Unwell extends Error {
   }
 }
 
-const OWN = ['key', 'tags', 'vary', 'statuses', 'maxAge', 'public', 'authorized'] as const;
+const OWN = ['key', 'tenant', 'tags', 'vary', 'statuses', 'maxAge', 'public', 'authorized'] as const;
 /** Tags are its own; a response is no value of a codec or a schema, never null, and the request's signal is Route's. */
 const NOT_OF_A_RESPONSE: readonly string[] = ['tags', 'codec', 'nullTtl', 'schema', 'signal'];
 const OF_A_READ = READ_OPTIONS.filter((option) => !NOT_OF_A_RESPONSE.includes(option));
@@ -105,6 +112,7 @@ export class Route<Q> {
     const { key, vary = [], statuses, maxAge = 0, public: isPublic = false, authorized = false } = options;
     checkList('vary', vary, isFieldName, "['accept-language']");
     if (statuses !== undefined) checkList('statuses', statuses, isStatus, '[200, 404]');
+    checkTenant(options.tenant);
     checkFlag('public', isPublic);
     checkFlag('authorized', authorized);
     const maxAgeMs = translated(() => durationMs('maxAge', maxAge));
@@ -139,12 +147,13 @@ export class Route<Q> {
   #planned(request: Q, headers: IncomingHttpHeaders): Plan | null {
     const whole = this.#keyOf(request);
     if (whole === null || whole === undefined) return null;
-    const { tags } = this.#options;
+    const { tags, tenant } = this.#options;
+    const cache = tenant === undefined ? this.#cache : this.#cache.tenant(tenant(request));
     const named = typeof tags === 'function' ? tags(request) : (tags ?? []);
     const { varies } = this.#clients;
-    if (varies.length === 0) return { key: whole, tags: named };
+    if (varies.length === 0) return { cache, key: whole, tags: named };
     const variant = built('v', ...varies.map((name) => `${name}=${headers[name] ?? ''}`));
-    return { key: `${whole}:${variant}`, tags: [...named, whole] };
+    return { cache, key: `${whole}:${variant}`, tags: [...named, whole] };
   }
 
   /**
@@ -152,7 +161,7 @@ export class Route<Q> {
    * the reason of `signal`.
    */
   async answer(
-    { key, tags }: Plan,
+    { cache, key, tags }: Plan,
     asked: { method: string; headers: IncomingHttpHeaders },
     signal: AbortSignal,
     run: (context: Context) => Promise<Captured>,
@@ -161,12 +170,12 @@ export class Route<Q> {
     const began = Date.now();
     const fallback = (context: Context) => {
       hasRun = true;
-      return this.#made(context, run);
+      return this.#made(cache, context, run);
     };
     let stored: StoredResponse;
     try {
       const options = { ...this.#read, tags, signal, codec: 'msgpack' as const, schema: RESPONSE };
-      const given: unknown = await this.#cache.get(key, fallback, options);
+      const given: unknown = await cache.get(key, fallback, options);
       if (given instanceof Raised) throw given.error;
       stored = given as StoredResponse;
     } catch (error) {
@@ -177,7 +186,11 @@ export class Route<Q> {
     return answerOf(stored, asked, way, this.#clients);
   }
 
-  async #made(context: Context, run: (context: Context) => Promise<Captured>): Promise<StoredResponse | Raised> {
+  async #made(
+    cache: CacheManager,
+    context: Context,
+    run: (context: Context) => Promise<Captured>,
+  ): Promise<StoredResponse | Raised> {
     let captured: Captured;
     try {
       captured = await run(context);
@@ -187,7 +200,7 @@ export class Route<Q> {
       return new Raised(error);
     }
     const { statuses = [200] } = this.#options;
-    const lives = livesIn(this.#cache, this.#read);
+    const lives = livesIn(cache, this.#read);
     const why = whyNotStored(captured, statuses, new Set(this.#clients.varies));
     const stored = storedOf(captured, lives, why);
     if (captured.status >= 500 && !statuses.includes(captured.status)) throw new Unwell(stored);
@@ -237,6 +250,13 @@ function asFunction<Q>(key: unknown): (request: Q) => string | null | undefined 
   if (typeof key === 'function') return key as (request: Q) => string;
   throw new ConfigError(
     `key=${shown(key)} is neither a function of the request nor a template; a right example: ${RIGHT}`,
+  );
+}
+
+function checkTenant(tenant: unknown): void {
+  if (tenant === undefined || typeof tenant === 'function') return;
+  throw new ConfigError(
+    `tenant=${shown(tenant)} is no function of the request; a right example: { tenant: (req) => req.params.tenant }`,
   );
 }
 
