@@ -298,6 +298,16 @@ fn no_password_is_ever_shown() {
 }
 
 #[test]
+fn a_server_that_hangs_is_not_taken_for_one_that_is_not_there() {
+    let server = RedisServer::start();
+    server.stop();
+    let ran = tidegate(&["doctor", "--timeout", "1", "--url", &server.url()]);
+    server.go_on();
+    assert!(ran.code == 3 && ran.err.contains("the server hangs"), "{}", ran.all());
+    assert!(!ran.err.contains("listening"), "{}", ran.err);
+}
+
+#[test]
 fn every_shell_has_its_completions_and_color_is_asked_for() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let ran = tidegate(&["completions", shell]);
