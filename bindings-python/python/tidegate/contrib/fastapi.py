@@ -66,7 +66,8 @@ def lifespan(
     """The manager's life in an application: `FastAPI(lifespan=lifespan(cache))`.
 
     Dependencies find it; when the application ends, refreshes behind callers are awaited for up to `timeout` seconds
-    and the manager is closed. `inner` is a lifespan of your own, which ends before the manager does.
+    and the manager is closed. `inner` is a lifespan of your own, which ends before the manager does: a pool that
+    fallbacks and sinks use is opened around this one instead.
     """
     check_manager(CacheManager, cache, "lifespan(CacheManager(…))")
 
