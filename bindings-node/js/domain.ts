@@ -182,8 +182,9 @@ export class Subscription {
   }
 
   /**
-   * Waits until the service's group is there: what is published from then on is for it, here or elsewhere. False when the
-   * subscription ended before that.
+   * Waits until the service's group is there: what is published from then on is for it, here or elsewhere. That is for as
+   * long as the store is away: a service that has to start without it does not wait here, and handles all the same. False when
+   * the subscription ended before that.
    */
   async started(): Promise<boolean> {
     return (await this.#port.call((id) => this.#port.native.subscriptionStarted(id, this.#feed))) === true;

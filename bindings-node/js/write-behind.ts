@@ -204,8 +204,11 @@ export class WriteBehind<T = unknown> {
       return [...unread, ...this.#named(items, await sunk)];
     } catch (error) {
       const why = error instanceof Error ? `${error.name}: ${error.message}` : shown(error);
-      const message = `the sink of the queue ${shown(this.#name)} failed on ${items.length} writes: ${why}`;
-      this.#port.native.report('', 'sink', message);
+      // One that fails alone is named: it may be the one that is set aside in the end.
+      const alone = items.length === 1 ? items[0]?.key : undefined;
+      const writes = items.length === 1 ? '1 write' : `${items.length} writes`;
+      const message = `the sink of the queue ${shown(this.#name)} failed on ${writes}: ${why}`;
+      this.#port.native.report(alone ?? '', 'sink', message, this.#view.plain.terms);
       return null;
     }
   }

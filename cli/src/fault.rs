@@ -73,9 +73,13 @@ impl From<StoreError> for Fault {
             StoreErrorKind::Refused if is_of_rights(&error.message) => Some(
                 "the user of --url may not do this; `tidegate doctor` lists the rights that are missing".to_owned(),
             ),
-            StoreErrorKind::Disconnected | StoreErrorKind::Timeout => {
+            StoreErrorKind::Disconnected => {
                 Some("is it the right --url (or TIDEGATE_URL), and is a server listening there?".to_owned())
             }
+            StoreErrorKind::Timeout => Some(
+                "the server hangs, a firewall drops what is sent, or one side speaks TLS and the other does not (redis://, rediss://)"
+                    .to_owned(),
+            ),
             _ => None,
         };
         Self { exit: Exit::Away, message: error.message, hint }

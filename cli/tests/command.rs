@@ -220,6 +220,11 @@ fn queues_are_listed_drained_and_their_dead_letters_dealt_with() {
     );
     let retried = on(&server, &["queue", "dead", "views", "--retry", "all", "--json"]);
     assert_eq!((retried.code, retried.json()["retried"].as_u64()), (0, Some(2)), "{}", retried.all());
+    // Of none all are dealt with; an id that is not there is a mistake.
+    let none = on(&server, &["queue", "dead", "views", "--retry", "all"]);
+    assert_eq!((none.code, &*none.err), (0, ""), "{}", none.all());
+    let gone = on(&server, &["queue", "dead", "views", "--drop", id, "--yes"]);
+    assert!(gone.code == 1 && gone.err.contains("no dead letter has this id"), "{}", gone.all());
     with_manager(&server, 1, async |manager| work(manager, false).await);
     let drained = on(&server, &["queue", "drain", "views", "--json"]);
     assert_eq!((drained.code, &drained.json()["empty"]), (0, &Value::Bool(true)));
@@ -290,6 +295,16 @@ fn no_password_is_ever_shown() {
         assert!(said.contains(hint), "{hint}: {said}");
     }
     assert!(said.contains("***@") && !said.contains("geheim"), "{said}");
+}
+
+#[test]
+fn a_server_that_hangs_is_not_taken_for_one_that_is_not_there() {
+    let server = RedisServer::start();
+    server.stop();
+    let ran = tidegate(&["doctor", "--timeout", "1", "--url", &server.url()]);
+    server.go_on();
+    assert!(ran.code == 3 && ran.err.contains("the server hangs"), "{}", ran.all());
+    assert!(!ran.err.contains("listening"), "{}", ran.err);
 }
 
 #[test]

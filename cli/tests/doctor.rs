@@ -54,6 +54,27 @@ fn doctor_is_silent_where_all_is_well() {
 }
 
 #[test]
+fn doctor_says_that_a_server_which_evicts_nothing_has_no_room_left() {
+    let server = RedisServer::start_with(&["--maxmemory", "100mb", "--maxmemory-policy", "noeviction"]);
+    let used = server.command("INFO memory");
+    let used: u64 = used
+        .lines()
+        .find_map(|line| line.strip_prefix("used_memory:"))
+        .expect("told")
+        .trim()
+        .parse()
+        .expect("a number");
+    server.command(&format!("CONFIG SET maxmemory {used}"));
+    for used_for in ["cache", "queue"] {
+        let ran = on(&server, &["doctor", "--for", used_for, "--json"]);
+        assert_eq!((ran.code, severity(&ran, "memory")), (1, "error".into()), "{}", ran.out);
+    }
+    // One that evicts is always full.
+    server.command("CONFIG SET maxmemory-policy allkeys-lru");
+    assert_eq!(severity(&on(&server, &["doctor", "--json"]), "memory"), "ok");
+}
+
+#[test]
 fn doctor_looks_at_the_rights_of_its_user() {
     let server = RedisServer::start_with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
     let page = include_str!("../../docs/production.md");

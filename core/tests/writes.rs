@@ -225,6 +225,21 @@ fn a_close_waits_for_a_write_then_leaves_its_mark_to_run_out() {
 }
 
 #[test]
+fn a_second_close_with_less_time_has_less_for_both() {
+    let (_store, engine, queue, _write) = started(Config::default());
+    let began = engine.now_us();
+    for (id, timeout_ms) in [(8, 30_000), (9, 1_000), (10, 60_000)] {
+        assert!(matches!(engine.close(timeout_ms, &queue, id), Begun::Waiting(_)));
+    }
+    engine.on_time(began + 900_000);
+    assert!(ready(&queue).is_empty(), "a write is under way");
+    engine.on_time(engine.now_us() + 1_000_000);
+    let ended = ready(&queue);
+    assert_eq!(ended.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [8, 9, 10]);
+    assert!(ended.iter().all(|(_, outcome)| matches!(outcome, Outcome::Confirmed(false))));
+}
+
+#[test]
 fn what_is_too_large_is_refused_before_anything_is_sent() {
     let (store, engine) = engine(Config { max_value_bytes: 1, ..Config::default() });
     let payload = Payload::json(&b"22"[..]);

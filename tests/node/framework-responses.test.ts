@@ -293,6 +293,7 @@ test('what cannot work is refused where it stands', () => {
     [{ key: () => 'a:b', statuses: [42] }, /statuses=/],
     [{ key: () => 'a:b', maxAge: 'long' }, /maxAge/],
     [{ key: () => 'a:b', public: 'yes' }, /public='yes' is neither true nor false/],
+    [{ key: () => 'a:b', tenant: 'acme' }, /tenant='acme' is no function of the request/],
     [undefined, /options=/],
   ];
   for (const [options, why] of wrong) {
@@ -306,6 +307,36 @@ test('what cannot work is refused where it stands', () => {
   assert.throws(() => health({} as never), ConfigError);
   assert.throws(() => closeOn({} as never, cache), /server=/);
 });
+
+on(
+  'a response is a tenant’s own where the route says whose',
+  ({ app, cache }) => {
+    let made = 0;
+    const options: ResponseOptions<Request<{ tenant: string }>> = {
+      key: 'page:report:all',
+      ttl: '1m',
+      tenant: (req) => req.params.tenant,
+      tags: ['reports'],
+      vary: ['accept-language'],
+    };
+    app.get(
+      '/:tenant/report',
+      cached(cache, options, (req, res) => void res.send(`${req.params.tenant} ${++made}`)),
+    );
+  },
+  async (ask, { cache }) => {
+    isAnswer(await ask('/acme/report'), 200, 'acme 1', STORED);
+    isAnswer(await ask('/other/report'), 200, 'other 2', STORED);
+    isAnswer(await ask('/acme/report'), 200, 'acme 1', 'hit');
+    await cache.invalidateTag('reports');
+    await cache.tenant('acme').invalidateTag('page:report:all'); // all variants, of this tenant
+    isAnswer(await ask('/acme/report'), 200, 'acme 3', STORED);
+    isAnswer(await ask('/other/report'), 200, 'other 2', 'hit');
+    await cache.tenant('other').invalidateTag('reports');
+    isAnswer(await ask('/other/report'), 200, 'other 4', STORED);
+    assert.equal((await ask(`/${'x'.repeat(101)}/report`)).status, 400);
+  },
+);
 
 test('clients are told by the entry’s own times, of the manager or of a tenant', async (context) => {
   const { cache } = testCache(context, { ttl: '2m', staleWhileRevalidate: '10s' });

@@ -38,6 +38,7 @@ const all: ResponseOptions<Request> = {
   public: true,
   vary: ['accept-language'],
   statuses: [200, 404],
+  tenant: (req) => req.hostname,
 };
 cached(cache, all, (_req, res) => res.end());
 // @ts-expect-error: a key is due

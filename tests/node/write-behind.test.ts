@@ -80,7 +80,9 @@ onBoth('a sink that throws, or gives what it should not, is told of and asked ag
   assert.deepEqual(attempts, [1, 2, 3, 4]);
   const told = () => events.filter(({ reason }) => reason === 'sink').map(({ message }) => message ?? '');
   await eventually(() => told().length === 3);
-  assert.match(told()[0] ?? '', /TypeError: no such table/);
+  assert.equal(told()[0], "the sink of the queue 'counters' failed on 1 write: TypeError: no such table");
+  const [first] = events.filter(({ reason }) => reason === 'sink');
+  assert.equal(first?.key, KEY, 'one that fails alone is named');
   for (const text of told().slice(1)) assert.match(text, /a right example: return failed\.map\(\(item\) => item\.id\)/);
 });
 

@@ -5,7 +5,7 @@ import type { Context } from '../context.js';
 import { ConfigError, KeyFormatError, translated } from '../errors.js';
 import { key as built, type KeyPart, shown } from '../key.js';
 import { CacheManager } from '../manager.js';
-import { checkTemplate, durationMs, type Lives } from '../native.js';
+import { checkTemplate, durationMs } from '../native.js';
 import { checkOptions, type Duration, type GetOptions } from '../options.js';
 import { READ_OPTIONS } from '../terms.js';
 import { type Answer, type Asked, answerOf, type ToClients, type Way } from './conditional.js';
@@ -18,6 +18,11 @@ export interface ResponseOptions<Q> extends Omit<GetOptions, 'tags' | 'codec' | 
    * of the route's parameters, `'page:user:{id}'`. A function that gives null has this request answered uncached.
    */
   key: string | ((request: Q) => string | null | undefined);
+  /**
+   * Whose response it is: a function of the request that gives the tenant's name, `(req) => req.params.tenant`. Key and tags are
+   * that tenant's own then.
+   */
+  tenant?: ((request: Q) => KeyPart) | undefined;
   /** Tags of the entry, or a function of the request that gives them. */
   tags?: readonly string[] | ((request: Q) => readonly string[]) | undefined;
   /**
@@ -55,6 +60,8 @@ export type Run = Pick<Context, 'signal'>;
 
 /** Which entry a request is about. */
 interface Plan {
+  /** The manager, or a tenant's view of it. */
+  readonly cache: CacheManager;
   readonly key: string;
   readonly tags: readonly string[];
 }
@@ -81,7 +88,7 @@ class Unwell extends Error {
 }
 
 const TAG_BYTES_MAX = 200;
-const OWN = ['key', 'tags', 'vary', 'statuses', 'maxAge', 'public', 'authorized'] as const;
+const OWN = ['key', 'tenant', 'tags', 'vary', 'statuses', 'maxAge', 'public', 'authorized'] as const;
 /** Tags are its own; a response is no value of a codec or a schema, never null, and the request's signal is Route's. */
 const NOT_OF_A_RESPONSE: readonly string[] = ['tags', 'codec', 'nullTtl', 'schema', 'signal'];
 const OF_A_READ = READ_OPTIONS.filter((option) => !NOT_OF_A_RESPONSE.includes(option));
@@ -96,7 +103,6 @@ export class Route<Q> {
   readonly #options: ResponseOptions<Q>;
   readonly #reader: Reader<Q>;
   readonly #read: Omit<GetOptions, 'schema'>;
-  readonly #lives: Lives;
   readonly #clients: ToClients;
   readonly #isForAll: boolean;
   readonly #keyOf: (request: Q) => string | null | undefined;
@@ -109,6 +115,7 @@ export class Route<Q> {
     const { key, vary = [], statuses, maxAge = 0, public: isPublic = false, authorized = false } = options;
     checkList('vary', vary, isFieldName, "['accept-language']");
     if (statuses !== undefined) checkList('statuses', statuses, isStatus, '[200, 404]');
+    checkTenant(options.tenant);
     checkFlag('public', isPublic);
     checkFlag('authorized', authorized);
     const maxAgeMs = translated(() => durationMs('maxAge', maxAge));
@@ -123,7 +130,6 @@ export class Route<Q> {
       Object.entries(options).filter(([name]) => !(OWN as readonly string[]).includes(name)),
     );
     // What is wrong is told where it stands, and not at the first request.
-    this.#lives = cache.livesBy(this.#read);
   }
 
   /** Which entry a request is about; null for one that is answered uncached. */
@@ -143,10 +149,11 @@ export class Route<Q> {
   #planned(request: Q, headers: IncomingHttpHeaders): Plan | null {
     const whole = this.#keyOf(request);
     if (whole === null || whole === undefined) return null;
-    const { tags } = this.#options;
+    const { tags, tenant } = this.#options;
+    const cache = tenant === undefined ? this.#cache : this.#cache.tenant(tenant(request));
     const named = typeof tags === 'function' ? tags(request) : (tags ?? []);
     const { varies } = this.#clients;
-    if (varies.length === 0) return { key: whole, tags: named };
+    if (varies.length === 0) return { cache, key: whole, tags: named };
     // Its variants would have no tag that ends them.
     if (Buffer.byteLength(whole) > TAG_BYTES_MAX) return null;
     // Escaped as no part ever is: no parameter of another route makes the key of a variant.
@@ -154,7 +161,7 @@ export class Route<Q> {
       'v',
       ...varies.map((name) => (headers[name] === undefined ? name : `${name}=${headers[name]}`)),
     );
-    return { key: `${whole}:%76${variant.slice(1)}`, tags: [...named, whole] };
+    return { cache, key: `${whole}:%76${variant.slice(1)}`, tags: [...named, whole] };
   }
 
   /**
@@ -162,7 +169,7 @@ export class Route<Q> {
    * the reason of `signal`.
    */
   async answer(
-    { key, tags }: Plan,
+    { cache, key, tags }: Plan,
     asked: Asked,
     signal: AbortSignal,
     run: (context: Run) => Promise<Captured>,
@@ -171,12 +178,12 @@ export class Route<Q> {
     const began = Date.now();
     const fallback = (context: Context) => {
       hasRun = true;
-      return this.#made(context, run);
+      return this.#made(cache, context, run);
     };
     let stored: StoredResponse;
     try {
       const options = { ...this.#read, tags, signal, codec: 'msgpack' as const, schema: RESPONSE };
-      const given: unknown = await this.#cache.get(key, fallback, options);
+      const given: unknown = await cache.get(key, fallback, options);
       if (given instanceof Raised) throw given.error;
       stored = given as StoredResponse;
     } catch (error) {
@@ -186,13 +193,17 @@ export class Route<Q> {
     if (!hasRun && !isForAll(stored)) {
       // Another's cookie, or what was told to him alone.
       hasRun = true;
-      stored = this.#storedOf(await run({ signal }));
+      stored = this.#storedOf(cache, await run({ signal }));
     }
     const way: Way = stored.at < began && stored.why === undefined ? 'hit' : hasRun ? 'miss' : 'collapsed';
     return answerOf(stored, asked, way, this.#clients);
   }
 
-  async #made(context: Context, run: (context: Run) => Promise<Captured>): Promise<StoredResponse | Raised> {
+  async #made(
+    cache: CacheManager,
+    context: Context,
+    run: (context: Run) => Promise<Captured>,
+  ): Promise<StoredResponse | Raised> {
     let captured: Captured;
     try {
       captured = await run(context);
@@ -201,17 +212,17 @@ export class Route<Q> {
       context.skip();
       return new Raised(error);
     }
-    const stored = this.#storedOf(captured);
+    const stored = this.#storedOf(cache, captured);
     const { statuses = [200] } = this.#options;
     if (captured.status >= 500 && !statuses.includes(captured.status)) throw new Unwell(stored);
     if (stored.why !== undefined) context.skip();
     return stored;
   }
 
-  #storedOf(captured: Captured): StoredResponse {
+  #storedOf(cache: CacheManager, captured: Captured): StoredResponse {
     const { statuses = [200] } = this.#options;
     const why = whyNotStored(captured, statuses, new Set(this.#clients.varies));
-    return storedOf(captured, this.#lives, why);
+    return storedOf(captured, cache.livesBy(this.#read), why);
   }
 }
 
@@ -256,6 +267,13 @@ function asFunction<Q>(key: unknown): (request: Q) => string | null | undefined 
   if (typeof key === 'function') return key as (request: Q) => string;
   throw new ConfigError(
     `key=${shown(key)} is neither a function of the request nor a template; a right example: ${RIGHT}`,
+  );
+}
+
+function checkTenant(tenant: unknown): void {
+  if (tenant === undefined || typeof tenant === 'function') return;
+  throw new ConfigError(
+    `tenant=${shown(tenant)} is no function of the request; a right example: { tenant: (req) => req.params.tenant }`,
   );
 }
 

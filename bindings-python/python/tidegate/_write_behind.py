@@ -152,8 +152,11 @@ class QueueBase(Generic[M]):
         return unread + cast("list[str]", named)
 
     def _report(self, items: list[WriteItem], error: BaseException) -> None:
-        message = f"the sink of the queue {self._name!r} failed on {len(items)} writes: {error!r}"
-        self._manager._native.report(None, "sink", message, self._manager._terms)
+        # One that fails alone is named: it may be the one that is set aside in the end.
+        alone = items[0].key if len(items) == 1 else None
+        writes = "1 write" if len(items) == 1 else f"{len(items)} writes"
+        message = f"the sink of the queue {self._name!r} failed on {writes}: {error!r}"
+        self._manager._native.report(alone, "sink", message, self._manager._terms)
 
     def _letters(self, outcome: Any) -> Letters:
         if outcome.__class__ is Failed:

@@ -10,6 +10,10 @@ const FRAGMENTED: f64 = 1.5;
 const FRAGMENTED_BYTES: f64 = 64.0 * 1_048_576.0;
 /// A queue's server has so much of its memory free at the least.
 const QUEUE_FULL: f64 = 0.8;
+/// Beyond this a server that evicts nothing has no room for the next value.
+const FULL: f64 = 0.95;
+
+const QUEUE_NEEDS_ROOM: &str = "CONFIG SET maxmemory to more, and see `tidegate queue list` for what nobody works on";
 
 pub(super) fn examine(told: &Told, used_for: UsedFor, findings: &mut Vec<Finding>) {
     memory(told, used_for, findings);
@@ -43,11 +47,20 @@ fn memory(told: &Told, used_for: UsedFor, findings: &mut Vec<Finding>) {
         let finding = Finding::warning("memory", format!("maxmemory is not set; {} are in use", shown(used)))
             .why("the server grows until the system ends it, and all that it held is gone at once");
         findings.push(finding.mend("CONFIG SET maxmemory 1gb (some three quarters of the machine's)"));
+    } else if used > most * FULL && told.info("maxmemory_policy") == Some("noeviction") {
+        let finding =
+            Finding::error("memory", format!("{} of {} are in use, and nothing is evicted", shown(used), shown(most)));
+        findings.push(match used_for {
+            UsedFor::Cache => finding
+                .why("the server refuses to store now (OOM): every read that is not cached yet is computed, again and again")
+                .mend("CONFIG SET maxmemory-policy allkeys-lru, or maxmemory to more"),
+            UsedFor::Queue => finding.why("the server refuses puts now").mend(QUEUE_NEEDS_ROOM),
+        });
     } else if used_for == UsedFor::Queue && used > most * QUEUE_FULL {
         findings.push(
             Finding::warning("memory", format!("{} of {} are in use", shown(used), shown(most)))
                 .why("a server without room refuses puts")
-                .mend("CONFIG SET maxmemory to more, and see `tidegate queue list` for what nobody works on"),
+                .mend(QUEUE_NEEDS_ROOM),
         );
     } else {
         findings.push(Finding::ok("memory", format!("{} of {} are in use", shown(used), shown(most))));

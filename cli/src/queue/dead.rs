@@ -69,7 +69,8 @@ pub(super) fn run(args: &DeadArgs, out: &mut Out) -> Ending {
         }
         show(&letters, now_ms, out);
     }
-    if acted == Some(0) {
+    let is_all = [&args.retry, &args.drop].into_iter().flatten().any(|which| which == "all");
+    if acted == Some(0) && !is_all {
         return Err(
             Fault::found("no dead letter has this id").hint(format!("tidegate queue dead {} lists them", args.name))
         );

@@ -258,8 +258,9 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Waits until the service's group is there: whatever is published from then on is for it. False when the
-    /// subscription ended before that.
+    /// Waits until the service's group is there: whatever is published from then on is for it. That is for as
+    /// long as the store is away: a service that has to start without it does not wait here, and handles all the same. False
+    /// when the subscription ended before that.
     pub async fn started(&self) -> bool {
         let starting =
             self.manager.call_verb(|queue, id| Ok(self.manager.engine.subscription_started(self.feed, queue, id)));

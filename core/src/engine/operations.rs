@@ -332,7 +332,7 @@ impl Engine {
         {
             let _busy = self.busy();
             let is_first = !self.is_closed.swap(true, Ordering::AcqRel);
-            // Whoever closes too waits for the same end.
+            // Whoever closes too waits for the same end, which comes when the least patient of them says.
             lock(&self.closing).push(Arc::clone(&ticket));
             self.rearm(TIMER_CLOSE, None, Some(self.clock.now_us() + timeout_ms * 1_000));
             if is_first {

@@ -69,8 +69,9 @@ def lifespan(
     """The manager's life in an application: `FastAPI(lifespan=lifespan(cache))`.
 
     Dependencies find it; when the application ends, refreshes behind callers are awaited for up to `timeout` seconds
-    and the manager is closed. `inner` is a lifespan of your own, which ends before the manager does. One that is
-    started again in its process, as by tests, wants a new manager: that is a `ConfigError`.
+    and the manager is closed. `inner` is a lifespan of your own, which ends before the manager does: a pool that
+    fallbacks and sinks use is opened around this one instead. One that is started again in its process, as by tests,
+    wants a new manager: that is a `ConfigError`.
     """
     check_manager(CacheManager, cache, "lifespan(CacheManager(…))")
 

@@ -84,7 +84,8 @@ class Subscription:
     def started(self) -> bool:
         """Waits until the service's group is there: what is published from then on is for it, here or elsewhere.
 
-        False when the subscription ended before that.
+        That is for as long as the store is away: a service that has to start without it does not wait here, and handles
+        all the same. False when the subscription ended before that.
         """
         port = _threads.port()
         if self._feed is None:
