@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Ended, node, program } from './support/program.js';
-import { eventually, freshService, Held, KEY, PATIENT, settled, sharedServer, Stage } from './support/stage.js';
+import { eventually, freshService, Held, KEY, PATIENT, Stage, settled, sharedServer } from './support/stage.js';
 
 const QUICK_MS = 10_000;
 
