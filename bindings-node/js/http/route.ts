@@ -130,6 +130,7 @@ export class Route<Q> {
       Object.entries(options).filter(([name]) => !(OWN as readonly string[]).includes(name)),
     );
     // What is wrong is told where it stands, and not at the first request.
+    cache.livesBy(this.#read);
   }
 
   /** Which entry a request is about; null for one that is answered uncached. */
