@@ -363,8 +363,10 @@ impl Port {
 
     /// The caller of `(future, id)` went away; a lease that it has been given already is given back.
     fn cancel(&self, py: Python<'_>, future: &Bound<'_, PyAny>, id: u64) -> PyResult<()> {
-        let had_place = self.cancel_place(id);
-        if had_place || future.is_none() || !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+        self.cancel_place(id);
+        // A lease that has been given out has a place too. Its own drop may come late: the error that its caller ended by holds
+        // the frame, and without a GIL that lasts longer.
+        if future.is_none() || !future.call_method0(intern!(py, "done"))?.is_truthy()? {
             return Ok(());
         }
         if future.call_method0(intern!(py, "cancelled"))?.is_truthy()? {

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -84,10 +84,15 @@ def lint_wheel(wheels: Path) -> Path:
     return found
 
 
-def interpreters() -> dict[str, Path]:
-    """The interpreters that this machine has, by version: on PATH, or as pyenv keeps them."""
+VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
+_VERSION = """import sys, sysconfig
+print("%d.%d" % sys.version_info[:2] + ("t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""))"""
+
+
+def interpreters(versions: Iterable[str] = VERSIONS) -> dict[str, Path]:
+    """The interpreters that this machine has, by version: on PATH, or as pyenv keeps them. `3.14t` has no GIL."""
     found: dict[str, Path] = {}
-    for version in ("3.10", "3.11", "3.12", "3.13", "3.14"):
+    for version in versions:
         name = f"python{version}"
         folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep)]
         kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
@@ -95,7 +100,7 @@ def interpreters() -> dict[str, Path]:
         for folder in folders:
             program = folder / name
             # pyenv's own door to the others says so by its exit code.
-            asked: list[str | Path] = [program, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+            asked: list[str | Path] = [program, "-c", _VERSION]
             if not program.is_file():
                 continue
             answer = subprocess.run(asked, capture_output=True, text=True, check=False)

@@ -7,6 +7,8 @@ has none. The last line is what was found, as JSON. The release workflow runs th
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -22,6 +24,27 @@ import tidegate.sync
 
 THREADS = 8
 KEYS = 50
+
+# Names that are nowhere, or stand further down: of annotations Python 3.14 evaluates them when somebody asks.
+LATE = """
+cache = tidegate.sync.CacheManager()
+
+@cache.cached("user:profile:{number}", ignore=("request",))
+def user(number: int, request: Nowhere | None = None) -> User:
+    return User("Ada")
+
+class Service:
+    @cache.cached("user:named:{number}", ignore=("request",))
+    def user(self, number: int, request: Nowhere | None = None) -> User:
+        return User("Bob")
+
+def fetch(context: Nowhere) -> Nowhere:
+    return context.key
+
+@dataclasses.dataclass
+class User:
+    name: str
+"""
 
 
 def _threads() -> int:
@@ -70,6 +93,15 @@ def _blocking(url: str, service: str) -> None:
         assert cache.stats()["hits"] > 0
 
 
+def _late_annotations() -> None:
+    names: dict[str, Any] = {"tidegate": tidegate, "dataclasses": dataclasses, "__name__": "late"}
+    exec(compile(LATE, "late.py", "exec", dont_inherit=True), names)
+    for _ in range(2):
+        assert names["user"](1) == names["User"]("Ada")
+        assert names["Service"]().user(1) == names["User"]("Bob")
+    assert names["cache"].get("a:b", functools.partial(names["fetch"])) == "a:b"
+
+
 def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
     program = Path(sysconfig.get_path("scripts")) / "tidegate"
     return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
@@ -85,6 +117,8 @@ def main() -> None:
     for url in urls:
         asyncio.run(_async(url, service))
         _blocking(url, service)
+    if sys.version_info >= (3, 14):
+        _late_annotations()
     version = _command("--version")
     assert (version.returncode, version.stderr) == (0, ""), version
     lint = _command("lint", "--version")

@@ -113,6 +113,19 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert tomli.loads((ROOT / "lint" / "pyproject.toml").read_text())["project"]["dynamic"] == ["version"]
 
 
+def test_nothing_that_is_locked_asks_for_a_newer_compiler() -> None:
+    def numbers(version: str) -> list[int]:
+        return [*map(int, version.split(".")), 0][:3]
+
+    promised = _workspace()["package"]["rust-version"]
+    packages = json.loads(run("cargo", "metadata", "--format-version", "1", "--locked"))["packages"]
+    asked = {f"{each['name']} {each['version']}": each["rust_version"] for each in packages if each["rust_version"]}
+    assert {name: version for name, version in asked.items() if numbers(version) > numbers(promised)} == {}
+    # And an older one would not do for them.
+    assert max(map(numbers, asked.values())) == numbers(promised)
+    assert f"a Rust compiler ({promised} or later)" in (ROOT / "docs" / "packages.md").read_text()
+
+
 def test_what_is_linked_in_is_free_and_told() -> None:
     for program in ("tidegate-python", "tidegate-node", "tidegate-lint"):
         crates = third_party.linked(program)

@@ -16,10 +16,9 @@ from packaging.metadata import Metadata
 
 import tidegate
 
-from .conftest import ROOT, environment, install, interpreters, run
+from .conftest import ROOT, VERSIONS, environment, install, interpreters, run
 
 PROGRAM = ROOT / "tests" / "packages" / "smoke.py"
-VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 TYPED = """
 import asyncio

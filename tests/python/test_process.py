@@ -332,6 +332,18 @@ def test_a_fork_server_with_threads_running_works(redis_server: RedisServer, ser
     assert _ends_well(source, redis_server.url, service) == "[2, 3, 4, 5, 6, 7, 8, 9]"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="before Python 3.13 the module has another name")
+@pytest.mark.parametrize("kind", ["legacy", "isolated"])
+def test_an_interpreter_of_either_kind_is_refused(kind: str) -> None:
+    interpreters = pytest.importorskip("_interpreters")
+    other = interpreters.create(kind)
+    try:
+        told = interpreters.run_string(other, f"import sys; sys.path = {sys.path!r}; import tidegate._tidegate")
+        assert told.type.__name__ == "ImportError"
+    finally:
+        interpreters.destroy(other)
+
+
 def test_a_second_interpreter_is_refused() -> None:
     interpreters = pytest.importorskip("_xxsubinterpreters")
     other = interpreters.create()

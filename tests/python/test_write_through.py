@@ -273,7 +273,8 @@ def test_a_child_that_is_forked_inside_a_persist_ends_nothing_of_its_parents(
 ) -> None:
     ended = run_script(
         """
-        import gc, os, sys
+        import gc, os, sys, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
         from tidegate.sync import CacheManager
 
         url, service = sys.argv[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
 from ._by_fields import ByFields
@@ -95,5 +96,5 @@ class Between(ByFields):
         return EventDeadLetters(self, name)
 
     def _forget(self, subscription: Subscription) -> None:
-        if subscription in self._subscriptions:
+        with contextlib.suppress(ValueError):  # another thread did
             self._subscriptions.remove(subscription)

@@ -144,8 +144,10 @@ def required_arguments(fallback: Callable[..., Any]) -> int:
 def _required_by_signature(fallback: Callable[..., Any]) -> int:
     import inspect
 
+    from ._annotations import signature_of
+
     try:
-        parameters = inspect.signature(fallback).parameters.values()
+        parameters = signature_of(fallback).parameters.values()
     except (TypeError, ValueError):
         return 0  # a builtin that does not tell
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

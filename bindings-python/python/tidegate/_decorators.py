@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_type_hints, overload
 
+from ._annotations import returned_by, signature_of
 from ._errors import ConfigError
 from ._keys import RIGHT_TEMPLATE, Template, parse_tag_template, parse_template
 from ._templates import check_ignore, compile_call, compile_key, compile_tags
@@ -220,7 +221,7 @@ class _Plan:
         self.name = getattr(function, "__qualname__", repr(function))
         self.manager = manager
         self._said = said
-        parameters = self._parameters = list(inspect.signature(function).parameters.values())
+        parameters = self._parameters = list(signature_of(function).parameters.values())
         # `self` and `cls` are no part of the key.
         self.skip = int(bool(parameters) and parameters[0].name in ("self", "cls"))
         parameters = parameters[self.skip :]
@@ -264,7 +265,7 @@ class _Plan:
         """The coder of the return annotation, or of `type`."""
         kind = self._kind
         if kind is MISSING:
-            annotations = {"return": self._function.__annotations__.get("return", Any)}
+            annotations = {"return": returned_by(self._function)}
             holder = type("_Holder", (), {"__annotations__": annotations, "__module__": self._function.__module__})
             scope = {**getattr(self._function, "__globals__", {}), **self._scope}
             kind = get_type_hints(holder, scope, include_extras=True)["return"]
@@ -322,5 +323,5 @@ class _BoundMethod:
 
     @property
     def __signature__(self) -> inspect.Signature:
-        signature = inspect.signature(self._function)
+        signature = signature_of(self._function)
         return signature.replace(parameters=list(signature.parameters.values())[1:])

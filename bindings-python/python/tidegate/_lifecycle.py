@@ -6,11 +6,12 @@ import atexit
 import os
 import sys
 
-from . import _tidegate
+from . import _observing, _tidegate
 
 
 def _after_fork_in_child() -> None:
     _tidegate.after_fork()
+    _observing.renew()
     # Only what has been used is there to be renewed.
     if (loops := sys.modules.get("tidegate._loops")) is not None:
         loops.forget_all()

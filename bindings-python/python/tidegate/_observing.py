@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from _thread import get_ident
+from _thread import RLock, get_ident
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, overload
 
@@ -28,6 +28,16 @@ Observer = Callable[["CacheEvent"], object]
 
 EVERY: Final = "*"
 """Instead of an event's name: all of them."""
+
+# Observers come and go one after another, whatever thread they are of. A thread may come again in the middle, where the
+# collector runs somebody's finalizer.
+_changing = RLock()
+
+
+def renew() -> None:
+    """In a forked child: who held it is not here."""
+    global _changing
+    _changing = RLock()
 
 
 class Observing(Views):
@@ -96,10 +106,11 @@ class Observing(Views):
                 f"observer={observer!r} is async: tidegate.sync takes plain functions, tidegate.CacheManager both; "
                 'a right example: cache.on("cache.hit", print)'
             )
-        was_silent = not self._observers
-        self._observers.setdefault(event, []).append(observer)
-        if was_silent:
-            (self._root or self)._listen()
+        with _changing:
+            was_silent = not self._observers
+            self._observers.setdefault(event, []).append(observer)
+            if was_silent:
+                (self._root or self)._listen()
 
     @overload
     def off(self, event: Literal["cache.hit"], observer: Observes[_events.HitEvent]) -> None: ...
@@ -130,17 +141,18 @@ class Observing(Views):
     def off(self, event: str, observer: Any) -> None:
         """Stop calling `observer`; does nothing when it was not called."""
         _check_event(event)
-        observers = self._observers.get(event, [])
         if is_logger(observer):
             from .logs import LoggerObserver
 
             observer = LoggerObserver(observer)
-        if observer in observers:
-            observers.remove(observer)
-        if event in self._observers and not observers:
-            del self._observers[event]
-            if not self._observers:
-                (self._root or self)._unlisten()
+        with _changing:
+            observers = self._observers.get(event, [])
+            if observer in observers:
+                observers.remove(observer)
+            if event in self._observers and not observers:
+                del self._observers[event]
+                if not self._observers:
+                    (self._root or self)._unlisten()
 
     def _listen(self) -> None:
         raise NotImplementedError

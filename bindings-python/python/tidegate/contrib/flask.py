@@ -24,6 +24,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
+from .._annotations import signature_of
 from .._errors import ConfigError
 from .._templates import check_ignore, unplaced
 from .._types import MISSING
@@ -223,7 +224,7 @@ class _PerApp:
 def _check(view: Callable[..., Any], known: set[str], template: str) -> None:
     if inspect.iscoroutinefunction(view):
         raise ConfigError(f"{view.__qualname__} is async: Flask runs it in a thread's loop; a right example: `def`")
-    for parameter in inspect.signature(view).parameters.values():
+    for parameter in signature_of(view).parameters.values():
         if parameter.name not in known and parameter.kind is not parameter.VAR_KEYWORD:
             what = f"argument {parameter.name!r} of {view.__qualname__}"
             raise unplaced(what, parameter.name, template, "requests")

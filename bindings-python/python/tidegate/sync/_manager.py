@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from types import TracebackType
@@ -403,7 +404,7 @@ class CacheManager(ByFields):
         return EventDeadLetters(self, name)
 
     def _forget(self, subscription: Subscription) -> None:
-        if subscription in self._subscriptions:
+        with contextlib.suppress(ValueError):  # another thread did
             self._subscriptions.remove(subscription)
 
     # --- life ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
 
 from .._tidegate import Port
 
@@ -26,13 +28,22 @@ def port() -> Port:
         return port()
 
 
+def apart(work: Callable[..., None], *arguments: Any, name: str) -> threading.Thread:
+    """A thread for what is nobody's call, and that holds up no exit.
+
+    It inherits nothing of whoever happens to start it, as without a GIL a thread does by default: no span of a request,
+    no block that is disabled.
+    """
+    return threading.Thread(target=Context().run, args=(work, *arguments), name=name, daemon=True)
+
+
 def start_courier(manager: Reader) -> Port:
     """A thread that delivers `manager`'s events until its port is closed or the manager is gone."""
     home = Port.of_thread(False)
     # The thread keeps no manager alive; one that goes away closes the port, and so ends the thread.
     reference = weakref.ref(manager)
     weakref.finalize(manager, home.close)
-    threading.Thread(target=_carry, args=(home, reference), name="tidegate-events", daemon=True).start()
+    apart(_carry, home, reference, name="tidegate-events").start()
     return home
 
 

@@ -42,10 +42,8 @@ class WriteBehind(QueueBase["Reader"]):
             if self._threads:
                 return
             for feed in self._native.feeds:
-                # A daemon: the end of the interpreter does not wait for it, whatever the sink does.
-                thread = threading.Thread(
-                    target=self._work, args=(feed,), name=f"tidegate-queue-{self._name}", daemon=True
-                )
+                # The end of the interpreter does not wait for it, whatever the sink does.
+                thread = _threads.apart(self._work, feed, name=f"tidegate-queue-{self._name}")
                 self._threads.append(thread)
                 thread.start()
 
