@@ -9,7 +9,7 @@ import { onAbort } from './abort.js';
 import { nextTurn } from './behind.js';
 import { Context } from './context.js';
 import { ConfigError } from './errors.js';
-import { Caller, type Flow, same, sharedValue } from './flow.js';
+import { Caller, type Flow, sharedValue } from './flow.js';
 import { shown } from './key.js';
 import { NOT_HELD } from './l1.js';
 import { Lease, type Place } from './lease.js';
@@ -87,7 +87,9 @@ export class Batch {
     const end = await this.#flow.run([], context, this.#asking([...this.#keys], context), caller);
     if ('error' in end) throw end.error;
     const found = end.value;
-    const pairs = this.#keys.map(async (key) => [key, await same(found.get(key), this.#call.coder)] as const);
+    const pairs = this.#keys.map(
+      async (key) => [key, await this.#flow.same(key, found.get(key), this.#call.coder)] as const,
+    );
     return new Map(await Promise.all(pairs));
   }
 
@@ -200,7 +202,7 @@ export class Batch {
     }
     const found = end.value;
     const { coder } = this.#call;
-    for (const key of alone) results.set(key, await same(found.get(key), coder));
+    for (const key of alone) results.set(key, await this.#flow.same(key, found.get(key), coder));
     const fills = leases.map(async ([key, lease]) => {
       results.set(key, await this.#flow.fill(lease, key, found.get(key), this.#context(key, lease), coder));
     });

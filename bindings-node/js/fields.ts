@@ -8,11 +8,12 @@ import { type Flow, refused } from './flow.js';
 import { checkFetch, confirmed, isRequired, pairsOf } from './given.js';
 import { checkKeyText, shown } from './key.js';
 import type { FieldsOptions, InvalidateOptions, SetOptions } from './options.js';
-import { type Field, Fields, Unencodable } from './payload.js';
+import { type Field, Fields, type Payload, Unencodable } from './payload.js';
 import { peekOr } from './peek.js';
 import { type AnySchema, checkSchema } from './schema.js';
 import { isDisabled, isOutside, leads } from './scope.js';
 import type { Call, View } from './terms.js';
+import { warnIfUntyped } from './untyped.js';
 
 /** Gives the values of the fields that it is asked for, as an object or a Map; one that it leaves out is cached as null. */
 export type FetchFields = (names: string[], ask: { readonly signal: AbortSignal }) => unknown;
@@ -37,7 +38,10 @@ export async function getFields(
   const asked = namesOf(names);
   checkKeyText(key);
   const terms = translated(() => flow.native.fieldsTerms(base.terms, asked));
-  const call: Call = { ...base, terms, coder: fieldsCoder(coderOf(terms.codec), schema) };
+  const coder = coderOf(terms.codec);
+  const tell = (name: string, value: unknown, payload: Payload) =>
+    warnIfUntyped(flow.port, key, value, payload, coder, name);
+  const call: Call = { ...base, terms, coder: fieldsCoder(coder, schema, tell) };
   if (fetchMissing === undefined) return inOrder(asked, await peekOr(flow, key, call, {}));
   checkFetch(fetchMissing, RIGHT);
   throwIfAborted(call.signal);
@@ -118,12 +122,24 @@ interface FieldsCoder extends Coder {
   readonly pack: (list: readonly Field[]) => Uint8Array;
 }
 
-/** Instead of the coder of one value. `schema` is every field's, or each one's by its name. */
-function fieldsCoder(coder: Coder, schema: AnyFieldsOptions['schema']): FieldsCoder {
+/**
+ * Instead of the coder of one value. `schema` is every field's, or each one's by its name; `tell` is told of what is written
+ * without one.
+ */
+function fieldsCoder(
+  coder: Coder,
+  schema: AnyFieldsOptions['schema'],
+  tell: (name: string, value: unknown, payload: Payload) => void = () => {},
+): FieldsCoder {
   const schemas = schemasOf(schema);
   const encode = (value: unknown): Fields => {
     const found = FOUND.get(value as object) ?? { standing: [], fetched: Object.keys(value as Values) };
-    const fetched = found.fetched.map((name) => field(name, (value as Values)[name], coder));
+    const fetched = found.fetched.map((name) => {
+      const given = (value as Values)[name];
+      const made = field(name, given, coder);
+      if (schemas?.(name) === undefined) tell(name, given, made.payload);
+      return made;
+    });
     return new Fields([...found.standing, ...fetched]);
   };
   const decode = async (stored: unknown): Promise<Values> => {

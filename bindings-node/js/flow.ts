@@ -17,6 +17,7 @@ import { Misfit } from './schema.js';
 import { leading } from './scope.js';
 import type { Tally } from './tally.js';
 import type { Call } from './terms.js';
+import { warnIfUntyped } from './untyped.js';
 import type { Upgrades } from './upgrade.js';
 
 /** A caller while a fallback runs for him: he may go away, or be served before its end and leave it behind. */
@@ -133,7 +134,7 @@ export class Flow {
   async alone(key: string, fallback: Fallback<unknown>, { terms, signal, coder }: Call): Promise<unknown> {
     const context = new Context(key, this.native, terms, null);
     const end = await this.run([], context, () => fallback(context), new Caller(signal));
-    if ('value' in end) return same(end.value, coder);
+    if ('value' in end) return this.same(key, end.value, coder);
     throw end.error;
   }
 
@@ -189,7 +190,9 @@ export class Flow {
     const keys = leases.map(([key]) => key);
     let started: { value: Awaitable<T>; end: () => void };
     try {
-      started = leading(this.port, this.scope, keys, fallback, isBehind);
+      // A batch's is of no key.
+      const own = context.key === '' ? undefined : context;
+      started = leading(this.port, this.scope, keys, fallback, isBehind, own);
     } catch (error) {
       return failed(leases, context, error, caller);
     }
@@ -260,10 +263,24 @@ export class Flow {
       if (refusal !== null) throw refusal;
       return own;
     }
+    if (unmodified === undefined) warnIfUntyped(this.port, key, value, payload, coder);
     if (unmodified === undefined) await lease.fill(bare(payload), coder.codec, ...context.made);
     else await lease.notModified(...context.made);
     if (coder.decode !== undefined) return given;
     return unmodified === undefined ? open(payload) : valueIn(unmodified);
+  }
+
+  /** A value as a hit would give it, though it is not stored. */
+  async same(key: string, value: unknown, coder: Coder): Promise<unknown> {
+    try {
+      const payload = coder.encode(value);
+      warnIfUntyped(this.port, key, value, payload, coder);
+      const stored = open(payload);
+      return coder.decode === undefined ? stored : await coder.decode(stored);
+    } catch (error) {
+      if (error instanceof Unencodable || error instanceof Misfit) return value; // told where it is stored
+      throw error;
+    }
   }
 
   /** Computes, when that is asked for, behind a value that has been served. What the call inherits, that does too. */
@@ -311,17 +328,6 @@ export function encoded(key: string, value: unknown, coder: Coder): string | Uin
     return bare(coder.encode(value));
   } catch (error) {
     throw new EncodeError(refused(key, error), { cause: error });
-  }
-}
-
-/** A value as a hit would give it, though it is not stored. */
-export async function same(value: unknown, { encode, decode }: Coder): Promise<unknown> {
-  try {
-    const stored = open(encode(value));
-    return decode === undefined ? stored : await decode(stored);
-  } catch (error) {
-    if (error instanceof Unencodable || error instanceof Misfit) return value; // told where it is stored
-    throw error;
   }
 }
 

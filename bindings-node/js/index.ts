@@ -66,6 +66,7 @@ export type {
   WriteThroughOptions,
 } from './options.js';
 export type { AnySchema, InputOf, Made, MaybeSchema, OutputOf, StandardSchema } from './schema.js';
+export { currentContext } from './scope.js';
 export { version } from './version.js';
 export { type Helpers, helpersOf, type MethodDecorator, type WrapOptions, type Wrapped } from './wrap.js';
 export type { Persist } from './write.js';

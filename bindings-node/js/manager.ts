@@ -349,7 +349,7 @@ export class CacheManager extends Observed {
 
   /**
    * A function that answers from the cache, with `.invalidate(…)`, `.refresh(…)`, `.getCached(…)` and `.key(…)`, which
-   * take its arguments.
+   * take its arguments; all but `refresh` are content with what `key` takes.
    *
    * ```ts
    * const fetchUser = async (id: number) => ({ id });
@@ -358,11 +358,24 @@ export class CacheManager extends Observed {
    * await getUser.invalidate(42);
    * ```
    */
-  wrap<F extends (...args: never[]) => unknown, S extends MaybeSchema = undefined>(
+  wrap<
+    F extends (...args: never[]) => unknown,
+    S extends MaybeSchema = undefined,
+    K extends (...args: Parameters<F>) => string = (...args: Parameters<F>) => string,
+  >(
     fn: F,
-    options: WrapOptions<Parameters<F>, S>,
-  ): Wrapped<F, Given<Awaited<ReturnType<F>>, S>> {
-    return wrap(this, fn as never, options);
+    options: Omit<WrapOptions<Parameters<F>, S>, 'key' | 'tags'> & { key: K; tags?: readonly string[] | undefined },
+  ): Wrapped<F, Given<Awaited<ReturnType<F>>, S>, Parameters<K>>;
+  wrap<
+    F extends (...args: never[]) => unknown,
+    S extends MaybeSchema = undefined,
+    K extends (...args: Parameters<F>) => string = (...args: Parameters<F>) => string,
+  >(
+    fn: F,
+    options: Omit<WrapOptions<Parameters<F>, S>, 'key'> & { key: K },
+  ): Wrapped<F, Given<Awaited<ReturnType<F>>, S>, Parameters<K>, Parameters<F>>;
+  wrap(fn: (...args: never[]) => unknown, options: WrapOptions<never, MaybeSchema>): unknown {
+    return wrap(this, fn as never, options as never);
   }
 
   /**

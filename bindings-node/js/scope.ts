@@ -1,13 +1,20 @@
 /** What a call inherits from where it was made: the fallbacks that it is inside of, and the blocks without a cache. */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Context } from './context.js';
+import { ConfigError } from './errors.js';
 
 interface Mark {
   readonly manager: object;
   /** Of a tenant's key its `@tenant:`. */
   readonly scope: string;
-  /** The key whose fallback runs here; null for a block in which the manager is disabled. */
-  readonly key: string | null;
+  /**
+   * The key whose fallback runs here; null for a block in which the manager is disabled, undefined for a fallback that
+   * nobody waits for.
+   */
+  readonly key: string | null | undefined;
+  /** That of the fallback, where it has one. */
+  readonly context?: Context | undefined;
   readonly outer: Mark | undefined;
   /** The fallback has ended: what it started and left running is inside of nothing any more. */
   isOver: boolean;
@@ -53,19 +60,49 @@ export function leading<T>(
   keys: readonly string[],
   run: () => T,
   isBehind: boolean,
+  context?: Context,
 ): { value: T; end: () => void } {
   const outer = isBehind ? withoutKeys(marks.getStore()) : marks.getStore();
   const own: Mark[] = [];
   const end = () => {
     for (const mark of own) mark.isOver = true;
   };
-  for (const key of keys) own.push({ manager, scope, key, outer: own.at(-1) ?? outer, isOver: false });
+  // One that runs for its caller alone leads no key, and is a fallback all the same.
+  const led = keys.length === 0 ? [undefined] : keys;
+  for (const key of led) own.push({ manager, scope, key, context, outer: own.at(-1) ?? outer, isOver: false });
   try {
     return { value: marks.run(own.at(-1) ?? outer, run), end };
   } catch (error) {
     end();
     throw error;
   }
+}
+
+/**
+ * The context of the fallback that runs here: for cached functions, whose arguments are their callers'. Also in what a
+ * fallback calls and starts, until it has ended. `ConfigError` outside of one, and in what has none: a `fetchMissing` of
+ * `getMany`, and `persist`.
+ *
+ * ```ts
+ * const getUser = cache.wrap(
+ *   async (id: number) => {
+ *     const row = { id, team: 7 };
+ *     currentContext().tags = [key`team:${row.team}`];
+ *     return row;
+ *   },
+ *   { key: (id) => key`user:profile:${id}` },
+ * );
+ * ```
+ */
+export function currentContext(): Context {
+  let mark = marks.getStore();
+  while (mark?.key === null) mark = mark.outer;
+  if (mark?.context !== undefined && !mark.isOver) return mark.context;
+  throw new ConfigError(
+    'currentContext() outside of a fallback: it gives the context of the one that runs here, which a get, a refresh or a ' +
+      'cached function has until it ends (a fetchMissing of getMany and persist have none); ' +
+      'a right example: call it in the function that cache.wrap is given',
+  );
 }
 
 /** Runs a block, and what it starts, inside of no fallback and no block. */

@@ -20,24 +20,33 @@ export interface WrapOptions<A extends readonly unknown[], S extends MaybeSchema
   tags?: readonly string[] | ((...args: A) => readonly string[]) | undefined;
 }
 
-/** What a cached function can do besides being called; each takes its arguments. */
-export interface Helpers<A extends readonly unknown[], R> {
+/**
+ * What a cached function can do besides being called. Each takes its arguments, `A`; those that do not run it are content
+ * with what its `key` takes, `K` (`getCached` only where `tags` is no function: else `G` is `A`).
+ */
+export interface Helpers<
+  A extends readonly unknown[],
+  R,
+  K extends readonly unknown[] = A,
+  G extends readonly unknown[] = K,
+> {
   /** The key of such a call. */
-  key(...args: A): string;
+  key(...args: A | K): string;
   /** Removes its entry, here and for everybody; as `CacheManager.invalidate`. */
-  invalidate(...args: A): Promise<boolean>;
+  invalidate(...args: A | K): Promise<boolean>;
   /** Runs the function now, whatever is cached, stores what it gives, and gives it. */
   refresh(...args: A): Promise<R>;
   /** The cached value; undefined where there is none. */
-  getCached(...args: A): Promise<R | undefined>;
+  getCached(...args: A | G): Promise<R | undefined>;
 }
 
 /** A function that is cached. */
-export type Wrapped<F extends AnyFunction, R = Stored<Awaited<ReturnType<F>>>> = ((
-  this: ThisParameterType<F>,
-  ...args: Parameters<F>
-) => Promise<R>) &
-  Helpers<Parameters<F>, R>;
+export type Wrapped<
+  F extends AnyFunction,
+  R = Stored<Awaited<ReturnType<F>>>,
+  K extends readonly unknown[] = Parameters<F>,
+  G extends readonly unknown[] = K,
+> = ((this: ThisParameterType<F>, ...args: Parameters<F>) => Promise<R>) & Helpers<Parameters<F>, R, K, G>;
 
 /**
  * A method decorator, of the standard and of TypeScript's `experimentalDecorators`. `O` is what a schema gives, which the

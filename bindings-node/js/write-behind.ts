@@ -20,6 +20,7 @@ import type { Port } from './port.js';
 import type { MaybeSchema } from './schema.js';
 import { outside } from './scope.js';
 import type { View } from './terms.js';
+import { looksOtherwise, warnIfUntyped } from './untyped.js';
 
 /** One write, as a sink is given it. */
 export interface WriteItem<T = unknown> {
@@ -137,6 +138,10 @@ export class WriteBehind<T = unknown> {
     }
     const { terms, coder } = this.#view.write(ttl === undefined ? undefined : { ttl });
     const payload = encoded(key, value, coder);
+    // Elsewhere is the sink that a queue without one puts for, with a schema of its own.
+    if (this.#sink !== null && looksOtherwise(value)) {
+      warnIfUntyped(this.#port, key, value, coder.encode(value), this.#coder);
+    }
     const { native } = this.#port;
     const put = (id: number) => native.put(id, this.#native, key, payload, coder.codec, operationId ?? null, terms);
     return taken<string>(await this.#port.call(put));

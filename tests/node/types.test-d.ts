@@ -4,6 +4,7 @@ import { type } from 'arktype';
 import {
   CacheManager,
   type Context,
+  currentContext,
   type DeadLetter,
   type Entry,
   type ErrorCode,
@@ -204,7 +205,7 @@ new HardTimeout('why').code satisfies 'ERR_TIDEGATE_HARD_TIMEOUT';
 // --- wrapped functions
 
 const getUser = cache.wrap(fetchUser, { key: (id, deep) => key`user:${id}:${deep ?? false}`, ttl: '1m' });
-is<Wrapped<typeof fetchUser>>()(getUser);
+getUser satisfies Wrapped<typeof fetchUser>;
 is<Promise<User>>()(getUser(1));
 is<Promise<User>>()(getUser(1, true));
 is<string>()(getUser.key(1));
@@ -212,6 +213,29 @@ is<Promise<boolean>>()(getUser.invalidate(1));
 is<Promise<User>>()(getUser.refresh(1, true));
 is<Promise<User | undefined>>()(getUser.getCached(1));
 is<Promise<number>>()(cache.wrap((a: number) => a, { key: (a) => key`a:${a}` })(1));
+// What its key has no use for, its helpers do without.
+const load = cache.wrap(async (db: URL, id: number): Promise<User> => ({ id: db.port.length + id }), {
+  key: (_db: URL | undefined, id) => key`user:${id}`,
+});
+is<string>()(load.key(undefined, 1));
+is<Promise<boolean>>()(load.invalidate(undefined, 1));
+is<Promise<User | undefined>>()(load.getCached(undefined, 1));
+is<Promise<User>>()(load.refresh(new URL('a:b'), 1));
+is<string>()(getUser.key(1, true));
+// @ts-expect-error the function itself wants all of it
+load(undefined, 1);
+// @ts-expect-error so does what runs it
+load.refresh(undefined, 1);
+// @ts-expect-error a number
+load.invalidate(undefined, '1');
+const loadTagged = cache.wrap(async (db: URL, id: number): Promise<User> => ({ id: db.port.length + id }), {
+  key: (_db: URL | undefined, id) => key`user:${id}`,
+  tags: (db, id) => [key`of:${db.port}:${id}`],
+});
+is<Promise<boolean>>()(loadTagged.invalidate(undefined, 1));
+// @ts-expect-error its tags are of the db
+loadTagged.getCached(undefined, 1);
+is<Context>()(currentContext());
 is<Promise<null>>()(cache.wrap(async () => {}, { key: () => 'a:b' })());
 cache.wrap(fetchUser, { key: (id) => key`user:${id}`, tags: ['users'], staleWhileRevalidate: '1m' });
 cache.wrap(fetchUser, { key: (id) => key`user:${id}`, tags: (id) => [key`user:${id}`], softTimeout: 50 });

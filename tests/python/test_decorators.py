@@ -75,6 +75,64 @@ async def test_its_helpers_do_without_what_is_ignored(cache: CacheManager) -> No
         await helpers.invalidate()
 
 
+async def test_its_helpers_do_without_what_is_ignored_and_stands_first(cache: CacheManager) -> None:
+    @cache.cached("user:profile:{user_id}:{part}", ignore=("db", "trace"), tags=["user:{user_id}"])
+    async def load(db: object, user_id: int, part: str = "all", *, trace: object = None) -> int:
+        runs.append(user_id)
+        return user_id
+
+    assert await load(object(), 42) == 42
+    assert load.key(user_id=42) == load.key(None, 42) == load.key(object(), 42, "all") == "user:profile:42:all"
+    assert await load.get_cached(user_id=42) == 42
+    assert await load.get_cached(part="all", user_id=42) == await load.get_cached("any", 42) == 42
+    assert await load.invalidate(user_id=42)
+    assert await load.get_cached(user_id=42) is None
+    assert await load.refresh(object(), 42) == 42
+    # What stands first is `db`, as in a call.
+    line = (
+        r"\(\) missing the argument 'user_id': what is in ignore \('db', 'trace'\) .*: load\.invalidate\(user_id=…\)$"
+    )
+    for call in (load.invalidate, load.key, load.get_cached):
+        with pytest.raises(TypeError, match=line):
+            await call(42)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=line):
+        await load.invalidate()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'other'"):
+        await load.invalidate(user_id=42, other=1)
+    # The function itself needs all of it.
+    with pytest.raises(TypeError, match="missing"):
+        await load(user_id=42)  # type: ignore[call-arg]
+
+
+async def test_what_is_given_by_its_place_alone_keeps_what_stands_before_it(cache: CacheManager) -> None:
+    @cache.cached("a:{b}:{c}", ignore=("db", "more"))
+    async def loads(db: object, b: int, /, more: object, c: int) -> None: ...
+
+    load: Any = loads
+    assert load.key(None, 1, c=2) == load.key(None, 1, None, 2) == "a:1:2"
+    with pytest.raises(TypeError, match=r"loads\.invalidate\(…, c=…\)$"):
+        load.key(None, 1)
+    with pytest.raises(TypeError, match="missing"):
+        load.key(1, c=2)
+
+
+async def test_a_method_does_without_what_is_ignored(cache: CacheManager, blocking: Blocking) -> None:
+    class Users:
+        @cache.cached("user:profile:{user_id}", ignore=["db"])
+        async def load(self, db: object, user_id: int) -> int:
+            return user_id
+
+        @blocking.cached("user:plain:{user_id}", ignore=["db"])
+        def load_plain(self, db: object, user_id: int) -> int:
+            return user_id
+
+    users = Users()
+    assert await users.load(None, 1) == await users.load.get_cached(user_id=1) == users.load_plain(None, 1) == 1
+    assert users.load.key(user_id=1) == "user:profile:1"
+    assert users.load_plain.invalidate(user_id=1)
+    assert users.load_plain.get_cached(user_id=1) is None
+
+
 async def test_every_kind_of_parameter(cache: CacheManager) -> None:
     @cache.cached("many:{a}:{b}:{c}:{d}", ignore=("rest", "more"))
     async def many(a: str, /, b: bool, *rest: int, c: int = 3, d: str = "x y", **more: int) -> list[Any]:

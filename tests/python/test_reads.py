@@ -84,6 +84,7 @@ async def test_type_is_what_hit_and_miss_give_alike(cache: CacheManager, value: 
         assert type(seen) is type(value)
 
 
+@pytest.mark.filterwarnings("ignore::tidegate.TidegateWarning")
 async def test_a_miss_gives_what_a_later_hit_gives(cache: CacheManager) -> None:
     value: object = {"at": dt.date(2024, 1, 1), "pair": (1, 2), 3: "three"}
     miss: object = await cache.get("user:profile:1", lambda: value)

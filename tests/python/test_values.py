@@ -127,6 +127,7 @@ async def test_what_is_written_has_the_codec_of_the_call_else_the_views(
         assert code("a:set", "@acme:") == CODES["msgpack"]
 
 
+@pytest.mark.filterwarnings("ignore::tidegate.TidegateWarning")
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
 def test_blocking_does_the_same(make_blocking: MakeBlocking, codec: Any) -> None:
     cache = make_blocking(codec=codec, l1="4MB")
@@ -233,6 +234,7 @@ RULES: list[tuple[Any, Any, Any]] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::tidegate.TidegateWarning")
 @pytest.mark.parametrize(("value", "in_json", "in_msgpack"), RULES, ids=shown)
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
 async def test_a_value_without_a_type(make: Make, codec: Any, value: Any, in_json: Any, in_msgpack: Any) -> None:

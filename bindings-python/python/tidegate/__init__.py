@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _lifecycle as _lifecycle
-from ._context import Context
+from ._context import Context, current_context
 from ._errors import (
     ClosedError,
     ConfigError,
@@ -27,6 +27,7 @@ from ._errors import (
     QueueFull,
     StoreUnavailable,
     TidegateError,
+    TidegateWarning,
     ValueTooLarge,
 )
 from ._keys import Tag, key, tag
@@ -115,6 +116,7 @@ __all__ = [
     "Tag",
     "TenantOptions",
     "TidegateError",
+    "TidegateWarning",
     "Tls",
     "ValueTooLarge",
     "WaitEvent",
@@ -123,6 +125,7 @@ __all__ = [
     "WriteOptions",
     "WriteThroughOptions",
     "__version__",
+    "current_context",
     "key",
     "tag",
 ]

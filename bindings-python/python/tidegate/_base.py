@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from weakref import WeakSet
 
@@ -14,6 +15,7 @@ from ._observing import Observer, Observing
 from ._scope import Leading
 from ._tidegate import NOTHING, Absent, Cache, Failed, Hit, Lease, Shared
 from ._types import MISSING
+from ._untyped import looks_otherwise, warn_once
 from ._upgrade import Upgrades
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class ManagerBase(Observing):
         "_scope",
         "_store",
         "_terms",
+        "_untyped",
         "_upgrades",
         "_url",
         "_views",
@@ -93,6 +96,8 @@ class ManagerBase(Observing):
         self._codecs: dict[str, Coders] = _codec.codecs()
         self._write_with(self._native.codec)
         self._observers: dict[str, list[Observer]] = {}
+        self._untyped: set[tuple[str, str]] = set()
+        """Kinds of keys and types that have been warned of."""
 
     def _open(self) -> None:
         self._use(Cache(self._url, self._options, self._store))
@@ -147,6 +152,7 @@ class ManagerBase(Observing):
         self._write_with(root._native.codec if self._terms is None else self._terms.codec)
         self._observers = root._observers
         self._upgrades = root._upgrades
+        self._untyped = root._untyped
         self._disabled_blocks = root._disabled_blocks
         self._use(root._native)
 
@@ -252,11 +258,17 @@ class ManagerBase(Observing):
         """A block around the fallback of these keys. The engine, not the view: a tenant's views have the same keys."""
         return Leading(self._native, [(self._scope, key) for key in keys])
 
-    def _context(
-        self, fallback: Callable[..., Any], key: str, coder: Coder, terms: Terms | None, lease: Lease | None = None
-    ) -> Context | None:
-        """What a fallback that takes a context is given."""
-        return Context(self._native, key, coder, terms, lease) if takes_context(fallback) else None
+    def _around(
+        self, fallback: Callable[..., Any], key: str, coder: Coder, terms: Terms | None, lease: Lease | None
+    ) -> tuple[Leading, Callable[[], Any]]:
+        """A block around the fallback of one key, and how it is run in there. Without a lease it leads nothing."""
+        asked = (self._native, key, coder, terms, lease)
+        block = Leading(self._native, () if lease is None else ((self._scope, key),), asked)
+        if not takes_context(fallback):
+            # Most never ask for one: it is made where they do.
+            return block, fallback
+        block.context = context = Context(*asked)
+        return block, partial(fallback, context)
 
     def _report(self, key: str, reason: str, message: str) -> None:
         self._native.report(key, reason, message, self._terms)
@@ -286,6 +298,13 @@ class ManagerBase(Observing):
         except BaseException:
             lease.give_back()
             raise
+        if coder.is_untyped and looks_otherwise(value):
+            try:
+                self._warn_untyped(key, value, same, coder)
+            except BaseException:
+                # With `-W error` this caller is told, and whoever waits runs his own.
+                lease.give_back()
+                raise
         return same, lease.fill(payload, coder.codec, ttl_ms, tags)
 
     def _decoded(self, key: str, held: Any, coder: Coder) -> Any:
@@ -308,12 +327,21 @@ class ManagerBase(Observing):
             raise _tidegate.hard_timeout(key)
         return value
 
-    def _same(self, value: Any, coder: Coder) -> Any:
+    def _same(self, key: str, value: Any, coder: Coder) -> Any:
         """A value as a hit would give it, though it is not stored."""
         try:
-            return coder.decode(coder.encode(value), coder.codec)
+            same = coder.decode(coder.encode(value), coder.codec)
         except Exception:  # noqa: BLE001 - told where it is stored
             return value
+        if coder.is_untyped and looks_otherwise(value):
+            self._warn_untyped(key, value, same, coder)
+        return same
+
+    def _warn_untyped(self, key: str, value: Any, same: Any, coder: Coder) -> None:
+        """Tells, once, of a value that comes back as something else since no type is named."""
+        for place, given, held in coder.untyped(value, same):
+            if looks_otherwise(given):
+                warn_once(self._untyped, key, place, given, held)
 
     def _encode_all(self, values: Mapping[str, Any], coder: Coder) -> list[tuple[str, bytes | None]]:
         """The payloads of many values; `EncodeError` for the first that cannot be encoded."""

@@ -153,12 +153,12 @@ class Batch:
     def uncached(self, found: Any) -> dict[str, Any]:
         """The results of a `fetch_missing` that was called for all keys, with nothing stored."""
         found = _mapping(found)
-        return {key: self._manager._same(found.get(key), self.coder) for key in self.keys}
+        return {key: self._manager._same(key, found.get(key), self.coder) for key in self.keys}
 
     def fill(self, part: Part, found: Any) -> list[Any]:
         """Fills every lease with what `fetch_missing` gave, a key that it left out as null; what to wait for."""
         found = _mapping(found)
-        self.results.update((key, self._manager._same(found.get(key), self.coder)) for key in part.alone)
+        self.results.update((key, self._manager._same(key, found.get(key), self.coder)) for key in part.alone)
         outcomes = []
         for key, lease in part.leases.items():
             value, outcome = self._manager._fill(lease, key, found.get(key), self.coder, None)

@@ -6,7 +6,7 @@ what a later hit returns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import msgspec
@@ -38,10 +38,14 @@ class Coder:
     made among the coders that have it in common.
     """
 
-    __slots__ = ("codec", "encode", "json", "msgpack", "raw")
+    __slots__ = ("codec", "encode", "is_untyped", "json", "msgpack", "raw")
 
-    def __init__(self, codec: str, encode: Encode, json: Decode, msgpack: Decode, raw: Decode) -> None:
+    def __init__(
+        self, codec: str, encode: Encode, json: Decode, msgpack: Decode, raw: Decode, is_untyped: bool = False
+    ) -> None:
         self.codec = codec
+        self.is_untyped = is_untyped
+        """Nobody said what values come back as, and the codec takes more than it gives back."""
         self.encode = encode
         self.json = json
         self.msgpack = msgpack
@@ -60,6 +64,10 @@ class Coder:
             return None
         return self.json(held) if isinstance(held, bytes) else self.decode(held.payload, held.codec)
 
+    def untyped(self, value: Any, same: Any) -> Iterable[tuple[str, Any, Any]]:
+        """What nobody named the type of: where it is, as it was given, and as it comes back."""
+        return [("", value, same)]
+
 
 class Coders(dict[Any, Coder]):
     """The coders that write with one codec, by the types that were asked for; made once each."""
@@ -74,16 +82,17 @@ class Coders(dict[Any, Coder]):
         way = self._ways.get(kind)
         if way is None:
             way = self._ways[kind] = way_of(kind)
-        coder = self[kind] = self._of(way)
+        # No type would read what `raw` holds as anything but bytes.
+        coder = self[kind] = self._of(way, kind is None and self._codec != "raw")
         return coder
 
     def made(self, kind: Any) -> Coder:
         """The coder of a type that cannot be looked up, since it is not hashable."""
         return self._of(way_of(kind))
 
-    def _of(self, way: Way) -> Coder:
+    def _of(self, way: Way, is_untyped: bool = False) -> Coder:
         encode = _encoding.encoder(self._codec, way.models)
-        return Coder(self._codec, encode, way.json, way.msgpack, way.raw)
+        return Coder(self._codec, encode, way.json, way.msgpack, way.raw, is_untyped)
 
 
 def codecs() -> dict[str, Coders]:

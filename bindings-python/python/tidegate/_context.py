@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import _tidegate
 from ._errors import ConfigError
+from ._scope import Leading
 from ._types import MISSING
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """Given to a fallback that takes exactly one required positional argument.
+    """Given to a fallback that takes exactly one required positional argument, and to any by `current_context()`.
 
     >>> from tidegate.sync import CacheManager
     >>> def fetch(ctx):
@@ -125,6 +126,39 @@ class Context:
             with contextlib.suppress(Exception):
                 self._stale = self._coder.value(hit)
         return self._stale
+
+
+def current_context() -> Context:
+    """The `Context` of the fallback that runs here: for cached functions, whose arguments are their callers'.
+
+    Also in what a fallback calls or awaits, and in tasks that it started, until it has ended. `ConfigError` outside of
+    one, and in what has none: a `fetch_missing` of `get_many`, and `persist`.
+
+    >>> from tidegate import current_context
+    >>> from tidegate.sync import CacheManager
+    >>> cache = CacheManager()
+    >>> @cache.cached("user:profile:{user_id}")
+    ... def get_user(user_id: int) -> dict[str, int]:
+    ...     row = {"id": user_id, "team": 7}
+    ...     current_context().tags = [f"team:{row['team']}"]
+    ...     return row
+    >>> get_user(42)
+    {'id': 42, 'team': 7}
+    """
+    block = Leading.running()
+    if block is None or block.asked is None:
+        raise ConfigError(_NO_CONTEXT)
+    context = block.context or Context(*block.asked)
+    if block.context is None:  # else another thread of the same fallback was first
+        block.context = context
+    return block.context
+
+
+_NO_CONTEXT = (
+    "current_context() outside of a fallback: it gives the context of the one that runs here, which a get, a refresh "
+    "or a cached function has until it ends (a fetch_missing of get_many and persist have none); "
+    "a right example: call it in the function under @cache.cached(…)"
+)
 
 
 def takes_context(fallback: Callable[..., Any]) -> bool:

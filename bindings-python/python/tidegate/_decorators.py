@@ -37,10 +37,7 @@ _TERMS_MAX = 1_024
 if TYPE_CHECKING:
 
     class AsyncCached(Protocol[P, R_co]):
-        """An async function that is cached. The helpers take its arguments, without `self` or `cls`.
-
-        As they run, `key` and `invalidate` also do without what is in `ignore`, at the end or by keyword.
-        """
+        """An async function that is cached. The helpers take its arguments, without `self` or `cls`."""
 
         async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
         def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
@@ -63,10 +60,7 @@ if TYPE_CHECKING:
         ) -> AsyncCached[Q, R_co]: ...
 
     class PlainCached(Protocol[P, R_co]):
-        """A plain function that is cached. The helpers take its arguments, without `self` or `cls`.
-
-        As they run, `key` and `invalidate` also do without what is in `ignore`, at the end or by keyword.
-        """
+        """A plain function that is cached. The helpers take its arguments, without `self` or `cls`."""
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
         def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
@@ -88,15 +82,93 @@ if TYPE_CHECKING:
             self: PlainCached[Concatenate[Any, Q], R_co], instance: object, owner: type | None = None, /
         ) -> PlainCached[Q, R_co]: ...
 
+    class AsyncIgnoring(AsyncCached[P, R_co], Protocol[P, R_co]):
+        """An async function that is cached, with parameters in `ignore`: arguments by their names leave those out."""
+
+        @overload
+        def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+            """The key of these arguments."""
+
+        @overload
+        def key(self, **named: Any) -> str:
+            """The same by names, without what is in `ignore`."""
+
+        @overload
+        async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+            """Remove the entry of these arguments, here and for everybody; answers as the manager's `invalidate`."""
+
+        @overload
+        async def invalidate(self, **named: Any) -> bool:
+            """The same by names, without what is in `ignore`."""
+
+        @overload
+        async def get_cached(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None:
+            """The cached value; None where there is none. The function is not run."""
+
+        @overload
+        async def get_cached(self, **named: Any) -> R_co | None:
+            """The same by names, without what is in `ignore`."""
+
+        @overload
+        def __get__(self, instance: None, owner: type, /) -> AsyncIgnoring[P, R_co]: ...
+        @overload
+        def __get__(
+            self: AsyncIgnoring[Concatenate[Any, Q], R_co], instance: object, owner: type | None = None, /
+        ) -> AsyncIgnoring[Q, R_co]: ...
+
+    class PlainIgnoring(PlainCached[P, R_co], Protocol[P, R_co]):
+        """A plain function that is cached, with parameters in `ignore`: arguments by their names leave those out."""
+
+        @overload
+        def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+            """The key of these arguments."""
+
+        @overload
+        def key(self, **named: Any) -> str:
+            """The same by names, without what is in `ignore`."""
+
+        @overload
+        def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+            """Remove the entry of these arguments, here and for everybody; answers as the manager's `invalidate`."""
+
+        @overload
+        def invalidate(self, **named: Any) -> bool:
+            """The same by names, without what is in `ignore`."""
+
+        @overload
+        def get_cached(self, *args: P.args, **kwargs: P.kwargs) -> R_co | None:
+            """The cached value; None where there is none. The function is not run."""
+
+        @overload
+        def get_cached(self, **named: Any) -> R_co | None:
+            """The same by names, without what is in `ignore`."""
+
+        @overload
+        def __get__(self, instance: None, owner: type, /) -> PlainIgnoring[P, R_co]: ...
+        @overload
+        def __get__(
+            self: PlainIgnoring[Concatenate[Any, Q], R_co], instance: object, owner: type | None = None, /
+        ) -> PlainIgnoring[Q, R_co]: ...
+
     class AsyncDecorator(Protocol):
         """What `CacheManager.cached` gives."""
 
         def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncCached[P, R]: ...
 
+    class AsyncIgnoringDecorator(Protocol):
+        """The same with `ignore`."""
+
+        def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncIgnoring[P, R]: ...
+
     class PlainDecorator(Protocol):
         """What `tidegate.sync.CacheManager.cached` gives."""
 
         def __call__(self, function: Callable[P, R], /) -> PlainCached[P, R]: ...
+
+    class PlainIgnoringDecorator(Protocol):
+        """The same with `ignore`."""
+
+        def __call__(self, function: Callable[P, R], /) -> PlainIgnoring[P, R]: ...
 
 
 def async_decorator(
@@ -265,6 +337,7 @@ class _Plan:
         """The coder of the return annotation, or of `type`."""
         kind = self._kind
         if kind is MISSING:
+            # One that is not there is no type: `-> Any` is one.
             annotations = {"return": returned_by(self._function)}
             holder = type("_Holder", (), {"__annotations__": annotations, "__module__": self._function.__module__})
             scope = {**getattr(self._function, "__globals__", {}), **self._scope}

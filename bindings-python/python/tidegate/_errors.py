@@ -27,6 +27,14 @@ class TidegateError(Exception):
     """A stable name; `docs/errors.md` lists them."""
 
 
+class TidegateWarning(UserWarning):
+    """A value whose call names no type came back as something else: a class as a dict, a `datetime` as a text.
+
+    Once for each kind of key (its first two segments) and type, of each manager. With `-W error` it is raised to the
+    caller, and the value is not stored.
+    """
+
+
 class ConfigError(TidegateError, ValueError):
     """An option, URL or argument that cannot work; the message names it and shows a right example."""
 

@@ -35,10 +35,12 @@ class Found(dict[str, Any]):
 class FieldsCoder:
     """Instead of a `Coder`, for a call of fields: each is of a coder of its own."""
 
-    __slots__ = ("_coder_of", "codec")
+    __slots__ = ("_coder_of", "codec", "is_untyped")
 
-    def __init__(self, coder_of: Callable[[str], Coder]) -> None:
+    def __init__(self, coder_of: Callable[[str], Coder], is_untyped: bool = False) -> None:
         self.codec = "fields"
+        self.is_untyped = is_untyped
+        """Of one field at least."""
         self._coder_of = coder_of
 
     def encode(self, found: Found) -> list[Part]:
@@ -63,6 +65,11 @@ class FieldsCoder:
         """The value of a hit as the native half gives it."""
         return self.decode(parts, self.codec)
 
+    def untyped(self, found: Found, same: dict[str, Any]) -> Iterable[tuple[str, Any, Any]]:
+        """As a `Coder`'s: the fields that were fetched and have no type."""
+        names = [name for name in found.fetched if self._coder_of(name).is_untyped]
+        return [(f"field {name!r} of ", found[name], same[name]) for name in names]
+
 
 class FieldsCall:
     """One `get_fields`, checked: the terms, the coder and the fallback that it is a `get` by."""
@@ -85,7 +92,7 @@ class FieldsCall:
         kinds = kind if isinstance(kind, Mapping) else {}
         default = None if isinstance(kind, Mapping) else kind
         coders = {name: manager._coder_for(kinds.get(name, default), terms) for name in self.names}
-        self.coder: Any = FieldsCoder(coders.__getitem__)
+        self.coder: Any = FieldsCoder(coders.__getitem__, any(coder.is_untyped for coder in coders.values()))
         self.fallback = filling_up(self.names, fetch_missing, self.coder, refuse)
 
     def in_order(self, found: dict[str, Any]) -> dict[str, Any]:

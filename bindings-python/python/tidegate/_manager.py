@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from . import _tidegate
 from ._base import confirmed, raise_failed
 from ._batch import Batch
-from ._between import Between
+from ._decorating import Decorating
 from ._errors import KeyFormatError
 from ._tasks import answer, answers, is_awaitable
 from ._tidegate import NOTHING, Failed, Port
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import ParamSpec, Self, Unpack
 
-    from ._decorators import AsyncDecorator
     from ._entry import Entry
     from ._health import Health
     from ._options import BehindOptions, CallOptions, Options, WriteOptions, WriteThroughOptions
@@ -36,7 +35,7 @@ D = TypeVar("D")
 V = TypeVar("V")
 
 
-class CacheManager(Between):
+class CacheManager(Decorating):
     """A cache in front of a slow source, for asyncio. Shared freely between tasks, loops and threads.
 
     Opens no connection and starts no thread before its first use. Options: see `Options`. `store` is for tests: a
@@ -167,8 +166,11 @@ class CacheManager(Between):
         port = self._port()
         batch = Batch(self, keys, self._coder_for(type, terms))
         if self._disabled_blocks and self._is_disabled():
-            found = fetch_missing(list(batch.keys))
-            return batch.uncached(await found if is_awaitable(found) else found)
+            with self._leading(()):
+                found = fetch_missing(list(batch.keys))
+                if is_awaitable(found):
+                    found = await found
+            return batch.uncached(found)
         try:
             asked = batch.take_held(terms)
             batch.take_all(asked, await answers(port, self._native.begin_many(port, asked, False, terms)))
@@ -351,36 +353,6 @@ class CacheManager(Between):
         terms = self._check(fallback, options, "type")
         coder = self._coder_for(type, terms)
         return await self._refresh(key, fallback, coder, terms)
-
-    # --- decorating ------------------------------------------------------------------------------------------------
-
-    def cached(
-        self,
-        template: str,
-        *,
-        type: Any = MISSING,
-        ignore: Iterable[str] = (),
-        **options: Unpack[CallOptions],
-    ) -> AsyncDecorator:
-        """Cache what an async function gives under the key that `template` makes of its arguments.
-
-        Every parameter stands in the template (`{user_id}`, `{user.id}`) or in `ignore`, `self` and `cls` aside. Values
-        are decoded to the function's return annotation, or to `type`. Tags are templates too:
-        `tags=["user:{user_id}"]`; the other options are those of `CallOptions`. The function gets `.invalidate(…)`,
-        `.refresh(…)`, `.get_cached(…)` and `.key(…)`, which take its arguments.
-
-        >>> import asyncio
-        >>> cache = CacheManager()
-        >>> @cache.cached("square:of:{number}", ttl="5m")
-        ... async def square(number: int) -> int:
-        ...     return number**2
-        >>> asyncio.run(square(3)), square.key(3)
-        (9, 'square:of:3')
-        """
-        from ._decorators import async_decorator
-
-        decorator: AsyncDecorator = async_decorator(self, template, type, ignore, cast("dict[str, Any]", options))
-        return decorator
 
     # --- life ------------------------------------------------------------------------------------------------------
 

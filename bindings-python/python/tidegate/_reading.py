@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import _tidegate
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from ._awaiting import Awaiting
     from ._behind import Behind
     from ._codec import Coder
-    from ._context import Context
     from ._observing import Observer
+    from ._scope import Leading
     from ._subscription import Subscription
     from ._tidegate import Terms
     from ._types import AnyFallback
@@ -99,9 +98,8 @@ class Reader(ManagerBase):
         """Runs the fallback under a lease, and settles the lease whatever happens."""
         running, value = None, None
         try:
-            context = self._context(fallback, key, coder, terms, lease)
-            with self._leading([key]) as block:
-                run = fallback if context is None else partial(fallback, context)
+            block, run = self._around(fallback, key, coder, terms, lease)
+            with block:
                 value = self._upgrades.over(self._native, key, lease, run)()
                 if is_awaitable(value):
                     running = Running(self._running_loop(), value, [lease], block)
@@ -114,17 +112,15 @@ class Reader(ManagerBase):
             lease.give_back()
             raise
         if running is None:
-            return await self._filled(port, lease, key, value, coder, context)
+            return await self._filled(port, lease, key, value, coder, block)
         if await running.until(may_serve) is State.SERVED:
             stale = self._decoded(key, running.stale[0], coder)
             if stale is not MISSING:
-                self._behind.start(self._ended(port, lease, running, key, coder, context))
+                self._behind.start(self._ended(port, lease, running, key, coder, block))
                 return stale
-        return await self._ended(port, lease, running, key, coder, context)
+        return await self._ended(port, lease, running, key, coder, block)
 
-    async def _ended(
-        self, port: Port, lease: Lease, running: Running, key: str, coder: Coder, context: Context | None
-    ) -> Any:
+    async def _ended(self, port: Port, lease: Lease, running: Running, key: str, coder: Coder, block: Leading) -> Any:
         """Waits for a fallback in its task to end, or to run too late, and settles its lease."""
         if await running.until(False) is State.LATE:
             if running.failed is not None:
@@ -141,20 +137,21 @@ class Reader(ManagerBase):
             # It was cancelled by somebody else: one of those who wait takes over.
             lease.give_back()
             raise
-        return await self._filled(port, lease, key, value, coder, context)
+        return await self._filled(port, lease, key, value, coder, block)
 
-    async def _filled(
-        self, port: Port, lease: Lease, key: str, value: Any, coder: Coder, context: Context | None
-    ) -> Any:
-        value, outcome = self._fill(lease, key, value, coder, context)
+    async def _filled(self, port: Port, lease: Lease, key: str, value: Any, coder: Coder, block: Leading) -> Any:
+        value, outcome = self._fill(lease, key, value, coder, block.context)
         await settled(port, [outcome])
         return value
 
     async def _alone(self, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any:
         """Runs the fallback for this caller only; nothing is stored."""
-        context = self._context(fallback, key, coder, terms)
-        value = fallback() if context is None else fallback(context)
-        return self._same(await value if is_awaitable(value) else value, coder)
+        block, run = self._around(fallback, key, coder, terms, None)
+        with block:
+            value = run()
+            if is_awaitable(value):
+                value = await value
+        return self._same(key, value, coder)
 
     def _renew_behind(self, port: Port, batch: Batch, fetch_missing: Callable[[list[str]], Any]) -> None:
         """Computes behind what has been served and is to be computed: the keys of one call together."""

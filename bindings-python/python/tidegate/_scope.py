@@ -7,7 +7,9 @@ from contextvars import Context, ContextVar, Token, copy_context
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
+
+    from ._context import Context as Ctx
 
 Key: TypeAlias = "tuple[str, str]"
 """Before a tenant's key its `@tenant:`, and the key."""
@@ -18,9 +20,9 @@ _innermost: ContextVar[Leading | None] = ContextVar("tidegate_leading", default=
 class Leading:
     """A block around the fallback of some keys. May be entered once."""
 
-    __slots__ = ("_is_over", "_keys", "_manager", "_outer", "_token", "goes_on")
+    __slots__ = ("_is_over", "_keys", "_manager", "_outer", "_token", "asked", "context", "goes_on")
 
-    def __init__(self, manager: object, keys: Iterable[Key]) -> None:
+    def __init__(self, manager: object, keys: Iterable[Key], asked: tuple[Any, ...] | None = None) -> None:
         self._manager = manager
         self._keys = frozenset(keys)
         self._outer = _innermost.get()
@@ -29,6 +31,10 @@ class Leading:
         self._token: Token[Leading | None] | None = None
         self.goes_on = False
         """The fallback has a task of its own, which has this block in its context: `end` ends it."""
+        self.asked = asked
+        """What a `Context` is made of, once the fallback asks for one; None where it has none."""
+        self.context: Ctx | None = None
+        """What the fallback was given, or has asked for."""
 
     def __enter__(self) -> Leading:
         self._token = _innermost.set(self)
@@ -37,11 +43,20 @@ class Leading:
     def __exit__(self, *_: object) -> None:
         self._is_over = not self.goes_on
         if self._token is not None:
-            _innermost.reset(self._token)
+            try:  # noqa: SIM105 - every miss comes by
+                _innermost.reset(self._token)
+            except ValueError:
+                pass  # a coroutine whose loop is gone, closed from somewhere else
 
     def end(self) -> None:
         """The fallback has ended."""
         self._is_over = True
+
+    @staticmethod
+    def running() -> Leading | None:
+        """The innermost block, unless its fallback has ended: what that left running is inside of nothing."""
+        block = _innermost.get()
+        return None if block is None or block._is_over else block
 
     @classmethod
     def is_inside(cls, manager: object, key: Key) -> bool:

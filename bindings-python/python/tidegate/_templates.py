@@ -9,6 +9,9 @@ from typing import Any
 from . import _tidegate
 from ._errors import ConfigError
 from ._keys import Place, Template
+from ._types import MISSING
+
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def compile_key(
@@ -16,27 +19,63 @@ def compile_key(
 ) -> Callable[..., str]:
     """A function with the same parameters that gives the key; those in `ignore` need not be given."""
     _check_parameters(name, parameters, template, ignore)
-    lean = _without(parameters, ignore - {place.name for place in template.places})
-    key: Callable[..., str] = _compile(f"key of {name}", lean, "key", [f"return {_text(template)}"])
+    unused = ignore - {place.name for place in template.places}
+    key = _compile_lean(f"key of {name}", name, parameters, unused, "key", f"return {_text(template)}")
     key.__qualname__ = f"{name}.key"
     key.__doc__ = f"The key of a call, by the template {template.text!r}."
     return key
 
 
-def _without(parameters: list[inspect.Parameter], unused: frozenset[str]) -> list[inspect.Parameter]:
-    """The same parameters; the unused may be left out where that moves no other: at the end, and those by keyword."""
-    kinds = inspect.Parameter
-    lean: list[inspect.Parameter] = []
-    is_last = True
-    for parameter in reversed(parameters):
-        is_variable = parameter.kind in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
-        is_named = parameter.kind is kinds.KEYWORD_ONLY
-        if not is_variable and parameter.name in unused and (is_last or is_named):
-            parameter = parameter.replace(default=None)
-        if not is_variable and not is_named:
-            is_last = is_last and parameter.default is not parameter.empty
-        lean.append(parameter)
-    return lean[::-1]
+def _compile_lean(
+    what: str, name: str, parameters: list[inspect.Parameter], unused: frozenset[str], verb: str, result: str
+) -> Callable[..., Any]:
+    """A function of the same parameters, of which the unused may be left out."""
+    lean, needed = _without(parameters, unused)
+    if not needed:
+        return _compile(what, lean, verb, [result])
+    left_out = ", ".join(repr(one.name) for one in parameters if one.name in unused)
+    given = ["…" if one.kind is one.POSITIONAL_ONLY else f"{one.name}=…" for one in _required(parameters, unused)]
+    right = f"{name.rpartition('.')[2]}.invalidate({', '.join(given)})"
+
+    def lacking(parameter: str) -> TypeError:
+        return TypeError(
+            f"{name}.{verb}() missing the argument {parameter!r}: what is in ignore ({left_out}) may be left out where "
+            f"the others are given by their names; a right example: {right}"
+        )
+
+    checks = [f"if {one} is _tg_missing: raise _tg_lacking({one!r})" for one in needed]
+    names = {"_tg_missing": MISSING, "_tg_lacking": lacking}
+    return _compile(what, lean, verb, [*checks, result], names)
+
+
+def _without(parameters: list[inspect.Parameter], unused: frozenset[str]) -> tuple[list[inspect.Parameter], list[str]]:
+    """The same parameters, the unused with a default; and those that now have one though they have to be given.
+
+    By its name an argument may be given wherever it stands, so those after an unused one have a default as well, which
+    is refused when it arrives. What has to be given by its place keeps those before it.
+    """
+    required = _required(parameters, unused)
+    by_place = [one for one in required if one.kind is one.POSITIONAL_ONLY]
+    first = parameters.index(by_place[-1]) if by_place else 0
+    lean, needed = parameters[:first], []
+    has_default = False
+    for one in parameters[first:]:
+        is_named = one.kind is one.KEYWORD_ONLY
+        if one.name in unused and one.kind not in _VARIABLE:
+            lean.append(one.replace(default=None))
+            has_default = has_default or not is_named
+        elif has_default and not is_named and one in required:
+            lean.append(one.replace(default=MISSING))
+            needed.append(one.name)
+        else:
+            lean.append(one)
+    return lean, needed
+
+
+def _required(parameters: list[inspect.Parameter], unused: frozenset[str]) -> list[inspect.Parameter]:
+    return [
+        one for one in parameters if one.name not in unused and one.default is one.empty and one.kind not in _VARIABLE
+    ]
 
 
 def compile_tags(
@@ -46,8 +85,9 @@ def compile_tags(
     known = {parameter.name for parameter in parameters}
     for template in templates:
         check_places(f"tags={[template.text]!r}", name, template, known)
-    lean = _without(parameters, ignore - {place.name for template in templates for place in template.places})
-    tags = _compile(f"tags of {name}", lean, "tags", [f"return {_tuple_of(map(_text, templates))}"])
+    unused = ignore - {place.name for template in templates for place in template.places}
+    result = f"return {_tuple_of(map(_text, templates))}"
+    tags = _compile_lean(f"tags of {name}", name, parameters, unused, "get_cached", result)
     tags.__qualname__ = f"tags of {name}"
     return tags
 

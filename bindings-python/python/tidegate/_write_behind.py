@@ -13,6 +13,7 @@ from ._errors import ConfigError
 from ._tasks import answer, answers, is_awaitable
 from ._tidegate import Batch, Failed
 from ._types import MISSING
+from ._untyped import looks_otherwise
 
 if TYPE_CHECKING:
     from ._base import ManagerBase
@@ -116,6 +117,14 @@ class QueueBase(Generic[M]):
     def _terms_of(self, ttl: Any) -> Terms | None:
         return self._manager._write_terms({} if ttl is None else {"ttl": ttl})
 
+    def _encoded(self, key: str, value: Any) -> bytes | None:
+        manager, coder = self._manager, self._coder
+        payload = manager._encode_one(key, value, coder)
+        # Elsewhere is the sink that a queue without one puts for, with a type of its own.
+        if self._sink is not None and coder.is_untyped and looks_otherwise(value):
+            manager._same(key, value, coder)
+        return payload
+
     def _checked(self, operation_id: object) -> str | None:
         if operation_id is None or isinstance(operation_id, str):
             return operation_id
@@ -215,7 +224,7 @@ class WriteBehind(QueueBase["Reader"]):
         """
         self.start()
         manager = self._manager
-        payload, codec = manager._encode_one(key, value, self._coder), self._coder.codec
+        payload, codec = self._encoded(key, value), self._coder.codec
         port = manager._port()
         put = self._native.put(port, key, payload, codec, self._checked(operation_id), self._terms_of(ttl))
         return cast("str", taken(await answer(port, put)))

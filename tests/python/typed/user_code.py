@@ -76,6 +76,16 @@ def get_user_plain(user_id: int) -> User:
     return User(user_id)
 
 
+@cache.cached("user:profile:{user_id}", ignore=["db"])
+async def load(db: object, user_id: int) -> User:
+    return User(user_id)
+
+
+@blocking.cached("user:profile:{user_id}", ignore=["db"])
+def load_plain(db: object, user_id: int) -> User:
+    return User(user_id)
+
+
 class Repository:
     @cache.cached("user:profile:{user_id}")
     async def get_user(self, user_id: int) -> User:
@@ -170,6 +180,12 @@ async def decorated() -> None:
     assert_type(await get_user.invalidate(1), bool)
     assert_type(await get_user.refresh(user_id=1), User)
     assert_type(await get_user.get_cached(1), User | None)
+    assert_type(await load.get_cached(user_id=1), User | None)
+    assert_type(await load.invalidate(user_id=1), bool)
+    assert_type(load.key(None, 1), str)
+    assert_type(await load.refresh(None, 1), User)
+    assert_type(load_plain.get_cached(user_id=1), User | None)
+    assert_type(load_plain.key(user_id=1), str)
     repository = Repository()
     assert_type(await repository.get_user(1), User)
     assert_type(await repository.get_user.refresh(1), User)

@@ -21,7 +21,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 from weakref import WeakKeyDictionary, WeakSet
 
 from .._annotations import signature_of
@@ -45,7 +45,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec
 
-    from .._decorators import PlainCached
+    from .._decorators import PlainCached, PlainIgnoring
     from .._types import Duration
 
     P = ParamSpec("P")
@@ -106,9 +106,15 @@ class Tidegate:
         found: CacheManager = app.extensions[_NAME]
         return found.close(_CLOSE_SECONDS)
 
+    @overload
+    def cached(
+        self, template: str, *, type: Any = MISSING, ignore: Iterable[str], **options: Any
+    ) -> Callable[[Callable[P, R]], PlainIgnoring[P, R]]: ...
+    @overload
     def cached(
         self, template: str, *, type: Any = MISSING, **options: Any
-    ) -> Callable[[Callable[P, R]], PlainCached[P, R]]:
+    ) -> Callable[[Callable[P, R]], PlainCached[P, R]]: ...
+    def cached(self, template: str, *, type: Any = MISSING, **options: Any) -> Callable[[Callable[..., Any]], Any]:
         """`CacheManager.cached` for whichever application calls: factories may make several.
 
         The function has `.invalidate(…)`, `.refresh(…)`, `.get_cached(…)` and `.key(…)`; all of them, as the function,

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._running import State
 from .._tidegate import Failed, Lease, Served, Shared
 from .._types import MISSING
 
+if TYPE_CHECKING:
+    from .._context import Context
+
 
 class Result:
     """What a fallback gave, or raised."""
 
-    __slots__ = ("error", "value")
+    __slots__ = ("context", "error", "value")
 
-    def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
+    def __init__(self, value: Any = None, error: BaseException | None = None, context: Context | None = None) -> None:
         self.value = value
         self.error = error
+        self.context = context
+        """Where it was given one, or asked for it."""
 
 
 class Apart:

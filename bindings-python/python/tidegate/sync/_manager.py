@@ -15,14 +15,13 @@ from .._errors import KeyFormatError
 from .._tidegate import NOTHING, Failed, Port
 from .._types import MISSING
 from . import _threads
-from ._by_fields import ByFields
+from ._decorating import Decorating
 from ._reading import answers, refuse_awaitable
 from ._workers import Workers
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from .._decorators import PlainDecorator
     from .._entry import Entry
     from .._health import Health
     from .._options import BehindOptions, CallOptions, Options, WriteOptions, WriteThroughOptions
@@ -39,7 +38,7 @@ D = TypeVar("D")
 V = TypeVar("V")
 
 
-class CacheManager(ByFields):
+class CacheManager(Decorating):
     """A cache in front of a slow source, for programs that block. Shared freely between threads.
 
     Opens no connection and starts no thread before its first use. Ctrl-C ends a wait. Options: see `Options`. `store`
@@ -144,7 +143,9 @@ class CacheManager(ByFields):
         keys, terms = self._check_many(keys, fetch_missing, options)
         batch = Batch(self, keys, self._coder_for(type, terms))
         if self._disabled_blocks and self._is_disabled():
-            return batch.uncached(fetch_missing(list(batch.keys)))
+            with self._leading(()):
+                found = fetch_missing(list(batch.keys))
+            return batch.uncached(found)
         port = _threads.port()
         try:
             asked = batch.take_held(terms)
@@ -308,35 +309,6 @@ class CacheManager(ByFields):
         terms = self._check(fallback, options, "type")
         coder = self._coder_for(type, terms)
         return self._refresh(key, fallback, coder, terms)
-
-    # --- decorating ------------------------------------------------------------------------------------------------
-
-    def cached(
-        self,
-        template: str,
-        *,
-        type: Any = MISSING,
-        ignore: Iterable[str] = (),
-        **options: Unpack[CallOptions],
-    ) -> PlainDecorator:
-        """Cache what a plain function gives under the key that `template` makes of its arguments.
-
-        Every parameter stands in the template (`{user_id}`, `{user.id}`) or in `ignore`, `self` and `cls` aside. Values
-        are decoded to the function's return annotation, or to `type`. Tags are templates too:
-        `tags=["user:{user_id}"]`; the other options are those of `CallOptions`. The function gets `.invalidate(…)`,
-        `.refresh(…)`, `.get_cached(…)` and `.key(…)`, which take its arguments.
-
-        >>> cache = CacheManager()
-        >>> @cache.cached("square:of:{number}", ttl="5m")
-        ... def square(number: int) -> int:
-        ...     return number**2
-        >>> square(3), square.key(3)
-        (9, 'square:of:3')
-        """
-        from .._decorators import plain_decorator
-
-        decorator: PlainDecorator = plain_decorator(self, template, type, ignore, cast("dict[str, Any]", options))
-        return decorator
 
     # --- events between services -----------------------------------------------------------------------------------
 

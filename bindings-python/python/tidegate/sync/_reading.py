@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .._codec import Coder
-    from .._context import Context
     from .._tidegate import Terms
     from .._types import AnyFallback
     from ._subscription import Subscription
@@ -92,47 +91,45 @@ class Reader(ManagerBase):
         """Computes a key behind a caller who has been served, if it is to be computed. In a thread of its own."""
         lease = served.more()
         if lease.__class__ is Lease:
-            context = self._context(fallback, key, coder, terms, lease)
-            self._ended(lease, self._run(fallback, key, context, lease), key, coder, context)
+            self._ended(lease, self._run(fallback, key, coder, terms, lease), key, coder)
 
     def _lead(self, lease: Lease, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any:
         """Runs the fallback under a lease, and settles the lease whatever happens."""
         try:
-            context = self._context(fallback, key, coder, terms, lease)
             if lease.is_soft:
                 apart = Apart([lease])
-                if self._workers.start(partial(self._run_apart, apart, lease, key, fallback, coder, context), True):
-                    return self._await_apart(apart, lease, key, coder, context)
-            result = self._run(fallback, key, context, lease)
+                if self._workers.start(partial(self._run_apart, apart, lease, key, fallback, coder, terms), True):
+                    return self._await_apart(apart, lease, key, coder)
+            result = self._run(fallback, key, coder, terms, lease)
         except BaseException:
             # The program ends, in the middle: one of those who wait takes over.
             lease.give_back()
             raise
-        return self._ended(lease, result, key, coder, context)
+        return self._ended(lease, result, key, coder)
 
-    def _run(self, fallback: Any, key: str, context: Context | None, lease: Lease) -> Result:
+    def _run(self, fallback: Any, key: str, coder: Coder, terms: Terms | None, lease: Lease) -> Result:
         """What the fallback gives or raises, an exception that ends the program aside."""
         try:
-            run = fallback if context is None else partial(fallback, context)
-            with self._leading([key]):
+            block, run = self._around(fallback, key, coder, terms, lease)
+            with block:
                 value = self._upgrades.over(self._native, key, lease, run)()
                 refuse_awaitable(value)
         except Exception as error:  # noqa: BLE001 - raised by `_ended`
             return Result(error=error)
-        return Result(value)
+        return Result(value, context=block.context)
 
     def _run_apart(
-        self, apart: Apart, lease: Lease, key: str, fallback: Any, coder: Coder, context: Context | None
+        self, apart: Apart, lease: Lease, key: str, fallback: Any, coder: Coder, terms: Terms | None
     ) -> None:
         """The fallback in a thread of its own; settled here once its caller has been served."""
         try:
-            result = self._run(fallback, key, context, lease)
+            result = self._run(fallback, key, coder, terms, lease)
         except BaseException as error:  # noqa: BLE001 - its caller raises it
             result = Result(error=error)
         if apart.bring(result):
-            self._ended(lease, result, key, coder, context)
+            self._ended(lease, result, key, coder)
 
-    def _await_apart(self, apart: Apart, lease: Lease, key: str, coder: Coder, context: Context | None) -> Any:
+    def _await_apart(self, apart: Apart, lease: Lease, key: str, coder: Coder) -> Any:
         """Waits for a fallback in a thread of its own, or for the value that is served instead."""
         state = apart.until(True)
         if state is State.SERVED:
@@ -145,14 +142,14 @@ class Reader(ManagerBase):
                 raise_failed(apart.failed)
             return self._overran(key, apart.stale[0], coder)
         assert apart.result is not None
-        return self._ended(lease, apart.result, key, coder, context)
+        return self._ended(lease, apart.result, key, coder)
 
-    def _ended(self, lease: Lease, result: Result, key: str, coder: Coder, context: Context | None) -> Any:
+    def _ended(self, lease: Lease, result: Result, key: str, coder: Coder) -> Any:
         """Settles a lease with what its fallback gave or raised."""
         if result.error is not None:
             return self._told(self._failed(lease, result, key, coder))
         port = lease.port
-        value, outcome = self._fill(lease, key, result.value, coder, context)
+        value, outcome = self._fill(lease, key, result.value, coder, result.context)
         _settled(port, [outcome])
         return self._told(value)
 
@@ -174,10 +171,11 @@ class Reader(ManagerBase):
 
     def _alone(self, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any:
         """Runs the fallback for this caller only; nothing is stored."""
-        context = self._context(fallback, key, coder, terms)
-        value = fallback() if context is None else fallback(context)
+        block, run = self._around(fallback, key, coder, terms, None)
+        with block:
+            value = run()
         refuse_awaitable(value)
-        return self._same(value, coder)
+        return self._same(key, value, coder)
 
     def _nested(self, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any:
         self._report_nested(key)

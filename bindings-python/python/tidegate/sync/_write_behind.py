@@ -57,7 +57,7 @@ class WriteBehind(QueueBase["Reader"]):
         """
         self.start()
         manager = self._manager
-        payload, codec = manager._encode_one(key, value, self._coder), self._coder.codec
+        payload, codec = self._encoded(key, value), self._coder.codec
         port = _threads.port()
         put = self._native.put(port, key, payload, codec, self._checked(operation_id), self._terms_of(ttl))
         return cast("str", manager._told(taken(put)))

@@ -1,0 +1,52 @@
+"""The decorator for programs that block, as a method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast, overload
+
+from .._types import MISSING
+from ._by_fields import ByFields
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .._decorators import PlainDecorator, PlainIgnoringDecorator
+    from .._options import CallOptions
+    from ._manager import CacheManager
+
+
+class Decorating(ByFields):
+    """Not for use by itself."""
+
+    __slots__ = ()
+
+    @overload
+    def cached(self, template: str, *, type: Any = MISSING, **options: Unpack[CallOptions]) -> PlainDecorator: ...
+    @overload
+    def cached(
+        self, template: str, *, type: Any = MISSING, ignore: Iterable[str], **options: Unpack[CallOptions]
+    ) -> PlainIgnoringDecorator: ...
+    def cached(
+        self, template: str, *, type: Any = MISSING, ignore: Iterable[str] = (), **options: Unpack[CallOptions]
+    ) -> Any:
+        """Cache what a plain function gives under the key that `template` makes of its arguments.
+
+        Every parameter stands in the template (`{user_id}`, `{user.id}`) or in `ignore`, `self` and `cls` aside. Values
+        are decoded to the function's return annotation, or to `type`. Tags are templates too:
+        `tags=["user:{user_id}"]`; the other options are those of `CallOptions`. The function gets `.invalidate(…)`,
+        `.refresh(…)`, `.get_cached(…)` and `.key(…)`, which take its arguments; by their names, all but `refresh` do
+        without what is in `ignore`.
+
+        >>> from tidegate.sync import CacheManager
+        >>> cache = CacheManager()
+        >>> @cache.cached("square:of:{number}", ttl="5m")
+        ... def square(number: int) -> int:
+        ...     return number**2
+        >>> square(3), square.key(3)
+        (9, 'square:of:3')
+        """
+        from .._decorators import plain_decorator
+
+        manager = cast("CacheManager", self)
+        return plain_decorator(manager, template, type, ignore, cast("dict[str, Any]", options))
