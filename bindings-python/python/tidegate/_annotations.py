@@ -19,7 +19,7 @@ if sys.version_info >= (3, 14):
         return inspect.signature(function, annotation_format=Format.FORWARDREF)
 
     def returned_by(function: Callable[..., Any]) -> Any:
-        """The annotation of the result, not evaluated yet where its names are not there yet; None where there is none."""
+        """The annotation of the result, unevaluated where its names are not there yet; None: there is none."""
         return get_annotations(function, format=Format.FORWARDREF).get("return")
 
 else:
@@ -29,5 +29,5 @@ else:
         return inspect.signature(function)
 
     def returned_by(function: Callable[..., Any]) -> Any:
-        """The annotation of the result, as it was written; None where there is none."""
+        """The annotation of the result, as it was written; None: there is none."""
         return function.__annotations__.get("return")

@@ -12,15 +12,14 @@ from ._context import Context, takes_context
 from ._disabled import Disabled, is_disabled
 from ._errors import ConfigError, EncodeError
 from ._observing import Observer, Observing
+from ._outcomes import failure, raise_failed
 from ._scope import Leading
-from ._tidegate import NOTHING, Absent, Cache, Failed, Hit, Lease, Shared
+from ._tidegate import NOTHING, Absent, Cache, Failed, Hit, Lease
 from ._types import MISSING
 from ._untyped import looks_otherwise, warn_once
 from ._upgrade import Upgrades
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self, Unpack
 
     from ._codec import Coder, Coders
@@ -409,44 +408,6 @@ class ManagerBase(Observing):
             return coders[kind]
         except TypeError:  # not hashable: made anew each time
             return coders.made(kind)
-
-
-def shared(outcome: Shared) -> Any:
-    """The value of another caller's fallback that could not be stored."""
-    value, refusal = outcome.value
-    if refusal is not None:
-        raise refusal
-    return value
-
-
-def raise_failed(outcome: Failed) -> NoReturn:
-    """Raises another caller's exception unchanged, or tidegate's own."""
-    reason = outcome.reason
-    if isinstance(reason, tuple):
-        error, trace = reason
-        # Its own trace, not that of everybody who raised it before.
-        raise error.with_traceback(trace)
-    raise reason
-
-
-def failure(error: BaseException) -> tuple[BaseException, TracebackType | None]:
-    """A fallback's exception as those who wait are given it."""
-    return error, error.__traceback__
-
-
-def confirmed(outcomes: list[Any]) -> bool:
-    """Whether the store confirmed them all; raises the first that failed."""
-    for outcome in outcomes:
-        if outcome.__class__ is Failed:
-            raise_failed(outcome)
-    return all(outcomes)
-
-
-def entry_or_none(outcome: Any) -> Hit | None:
-    """The entry of a read that requires the store."""
-    if outcome.__class__ is Failed:
-        raise_failed(outcome)
-    return outcome if outcome.__class__ is Hit else None
 
 
 def _without_password(url: str) -> str:

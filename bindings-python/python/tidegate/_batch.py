@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._base import ManagerBase, failure, raise_failed, shared
+from ._base import ManagerBase
 from ._errors import ConfigError
+from ._outcomes import failure, raise_failed, shared
 from ._tidegate import NOTHING, Busy, Failed, Lease, Served, Shared
 from ._types import MISSING
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from ._base import confirmed
 from ._fields import FieldsCall, parts_of
+from ._outcomes import confirmed
 from ._reading import Reader
 from ._tasks import answers
 from ._types import MISSING

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from . import _tidegate
-from ._base import raise_failed
 from ._checks import positive
+from ._outcomes import raise_failed
 from ._tasks import answer
 from ._tidegate import Failed
 

@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from . import _tidegate
-from ._base import confirmed, raise_failed
 from ._batch import Batch
 from ._decorating import Decorating
 from ._errors import KeyFormatError
+from ._outcomes import confirmed, raise_failed
 from ._tasks import answer, answers, is_awaitable
 from ._tidegate import NOTHING, Failed, Port
 from ._types import MISSING

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import _tidegate
-from ._base import raise_failed
 from ._checks import positive
 from ._codec import PLAIN, Unencodable
 from ._errors import ConfigError, EncodeError
+from ._outcomes import raise_failed
 from ._tidegate import Failed
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _tidegate
-from ._base import ManagerBase, entry_or_none, raise_failed, shared
+from ._base import ManagerBase
 from ._batch import Batch, Part
+from ._outcomes import entry_or_none, raise_failed, shared
 from ._running import Running, State
 from ._tasks import answer, answers, is_awaitable, settled
 from ._tidegate import NOTHING, Failed, Hit, Lease, Port, Served, Shared

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from . import _tidegate
-from ._base import confirmed, raise_failed
 from ._errors import ConfigError
+from ._outcomes import confirmed, raise_failed
 from ._tasks import answer, answers, is_awaitable
 from ._tidegate import Batch, Failed
 from ._types import MISSING

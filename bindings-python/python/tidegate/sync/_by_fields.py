@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from .._base import confirmed
 from .._fields import FieldsCall, parts_of
+from .._outcomes import confirmed
 from .._types import MISSING
 from . import _threads
 from ._reading import Reader, answers, refuse_awaitable

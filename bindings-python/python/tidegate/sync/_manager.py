@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from .. import _tidegate
-from .._base import confirmed, raise_failed
 from .._batch import Batch
 from .._errors import KeyFormatError
+from .._outcomes import confirmed, raise_failed
 from .._tidegate import NOTHING, Failed, Port
 from .._types import MISSING
 from . import _threads

@@ -7,10 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _tidegate
-from .._base import ManagerBase, entry_or_none, raise_failed, shared
+from .._base import ManagerBase
 from .._batch import Batch, Part
 from .._errors import ConfigError
 from .._logging import log_faults
+from .._outcomes import entry_or_none, raise_failed, shared
 from .._running import State
 from .._tidegate import NOTHING, Failed, Hit, Lease, Port, Served, Shared
 from .._types import MISSING

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import _tidegate
-from .._base import confirmed
+from .._outcomes import confirmed
 from .._tidegate import Batch
 from .._write_behind import Letters, QueueBase, Sink, checked_limit, taken
 from . import _threads
