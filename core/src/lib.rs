@@ -18,6 +18,7 @@
 //! | [`error`] | every error, its code and message |
 //! | [`tenant`] | what a manager keeps of one tenant |
 //! | [`panics`] | what becomes of a panic |
+//! | `signals` | whose they are |
 //! | [`testing`] | a clock and a store for the tests of those who use it |
 //! | [`key`] | building and checking keys |
 
@@ -41,6 +42,7 @@ pub mod panics;
 pub mod payload;
 pub mod ports;
 pub mod protocol;
+mod signals;
 pub mod store;
 mod sync;
 pub mod tenant;

@@ -362,3 +362,24 @@ fn a_forked_child_connects_afresh_and_its_parent_goes_on() {
         caller.now_us();
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn signals_are_left_to_the_host() {
+    let server = RedisServer::start();
+    let caller = caller_to(&server.url());
+    assert!(caller.try_ask(Command::Ping).is_ok());
+    let blocked_by = |name: &str| {
+        let threads = std::fs::read_dir("/proc/self/task").expect("Linux").flatten().map(|thread| thread.path());
+        let read = |path: &std::path::Path, file: &str| std::fs::read_to_string(path.join(file)).unwrap_or_default();
+        let named = threads.filter(|path| read(path, "comm").trim() == name).collect::<Vec<_>>();
+        let status = read(named.first().unwrap_or_else(|| panic!("no thread {name}")), "status");
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("Linux").trim();
+        u64::from_str_radix(mask, 16).expect("a mask")
+    };
+    let is_in = |mask: u64, signal: i32| mask & 1 << (signal - 1) != 0;
+    let mask = blocked_by("tidegate-io");
+    assert!([libc::SIGTERM, libc::SIGINT, libc::SIGCHLD, libc::SIGALRM].iter().all(|signal| is_in(mask, *signal)));
+    assert!(![libc::SIGSEGV, libc::SIGABRT, libc::SIGPROF].iter().any(|signal| is_in(mask, *signal)));
+    assert!(!is_in(blocked_by(&std::thread::current().name().expect("named")[..15]), libc::SIGTERM), "its own alone");
+}

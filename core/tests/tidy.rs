@@ -10,6 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dialect", &[]),
     ("error", &["dialect"]),
     ("sync", &[]),
+    ("signals", &[]),
     ("panics", &["error"]),
     ("payload", &["dialect", "error"]),
     ("protocol", &["dialect", "error", "payload"]),
@@ -17,8 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["dialect", "error", "payload", "protocol", "tenant"]),
     ("ports", &["error", "protocol"]),
     ("clock", &["ports"]),
-    ("store", &["clock", "config", "dialect", "error", "panics", "ports", "protocol", "sync"]),
-    ("engine", &["config", "dialect", "error", "panics", "payload", "ports", "protocol", "sync", "tenant"]),
+    ("store", &["clock", "config", "dialect", "error", "panics", "ports", "protocol", "signals", "sync"]),
+    ("engine", &["config", "dialect", "error", "panics", "payload", "ports", "protocol", "signals", "sync", "tenant"]),
     ("testing", &["clock", "config", "engine", "error", "ports", "protocol", "store"]),
     ("client", &["clock", "config", "engine", "error", "ports", "protocol", "store", "sync", "testing"]),
     // Tests of all that is read of others.
@@ -27,7 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "lib",
         &[
             "client", "clock", "config", "dialect", "engine", "error", "panics", "payload", "ports", "protocol",
-            "store", "sync", "tenant", "testing",
+            "signals", "store", "sync", "tenant", "testing",
         ],
     ),
 ];

@@ -29,6 +29,7 @@ from tidegate.sync import CacheManager
 # Made here, in the process that uses it; it connects at its first use and not before.
 cache = CacheManager(os.environ.get("CACHE_URL", "redis://localhost:6379/0"), service="names", ttl="5m")
 stopping = threading.Event()
+ENDS = {signal.SIGTERM, signal.SIGINT}
 
 
 def query(user_id: str) -> str:
@@ -76,13 +77,14 @@ class Server(ThreadingHTTPServer):
 
 def main() -> None:
     """Serves until SIGTERM."""
+    # Threads inherit it: whichever the system would tell, it is this one that waits for the signal below.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     server = Server(("", int(os.environ.get("PORT", "8080"))), Handler)
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
     serving.start()
     print(json.dumps({"port": server.server_address[1]}), flush=True)
-    while not stopping.wait(3_600):
-        pass
+    signal.sigwait(ENDS)
+    stopping.set()
     # What routes requests to this process learns of it a moment later: they are served meanwhile.
     threading.Event().wait(float(os.environ.get("DRAIN_SECONDS", "5")))
     server.shutdown()

@@ -6,13 +6,13 @@ import asyncio
 import functools
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright
 
 SCHEMES = ("default", "slate")
 PHONE = {"width": 390, "height": 844}
@@ -127,7 +127,7 @@ async def _tab(browser: Browser, address: str, todo: list[str], seen: Visit) -> 
         lambda said: fault(f"console {said.type}: {said.text}") if said.type in ("error", "warning") else None,
     )
     page.on("pageerror", lambda error: fault(f"raised {error}"))
-    page.on("requestfailed", lambda request: fault(f"{request.url} failed: {request.failure}"))
+    page.on("requestfailed", lambda request: _failed(request, fault))
     page.on("request", lambda request: None if _is_own(request.url, address) else fault(f"asks {request.url}"))
     page.on("response", lambda answer: fault(f"{answer.url} is {answer.status}") if answer.status >= 400 else None)
     while todo:
@@ -147,6 +147,12 @@ async def _context(browser: Browser) -> BrowserContext:
 
 def _is_own(url: str, address: str) -> bool:
     return url.startswith((f"{address}/", "data:", "blob:"))
+
+
+def _failed(request: Request, fault: Callable[[str], None]) -> None:
+    # Of a page that is left the browser gives up what is still on its way, as on a busy machine.
+    if request.failure != "net::ERR_ABORTED":
+        fault(f"{request.url} failed: {request.failure}")
 
 
 async def _look(page: Page, fault: object) -> None:

@@ -70,6 +70,7 @@ async def test_what_a_codec_cannot_write(
         await strict.get(KEY, lambda: value, codec=codec)
 
 
+@pytest.mark.filterwarnings("ignore::tidegate.TidegateWarning")
 async def test_keys_of_dicts_are_texts_in_json(cache: CacheManager) -> None:
     value: Any = {1: "a", uuid.UUID(int=5): "b", datetime.date(2026, 1, 2): "c"}
     assert await cache.get(KEY, lambda: value) == {"1": "a", str(uuid.UUID(int=5)): "b", "2026-01-02": "c"}

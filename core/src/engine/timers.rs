@@ -12,6 +12,7 @@ use super::Engine;
 use crate::clock::MonotonicClock;
 use crate::panics::caught;
 use crate::ports::Clock;
+use crate::signals;
 
 /// Deadlines in microseconds of the engine's clock, each with the number of what is due.
 #[derive(Default)]
@@ -97,7 +98,10 @@ impl Keeper {
         CURRENT.store(std::ptr::from_ref(shared).cast_mut(), Ordering::Release);
         std::thread::Builder::new()
             .name("tidegate-time".into())
-            .spawn(move || keep(shared))
+            .spawn(move || {
+                signals::leave_to_host();
+                keep(shared);
+            })
             .expect("the system can start one more thread");
         shared
     }

@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use crate::ports::{StoreError, StoreErrorKind};
+use crate::signals;
 
 /// Threads for names that are looked up and for long payloads; they end when they have had nothing to do for a while.
 const ASIDE_MAX: usize = 8;
@@ -52,12 +53,14 @@ fn start() -> Result<Io, StoreError> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .thread_name("tidegate-aside")
+        .on_thread_start(signals::leave_to_host)
         .max_blocking_threads(ASIDE_MAX)
         .build()
         .map_err(fault)?;
     let handle = runtime.handle().clone();
     let (stop, stopped) = oneshot::channel();
     let body = move || {
+        signals::leave_to_host();
         // Err: the sender was dropped, which is the sign.
         let _ = runtime.block_on(stopped);
     };

@@ -10,7 +10,7 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
+from django import conf
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache, default_key_func
 from django.utils import timezone, translation
 
@@ -273,7 +273,7 @@ def _as_in(language: str | None, zone: tzinfo) -> Iterator[None]:
 
 def _as_here() -> Callable[[], AbstractContextManager[None]]:
     # The backend may be used without any settings.
-    if not settings.configured:
+    if not conf.settings.configured:
         return nullcontext
     return partial(_as_in, translation.get_language(), timezone.get_current_timezone())
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction
-from django.conf import settings
+from django import conf
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone, translation
@@ -112,16 +112,16 @@ def _here() -> dict[str, str | None]:
 def _foreign(known: set[str]) -> str | None:
     """Why this visitor's page is not that of all: a middleware has chosen a language, or a time zone, for him."""
     here = _here()
-    if settings.USE_I18N and "language" not in known and here["language"] not in _default_languages():
+    if conf.settings.USE_I18N and "language" not in known and here["language"] not in _default_languages():
         return "language"
-    if settings.USE_TZ and "timezone" not in known and here["timezone"] != timezone.get_default_timezone_name():
+    if conf.settings.USE_TZ and "timezone" not in known and here["timezone"] != timezone.get_default_timezone_name():
         return "timezone"
     return None
 
 
 def _default_languages() -> tuple[str, ...]:
     """That of the settings, and what LocaleMiddleware makes of it: `en` of `en-us`."""
-    code = settings.LANGUAGE_CODE
+    code = conf.settings.LANGUAGE_CODE
     try:
         return code, translation.get_supported_language_variant(code)
     except LookupError:
