@@ -6,6 +6,7 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use sha1::{Digest, Sha1};
 
 use super::queue_scripts::queue_script;
 use crate::ports::Command;
@@ -84,7 +85,7 @@ impl ScriptName {
         let scripts = SCRIPTS.get_or_init(|| {
             let load = |source: &&'static str| Script {
                 source: Bytes::from_static(source.as_bytes()),
-                hash: Bytes::from(fred::util::sha1_hash(source)),
+                hash: Bytes::from(format!("{:x}", Sha1::digest(source))),
             };
             SOURCES.iter().map(load).collect()
         });
