@@ -220,7 +220,6 @@ fn pretend(hello: &'static str) -> (String, Arc<AtomicU32>) {
             let mut buffer = [0; 4_096];
             'connection: while let Ok(count @ 1..) = stream.read(&mut buffer) {
                 let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
-                // fred writes its HELLO inline, without a * in front.
                 for command in text.split('*').filter(|command| !command.is_empty()) {
                     if command.contains("EVAL") {
                         seen.fetch_add(1, Ordering::SeqCst);

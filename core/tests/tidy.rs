@@ -43,7 +43,6 @@ const EXCEPT: &[(&str, &str, &str)] = &[
 
 /// Words that stand in the code of these places only.
 const HOMES: &[(&str, &[&str])] = &[
-    ("fred", &["core/src/store/redis"]),
     ("redis_protocol", &["core/src/store/redis"]),
     ("pyo3", &["bindings-python/"]),
     ("napi", &["bindings-node/"]),
@@ -125,8 +124,8 @@ fn every_rule_bites() {
         (layers, "core/src/protocol/key.rs", "use crate::error::Error; use super::lease::Grant;", 0),
         (layers, "core/src/protocol/key.rs", "#[cfg(test)]\nmod tests { use crate::engine::Engine; }", 0),
         (layers, "core/src/protocol/key.rs", "/// See [`Engine`](crate::engine::Engine).\nstruct A;", 0),
-        (homes, "core/src/engine/mod.rs", "use fred::prelude::*;", 1),
-        (homes, "core/src/store/redis/connect.rs", "use fred::prelude::*;", 0),
+        (homes, "core/src/engine/mod.rs", "use redis_protocol::redis_keyslot;", 1),
+        (homes, "core/src/store/redis/connect.rs", "use redis_protocol::redis_keyslot;", 0),
         (homes, "core/src/engine/mod.rs", "let now = std::time::Instant::now();", 1),
         (homes, "core/src/engine/mod.rs", "x.unwrap(); y.unwrap_or(\".unwrap()\")", 1),
         (homes, "core/src/engine/mod.rs", "#[cfg(test)]\nmod tests { fn f() { x.unwrap(); } }", 0),

@@ -229,7 +229,6 @@ async def test_everything_that_the_page_allows_is_of_use(certificates: Certifica
         "cluster|slots": "in a Cluster",
         "role": "behind Sentinels",
         "hdel": "a fill of an earlier grant",
-        "client|id": "fred's own",
         "pttl": "a tag that stands",
         "xclaim": "what a process held that died",
     }

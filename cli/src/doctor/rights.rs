@@ -98,7 +98,6 @@ type Right = (Need, &'static str, On, &'static [&'static str]);
 
 /// Each command, what it is on, and what stands behind that.
 const RIGHTS: &[Right] = &[
-    (Need::All, "client|id", On::Nothing, &[]),
     (Need::All, "client|setname", On::Nothing, &["doctor"]),
     (Need::All, "role", On::Nothing, &[]),
     (Need::All, "time", On::Nothing, &[]),

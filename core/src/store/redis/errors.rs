@@ -1,6 +1,4 @@
-//! The one place where errors of the server and of fred become ours. No password and no value passes through here.
-
-use fred::error::{Error as FredError, ErrorKind};
+//! The one place where errors of the server become ours. No password and no value passes through here.
 
 use crate::ports::{StoreError, StoreErrorKind};
 
@@ -29,25 +27,6 @@ pub(super) fn has_server_code(message: &str) -> bool {
     code.len() >= 3 && code.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-/// An error of fred's.
-pub(super) fn from_fred(error: &FredError) -> StoreError {
-    let details = error.details();
-    if has_server_code(details) {
-        return refused(details);
-    }
-    let kind = match error.kind() {
-        ErrorKind::Timeout => StoreErrorKind::Timeout,
-        ErrorKind::Backpressure => StoreErrorKind::Backpressure,
-        ErrorKind::Auth => StoreErrorKind::Refused,
-        ErrorKind::Protocol | ErrorKind::Parse | ErrorKind::InvalidCommand | ErrorKind::InvalidArgument => {
-            StoreErrorKind::Protocol
-        }
-        // Canceled and Unknown: the connection's task has ended, and dropped what was in flight.
-        _ => StoreErrorKind::Disconnected,
-    };
-    StoreError::new(kind, server_text(details))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,10 +35,8 @@ mod tests {
     fn the_servers_code_stays_and_our_arguments_do_not() {
         let old = refused("ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, `s3cret`, ");
         assert_eq!(old.message, "ERR unknown command `HELLO`");
-        let readonly =
-            from_fred(&FredError::new(ErrorKind::Unknown, "READONLY You can't write against a read only replica."));
+        let readonly = refused("READONLY You can't write against a read only replica.");
         assert_eq!(readonly.kind, StoreErrorKind::Refused);
-        let gone = from_fred(&FredError::new(ErrorKind::IO, "Connection closed."));
-        assert_eq!(gone.kind, StoreErrorKind::Disconnected);
+        assert!(has_server_code(&readonly.message) && !has_server_code("Connection refused"));
     }
 }

@@ -6,9 +6,9 @@ use std::pin::Pin;
 use tokio::time::{Instant, Sleep};
 
 use super::connect::Connection;
-use super::errors::from_fred;
+use super::lane::Lane;
 use super::watchdog::Watchdog;
-use crate::ports::{StoreError, StoreErrorKind};
+use crate::ports::StoreError;
 
 /// Where the connection is. Commands that find none are held while there is hope of one within their time, and
 /// answered at once while there is not.
@@ -28,8 +28,7 @@ pub(super) enum Link {
 }
 
 pub(super) struct Up {
-    pub(super) connection: Connection,
-    pub(super) number: u64,
+    pub(super) lane: Lane,
     pub(super) since: Instant,
     pub(super) watchdog: Watchdog,
     pub(super) next_ping: Pin<Box<Sleep>>,
@@ -39,29 +38,37 @@ pub(super) struct Up {
 
 /// What happened to the link.
 pub(super) enum LinkEvent {
-    Connected(Connection),
+    Connected(Box<Connection>),
     DialFailed(StoreError),
+    /// Something has come over it.
+    Heard,
     Lost(StoreError),
     PingDue,
     RetryDue,
 }
 
 impl Link {
+    /// Whether a command finds a connection that takes it.
+    pub(super) fn has_room(&self) -> bool {
+        matches!(self, Self::Up(up) if !up.lane.is_full())
+    }
+
     /// The next thing that happens to the link; never, while idle. Nothing is lost when this is dropped halfway.
     pub(super) async fn event(&mut self) -> LinkEvent {
         match self {
             Self::Idle => std::future::pending().await,
             Self::Dialing { attempt, .. } => match attempt.await {
-                Ok(connection) => LinkEvent::Connected(connection),
+                Ok(connection) => LinkEvent::Connected(Box::new(connection)),
                 Err(error) => LinkEvent::DialFailed(error),
             },
             Self::Up(up) => tokio::select! {
-                end = &mut up.connection.task.0 => LinkEvent::Lost(match end {
-                    Ok(Err(error)) => from_fred(&error),
-                    Ok(Ok(())) | Err(_) => StoreError::new(StoreErrorKind::Disconnected, "the connection was closed"),
-                }),
+                biased;
                 () = &mut up.next_ping => LinkEvent::PingDue,
                 why = &mut up.moved => LinkEvent::Lost(why),
+                turned = up.lane.turn() => match turned {
+                    Ok(()) => LinkEvent::Heard,
+                    Err(error) => LinkEvent::Lost(error),
+                },
             },
             Self::Down { until, .. } => {
                 until.await;

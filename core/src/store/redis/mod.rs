@@ -3,13 +3,12 @@
 //! [`RedisStore`] is the handle and does no I/O: it posts commands to a node's driver task ([`driver`]) and watches to its
 //! push task ([`push`]), which live on the process's one I/O thread ([`runtime`]). A single server is one node, the master
 //! that Sentinels name ([`sentinel`]) is one, a Cluster has one for each primary and a task that knows which serves which
-//! slot ([`cluster`]). Commands travel through fred ([`connect`], [`watchdog`]); wakes and changes arrive on a RESP3
-//! connection of our own ([`session`], [`batch`], [`tracking`]). What a script does is written in `lua/`, how a command
+//! slot ([`cluster`]). Commands travel over one connection ([`connect`], [`lane`], [`watchdog`]), wakes and changes arrive on
+//! another ([`batch`], [`tracking`]); both are a [`session`]. What a script does is written in `lua/`, how a command
 //! becomes a script and a frame a verdict in [`scripts`] and [`reply`].
 
 mod backoff;
 mod batch;
-mod calls;
 mod cluster;
 mod connect;
 pub mod console;
@@ -20,6 +19,7 @@ mod errors;
 mod events;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+mod lane;
 mod link;
 mod node;
 mod pending;

@@ -13,7 +13,7 @@ struct Slot {
 }
 
 /// Names a command for good: its slot, and which of the slot's tenants it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
     slot: usize,
     serial: u64,
@@ -30,18 +30,13 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// A number that no command has.
-    pub(super) fn next_serial(&mut self) -> u64 {
-        self.serial += 1;
-        self.serial
-    }
-
     pub(super) fn len(&self) -> usize {
         self.commands.len()
     }
 
     pub(super) fn add(&mut self, sending: Sending) -> Ticket {
-        let (serial, due) = (self.next_serial(), sending.due);
+        self.serial += 1;
+        let (serial, due) = (self.serial, sending.due);
         let slot = self.commands.insert(Slot { serial, sending });
         let ticket = Ticket { slot, serial };
         self.first_due();

@@ -1,6 +1,5 @@
 //! Reads that are gathered into MGETs: those of one turn of the driver's loop.
 
-use fred::error::Error as FredError;
 use redis_protocol::resp3::types::BytesFrame as Frame;
 
 use super::pending::Ticket;
@@ -26,14 +25,15 @@ impl Reads {
         if self.is_forbidden { 1 } else { (READ_BYTES / self.mean_bytes.max(1)).clamp(1, READS_MAX) }
     }
 
-    pub(super) fn learn(&mut self, frames: &[Frame]) {
-        let bytes: usize = frames.iter().map(reply::payload_bytes).sum();
-        self.mean_bytes = (self.mean_bytes * 7 + bytes / frames.len().max(1)) / 8;
+    pub(super) fn learn<'a>(&mut self, frames: impl ExactSizeIterator<Item = &'a Frame>) {
+        let count = frames.len().max(1);
+        let bytes: usize = frames.map(reply::payload_bytes).sum();
+        self.mean_bytes = (self.mean_bytes * 7 + bytes / count) / 8;
     }
 
     /// Whether it is the gathering that was refused: then they go one by one, from now on.
-    pub(super) fn may_not_gather(&mut self, error: &FredError) -> bool {
-        self.is_forbidden |= error.details().starts_with("NOPERM");
+    pub(super) fn may_not_gather(&mut self, error: &str) -> bool {
+        self.is_forbidden |= error.starts_with("NOPERM");
         self.is_forbidden
     }
 }

@@ -16,11 +16,16 @@ use crate::protocol::tag::TagNonce;
 /// The answer that `frame` gives to `request`.
 pub(super) fn read(request: &Request, frame: Frame) -> Result<Reply, StoreError> {
     if let Some(error) = error_text(&frame) {
-        // A value of a wrong type counts as none.
-        if matches!(request, Request::GetFields(_)) && error.starts_with("WRONGTYPE") {
-            return Ok(Reply { server_us: None, verdict: Verdict::Value(None) });
-        }
-        return Err(refused(error));
+        // A value of a wrong type counts as none, as MGET has it.
+        return match request {
+            Request::Get(_) | Request::GetFields(_) if error.starts_with("WRONGTYPE") => {
+                Ok(Reply { server_us: None, verdict: Verdict::Value(None) })
+            }
+            Request::ReadTag(_) if error.starts_with("WRONGTYPE") => {
+                Ok(Reply { server_us: None, verdict: Verdict::Nonce(None) })
+            }
+            _ => Err(refused(error)),
+        };
     }
     match request {
         Request::Get(_) | Request::GetFields(_) => {

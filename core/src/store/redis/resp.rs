@@ -1,4 +1,4 @@
-//! The little of RESP3 that the push connection needs: writing a command, reading frames.
+//! The little of RESP3 that is needed: writing a command, reading frames.
 
 use bytes::{Bytes, BytesMut};
 use redis_protocol::resp3::decode::complete::decode_bytes_mut;
@@ -12,12 +12,37 @@ const EAGER_BYTES_MAX: usize = 64 << 10;
 
 /// Appends one command.
 pub(super) fn write(out: &mut BytesMut, parts: &[&[u8]]) {
-    out.extend_from_slice(format!("*{}\r\n", parts.len()).as_bytes());
-    for part in parts {
-        out.extend_from_slice(format!("${}\r\n", part.len()).as_bytes());
-        out.extend_from_slice(part);
-        out.extend_from_slice(b"\r\n");
+    begin(out, parts.len());
+    parts.iter().for_each(|part| add(out, part));
+}
+
+/// Begins a command of so many parts, each to be added.
+pub(super) fn begin(out: &mut BytesMut, parts: usize) {
+    head(out, b'*', parts);
+}
+
+pub(super) fn add(out: &mut BytesMut, part: &[u8]) {
+    head(out, b'$', part.len());
+    out.extend_from_slice(part);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn head(out: &mut BytesMut, kind: u8, mut count: usize) {
+    const DIGITS: usize = 20;
+    let mut head = [0; DIGITS + 3];
+    let mut at = head.len() - 2;
+    head[at..].copy_from_slice(b"\r\n");
+    loop {
+        at -= 1;
+        head[at] = b'0' + (count % 10) as u8;
+        count /= 10;
+        if count == 0 {
+            break;
+        }
     }
+    at -= 1;
+    head[at] = kind;
+    out.extend_from_slice(&head[at..]);
 }
 
 /// Takes one whole frame from the front.
@@ -34,6 +59,17 @@ pub(super) fn read(buffer: &mut BytesMut) -> Result<Option<Frame>, String> {
         Ok(Some((frame, _, _))) => Ok(Some(frame)),
         Ok(None) if buffer.len() > UNREAD_BYTES_MAX => Err("a frame larger than anything we ask for".into()),
         Ok(None) => Ok(None),
+        Err(error) => Err(format!("no RESP3: {}", error.kind().to_str())),
+    }
+}
+
+/// The same of what was asked for: values, as large as settings let them be, and few to a frame.
+pub(super) fn read_reply(buffer: &mut BytesMut) -> Result<Option<Frame>, String> {
+    if buffer.is_empty() {
+        return Ok(None);
+    }
+    match decode_bytes_mut(buffer) {
+        Ok(found) => Ok(found.map(|(frame, _, _)| frame)),
         Err(error) => Err(format!("no RESP3: {}", error.kind().to_str())),
     }
 }
@@ -106,7 +142,7 @@ mod tests {
     #[test]
     fn a_command_is_an_array_of_strings() {
         let mut out = BytesMut::new();
-        write(&mut out, &[b"SUBSCRIBE", b"a"]);
-        assert_eq!(&out[..], b"*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\na\r\n");
+        write(&mut out, &[b"SUBSCRIBE", b"a", b"0123456789", b""]);
+        assert_eq!(&out[..], b"*4\r\n$9\r\nSUBSCRIBE\r\n$1\r\na\r\n$10\r\n0123456789\r\n$0\r\n\r\n");
     }
 }

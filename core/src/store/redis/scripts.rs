@@ -6,6 +6,7 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use sha1::{Digest, Sha1};
 
 use super::queue_scripts::queue_script;
 use crate::ports::Command;
@@ -39,16 +40,16 @@ scripts! {
     Renew: "lua/prelude.lua" "lua/renew.lua",
     Release: "lua/prelude.lua" "lua/release.lua",
     Pass: "lua/prelude.lua" "lua/pass.lua",
-    Invalidate: "lua/prelude.lua" "lua/invalidate.lua",
-    Expire: "lua/prelude.lua" "lua/expire.lua",
-    Refresh: "lua/prelude.lua" "lua/refresh.lua",
-    Set: "lua/prelude.lua" "lua/set_prelude.lua" "lua/set.lua",
+    Invalidate: "lua/prelude.lua" "lua/changes_prelude.lua" "lua/invalidate.lua",
+    Expire: "lua/prelude.lua" "lua/changes_prelude.lua" "lua/expire.lua",
+    Refresh: "lua/prelude.lua" "lua/changes_prelude.lua" "lua/refresh.lua",
+    Set: "lua/prelude.lua" "lua/changes_prelude.lua" "lua/set_prelude.lua" "lua/set.lua",
     OpenTag: "lua/tag_prelude.lua" "lua/open_tag.lua",
     InvalidateTag: "lua/tag_prelude.lua" "lua/invalidate_tag.lua",
     Beat: "lua/beat.lua",
-    BeginWrite: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/begin_write.lua",
-    RenewWrite: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/renew_write.lua",
-    Commit: "lua/prelude.lua" "lua/writers_prelude.lua" "lua/commit.lua",
+    BeginWrite: "lua/prelude.lua" "lua/changes_prelude.lua" "lua/writers_prelude.lua" "lua/begin_write.lua",
+    RenewWrite: "lua/prelude.lua" "lua/changes_prelude.lua" "lua/writers_prelude.lua" "lua/renew_write.lua",
+    Commit: "lua/prelude.lua" "lua/changes_prelude.lua" "lua/writers_prelude.lua" "lua/commit.lua",
     EventPublish: "lua/event_prelude.lua" "lua/event_publish.lua",
     EventRead: "lua/event_prelude.lua" "lua/event_read.lua",
     EventRetry: "lua/event_prelude.lua" "lua/event_retry.lua",
@@ -58,7 +59,7 @@ scripts! {
     EventGapDone: "lua/event_prelude.lua" "lua/event_gap_done.lua",
     EventDeadLetters: "lua/event_prelude.lua" "lua/event_dead_letters.lua",
     EventTakeDeadLetter: "lua/event_prelude.lua" "lua/event_take_dead_letter.lua",
-    Put: "lua/prelude.lua" "lua/append.lua" "lua/put.lua",
+    Put: "lua/prelude.lua" "lua/changes_prelude.lua" "lua/append.lua" "lua/put.lua",
     PutAlone: "lua/queue_prelude.lua" "lua/append.lua" "lua/put_alone.lua",
     Own: "lua/queue_prelude.lua" "lua/own.lua",
     Read: "lua/queue_prelude.lua" "lua/read.lua",
@@ -70,11 +71,11 @@ scripts! {
     Dead: "lua/queue_prelude.lua" "lua/dead.lua",
     Revive: "lua/queue_prelude.lua" "lua/revive.lua",
     DropDead: "lua/queue_prelude.lua" "lua/drop_dead.lua",
-    SettleValue: "lua/prelude.lua" "lua/settle_value.lua",
+    SettleValue: "lua/prelude.lua" "lua/changes_prelude.lua" "lua/settle_value.lua",
     AcquireFields: "lua/prelude.lua" "lua/fields_prelude.lua" "lua/acquire_prelude.lua" "lua/acquire_fields.lua",
     FillFields: "lua/prelude.lua" "lua/fields_prelude.lua" "lua/fill_prelude.lua" "lua/fill_fields.lua",
-    SetFields: "lua/prelude.lua" "lua/set_prelude.lua" "lua/fields_prelude.lua" "lua/set_fields.lua",
-    InvalidateFields: "lua/prelude.lua" "lua/fields_prelude.lua" "lua/invalidate_fields.lua",
+    SetFields: "lua/prelude.lua" "lua/changes_prelude.lua" "lua/set_prelude.lua" "lua/fields_prelude.lua" "lua/set_fields.lua",
+    InvalidateFields: "lua/prelude.lua" "lua/changes_prelude.lua" "lua/fields_prelude.lua" "lua/invalidate_fields.lua",
     Report: "lua/report.lua",
 }
 
@@ -84,7 +85,7 @@ impl ScriptName {
         let scripts = SCRIPTS.get_or_init(|| {
             let load = |source: &&'static str| Script {
                 source: Bytes::from_static(source.as_bytes()),
-                hash: Bytes::from(fred::util::sha1_hash(source)),
+                hash: Bytes::from(format!("{:x}", Sha1::digest(source))),
             };
             SOURCES.iter().map(load).collect()
         });

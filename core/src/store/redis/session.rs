@@ -1,14 +1,24 @@
-//! One open connection of tidegate's own: its socket and buffers, how it is opened, named and made to track. For pushes,
-//! and for what Sentinels and a Cluster's nodes are asked.
+//! One open connection: its socket and buffers, how it is opened, named and made to track. For commands ([`super::lane`]), for
+//! pushes, and for what Sentinels and a Cluster's nodes are asked.
 
+#[cfg(unix)]
+use std::io::Write;
+#[cfg(unix)]
+use std::os::fd::AsFd;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use redis_protocol::resp3::types::BytesFrame as Frame;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::endpoint::Credentials;
 use super::errors::refused;
@@ -20,12 +30,58 @@ use crate::ports::{StoreError, StoreErrorKind};
 
 /// Bytes taken from the socket before they are looked at: what the server wrote at once should be told at once.
 const BATCH_BYTES_MAX: usize = 1 << 20;
-const READ_BYTES: usize = 16_384;
+/// Room that is made for what arrives, once there is less than the least.
+const READ_BYTES: usize = 65_536;
+const READ_BYTES_LEAST: usize = 4_096;
 /// What is said of an end without a reason.
 pub(super) const CLOSED: &str = "the server closed the connection";
 
-trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {
+    /// The socket itself, where what is written to it goes out as it is.
+    fn bare(&self) -> Option<BareSocket> {
+        None
+    }
+}
+
+impl Wire for TcpStream {
+    #[cfg(unix)]
+    fn bare(&self) -> Option<BareSocket> {
+        Some(BareSocket::Tcp(self.as_fd().try_clone_to_owned().ok()?.into()))
+    }
+}
+
+#[cfg(unix)]
+impl Wire for UnixStream {
+    fn bare(&self) -> Option<BareSocket> {
+        Some(BareSocket::Unix(self.as_fd().try_clone_to_owned().ok()?.into()))
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {}
+
+/// Another handle of a session's socket, that any thread may write to. Whoever does must know that nobody else does.
+pub(super) enum BareSocket {
+    #[cfg(unix)]
+    Tcp(std::net::TcpStream),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl BareSocket {
+    /// Without waiting.
+    #[cfg(unix)]
+    pub(super) fn write(&self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => (&mut &*socket).write(bytes),
+            Self::Unix(socket) => (&mut &*socket).write(bytes),
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn write(&self, _: &[u8]) -> std::io::Result<usize> {
+        match *self {}
+    }
+}
 
 /// Dropping it closes the socket.
 pub(super) struct Session {
@@ -45,10 +101,18 @@ impl Session {
         credentials: &Credentials,
         name: &str,
     ) -> Result<Self, StoreError> {
-        within_connect_timeout(shared, target, Self::open(shared, target, credentials, name)).await
+        within_connect_timeout(shared, target, Self::open(shared, target, credentials, Some(name)))
+            .await
+            .map(|opened| opened.0)
     }
 
-    async fn open(shared: &Shared, target: &Target, credentials: &Credentials, name: &str) -> Result<Self, StoreError> {
+    /// The same within the caller's own time; with what the server says of itself.
+    pub(super) async fn open(
+        shared: &Shared,
+        target: &Target,
+        credentials: &Credentials,
+        name: Option<&str>,
+    ) -> Result<(Self, Frame), StoreError> {
         let (unread, unsent) = (BytesMut::new(), BytesMut::new());
         let mut session =
             Self { wire: wire(shared, target).await?, unread, unsent, target: target.clone(), is_tracking: false };
@@ -57,9 +121,11 @@ impl Session {
             let user = credentials.username.as_deref().unwrap_or("default");
             hello.extend([b"AUTH", user.as_bytes(), password.as_bytes()]);
         }
-        hello.extend([&b"SETNAME"[..], name.as_bytes()]);
-        session.ask(&hello).await?;
-        Ok(session)
+        if let Some(name) = name {
+            hello.extend([&b"SETNAME"[..], name.as_bytes()]);
+        }
+        let told = session.ask(&hello).await?;
+        Ok((session, told))
     }
 
     /// Has the server tell of each change to a key with one of these prefixes. Nothing may have been subscribed to yet.
@@ -107,7 +173,7 @@ impl Session {
     pub(super) async fn fill(&mut self) -> Result<(), StoreError> {
         let had = self.unread.len();
         self.read().await?;
-        while self.unread.len() == self.unread.capacity() && self.unread.len() - had < BATCH_BYTES_MAX {
+        while self.may_be_more(had) {
             // There may be more, and what belongs together is better told together.
             match futures_util::FutureExt::now_or_never(self.read()) {
                 Some(read) => read?,
@@ -117,8 +183,50 @@ impl Session {
         Ok(())
     }
 
+    pub(super) fn bare(&self) -> Option<BareSocket> {
+        self.wire.bare()
+    }
+
+    /// Writes what the socket takes of what is unsent. Ready when that was all.
+    pub(super) fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StoreError>> {
+        while !self.unsent.is_empty() {
+            match Pin::new(&mut self.wire).poll_write(context, &self.unsent) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(StoreError::new(StoreErrorKind::Disconnected, CLOSED))),
+                Poll::Ready(Ok(count)) => self.unsent.advance(count),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(lost(error))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        // TLS keeps what it has made of it. (A socket has nothing to flush.)
+        Pin::new(&mut self.wire).poll_flush(context).map_err(lost)
+    }
+
+    /// Writes likewise, and reads what has arrived: ready with that. Nothing is lost when this is not polled on.
+    pub(super) fn poll_exchange(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StoreError>> {
+        if let Poll::Ready(Err(error)) = self.poll_write(context) {
+            return Poll::Ready(Err(error));
+        }
+        let had = self.unread.len();
+        loop {
+            let read = pin!(self.read()).poll(context);
+            match read {
+                Poll::Ready(Ok(())) if self.may_be_more(had) => {}
+                // What has been read is told first; what ends here ends the next time too.
+                Poll::Pending | Poll::Ready(Err(_)) if self.unread.len() > had => return Poll::Ready(Ok(())),
+                read => return read,
+            }
+        }
+    }
+
+    /// Whether a read filled the room that it was given, and more belongs to the batch.
+    fn may_be_more(&self, had: usize) -> bool {
+        self.unread.len() == self.unread.capacity() && self.unread.len() - had < BATCH_BYTES_MAX
+    }
+
     async fn read(&mut self) -> Result<(), StoreError> {
-        self.unread.reserve(READ_BYTES);
+        if self.unread.capacity() - self.unread.len() < READ_BYTES_LEAST {
+            self.unread.reserve(READ_BYTES);
+        }
         match self.wire.read_buf(&mut self.unread).await {
             Ok(0) => Err(StoreError::new(StoreErrorKind::Disconnected, CLOSED)),
             Ok(_) => Ok(()),
@@ -142,7 +250,7 @@ async fn within_connect_timeout<T>(
 async fn wire(shared: &Shared, target: &Target) -> Result<Box<dyn Wire>, StoreError> {
     match target {
         Target::Tcp(address) => {
-            let stream = tokio::net::TcpStream::connect((address.bare_host(), address.port)).await.map_err(lost)?;
+            let stream = TcpStream::connect((address.bare_host(), address.port)).await.map_err(lost)?;
             stream.set_nodelay(true).map_err(lost)?;
             let Some(tls) = &shared.tls else { return Ok(Box::new(stream)) };
             let name = ServerName::try_from(tls.name_of(address)).map_err(|_| {
@@ -164,7 +272,7 @@ async fn wire(shared: &Shared, target: &Target) -> Result<Box<dyn Wire>, StoreEr
             }
         }
         #[cfg(unix)]
-        Target::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await.map_err(lost)?)),
+        Target::Unix(path) => Ok(Box::new(UnixStream::connect(path).await.map_err(lost)?)),
         #[cfg(not(unix))]
         Target::Unix(_) => Err(StoreError::new(StoreErrorKind::Refused, "this system has no unix sockets")),
     }

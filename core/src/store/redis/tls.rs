@@ -1,5 +1,5 @@
-//! What TLS connections are made with, of the command connections (fred's) and of tidegate's own alike: rustls, one
-//! provider. Read and checked when the manager is made, so that a missing file is told by its option's name.
+//! What TLS connections are made with: rustls, one provider. Read and checked when the manager is made, so that a missing
+//! file is told by its option's name.
 
 use std::fmt;
 use std::path::Path;

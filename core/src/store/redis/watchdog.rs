@@ -1,5 +1,5 @@
 //! Whether the server still answers. One PING a second; three in a row without an answer, with nothing else heard
-//! meanwhile, and the connection counts as dead. fred's own check never fires under steady traffic.
+//! meanwhile, and the connection counts as dead.
 //!
 //! Pure: the driver sends the PINGs, and makes a new connection when told to.
 
@@ -15,6 +15,8 @@ const MISSES_MAX: u32 = 3;
 #[derive(Debug, Default)]
 pub(super) struct Watchdog {
     misses: u32,
+    /// A PING has gone out, and its time is not over.
+    is_asking: bool,
     /// Something was heard since the last PING was sent.
     heard: bool,
 }
@@ -22,7 +24,12 @@ pub(super) struct Watchdog {
 impl Watchdog {
     /// A PING goes out.
     pub(super) fn pinged(&mut self) {
+        self.is_asking = true;
         self.heard = false;
+    }
+
+    pub(super) fn is_asking(&self) -> bool {
+        self.is_asking
     }
 
     /// An answer to anything has arrived.
@@ -31,8 +38,9 @@ impl Watchdog {
         self.misses = 0;
     }
 
-    /// The last PING was not answered. True when the connection counts as dead.
-    pub(super) fn missed(&mut self) -> bool {
+    /// The last PING has had its time. True when the connection counts as dead.
+    pub(super) fn is_dead(&mut self) -> bool {
+        self.is_asking = false;
         if !self.heard {
             self.misses += 1;
         }
@@ -52,7 +60,8 @@ mod tests {
             if hears {
                 dog.heard();
             }
-            dog.missed()
+            assert!(dog.is_asking());
+            dog.is_dead()
         };
         assert!(!ping(&mut dog, false) && !ping(&mut dog, false));
         assert!(!ping(&mut dog, true), "another command's answer counts");

@@ -1,26 +1,30 @@
 //! How the driver keeps its connection: made, named to those who care, watched, and made anew.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
 use super::super::cluster::ClusterPost;
 use super::super::connect::{Connection, dial};
+use super::super::errors::has_server_code;
+use super::super::lane::Asker;
 use super::super::link::{Link, LinkEvent, Up};
 use super::super::push::PushPost;
 use super::super::watchdog::{self, Watchdog};
-use super::super::{backoff, calls, sentinel};
-use super::{Done, Driver, STEADY, Told};
+use super::super::{backoff, sentinel};
+use super::{Driver, STEADY, Told};
 use crate::ports::{Notice, StoreError, StoreErrorKind};
 
 impl Driver {
     pub(super) fn on_link(&mut self, event: LinkEvent) {
         match event {
-            LinkEvent::Connected(connection) => self.go_up(connection),
+            LinkEvent::Connected(connection) => self.go_up(*connection),
             LinkEvent::DialFailed(error) => {
                 self.failures = self.failures.saturating_add(1);
                 self.go_down(error);
             }
+            LinkEvent::Heard => self.take_answers(),
             LinkEvent::Lost(error) => self.lose(error),
             LinkEvent::PingDue => self.ping(),
             LinkEvent::RetryDue => {
@@ -41,11 +45,11 @@ impl Driver {
     pub(super) fn go_up(&mut self, connection: Connection) {
         let now = Instant::now();
         let next_ping = Box::pin(sleep_until(now + watchdog::INTERVAL));
-        self.node.arrive(&connection.target, connection.run_id.clone());
+        let Connection { lane, target, run_id } = connection;
+        self.node.arrive(&target, run_id);
         let up = Up {
-            moved: sentinel::moved(&self.node.sentinels, &self.node.shared, &connection.target),
-            connection,
-            number: self.pending.next_serial(),
+            moved: sentinel::moved(&self.node.sentinels, &self.node.shared, &target),
+            lane,
             since: now,
             watchdog: Watchdog::default(),
             next_ping,
@@ -59,6 +63,15 @@ impl Driver {
     /// The connection that stood is gone. A steady one is replaced at once, and commands wait for the next unless there
     /// is no hope in it; one that did not last is replaced when the backoff has passed.
     pub(super) fn lose(&mut self, error: StoreError) {
+        let askers = if let Link::Up(up) = &mut self.link { up.lane.take_askers() } else { VecDeque::new() };
+        // What the server has said is theirs too; whatever else it was, they have lost their connection.
+        let kind = if has_server_code(&error.message) { error.kind } else { StoreErrorKind::Disconnected };
+        let theirs = StoreError::new(kind, error.message.clone());
+        self.disconnect(error);
+        self.settle_lost(askers, &theirs);
+    }
+
+    fn disconnect(&mut self, error: StoreError) {
         self.tell_push(PushPost::CommandsLost);
         let was_steady = matches!(&self.link, Link::Up(up) if up.since.elapsed() >= STEADY);
         if was_steady {
@@ -124,26 +137,20 @@ impl Driver {
         }
     }
 
+    /// Sends a PING; or looks, when it has had its time, whether it was answered.
     pub(super) fn ping(&mut self) {
         let Link::Up(up) = &mut self.link else { return };
-        up.watchdog.pinged();
-        up.next_ping.as_mut().reset(Instant::now() + watchdog::INTERVAL);
-        let (client, link) = (up.connection.client.clone(), up.number);
-        self.calls.push(Box::pin(async move {
-            let answer = calls::own(&client, "PING", &[], watchdog::PATIENCE).await;
-            Done::Heartbeat { link, is_alive: answer.is_ok() }
-        }));
-    }
-
-    pub(super) fn on_heartbeat(&mut self, link: u64, is_alive: bool) {
-        let Link::Up(up) = &mut self.link else { return };
-        if up.number != link {
-            return;
-        }
-        if is_alive {
-            up.watchdog.heard();
-        } else if up.watchdog.missed() {
-            self.lose(StoreError::new(StoreErrorKind::Timeout, "the server has stopped answering; connecting anew"));
-        }
+        let next = if up.watchdog.is_asking() {
+            if up.watchdog.is_dead() {
+                let message = "the server has stopped answering; connecting anew";
+                return self.lose(StoreError::new(StoreErrorKind::Timeout, message));
+            }
+            watchdog::INTERVAL - watchdog::PATIENCE
+        } else {
+            up.watchdog.pinged();
+            up.lane.say(&[b"PING"], Asker::Heartbeat);
+            watchdog::PATIENCE
+        };
+        up.next_ping.as_mut().reset(Instant::now() + next);
     }
 }

@@ -17,7 +17,7 @@ impl Driver {
     pub(super) fn start_over(&mut self, panic: &Error) {
         let fault = StoreError::new(StoreErrorKind::Panicked, panic.message());
         self.node.shared.notice(Notice::Fault(fault.clone()));
-        self.calls = FuturesUnordered::new();
+        self.pauses = FuturesUnordered::new();
         self.reads = Reads::default();
         self.held.clear();
         self.is_armed = false;

@@ -1,7 +1,7 @@
 -- ACQUIRE nonce exclusive_ms validity_ms seen: the entry if it is fresh and newer than `seen`, else the lease, or how
 -- long another holder has it to itself. Grants are given once (I2) and grow (I3); a call that is repeated because its
 -- reply was lost gets the grant it had (I10).
-local nonce, exclusive_ms, validity_ms, seen = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local nonce, exclusive_ms, validity_ms, seen = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local value = redis.pcall('GET', V)
 local format = format_of(value)
 if format and format > 1 then

@@ -16,4 +16,4 @@ end
 if is_hit then
   return {'HIT', now_us, values}
 end
-return lease_or_wait(ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), values)
+return lease_or_wait(ARGV[1], tonumber(ARGV[2]), ARGV[3], values)

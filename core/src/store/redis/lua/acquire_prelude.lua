@@ -1,7 +1,12 @@
 
 -- What ACQUIRE and ACQUIRE_FIELDS end in, behind the prelude: the lease; or why there is none, with the value that stands there.
 local function lease_or_wait(nonce, exclusive_ms, validity_ms, value)
-  local g, n, u, h, s, w = lease('g', 'n', 'u', 'h', 's', 'w')
+  -- Mostly there is none, and HGETALL says so in a third of the time that HMGET takes.
+  local standing = redis.pcall('HGETALL', L)
+  local g, n, u, h, s, w
+  if standing.err or #standing > 0 then
+    g, n, u, h, s, w = lease('g', 'n', 'u', 'h', 's', 'w')
+  end
   if s and tonumber(s) > now then
     return {'SOLO', now_us, value}
   end
@@ -10,7 +15,7 @@ local function lease_or_wait(nonce, exclusive_ms, validity_ms, value)
   end
   -- An exclusive time longer than any we grant is a clock that stepped: not believed.
   local left_ms = (tonumber(u or 0)) - now
-  if left_ms > 0 and left_ms <= validity_ms then
+  if left_ms > 0 and left_ms <= tonumber(validity_ms) then
     return {'WAIT', now_us, left_ms, value}
   end
   if marks(w) ~= '' then

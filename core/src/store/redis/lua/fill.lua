@@ -4,7 +4,7 @@ local refusal = refused(ARGV[1], tonumber(ARGV[2]))
 if refusal then
   return refusal
 end
-local version = store(ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]))
+local version = store(ARGV[3], ARGV[4], ARGV[5])
 if #ARGV > 6 then
   local created, fresh_until, stale_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
   redis.call('SETRANGE', V, 20, struct.pack('<I8I8I8', created, fresh_until, stale_until))

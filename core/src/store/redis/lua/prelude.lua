@@ -1,6 +1,8 @@
--- What every script begins with: its keys, the server's time, and how V and L are read and written.
+-- What every script begins with: its keys, the server's time, and how V and L are read and written. What only
+-- those need that take rights away is in changes_prelude: each function costs every run of its script, called or not.
 -- KEYS: V the entry, L its lease, F its fields. The last of ARGV is the wake channel of V.
--- Only TIME inside the script counts as now. Replies are {verdict, microseconds, …}.
+-- Only TIME inside the script counts as now. Replies are {verdict, microseconds, …}. Numbers go to commands as texts where
+-- they are texts already: to write one takes Redis as long as half a command.
 local V, L, F = KEYS[1], KEYS[2], KEYS[3]
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
@@ -11,12 +13,6 @@ local function format_of(bytes)
   if type(bytes) == 'string' and #bytes >= 72 and string.sub(bytes, 1, 2) == 'TG' then
     return string.byte(bytes, 3)
   end
-end
-
--- V if it is an entry of our format, else false.
-local function our_value()
-  local bytes = redis.pcall('GET', V)
-  return format_of(bytes) == 1 and bytes
 end
 
 -- The named fields of L. An L of a wrong type is removed: it must not be an error for ever.
@@ -39,49 +35,6 @@ local function marks(w)
   return (string.gsub(w, '%x+:(%d+);', keep))
 end
 
--- While there are any nothing is stored, and none of their marks is removed.
-local function has_writers()
-  return marks((lease('w'))) ~= ''
-end
-
--- L lives for so long at the least.
-local function prolong(ms)
-  if redis.call('PTTL', L) < ms then
-    redis.call('PEXPIRE', L, ms)
-  end
-end
-
--- For so long at the least nothing is stored that was read from anywhere.
-local function settle(ms)
-  if ms > 0 then
-    local s = lease('s')
-    redis.call('HSET', L, 's', math.max(tonumber(s or 0), now + ms))
-    prolong(ms)
-  end
-end
-
--- What INVALIDATE, EXPIRE, REFRESH and SET do on an L with writers: the entry goes, the writers learn of it.
-local function contend()
-  redis.call('UNLINK', V, F)
-  redis.call('HSET', L, 'c', 1)
-end
-
--- Whether an INVALIDATE's settle time runs. An `s` beside a reader's `g` is a PASS's.
-local function is_settling(g, s, w)
-  return s and tonumber(s) > now and (w or not g)
-end
-
--- Takes every right to fill away (I1). A settle time that runs stays: nothing that was read from a lagging replica may
--- be stored. UNLINK comes first, so that a full memory does not refuse what follows.
-local function revoke()
-  local g, s, w = lease('g', 's', 'w')
-  redis.call('UNLINK', L)
-  if is_settling(g, s, w) then
-    redis.call('HSET', L, 's', s)
-    redis.call('PEXPIRE', L, tonumber(s) - now)
-  end
-end
-
 -- The next grant (I2: given once, I3: n only grows within g). `..` would cut the microseconds.
 local function grant(g, n, nonce, exclusive_ms, validity_ms)
   if g then
@@ -90,7 +43,7 @@ local function grant(g, n, nonce, exclusive_ms, validity_ms)
   else
     g = nonce .. '.' .. string.format('%.0f', now_us)
     n = 1
-    redis.call('HSET', L, 'g', g, 'n', n, 'f', 0, 'h', nonce, 'u', now + exclusive_ms)
+    redis.call('HSET', L, 'g', g, 'n', '1', 'f', '0', 'h', nonce, 'u', now + exclusive_ms)
   end
   redis.call('PEXPIRE', L, validity_ms)
   return g, n
@@ -100,7 +53,7 @@ end
 -- not believed. Its script has removed something before, so that a full memory does not refuse what it need not.
 local function store(draft, fresh_ms, kept_ms)
   local version = now_us
-  local header = redis.pcall('GETRANGE', V, 0, 71)
+  local header = redis.pcall('GETRANGE', V, '0', '71')
   if format_of(header) == 1 then
     local previous = struct.unpack('<I8', header, 13)
     if previous <= now_us + 1000000 then
@@ -109,7 +62,7 @@ local function store(draft, fresh_ms, kept_ms)
   end
   redis.call('SET', V, draft, 'PX', kept_ms)
   -- In place: to put three strings together would copy the value three times.
-  redis.call('SETRANGE', V, 12, struct.pack('<I8I8I8I8', version, now, now + fresh_ms, now + kept_ms))
+  redis.call('SETRANGE', V, '12', struct.pack('<I8I8I8I8', version, now, now + fresh_ms, now + kept_ms))
   return version
 end
 
@@ -117,4 +70,3 @@ end
 local function wake()
   redis.pcall('SPUBLISH', ARGV[#ARGV], '')
 end
-
