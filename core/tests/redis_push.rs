@@ -245,7 +245,7 @@ fn a_user_who_may_not_track_is_told_once_and_still_waits() {
 #[test]
 fn a_crowd_of_changes_is_told_in_few_notices_or_ends_the_session() {
     let server = RedisServer::start();
-    // Of a script that takes longer than five seconds, as on a busy machine, it would tell in parts.
+    // Of a script that takes longer than five seconds, as on a busy machine, the server would tell in parts.
     server.command("CONFIG SET busy-reply-threshold 0");
     let caller = Caller::tracking(server.patient_store());
     let write = |count: u32| {

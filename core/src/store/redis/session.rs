@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use redis_protocol::resp3::types::BytesFrame as Frame;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -227,7 +227,8 @@ impl Session {
         if self.unread.capacity() - self.unread.len() < READ_BYTES_LEAST {
             self.unread.reserve(READ_BYTES);
         }
-        match self.wire.read_buf(&mut self.unread).await {
+        // One read takes what a server writes meanwhile too: without a bound all that it has to say, however much that is.
+        match self.wire.read_buf(&mut (&mut self.unread).limit(BATCH_BYTES_MAX)).await {
             Ok(0) => Err(StoreError::new(StoreErrorKind::Disconnected, CLOSED)),
             Ok(_) => Ok(()),
             Err(error) => Err(lost(error)),
