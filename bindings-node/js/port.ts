@@ -37,8 +37,6 @@ import { Write } from './write.js';
 type Slot = ((outcome: Outcome) => void) | Lease | Place | Ending | Write;
 
 const MAILBOX_BYTES = 128 * 1024;
-// Added to the bytes that were written, where there is more.
-const MORE = 2 ** 30;
 const HEAD_BYTES = 16;
 const STAMP_BYTES = 40;
 
@@ -257,11 +255,7 @@ export class Port {
   }
 
   #drain(): void {
-    let told: number;
-    do {
-      told = this.native.drain();
-      this.#read(told & ~MORE);
-    } while (told & MORE);
+    for (let size = this.native.drain(); size > 0; size = this.native.drain()) this.#read(size);
     if (this.#kept.size > 0) this.#letGo();
   }
 

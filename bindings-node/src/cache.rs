@@ -65,7 +65,7 @@ impl Cache {
         self.engine.config().codec.name()
     }
 
-    /// Writes what is ready to the mailbox; how many bytes, and 2^30 more where it is to be called again.
+    /// Writes what is ready to the mailbox; how many bytes. To be called again until it is none.
     #[napi]
     pub fn drain(&self) -> u32 {
         self.desk.drain()

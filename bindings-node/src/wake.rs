@@ -5,7 +5,7 @@
 //! flags), the length of its text (u32), what it may be held under (only with [`crate::record::HELD`]), and the text in
 //! UTF-8, or bytes of a codec that is none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
@@ -23,8 +23,6 @@ use crate::word::{Body, Word};
 
 /// Head of a record.
 const HEAD_BYTES: usize = 16;
-/// Added to how many bytes were written, where there is more.
-const MORE: u32 = 1 << 30;
 /// Longer texts are fetched one by one.
 const INLINE_MAX: usize = 16 << 10;
 /// Nothing is held under more than this: 40 bytes, a key's 200, and 32 tags of 208 at the most.
@@ -68,6 +66,8 @@ pub(crate) struct Desk {
     mailbox: RefCell<Buffer>,
     /// Taken from the queue, or given in the very call; not yet in the mailbox.
     ready: RefCell<VecDeque<Completion>>,
+    /// The loop is to turn before more is taken; the bell has been rung for that.
+    is_turn_over: Cell<bool>,
     leases: RefCell<FxHashMap<u64, outcome::Lease>>,
     /// Writes that have begun, by the number of the call that began them.
     writes: RefCell<FxHashMap<u64, outcome::Write>>,
@@ -88,6 +88,7 @@ impl Desk {
             queue: Queue::new(Box::new(bell)),
             mailbox: RefCell::new(mailbox),
             ready: RefCell::default(),
+            is_turn_over: Cell::default(),
             leases: RefCell::default(),
             writes: RefCell::default(),
             batches: RefCell::default(),
@@ -119,12 +120,11 @@ impl Desk {
         self.in_detail.borrow_mut().insert(id);
     }
 
-    /// Writes what is ready to the mailbox, as much as it holds; how many bytes, and [`MORE`] where that was not all. (What the
-    /// queue holds back is of the loop's next turn; the bell has been rung for that.)
+    /// Writes what is ready to the mailbox, as much as it holds; how many bytes.
     pub(crate) fn drain(&self) -> u32 {
-        if self.ready.borrow().is_empty() {
+        if self.ready.borrow().is_empty() && !self.is_turn_over.take() {
             let mut taken = Vec::new();
-            self.queue.drain_a_turn(&mut taken);
+            self.is_turn_over.set(self.queue.drain_a_turn(&mut taken));
             self.ready.borrow_mut().extend(taken);
         }
         let mut mailbox = self.mailbox.borrow_mut();
@@ -139,8 +139,7 @@ impl Desk {
             let failed = |error| self.write(&mut mailbox, at, id, Outcome::Failed(outcome::Failure::Own(error)));
             at = written.unwrap_or_else(failed);
         }
-        let bytes = u32::try_from(at).expect("the mailbox is small");
-        if self.ready.borrow().is_empty() { bytes } else { bytes | MORE }
+        u32::try_from(at).expect("the mailbox is small")
     }
 
     fn write(&self, mailbox: &mut [u8], at: usize, id: u64, outcome: Outcome) -> usize {
