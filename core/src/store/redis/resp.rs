@@ -47,19 +47,14 @@ fn head(out: &mut BytesMut, kind: u8, mut count: usize) {
 
 /// Takes one whole frame from the front.
 pub(super) fn read(buffer: &mut BytesMut) -> Result<Option<Frame>, String> {
-    if buffer.is_empty() {
-        return Ok(None);
-    }
     // Whatever the server has written in full ends so; when it does not, more is on its way.
     let may_be_whole = buffer.len() <= EAGER_BYTES_MAX || buffer.ends_with(b"\r\n");
     if !may_be_whole && buffer.len() <= UNREAD_BYTES_MAX {
         return Ok(None);
     }
-    match decode_bytes_mut(buffer) {
-        Ok(Some((frame, _, _))) => Ok(Some(frame)),
-        Ok(None) if buffer.len() > UNREAD_BYTES_MAX => Err("a frame larger than anything we ask for".into()),
-        Ok(None) => Ok(None),
-        Err(error) => Err(format!("no RESP3: {}", error.kind().to_str())),
+    match read_reply(buffer)? {
+        None if buffer.len() > UNREAD_BYTES_MAX => Err("a frame larger than anything we ask for".into()),
+        found => Ok(found),
     }
 }
 
