@@ -85,6 +85,12 @@ class Answer(NamedTuple):
     body: bytes
 
 
+def beside(theirs: Headers, given: Headers) -> Headers:
+    """Those of `theirs` that go with `given`: what both name is `given`'s, but for what several lines add up to."""
+    names = {name.lower() for name, _ in given}
+    return [(name, value) for name, value in theirs if name.lower() not in names or name.lower() in _LISTS]
+
+
 class Policy:
     """What a cached page goes by; the arguments are those of the decorators, refused with `ConfigError`."""
 
@@ -208,9 +214,8 @@ class Policy:
         `theirs` are headers of this client's answer, which are no part of the page; the page's own go before them.
         """
         age = max(0.0, time.time() - page.made_at)
-        given = {name.lower() for name, _ in page.headers}
-        theirs = [(name, value) for name, value in theirs or () if name.lower() not in given or name.lower() in _LISTS]
-        given |= {name.lower() for name, _ in theirs}
+        theirs = beside(theirs or [], page.headers)
+        given = {name.lower() for name, _ in (*page.headers, *theirs)}
         out: Headers = [(name, value) for name, value in page.headers if name.lower() != "vary"]
         varies = _merged([value for name, value in page.headers if name.lower() == "vary"], self.vary)
         out.append(("ETag", page.etag))

@@ -30,7 +30,7 @@ from weakref import WeakSet
 from .. import CacheManager
 from .._errors import ConfigError
 from .._templates import check_ignore, check_places, unplaced
-from ._http import Answer, Headers, Policy, check_manager, variants_tag
+from ._http import Answer, Headers, Policy, beside, check_manager, variants_tag
 from ._pages import Asked, Framework, mark, page_of
 
 try:
@@ -54,8 +54,6 @@ __all__ = ["Cache", "cached_route", "get_cache", "lifespan", "tenant_cache"]
 
 _SERVER_ERROR = 500
 _REQUEST, _RESPONSE, _CACHE = "tidegate_request", "tidegate_response", "tidegate_cache"
-# Of which several lines add up.
-_LISTS = (b"set-cookie", b"vary")
 _ENDPOINT = "_tidegate_endpoint"
 _CACHED: WeakSet[Callable[..., Any]] = WeakSet()
 _TAKES = frozenset(inspect.signature(serialize_response).parameters)
@@ -261,7 +259,7 @@ class _Route:
         if past == "method":
             return await self._run(args, values)
         # What dependencies have put on the client's response stays that client's.
-        theirs = [] if client is None else list(client.headers.raw)
+        theirs = [] if client is None else _headers(client)
         if past is not None:
             response = await self._respond(request, client, args, values)
             mark(response, f"fwd=bypass; detail={past}")
@@ -272,8 +270,7 @@ class _Route:
             made[:] = [await self._respond(request, client, args, values)]
             return made[0]
 
-        sent = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in theirs]
-        asked = Asked(_FASTAPI, self._policy, request.method, request.headers, values, sent)
+        asked = Asked(_FASTAPI, self._policy, request.method, request.headers, values, theirs)
         found = await page_of(manager, asked, run)
         if isinstance(found, Response):
             return _with(found, theirs)
@@ -346,30 +343,35 @@ def _capture(response: Response) -> tuple[int, Headers, bytes] | str:
     # Streams, files, server-sent events: they have no body before they are sent.
     if not isinstance(response, Response) or hasattr(response, "body_iterator") or not hasattr(response, "body"):
         return "stream"
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
-    return response.status_code, headers, bytes(response.body)
+    return response.status_code, _headers(response), bytes(response.body)
+
+
+def _headers(response: Response) -> Headers:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
+
+
+def _raw(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 def _is_answer(error: Exception) -> bool:
     return isinstance(error, HTTPException) and error.status_code < _SERVER_ERROR
 
 
-def _with(response: Response, theirs: list[tuple[bytes, bytes]]) -> Response:
+def _with(response: Response, theirs: Headers) -> Response:
     """A response that was not kept, with what dependencies have put on this client's."""
     if not theirs:
         return response
-    given = {name for name, _ in response.headers.raw}
     # An endpoint may give the same object to all.
     made = copy.copy(response)
     vars(made).pop("_headers", None)
-    more = [pair for pair in theirs if pair[0] not in given or pair[0] in _LISTS]
-    made.raw_headers = [*response.headers.raw, *more]
+    made.raw_headers = [*response.headers.raw, *_raw(beside(theirs, _headers(response)))]
     return made
 
 
 def _response(answer: Answer) -> Response:
     response = Response(answer.body, answer.status)
-    response.raw_headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    response.raw_headers = _raw(answer.headers)
     return response
 
 
