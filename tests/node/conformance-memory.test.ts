@@ -1,0 +1,4 @@
+/** The scenarios on memory. */
+import { playOn } from './support/conformance.js';
+
+playOn('memory');

@@ -1,0 +1,4 @@
+/** The scenarios on a redis-server. */
+import { playOn } from './support/conformance.js';
+
+playOn('redis');
