@@ -28,7 +28,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: .make/python.release .make/node.release ## what tidegate does, on real data, in a minute: in memory, then Python and Node.js on one Redis
+demo: ready.release .make/python.release .make/node.release ## what tidegate does, on real data, in a minute: in memory, then Python and Node.js on one Redis
 	@$(BIN)/python -m examples.demo
 
 .PHONY: examples
@@ -40,7 +40,7 @@ examples: .make/python.$(PROFILE) .make/node.$(PROFILE) ## the programs of docs/
 # In this order, each runner of its own, so that `make --keep-going` runs all of them whatever fails. Most tests wait most
 # of their time: two cores run more of them at once than two.
 .PHONY: test
-test: test-rust test-loom test-python test-node faults-short ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
+test: ready.dev test-rust test-loom test-python test-node faults-short ## every test: Rust, loom's models, Python, both languages together, Node.js, each fault's short form
 
 .PHONY: test-rust
 test-rust: .make/python.dev .make/node.dev ## of these the Rust ones
@@ -76,7 +76,7 @@ fuzz: ## ten million hostile inputs over all that is read of others; what breaks
 check: lint test ## lint and test: exactly what CI runs
 
 .PHONY: lint
-lint: .make/python.dev .make/node.dev ## formats, clippy, ruff, mypy, biome, tsc, the package's shape, stubs against the module
+lint: ready.dev .make/python.dev .make/node.dev ## formats, clippy, ruff, mypy, biome, tsc, the package's shape, stubs against the module
 	cargo fmt --all --check
 	cargo clippy -p tidegate --all-targets --features fuzz -- -D warnings
 	cargo clippy -p tidegate-guard -- -D warnings
@@ -94,7 +94,7 @@ lint: .make/python.dev .make/node.dev ## formats, clippy, ruff, mypy, biome, tsc
 	$(NPX) attw --pack . --quiet
 
 .PHONY: build
-build: .make/python.$(PROFILE) .make/node.$(PROFILE) ## .venv with the package installed, and the package importable by name from here in Node.js (PROFILE=release for the fast ones)
+build: ready.$(PROFILE) .make/python.$(PROFILE) .make/node.$(PROFILE) ## .venv with the package installed, and the package importable by name from here in Node.js (PROFILE=release for the fast ones)
 
 # For users, so a release; PROFILE=dev packs what tests run on.
 .PHONY: dist
@@ -109,7 +109,7 @@ docs-serve: .make/python.dev .make/node.dev .make/typedoc ## the same on loopbac
 	$(BIN)/python -m website --serve
 
 .PHONY: bench
-bench: .make/python.release .make/node.release ## every figure, beside the peers, into docs/performance.md: 25 minutes (BENCH="--only l2 --quick" for some)
+bench: ready.release .make/python.release .make/node.release ## every figure, beside the peers, into docs/performance.md: 25 minutes (BENCH="--only l2 --quick" for some)
 	@$(BIN)/python -m benchmarks $(or $(BENCH),--write)
 
 # The version stands where cargo, npm and pip each look for it.
@@ -126,13 +126,18 @@ version: ## write the next version into every file that names it: make version T
 clean: ## remove everything that was built, .venv and node_modules too
 	rm -rf target dist .make .venv node_modules website/typedoc/node_modules bindings-python/python/tidegate/_tidegate*.so
 
+# What is downloaded, and compiled without it, at once: the one waits for the network, the other for the processor.
+.PHONY: ready.dev ready.release
+ready.dev ready.release: system
+	@$(MAKE) --jobs 4 .make/venv .make/npm .make/lint$(suffix $@) $(if $(filter ready.dev,$@),.make/typedoc)
+
 # `tidegate lint` is a program of its own, in a package of its own: of Python's it lies among the scripts, and in dist/native.
 LINT := tidegate-lint$(if $(filter Windows_NT,$(OS)),.exe)
 built-lint = target/$$(rustc --print host-tuple)/$(if $(filter %.release,$@),release,debug)/$(LINT)
-.make/lint.dev .make/lint.release: $(FOR_LINT) .make/venv
-	@rm -f .make/lint.*
-	cargo build --locked -p tidegate-lint $(if $(filter %.release,$@),--release)
-	install $(built-lint) $(BIN)/
+# Cargo is no make: it would look for the tokens that `--jobs` shares.
+.make/lint.dev .make/lint.release: $(FOR_LINT) | system
+	@mkdir -p .make && rm -f .make/lint.*
+	MAKEFLAGS= cargo build --locked -p tidegate-lint $(if $(filter %.release,$@),--release)
 	@touch $@
 
 # Of what is compiled into a wheel; not in git, since Cargo.lock says it already.
@@ -154,6 +159,7 @@ $(LICENCES): Cargo.lock $(wildcard tools/*.py) | .make/venv
 .make/python.dev .make/python.release: $(FOR_PYTHON) .make/venv
 	@rm -f .make/python.*
 	$(BIN)/maturin develop $(if $(filter %.release,$@),--release)
+	install $(built-lint) $(BIN)/
 	@touch $@
 
 .make/node.dev .make/node.release: $(FOR_NODE) $(TYPESCRIPT) .make/npm | system
