@@ -8,9 +8,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
 use super::closed;
-use super::driver::{Post, drive};
+use super::driver::drive;
 use super::node::Node;
-use super::posts::Posts;
+use super::posts::{Post, Posts};
 use super::push::{Push, PushPost};
 use super::runtime;
 use super::shared::lock;

@@ -17,24 +17,23 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::closed;
-use super::lane::{Asker, ScriptBy};
+use super::lane::Asker;
 use super::link::{Link, LinkEvent};
 use super::node::Node;
-use super::pending::{Pending, Ticket};
-use super::posts::{LENT_MAX, Posts};
+use super::pending::{Pending, Sending, Ticket};
+use super::posts::{LENT_MAX, Post, Posts};
 use super::push::PushPost;
 use super::reads::Reads;
-use super::scripts::Request;
+use super::scripts::{Request, ScriptBy};
 use super::session::CLOSED;
+use super::{closed, commands};
 use crate::panics;
-use crate::ports::{Address, Command, StoreError, StoreErrorKind};
+use crate::ports::{Address, StoreError, StoreErrorKind};
 
 /// A connection that stood for so long was a good one: the next loss is met with an attempt at once.
 const STEADY: Duration = Duration::from_secs(2);
@@ -42,40 +41,6 @@ const STEADY: Duration = Duration::from_secs(2);
 const QUIT_PATIENCE: Duration = Duration::from_millis(100);
 /// What is out when the driver closes has this long to be answered; a healthy server needs a hundredth of it.
 const SENDING_PATIENCE: Duration = Duration::from_millis(20);
-
-/// What the handle posts.
-pub(super) enum Post {
-    Command {
-        command: Command,
-        address: Address,
-        due: Instant,
-    },
-    /// One that whoever left it has written to the socket, but for the rest.
-    Written {
-        request: Request,
-        address: Address,
-        due: Instant,
-        rest: BytesMut,
-    },
-    /// What another node of the Cluster has sent on.
-    Again(Sending),
-    /// Connect, though there is no command yet.
-    Dial,
-    Close,
-}
-
-/// A command on its way.
-pub(super) struct Sending {
-    pub(super) address: Address,
-    pub(super) request: Request,
-    pub(super) due: Instant,
-    /// How often it has been sent.
-    pub(super) attempts: u32,
-    /// To be sent behind ASKING: the node does not serve the slot yet.
-    pub(super) is_asking: bool,
-    /// Of a script: what the server knows it by.
-    pub(super) by: ScriptBy,
-}
 
 struct Driver {
     node: Arc<Node>,
@@ -198,7 +163,7 @@ impl Driver {
                     Post::Command { command, address, due } => {
                         self.at_hand = Some(address);
                         panics::pass_by(panics::Place::Driver);
-                        let request = Request::of(&command);
+                        let request = commands::request(&command);
                         let by = ScriptBy::Hash;
                         self.accept(Sending { address, request, due, attempts: 0, is_asking: false, by });
                     }

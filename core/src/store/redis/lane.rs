@@ -13,7 +13,7 @@ use super::errors::refused;
 use super::pending::Ticket;
 use super::reply::error_text;
 use super::resp;
-use super::scripts::Request;
+use super::scripts::{Request, ScriptBy};
 use super::session::{BareSocket, Session, protocol};
 use crate::ports::StoreError;
 
@@ -31,13 +31,6 @@ pub(super) enum Asker {
     Heartbeat,
     /// ASKING, and what is asked in parting.
     Nobody,
-}
-
-/// How a script is named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ScriptBy {
-    Hash,
-    Text,
 }
 
 pub(super) struct Lane {

@@ -5,11 +5,12 @@
 //! that Sentinels name ([`sentinel`]) is one, a Cluster has one for each primary and a task that knows which serves which
 //! slot ([`cluster`]). Commands travel over one connection ([`connect`], [`lane`], [`watchdog`]), wakes and changes arrive on
 //! another ([`batch`], [`tracking`]); both are a [`session`]. What a script does is written in `lua/`, how a command
-//! becomes a script and a frame a verdict in [`scripts`] and [`reply`].
+//! becomes a script and a frame a verdict in [`commands`] and [`reply`].
 
 mod backoff;
 mod batch;
 mod cluster;
+mod commands;
 mod connect;
 pub mod console;
 mod doors;
@@ -22,6 +23,7 @@ pub(crate) mod fuzz;
 mod lane;
 mod link;
 mod node;
+mod parts;
 mod pending;
 mod posts;
 mod push;
@@ -43,7 +45,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use self::cluster::{ClusterDoor, ClusterPost};
+use self::cluster::ClusterDoor;
+use self::cluster::post::ClusterPost;
 use self::doors::NodeDoor;
 use self::endpoint::{Endpoint, Place};
 use self::node::Node;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::WeakUnboundedSender;
 
-use super::cluster::ClusterPost;
+use super::cluster::post::ClusterPost;
 use super::endpoint::{Place, ServerAddress};
 use super::sentinel::Sentinels;
 use super::shared::{Shared, Target, lock};

@@ -5,7 +5,21 @@ use std::collections::VecDeque;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::driver::Sending;
+use super::scripts::{Request, ScriptBy};
+use crate::ports::Address;
+
+/// A command on its way.
+pub(super) struct Sending {
+    pub(super) address: Address,
+    pub(super) request: Request,
+    pub(super) due: Instant,
+    /// How often it has been sent.
+    pub(super) attempts: u32,
+    /// To be sent behind ASKING: the node does not serve the slot yet.
+    pub(super) is_asking: bool,
+    /// Of a script: what the server knows it by.
+    pub(super) by: ScriptBy,
+}
 
 struct Slot {
     serial: u64,

@@ -14,11 +14,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::BytesMut;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use super::driver::Post;
-use super::lane::{self, ScriptBy};
-use super::scripts::Request;
+use super::pending::Sending;
+use super::scripts::{Request, ScriptBy};
 use super::session::BareSocket;
+use super::{commands, lane};
+use crate::ports::{Address, Command};
 
 /// With so many commands out an answer is about to come.
 const BUSY: usize = 8;
@@ -26,6 +28,27 @@ const BUSY: usize = 8;
 pub(super) const LENT_MAX: usize = 2;
 /// What takes longer to copy is not done on the caller's thread.
 const LENT_BYTES_MAX: usize = 16 << 10;
+
+/// What is left for the driver: by the handle, or by the Cluster's task.
+pub(super) enum Post {
+    Command {
+        command: Command,
+        address: Address,
+        due: Instant,
+    },
+    /// One that whoever left it has written to the socket, but for the rest.
+    Written {
+        request: Request,
+        address: Address,
+        due: Instant,
+        rest: BytesMut,
+    },
+    /// What another node of the Cluster has sent on.
+    Again(Sending),
+    /// Connect, though there is no command yet.
+    Dial,
+    Close,
+}
 
 #[derive(Default)]
 pub(super) struct Posts {
@@ -102,7 +125,7 @@ impl Queue {
         // Whatever is not written now is in front of all that could be.
         let Some((socket, left)) = self.lent.take() else { return false };
         let Post::Command { command, address, due } = post else { return false };
-        let request = Request::of(command);
+        let request = commands::request(command);
         let mut bytes = BytesMut::new();
         lane::write(&mut bytes, &request, ScriptBy::Hash);
         if bytes.len() > LENT_BYTES_MAX {

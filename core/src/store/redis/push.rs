@@ -18,7 +18,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::batch::{Batch, says_tracking_is_off};
-use super::cluster::ClusterPost;
+use super::cluster::post::ClusterPost;
 use super::errors::refused;
 use super::node::Node;
 use super::reply::error_text;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use redis_protocol::resp3::types::BytesFrame as Frame;
 
-use super::reply::{array, nonsense, number, value};
+use super::parts::{array, nonsense, number, value};
 use super::scripts::{Request, ScriptName, ms, text};
 use crate::ports::{StoreError, Verdict};
 use crate::protocol::key::Key;

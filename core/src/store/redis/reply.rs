@@ -4,9 +4,11 @@ use bytes::Bytes;
 use redis_protocol::resp3::types::BytesFrame as Frame;
 
 use super::errors::refused;
+use super::events;
+use super::parts::{NUMBER_MAX, array, nonsense, number, value};
 use super::queue_scripts::queue_verdict;
 use super::scripts::Request;
-use crate::ports::{LiveVersion, Reply, StoreError, StoreErrorKind, Verdict};
+use crate::ports::{LiveVersion, Reply, StoreError, Verdict};
 use crate::protocol::fields;
 use crate::protocol::lease::Grant;
 use crate::protocol::queue::Durability;
@@ -75,18 +77,6 @@ pub(super) fn error_text(frame: &Frame) -> Option<&str> {
     }
 }
 
-pub(super) fn nonsense() -> StoreError {
-    StoreError::new(StoreErrorKind::Protocol, "the server's answer made no sense")
-}
-
-pub(super) fn value(frame: Frame) -> Result<Option<Bytes>, StoreError> {
-    match frame {
-        Frame::BlobString { data, .. } | Frame::SimpleString { data, .. } => Ok(Some(data)),
-        Frame::Null => Ok(None),
-        _ => Err(nonsense()),
-    }
-}
-
 /// What stands at a key: the bytes, or those of several fields.
 fn entry(frame: Frame) -> Result<Option<Bytes>, StoreError> {
     match frame {
@@ -96,25 +86,6 @@ fn entry(frame: Frame) -> Result<Option<Bytes>, StoreError> {
         }
         frame => value(frame),
     }
-}
-
-pub(super) fn array(frame: Frame) -> Result<Vec<Frame>, StoreError> {
-    match frame {
-        Frame::Array { data, .. } => Ok(data),
-        _ => Err(nonsense()),
-    }
-}
-
-/// Scripts count in doubles: a larger number is none of theirs, and too large to be added to.
-const NUMBER_MAX: u64 = 1 << 53;
-
-pub(super) fn number(frame: Frame) -> Result<u64, StoreError> {
-    let parsed = match frame {
-        Frame::Number { data, .. } => u64::try_from(data).ok(),
-        Frame::BlobString { data, .. } => std::str::from_utf8(&data).ok().and_then(|digits| digits.parse().ok()),
-        _ => None,
-    };
-    parsed.filter(|number| *number <= NUMBER_MAX).ok_or_else(nonsense)
 }
 
 fn time(frame: Frame) -> Result<Reply, StoreError> {
@@ -164,9 +135,7 @@ fn verdict(frame: Frame) -> Result<Reply, StoreError> {
         b"LATE" => Verdict::Late,
         b"NOT_STORED" => Verdict::NotStored,
         b"VERSIONS" => Verdict::Versions(versions(parts)?),
-        b"PUBLISHED" | b"EVENTS" | b"DONE" | b"GONE" | b"DEAD_LETTERS" => {
-            Verdict::Event(super::events::reply(&name, parts)?)
-        }
+        b"PUBLISHED" | b"EVENTS" | b"DONE" | b"GONE" | b"DEAD_LETTERS" => Verdict::Event(events::reply(&name, parts)?),
         other => queue_verdict(other, next)?.ok_or_else(nonsense)?,
     };
     Ok(Reply { server_us, verdict })

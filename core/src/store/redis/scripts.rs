@@ -1,5 +1,4 @@
-//! How a command becomes a request: GET, TIME, INFO, or one of the scripts of `lua/` with its keys and arguments. Scripts of
-//! values have three keys and a wake channel, scripts of tags have the tag alone; those of queues are in `queue_scripts`.
+//! What is sent: GET, TIME, INFO, or one of the scripts of `lua/` with its keys and arguments.
 //!
 //! A script is sent by its hash; a server that does not know it (restarted, flushed) is sent the text once.
 
@@ -7,13 +6,6 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
-
-use super::queue_scripts::queue_script;
-use crate::ports::Command;
-use crate::protocol::envelope::Draft;
-use crate::protocol::key::Key;
-use crate::protocol::lease::Nonce;
-use crate::protocol::tag::Tag;
 
 /// Times beyond this are as good as for ever, and small enough for every sum that a script makes of them.
 const MS_MAX: u64 = 1 << 45;
@@ -93,6 +85,13 @@ impl ScriptName {
     }
 }
 
+/// How a script is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ScriptBy {
+    Hash,
+    Text,
+}
+
 /// What is sent for a command.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Request {
@@ -127,121 +126,6 @@ impl Request {
             Self::GetFields(_) | Self::Time | Self::Durability | Self::Info | Self::Script(..) => None,
         }
     }
-
-    pub(super) fn of(command: &Command) -> Self {
-        let (name, key, mut arguments) = match command {
-            Command::Get { key } => return Self::Get(text(key.full())),
-            Command::GetFields { key, names } => {
-                return Self::GetFields(std::iter::once(text(&key.fields())).chain(names.iter().map(text)).collect());
-            }
-            Command::Ping | Command::Time { .. } => return Self::Time,
-            Command::Durability { .. } => return Self::Durability,
-            Command::Info => return Self::Info,
-            Command::Report { key, id, figures, kept_ms, sweeps } => {
-                let sweeps = Bytes::from_static(if *sweeps { b"1" } else { b"0" });
-                let figures = text(figures.as_deref().unwrap_or_default());
-                let arguments =
-                    vec![Bytes::from_static(b"1"), text(key.full()), text(id), figures, ms(*kept_ms), sweeps];
-                return Self::Script(ScriptName::Report, arguments);
-            }
-            Command::Queue { queue, act } => return queue_script(queue, act),
-            Command::ReadTag { tag } => return Self::ReadTag(text(tag.full())),
-            Command::OpenTag { tag, nonce, kept_ms } => {
-                return Self::Script(ScriptName::OpenTag, with_tag(tag, *nonce, *kept_ms));
-            }
-            Command::InvalidateTag { tag, nonce, kept_ms } => {
-                return Self::Script(ScriptName::InvalidateTag, with_tag(tag, *nonce, *kept_ms));
-            }
-            Command::Beat { key, version, kept_ms, quarantine_ms } => {
-                let arguments = [Bytes::from_static(b"1"), text(key.full()), text(version)];
-                let times = [ms(*kept_ms), ms(*quarantine_ms)];
-                return Self::Script(ScriptName::Beat, arguments.into_iter().chain(times).collect());
-            }
-            Command::Event { stream, ask } => return super::events::request(stream, ask),
-            Command::Acquire { key, nonce, exclusive_ms, validity_ms, seen } => {
-                let arguments = vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms), text(seen)];
-                (ScriptName::Acquire, key, arguments)
-            }
-            Command::Fill { key, grant, entry } => {
-                let (life, draft) = (entry.life, entry.bytes.clone());
-                let mut arguments =
-                    vec![text(&grant.generation), text(&grant.number), draft, ms(life.fresh_ms), ms(life.kept_ms)];
-                if let Some(times) = entry.given {
-                    arguments
-                        .extend([times.created_ms, times.fresh_until_ms, times.stale_until_ms].map(|at| text(&at)));
-                }
-                (ScriptName::Fill, key, arguments)
-            }
-            Command::Renew { key, grant, exclusive_ms, validity_ms } => {
-                let arguments = vec![text(&grant.generation), text(&grant.number), ms(*exclusive_ms), ms(*validity_ms)];
-                (ScriptName::Renew, key, arguments)
-            }
-            Command::Release { key, grant } => {
-                (ScriptName::Release, key, vec![text(&grant.generation), text(&grant.number)])
-            }
-            Command::Pass { key, grant, solo_ms } => {
-                (ScriptName::Pass, key, vec![text(&grant.generation), text(&grant.number), ms(*solo_ms)])
-            }
-            Command::Invalidate { key, settle_ms } => (ScriptName::Invalidate, key, vec![ms(*settle_ms)]),
-            Command::Expire { key } => (ScriptName::Expire, key, Vec::new()),
-            Command::Refresh { key, nonce, exclusive_ms, validity_ms } => {
-                (ScriptName::Refresh, key, vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms)])
-            }
-            Command::Set { key, not_after_ms, entry } => {
-                let (life, draft) = (entry.life, entry.bytes.clone());
-                (ScriptName::Set, key, vec![text(not_after_ms), draft, ms(life.fresh_ms), ms(life.kept_ms)])
-            }
-            Command::BeginWrite { key, nonce, exclusive_ms, validity_ms } => {
-                (ScriptName::BeginWrite, key, vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms)])
-            }
-            Command::RenewWrite { key, nonce, exclusive_ms, validity_ms } => {
-                (ScriptName::RenewWrite, key, vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms)])
-            }
-            Command::Commit { key, generation, nonce, settle_ms, entry } => {
-                let mut arguments = vec![text(generation), text(nonce), ms(*settle_ms)];
-                if let Some(entry) = entry {
-                    arguments.extend([entry.bytes.clone(), ms(entry.life.fresh_ms), ms(entry.life.kept_ms)]);
-                }
-                (ScriptName::Commit, key, arguments)
-            }
-            Command::AcquireFields { key, names, nonce, exclusive_ms, validity_ms, seen } => {
-                let mut arguments = vec![text(nonce), ms(*exclusive_ms), ms(*validity_ms), text(seen)];
-                arguments.extend(names.iter().map(text));
-                (ScriptName::AcquireFields, key, arguments)
-            }
-            Command::FillFields { key, grant, entries } => {
-                let arguments = [text(&grant.generation), text(&grant.number)].into_iter().chain(drafts(entries));
-                (ScriptName::FillFields, key, arguments.collect())
-            }
-            Command::SetFields { key, not_after_ms, entries } => {
-                (ScriptName::SetFields, key, std::iter::once(text(not_after_ms)).chain(drafts(entries)).collect())
-            }
-            Command::InvalidateFields { key, settle_ms, names } => {
-                let arguments = std::iter::once(ms(*settle_ms)).chain(names.iter().map(text));
-                (ScriptName::InvalidateFields, key, arguments.collect())
-            }
-            Command::SettleValue { key, id } => (ScriptName::SettleValue, key, vec![text(&id.ms), text(&id.sequence)]),
-        };
-        arguments.push(text(&key.wake()));
-        Self::Script(name, with_keys(key, arguments))
-    }
-}
-
-fn drafts(entries: &[(Box<str>, Draft)]) -> impl Iterator<Item = Bytes> {
-    entries
-        .iter()
-        .flat_map(|(name, entry)| [text(name), entry.bytes.clone(), ms(entry.life.fresh_ms), ms(entry.life.kept_ms)])
-}
-
-fn with_keys(key: &Key, arguments: Vec<Bytes>) -> Vec<Bytes> {
-    let keys = [Bytes::from_static(b"3"), text(key.full()), text(&key.lease()), text(&key.fields())];
-    keys.into_iter().chain(arguments).collect()
-}
-
-/// The client's part of the nonce goes as it is, not in hexadecimal: it is written as it comes.
-fn with_tag(tag: &Tag, nonce: Nonce, kept_ms: u64) -> Vec<Bytes> {
-    // A life of nothing would be an error of the server's.
-    vec![Bytes::from_static(b"1"), text(tag.full()), Bytes::copy_from_slice(&nonce.0), ms(kept_ms.max(1))]
 }
 
 pub(super) fn text(value: &(impl ToString + ?Sized)) -> Bytes {

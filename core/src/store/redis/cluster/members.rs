@@ -15,7 +15,7 @@ use super::super::endpoint::ServerAddress;
 use super::super::node::Node;
 use super::super::shared::{Shared, lock};
 use super::super::tracking::Tracking;
-use super::ClusterPost;
+use super::post::ClusterPost;
 use super::topology::{SLOTS, Topology};
 use crate::ports::Notice;
 

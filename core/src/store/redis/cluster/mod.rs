@@ -6,6 +6,7 @@
 
 mod discovery;
 mod members;
+pub(super) mod post;
 pub(super) mod topology;
 
 use std::collections::VecDeque;
@@ -24,9 +25,11 @@ use tokio::time::{Instant, sleep_until};
 use self::discovery::Discovery;
 pub(super) use self::discovery::ask;
 use self::members::{Members, Routes};
+use self::post::ClusterPost;
 use self::topology::Topology;
-use super::driver::{Post, Sending};
 use super::endpoint::ServerAddress;
+use super::pending::Sending;
+use super::posts::Post;
 use super::push::PushPost;
 use super::shared::Shared;
 use super::{closed, runtime};
@@ -43,31 +46,6 @@ pub(super) use self::topology::{SLOTS, Topology as ReadTopology};
 const LOOK_CALM: Duration = Duration::from_secs(15);
 /// Posts that are taken in one turn: redirects of a whole shard are one change of the table.
 const POSTS_MAX: usize = 1_024;
-
-/// What the handle, the drivers and the push tasks post.
-pub(super) enum ClusterPost {
-    /// A command whose node is not known.
-    Command {
-        command: Command,
-        address: Address,
-        due: Instant,
-    },
-    /// A command that was sent to the wrong node.
-    Redirected {
-        sending: Sending,
-        redirect: Redirect,
-    },
-    /// Something says that the topology is not what it was.
-    Refresh,
-    /// The connection to this node is lost, or stands again.
-    Trouble {
-        node: u16,
-        is_over: bool,
-    },
-    Watch(Key),
-    Unwatch(Key),
-    Close,
-}
 
 /// The way to a Cluster.
 pub(super) struct ClusterDoor {

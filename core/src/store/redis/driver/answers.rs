@@ -7,13 +7,14 @@ use std::time::Duration;
 use redis_protocol::resp3::types::BytesFrame as Frame;
 use tokio::time::{Instant, sleep_until};
 
-use super::super::cluster::{ClusterPost, Redirect};
+use super::super::cluster::Redirect;
+use super::super::cluster::post::ClusterPost;
 use super::super::errors::refused;
-use super::super::lane::{Asker, ScriptBy};
+use super::super::lane::Asker;
 use super::super::link::Link;
 use super::super::pending::Ticket;
-use super::super::scripts::Request;
-use super::super::{closed, reply};
+use super::super::scripts::{Request, ScriptBy};
+use super::super::{closed, parts, reply};
 use super::Driver;
 use crate::panics;
 use crate::ports::{Reply, StoreError, StoreErrorKind};
@@ -60,7 +61,7 @@ impl Driver {
                     if error.is_some_and(|error| self.reads.may_not_gather(error)) {
                         return tickets.into_iter().for_each(|ticket| self.forward(ticket));
                     }
-                    let error = error.map_or_else(reply::nonsense, refused);
+                    let error = error.map_or_else(parts::nonsense, refused);
                     for ticket in tickets {
                         self.answer(ticket, Err(error.clone()));
                     }

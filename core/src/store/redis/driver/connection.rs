@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::super::cluster::ClusterPost;
+use super::super::cluster::post::ClusterPost;
 use super::super::connect::{Connection, dial};
 use super::super::errors::has_server_code;
 use super::super::lane::Asker;
