@@ -428,3 +428,8 @@ impl Manager {
         }
     }
 }
+
+/// A duration in milliseconds, 1 at the least.
+fn whole_ms(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
+}

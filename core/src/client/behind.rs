@@ -196,7 +196,7 @@ impl<T> WriteBehind<T> {
     /// # Errors
     /// `ClosedError`.
     pub async fn flush(&self, timeout: Duration) -> Result<bool, Error> {
-        let (manager, timeout_ms) = (&self.inner.manager, super::call::whole_ms(timeout));
+        let (manager, timeout_ms) = (&self.inner.manager, super::whole_ms(timeout));
         manager.confirm(|queue, id| manager.engine.flush(&self.inner.behind, timeout_ms, queue, id)).await
     }
 

@@ -123,8 +123,3 @@ impl<'a> CallBuilder<'a> {
         self.manager.store(key, value, &terms).await
     }
 }
-
-/// A ttl in milliseconds, 1 at the least.
-pub(super) fn whole_ms(ttl: Duration) -> u64 {
-    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
-}

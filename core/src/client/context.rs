@@ -56,7 +56,7 @@ impl Context {
 
     /// How long the value will live, instead of what the call says.
     pub fn set_ttl(&self, ttl: Duration) {
-        self.change(|said| said.made.ttl_ms = Some(super::call::whole_ms(ttl)));
+        self.change(|said| said.made.ttl_ms = Some(super::whole_ms(ttl)));
     }
 
     /// Tags that the value will carry besides those of the call. A tag that is named here first and has been invalidated

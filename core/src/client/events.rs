@@ -154,7 +154,7 @@ impl OnEvent {
 
     /// What a process held that is silent for so long goes to another one; 30 s by default.
     pub fn redeliver_after(mut self, time: Duration) -> Self {
-        self.rules.dead_ms = super::call::whole_ms(time);
+        self.rules.dead_ms = super::whole_ms(time);
         self
     }
 
@@ -270,7 +270,7 @@ impl Subscription {
     /// Ends it: the event that is being handled ends first, for up to that long; then others are given it. True when
     /// all had ended.
     pub async fn close(&self, timeout: Duration) -> bool {
-        let timeout_ms = super::call::whole_ms(timeout);
+        let timeout_ms = super::whole_ms(timeout);
         let closing =
             self.manager.call_verb(|queue, id| Ok(self.manager.engine.feed_close(self.feed, timeout_ms, queue, id)));
         matches!(closing.await, Ok(Arrival::Outcome(Outcome::Confirmed(true))))

@@ -22,7 +22,7 @@ pub use anatomy::{Anatomy, format_of};
 pub use draft::{Draft, GivenTimes, Saying};
 #[cfg(all(any(test, feature = "fuzz"), feature = "redis", not(tidegate_loom)))]
 pub(crate) use forge::forge;
-pub use payload::{Codec, Payload};
+pub use payload::{Codec, Field, FieldState, Payload};
 pub use seal::Seal;
 
 pub const MAGIC: [u8; 2] = *b"TG";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::envelope::Payload;
+pub use super::envelope::{Field, FieldState};
 use super::key::{Key, hash128};
 use crate::dialect::Dialect;
 use crate::error::Error;
@@ -74,25 +74,6 @@ impl Key {
     pub fn field_hash(&self, name: &str) -> [u8; 16] {
         hash128(&[&self.hash()[..], name.as_bytes()].concat())
     }
-}
-
-/// How a field stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldState {
-    /// As the store has it, and it is fresh.
-    Fresh,
-    /// As the store has it; past its freshness.
-    Stale,
-    /// A fallback gave it, or a caller: it is to be stored.
-    New,
-}
-
-/// One field of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    pub name: Box<str>,
-    pub state: FieldState,
-    pub payload: Payload,
 }
 
 /// The bytes of fields in the order of their names, as a store gives them in one answer.

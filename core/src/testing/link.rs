@@ -7,7 +7,8 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::Fault;
-use super::out::{Answer, Out, Time};
+use super::out::{Answer, Out};
+use super::time::Time;
 use crate::engine::Engine;
 use crate::ports::{Address, Command, Inbox, Notice, Store, StoreError, StoreErrorKind};
 use crate::protocol::key::Key;

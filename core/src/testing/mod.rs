@@ -37,6 +37,7 @@ mod fault;
 mod link;
 mod out;
 mod store;
+mod time;
 
 pub use clock::FakeClock;
 pub use fault::Fault;

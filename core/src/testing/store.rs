@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::link::Link;
-use super::out::{Later, Time};
+use super::time::{Later, Time};
 use super::{FakeClock, Fault};
 use crate::clock::{MonotonicClock, wall_us};
 use crate::config::{Config, Dialect};

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use super::{Reject, Seal};
 use crate::payload::compress::Compression;
 use crate::payload::{self as shape, Look};
-use crate::protocol::fields::{Field, FieldState};
 
 /// How the payload is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +50,25 @@ pub struct Payload {
     pub packed: Option<Box<(Compression, Bytes)>>,
     /// Of an entry that is split over the fields of a hash, in their order; its own bytes are empty then.
     pub fields: Option<Arc<Vec<Field>>>,
+}
+
+/// How a field stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldState {
+    /// As the store has it, and it is fresh.
+    Fresh,
+    /// As the store has it; past its freshness.
+    Stale,
+    /// A fallback gave it, or a caller: it is to be stored.
+    New,
+}
+
+/// One field of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    pub name: Box<str>,
+    pub state: FieldState,
+    pub payload: Payload,
 }
 
 impl Payload {
