@@ -2,42 +2,26 @@
 //! gone, since the store may answer in the same call and a dropped lease steps again.
 
 use super::Engine;
-use super::feed::is_feed;
-use super::flights::{FlightId, Question, Shard, Slot, SlotKind};
+use super::flights::{Question, Shard, Slot, SlotKind};
 use super::journal::Owed;
-use super::mishaps::Rest;
+use super::numbers::{
+    FlightId, SEQUENCE_RENEW, TARGET_OPERATION, TIMER_CLOSE, TIMER_HEALTH, TIMER_JOURNAL, TIMER_PROBES,
+    TIMER_PROBES_LAST, TIMER_REPORT, is_feed,
+};
 use super::observe::EventKind;
-use super::outcome::{Keeps, Older, Outcome, Token};
+use super::outcome::{Outcome, Token};
+use super::places::{Party, Share, tell_called};
+use super::rest::{Batch, Rest};
 use super::submit::{get_of, read_tag};
 use super::ticket::Ticket;
-use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS, Terms};
+use crate::config::{LEASE_VALIDITY_MS, PASS_SOLO_MS};
 use crate::panics;
 use crate::ports::Command;
-use crate::protocol::flight::{Action, Event, Flight, Moment, Patience};
-use crate::protocol::freshness::Life;
+use crate::protocol::flight::{Action, Event, Flight, Moment, Patience, Right};
 use crate::protocol::key::Key;
-use crate::protocol::tag::{Tag, TagNonce};
-use crate::sync::{Arc, Ordering};
+use crate::protocol::tag::Tag;
+use crate::sync::{Arc, Ordering, lock};
 use crate::tenant::Count;
-
-/// Answers to nobody: they count for the breaker and the clock.
-pub(super) const TARGET_NONE: u64 = 0;
-/// A breaker's probe; the address says of which node.
-pub(super) const TARGET_PROBE: u64 = 1;
-/// Of a look at the servers' health.
-pub(super) const TARGET_HEALTH: u64 = 2;
-/// Targets of operations have the top bit.
-pub(super) const TARGET_OPERATION: u64 = 1 << 63;
-/// The sequence of a RENEW, which is no flight's question.
-pub(super) const SEQUENCE_RENEW: u32 = u32::MAX;
-/// Numbers in the timers that are no flights.
-pub(super) const TIMER_JOURNAL: u64 = 1;
-pub(super) const TIMER_CLOSE: u64 = 2;
-pub(super) const TIMER_HEALTH: u64 = 3;
-pub(super) const TIMER_REPORT: u64 = 4;
-/// And from here on the probe of each node. Flights have larger numbers.
-pub(super) const TIMER_PROBES: u64 = 1 << 16;
-const TIMER_PROBES_LAST: u64 = TIMER_PROBES + u16::MAX as u64;
 
 /// Whether callers come for the first time.
 #[derive(Clone, Copy, Debug)]
@@ -58,30 +42,6 @@ impl Drop for Busy<'_> {
             self.engine.close_if_drained();
         }
     }
-}
-
-/// What one step left to do once the lock is gone.
-pub(super) struct Batch {
-    pub(super) flight: FlightId,
-    pub(super) key: Key,
-    sequence: u32,
-    pub(super) kind: SlotKind,
-    pub(super) actions: Vec<Action<Arc<Ticket>>>,
-    deadline_before: Option<u64>,
-    deadline: Option<u64>,
-    led_us: u64,
-    life: Option<Life>,
-    terms: Arc<Terms>,
-    /// Of a lead.
-    older: Option<Box<Older>>,
-    /// Of a fill that was upgraded.
-    keeps: Option<Keeps>,
-    /// Of a fill: its tags, with the nonces that stood before the fallback started.
-    tags: Vec<(Tag, TagNonce)>,
-    /// How long it waited for another process, told when the wait ends.
-    waited_us: Option<u64>,
-    /// It has to do with the places of fallbacks without the store.
-    is_placed: bool,
 }
 
 impl Engine {
@@ -398,5 +358,45 @@ impl Engine {
         {
             self.alarm.set(&self.me, at_us);
         }
+    }
+
+    /// What callers are led with whom no question serves. Those who are one too many for those who wait do not queue
+    /// for a place either.
+    pub(super) fn right_of(&self, key: &Key, met_away: bool, is_alone: bool) -> Right {
+        match (is_alone, met_away) {
+            (true, _) => Right::Solo,
+            (_, true) => Right::Away,
+            _ => self.right_without_store(key),
+        }
+    }
+
+    /// Behind a step, under the lock of the flight's shard: asks for the place that the step wants, and tells of what it did
+    /// with the one that the flight has.
+    pub(super) fn place(&self, id: FlightId, slot: &mut Slot, actions: &mut Vec<Action<Arc<Ticket>>>, moment: &Moment) {
+        if let Some(Action::Place(patience)) = actions.last() {
+            let party = if let Patience::Busy(batch) = patience { Party::Batch(*batch) } else { Party::Flight(id) };
+            slot.party = Some(party);
+            let share = Share::of(&slot.terms);
+            let event = if lock(&self.places).ask(party, id, share) { Event::Placed } else { Event::Crowded };
+            actions.extend(slot.flight.step(event, &slot.terms.rules, moment));
+        }
+        let Some(party) = slot.party else { return };
+        for action in &*actions {
+            match action {
+                Action::Lead { .. } => lock(&self.places).run(party, id),
+                Action::Over => lock(&self.places).end(party, id),
+                _ => {}
+            }
+        }
+    }
+
+    /// Starts those whose turn has come. No lock is held.
+    pub(super) fn start_the_placed(&self) {
+        tell_called(&self.places, |id| {
+            // What ends with the engine need not begin.
+            if !self.is_over.load(Ordering::Acquire) {
+                self.step(id, Event::Placed);
+            }
+        });
     }
 }

@@ -6,8 +6,8 @@ use rustc_hash::FxHashMap;
 
 use super::Engine;
 use super::batch::{Batch, BatchToken, Item, Settled};
-use super::events::{Handled, Out, Target};
 use super::feed::{Feed, FeedId, Push};
+use super::journal::Owed;
 use super::outcome::{Begun, Outcome};
 use super::ticket::Ticket;
 use crate::config::Terms;
@@ -20,6 +20,18 @@ use crate::protocol::lease::Nonce;
 use crate::protocol::stream::StreamId;
 use crate::protocol::subscription::{Action, Given, Happening, Noted, Piece, Rules, Subscription};
 use crate::sync::{Arc, Mutex, lock};
+
+/// What a handler said of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// These are to be invalidated.
+    Done { keys: Vec<String>, tags: Vec<String> },
+    /// In the words of the host.
+    Failed(String),
+}
+
+/// What is to be invalidated for an event.
+pub(super) type Target = (Key, Owed);
 
 /// One event name in this process.
 pub(super) struct EventFeed {
@@ -261,8 +273,7 @@ impl EventFeed {
             return self.step(engine, Happening::Invalidated(piece, true));
         };
         for (key, owed) in targets {
-            let out = Out { feed: Arc::clone(&feed), piece, target: (key.clone(), owed) };
-            let id = engine.events.add_out(out);
+            let id = engine.events.add_out(Arc::clone(&feed), piece, (key.clone(), owed));
             if let Begun::Ready(outcome) = engine.end(key, owed, &self.view, false, engine.events.queue(), id) {
                 engine.event_invalidated(id, &outcome);
             }

@@ -8,7 +8,8 @@ use rustc_hash::FxHashMap;
 
 use super::Engine;
 use super::batch::Batch;
-use super::event_feed::EventFeed;
+pub use super::event_feed::Handled;
+use super::event_feed::{EventFeed, Target};
 use super::feed::{Feed, FeedId};
 use super::journal::Owed;
 use super::outcome::{Begun, Outcome};
@@ -25,15 +26,6 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
 /// Less than this a silent process is never given; a pause of the interpreter's is no death.
 const DEAD_MS_MIN: u64 = 100;
 
-/// What a handler said of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Handled {
-    /// These are to be invalidated.
-    Done { keys: Vec<String>, tags: Vec<String> },
-    /// In the words of the host.
-    Failed(String),
-}
-
 /// The subscriptions of an engine, and the invalidations that are under way for them.
 pub(super) struct EventFeeds {
     by_stream: Mutex<FxHashMap<Key, Arc<EventFeed>>>,
@@ -44,13 +36,11 @@ pub(super) struct EventFeeds {
 }
 
 /// An invalidation under way.
-pub(super) struct Out {
-    pub(super) feed: Arc<EventFeed>,
-    pub(super) piece: Piece,
-    pub(super) target: Target,
+struct Out {
+    feed: Arc<EventFeed>,
+    piece: Piece,
+    target: Target,
 }
-
-pub(super) type Target = (Key, Owed);
 
 struct Ringer(Weak<Engine>);
 
@@ -81,9 +71,9 @@ impl EventFeeds {
     }
 
     /// Its number.
-    pub(super) fn add_out(&self, out: Out) -> u64 {
+    pub(super) fn add_out(&self, feed: Arc<EventFeed>, piece: Piece, target: Target) -> u64 {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.out).insert(id, out);
+        lock(&self.out).insert(id, Out { feed, piece, target });
         id
     }
 

@@ -4,11 +4,11 @@
 
 use super::Engine;
 use super::breaker::{Breaker, BreakerState};
-use super::flights::Asked;
 use super::journal::Owed;
 use super::observe::EventKind;
 use super::outcome::Source;
 use super::recent::{Recent, Unsure};
+use super::sheet::Asked;
 use crate::protocol::key::Key;
 use crate::sync::{Ordering, lock};
 

@@ -6,26 +6,14 @@ use rustc_hash::FxHashMap;
 
 use super::Engine;
 use super::batch::{Batch, BatchToken, Settled};
+pub use super::numbers::FeedId;
+use super::numbers::TARGET_FEED;
 use super::outcome::{Begun, Outcome};
 use super::ticket::{Queue, Ticket};
 use crate::ports::{Address, Reply, StoreError};
 use crate::protocol::key::Key;
 use crate::protocol::stream::StreamId;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
-
-/// Targets, timers and watches of feeds have this bit: flights' numbers leave it alone (`flights.rs`).
-pub(super) const TARGET_FEED: u64 = 1 << 62;
-
-/// A feed's name within its engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FeedId(pub u64);
-
-impl FeedId {
-    /// Where answers, deadlines and pushes for it go.
-    pub(super) fn target(self) -> u64 {
-        TARGET_FEED | self.0
-    }
-}
 
 /// What a push says of a key that a feed watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +84,6 @@ impl Feeds {
     pub(super) fn is_empty(&self) -> bool {
         lock(&self.by_number).is_empty()
     }
-}
-
-/// Whether a target, a timer's number or a watch is a feed's.
-pub(super) fn is_feed(target: u64) -> bool {
-    target & (super::drive::TARGET_OPERATION | TARGET_FEED) == TARGET_FEED
 }
 
 impl Engine {

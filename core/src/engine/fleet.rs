@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::drive::TIMER_REPORT;
+use super::numbers::TIMER_REPORT;
 use super::observe::Figure;
 use super::operations::Operation;
 use super::{Engine, Environment};

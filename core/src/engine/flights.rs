@@ -4,12 +4,13 @@ use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 
+use super::numbers::{FlightId, SEQUENCE_RENEW};
 use super::outcome::{Keeps, Older};
 use super::places::Party;
-use super::sheet::{AskedTag, Sheet, Standing};
+use super::sheet::{Asked, AskedTag, Sheet, Standing};
 use super::ticket::Ticket;
 use crate::config::Terms;
-use crate::ports::{Primary, Reply};
+use crate::ports::Reply;
 use crate::protocol::answer::Renewal;
 use crate::protocol::envelope::Payload;
 use crate::protocol::fields::FieldNames;
@@ -103,13 +104,6 @@ pub(crate) struct Slot {
     generation: u32,
 }
 
-/// What was known of a key when its store was asked for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Asked {
-    pub(super) primary: Primary,
-    pub(super) was_owed: bool,
-}
-
 /// An answer that cannot be judged yet.
 pub(super) struct Unjudged {
     pub(super) question: Question,
@@ -167,7 +161,7 @@ impl Slot {
     /// Numbers a new question. One below the sequence of RENEW.
     pub(super) fn ask(&mut self, question: Question, asks_key: bool, tags: Vec<AskedTag>) {
         self.question = question;
-        self.sequence = (self.sequence + 1) % super::drive::SEQUENCE_RENEW;
+        self.sequence = (self.sequence + 1) % SEQUENCE_RENEW;
         self.sheet = Sheet::new(asks_key, tags);
     }
 
@@ -187,9 +181,6 @@ pub(crate) struct Shard {
     slots: Slab<Slot>,
     generation: u32,
 }
-
-/// Names a flight for good: its shard, its place there, and which use of the place it is. Never 0.
-pub(crate) type FlightId = u64;
 
 pub(crate) struct Flights {
     shards: [Mutex<Shard>; SHARDS],

@@ -5,14 +5,14 @@
 //! A look is taken when somebody asks for one ([`Engine::health`]), and now and then ([`Engine::look_sometimes`]) while somebody
 //! listens or reads metrics. It goes past the breaker: the answer to "is it there?" must come from the server.
 
-mod findings;
+pub(super) mod findings;
 
 use rustc_hash::FxHashMap;
-use serde::Serialize;
 
+pub use self::findings::{Finding, Health, HealthStatus, NodeHealth};
 use self::findings::{finding, judged, news};
 use super::Engine;
-use super::drive::{TARGET_HEALTH, TIMER_HEALTH};
+use super::numbers::{TARGET_HEALTH, TIMER_HEALTH};
 use super::observe::EventKind;
 use super::outcome::{Begun, Failure, Outcome};
 use super::ticket::{Queue, Ticket};
@@ -28,71 +28,6 @@ const PART_INFO: u16 = 2;
 
 /// The first look comes so soon after the first use of the store.
 const FIRST_LOOK_MS: u64 = 1_000;
-
-/// Whether all is well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HealthStatus {
-    Ok,
-    /// It serves, and somebody should look at `findings`.
-    Warning,
-    /// No node answers.
-    Down,
-}
-
-/// What `health()` gives.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Health {
-    pub status: HealthStatus,
-    /// Milliseconds since the epoch.
-    pub checked_at: u64,
-    /// `memory` or `redis`.
-    pub store: &'static str,
-    /// `closed`, `open` or `half_open`.
-    pub breaker: &'static str,
-    /// The connection that brings wakes and changes: `connected`, `lost`, or `unused`.
-    pub push: &'static str,
-    /// Invalidations that the store has not confirmed yet.
-    pub journal: u64,
-    pub nodes: Vec<NodeHealth>,
-    pub findings: Vec<Finding>,
-}
-
-impl Health {
-    /// All of it as JSON, under the same names.
-    pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("texts and numbers are JSON")
-    }
-}
-
-/// One server. What it does not say, or may not be asked, is none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct NodeHealth {
-    /// Its address; empty for `memory://`.
-    pub node: String,
-    pub reachable: bool,
-    /// Why it is not, or why it says nothing of itself.
-    pub error: Option<String>,
-    pub round_trip_ms: Option<f64>,
-    /// Between this look and the one before; none for the first.
-    pub evictions_per_s: Option<f64>,
-    #[serde(flatten)]
-    pub info: ServerInfo,
-}
-
-/// What somebody should look at.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Finding {
-    /// `unreachable`, `round_trip`, `fragmentation`, `memory`, `evictions`, `policy`, `replication` or `push`.
-    pub reason: &'static str,
-    /// Which server; empty for what is of no one server.
-    pub node: String,
-    /// What was seen, and what it is compared with, where these are numbers.
-    pub value: Option<f64>,
-    pub limit: Option<f64>,
-    /// What is wrong, and what to do.
-    pub message: String,
-}
 
 /// The looks of one engine.
 #[derive(Default)]

@@ -2,11 +2,12 @@
 //! goes on: a flight's callers without the store, an operation's with an `InternalError`.
 
 use super::Engine;
-use super::drive::{Batch, Round, TARGET_HEALTH, TARGET_OPERATION, TIMER_HEALTH, TIMER_REPORT};
-use super::feed::is_feed;
-use super::flights::{FlightId, Question, Slot, SlotKind};
+use super::drive::Round;
+use super::flights::{Question, Slot, SlotKind};
+use super::numbers::{FlightId, TARGET_HEALTH, TARGET_OPERATION, TIMER_HEALTH, TIMER_REPORT, is_feed};
 use super::operations::Operation;
 use super::outcome::{Failure, Outcome, Settlement};
+use super::rest::{AtHand, Batch, Rest};
 use super::ticket::Ticket;
 use crate::error::Error;
 use crate::panics::{self, caught};
@@ -119,49 +120,11 @@ impl Engine {
     }
 }
 
-/// The actions of a step that are still to be done.
-pub(super) struct Rest {
-    left: std::vec::IntoIter<Action<Arc<Ticket>>>,
-    at_hand: Option<AtHand>,
-}
-
-/// Whose action is being done.
-enum AtHand {
-    Caller(Arc<Ticket>),
-    /// One whose fallback has ended, or that only computes behind: it has no need of another.
-    Leader(Arc<Ticket>),
-}
-
-impl Iterator for Rest {
-    type Item = Action<Arc<Ticket>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.at_hand = None;
-        let action = self.left.next()?;
-        self.at_hand = match &action {
-            Action::Lead { caller, .. } | Action::ServeAndRenew { caller, .. } => {
-                Some(AtHand::Caller(Arc::clone(caller)))
-            }
-            Action::Serve(caller, _) | Action::Share(caller, _) | Action::Fail(caller, _) | Action::Busy(caller) => {
-                Some(AtHand::Caller(Arc::clone(caller)))
-            }
-            Action::Settle(leader, _) | Action::Console(leader, _) | Action::Needless(leader) => {
-                Some(AtHand::Leader(Arc::clone(leader)))
-            }
-            _ => None,
-        };
-        if self.at_hand.is_some() {
-            panics::pass_by(panics::Place::Serving);
-        }
-        Some(action)
-    }
-}
-
 impl Engine {
     /// Does what a step said. No lock is held. After a panic in one of its actions those that it and the rest were for are
     /// answered all the same.
     pub(super) fn perform(&self, mut batch: Batch) {
-        let mut rest = Rest { left: std::mem::take(&mut batch.actions).into_iter(), at_hand: None };
+        let mut rest = Rest::of(&mut batch);
         if let Err(error) = caught(|| self.try_perform(&batch, &mut rest)) {
             self.tell_panic(&error);
             self.end_rest(rest, &batch, &error);

@@ -7,7 +7,8 @@
 //! | file | owns |
 //! |---|---|
 //! | `flights` | which flight serves which key |
-//! | `drive` | steps, actions, deadlines |
+//! | `numbers` | by which answers and deadlines find what they are for |
+//! | `drive`, `rest` | steps, actions, deadlines; what a step left to do |
 //! | `submit` | commands on their way to the store |
 //! | `serve` | what callers are given, counted and told |
 //! | `answers` | the store's replies and pushes, judged and brought home |
@@ -63,6 +64,7 @@ mod loom_tests;
 pub mod metrics;
 mod mishaps;
 mod nodes;
+mod numbers;
 pub mod observe;
 mod operations;
 pub mod outcome;
@@ -74,6 +76,7 @@ mod read;
 mod recent;
 mod recover;
 mod renew;
+mod rest;
 mod serve;
 mod server_clock;
 mod sheet;

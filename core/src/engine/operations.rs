@@ -4,11 +4,11 @@
 use rustc_hash::FxHashMap;
 
 use super::Engine;
-use super::drive::{TARGET_OPERATION, TIMER_CLOSE};
 use super::ending::{After, Ending};
 use super::event_letters::Asked;
 use super::journal::Owed;
 use super::metrics::Invalidated;
+use super::numbers::{TARGET_OPERATION, TIMER_CLOSE};
 use super::observe::EventKind;
 use super::outcome::{Begun, Failure, Outcome};
 use super::peek::Peek;

@@ -4,8 +4,7 @@ use std::sync::{Arc, Weak};
 
 use super::Engine;
 use super::batch::{Batch, StreamId};
-use super::behind::Letter;
-use super::health::Health;
+use super::health::findings::Health;
 use super::ticket::Ticket;
 use crate::config::Terms;
 pub use crate::protocol::answer::{Details, Failure, Hit, HostObject, Renewal, Settlement, Source, Staleness, Token};
@@ -148,6 +147,22 @@ pub enum Outcome {
     EventLetters(Vec<DeadLetter>),
     /// How the servers are.
     Health(Arc<Health>),
+}
+
+/// A write that was set aside, as its user sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Letter {
+    /// What it is retried or dropped by: its place, an `@`, its partition.
+    pub id: String,
+    /// The write's own, which its sink knows.
+    pub write_id: StreamId,
+    pub key: Box<str>,
+    pub payload: Payload,
+    pub attempts: u32,
+    /// `sink`, `died` (whoever had it, alone) or `unreadable`.
+    pub reason: Box<str>,
+    /// When it was set aside: ms since the epoch, by the server's clock.
+    pub set_aside_ms: u64,
 }
 
 impl Outcome {

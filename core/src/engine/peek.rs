@@ -3,13 +3,13 @@
 use bytes::Bytes;
 
 use super::Engine;
-use super::flights::Asked;
 use super::judge::{Circumstances, Judged};
 use super::metrics::ReadEnd;
 use super::observe::EventKind;
 use super::operations::Operation;
 use super::outcome::{Begun, Failure, Hit, Outcome};
 use super::server_clock::ServerClock;
+use super::sheet::Asked;
 use super::sheet::{Sheet, Standing};
 use super::submit::{get_of, read_tag};
 use super::ticket::{Queue, Ticket};

@@ -15,13 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::Engine;
-use super::flights::{FlightId, Slot};
-use super::ticket::Ticket;
+use super::numbers::FlightId;
 use crate::config::Terms;
-use crate::protocol::flight::{Action, Event, Moment, Patience, Right};
-use crate::protocol::key::Key;
-use crate::sync::{Arc, Mutex, Ordering, lock};
+use crate::sync::{Mutex, lock};
 
 /// Who has one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +35,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    fn of(terms: &Terms) -> Self {
+    pub(super) fn of(terms: &Terms) -> Self {
         let tenant = terms.tenant.as_ref();
         Self {
             tenant: tenant.map_or(0, |tenant| tenant.number()),
@@ -237,48 +233,6 @@ pub(crate) fn tell_called(places: &Mutex<Places>, mut tell: impl FnMut(FlightId)
     while !called.is_empty() {
         called.into_iter().for_each(&mut tell);
         called = lock(places).take_called(true);
-    }
-}
-
-impl Engine {
-    /// What callers are led with whom no question serves. Those who are one too many for those who wait do not queue
-    /// for a place either.
-    pub(super) fn right_of(&self, key: &Key, met_away: bool, is_alone: bool) -> Right {
-        match (is_alone, met_away) {
-            (true, _) => Right::Solo,
-            (_, true) => Right::Away,
-            _ => self.right_without_store(key),
-        }
-    }
-
-    /// Behind a step, under the lock of the flight's shard: asks for the place that the step wants, and tells of what it did
-    /// with the one that the flight has.
-    pub(super) fn place(&self, id: FlightId, slot: &mut Slot, actions: &mut Vec<Action<Arc<Ticket>>>, moment: &Moment) {
-        if let Some(Action::Place(patience)) = actions.last() {
-            let party = if let Patience::Busy(batch) = patience { Party::Batch(*batch) } else { Party::Flight(id) };
-            slot.party = Some(party);
-            let share = Share::of(&slot.terms);
-            let event = if lock(&self.places).ask(party, id, share) { Event::Placed } else { Event::Crowded };
-            actions.extend(slot.flight.step(event, &slot.terms.rules, moment));
-        }
-        let Some(party) = slot.party else { return };
-        for action in &*actions {
-            match action {
-                Action::Lead { .. } => lock(&self.places).run(party, id),
-                Action::Over => lock(&self.places).end(party, id),
-                _ => {}
-            }
-        }
-    }
-
-    /// Starts those whose turn has come. No lock is held.
-    pub(super) fn start_the_placed(&self) {
-        tell_called(&self.places, |id| {
-            // What ends with the engine need not begin.
-            if !self.is_over.load(Ordering::Acquire) {
-                self.step(id, Event::Placed);
-            }
-        });
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::Engine;
 use super::breaker::{Breaker, BreakerState};
-use super::drive::{TARGET_PROBE, TIMER_JOURNAL, TIMER_PROBES};
 use super::ending::After;
 use super::journal::{Owed, Sent};
+use super::numbers::{TARGET_PROBE, TIMER_JOURNAL, TIMER_PROBES};
 use super::observe::{EventKind, on_one_line};
 use super::sheet::AskedTag;
 use super::versions::Part;

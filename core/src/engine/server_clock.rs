@@ -2,7 +2,7 @@
 //! (Cristian, *Probabilistic clock synchronization*, 1989). Steps of this machine's wall clock change nothing.
 
 use super::Engine;
-use super::drive::TARGET_NONE;
+use super::numbers::TARGET_NONE;
 use crate::ports::Command;
 use crate::protocol::key::Key;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};

@@ -1,9 +1,15 @@
 //! A question's sheet: what was asked for a key and for the tags with it, and the answers so far. A question is answered
 //! when all its parts are; each part counts once, however often it is delivered.
 
-use super::flights::Asked;
-use crate::ports::{Reply, StoreError, Verdict};
+use crate::ports::{Primary, Reply, StoreError, Verdict};
 use crate::protocol::tag::{Tag, TagNonce};
+
+/// What was known of a key when its store was asked for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Asked {
+    pub(super) primary: Primary,
+    pub(super) was_owed: bool,
+}
 
 /// A tag as its store holds it.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! What is sent: commands on their way to the store, and the envelopes in them.
 
 use super::Engine;
-use super::drive::TARGET_NONE;
+use super::numbers::TARGET_NONE;
 use crate::config::{TAG_KEPT_MS, Terms};
 use crate::ports::{Address, Command, Inbox, StoreError, StoreErrorKind};
 use crate::protocol::envelope::{Draft, Payload, Saying};

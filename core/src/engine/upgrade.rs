@@ -3,8 +3,9 @@
 
 use super::Engine;
 use super::answers::Unknown;
-use super::flights::{FlightId, OlderAsked, Question, Unjudged};
+use super::flights::{OlderAsked, Question, Unjudged};
 use super::judge::{Circumstances, Judged};
+use super::numbers::FlightId;
 use super::outcome::{Begun, Keeps, Lease, Older, Outcome, Settlement};
 use super::server_clock::ServerClock;
 use crate::ports::{Command, Reply};

@@ -8,8 +8,7 @@
 //! stored. A version stays listed for as long as its entries may live: whoever rolls back finds them right.
 
 use super::Engine;
-use super::drive::TARGET_OPERATION;
-use super::flights::FlightId;
+use super::numbers::{FlightId, TARGET_OPERATION};
 use super::operations::Operation;
 use super::outcome::Source;
 use crate::ports::{Address, Command, LiveVersion, Reply, StoreError, Verdict};

@@ -3,7 +3,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::flights::FlightId;
+use super::numbers::FlightId;
 use crate::ports::Store;
 use crate::protocol::key::Key;
 use crate::sync::{Mutex, lock};

@@ -2,8 +2,9 @@
 
 use super::Engine;
 use super::ending::After;
-use super::flights::{FlightId, Question, Unsent};
+use super::flights::{Question, Unsent};
 use super::journal::Owed;
+use super::numbers::FlightId;
 use super::operations::Operation;
 use super::outcome::{Begun, Outcome};
 use super::server_clock::ServerClock;

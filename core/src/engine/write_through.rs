@@ -5,12 +5,12 @@
 //! given what stands there meanwhile, and an end before its caller is answered.
 
 use super::Engine;
-use super::drive::TARGET_NONE;
-use super::flights::Asked;
 use super::journal::{Owed, Sent};
 use super::metrics::Invalidated;
+use super::numbers::TARGET_NONE;
 use super::operations::{Operation, Operations};
 use super::outcome::{Begun, Failure, Outcome, Write};
+use super::sheet::Asked;
 use super::sheet::{Sheet, Standing};
 use super::ticket::{Queue, Ticket};
 use super::versions::{Listed, Part};

@@ -2,31 +2,14 @@
 
 use super::super::Engine;
 use super::super::feed::{Feed, FeedId};
-use super::super::outcome::{Begun, Outcome};
+use super::super::outcome::{Begun, Letter, Outcome};
 use super::super::ticket::{Queue, Ticket};
 use super::{Behind, unavailable};
 use crate::error::Error;
 use crate::ports::{Address, Reply, StoreError, Verdict};
-use crate::protocol::envelope::Payload;
 use crate::protocol::queue::{DeadLetter, QueueAct, QueueReply};
 use crate::protocol::stream::StreamId;
 use crate::sync::{Arc, Mutex, lock};
-
-/// A write that was set aside, as its user sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Letter {
-    /// What it is retried or dropped by: its place, an `@`, its partition.
-    pub id: String,
-    /// The write's own, which its sink knows.
-    pub write_id: StreamId,
-    pub key: Box<str>,
-    pub payload: Payload,
-    pub attempts: u32,
-    /// `sink`, `died` (whoever had it, alone) or `unreadable`.
-    pub reason: Box<str>,
-    /// When it was set aside: ms since the epoch, by the server's clock.
-    pub set_aside_ms: u64,
-}
 
 /// What is to become of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

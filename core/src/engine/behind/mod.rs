@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `put`, `putting` | one write's way into its queue, with its value |
 //! | `partition`, `seen` | the work on one partition, where the host has a sink: runs [`crate::protocol::queue::worker`] |
-//! | `settling` | the end of what a sink has committed, in every version |
+//! | `partition/settling` | the end of what a sink has committed, in every version |
 //! | `flush` | waiting until what is pending is dealt with |
 //! | `letters` | what was set aside |
 //! | `queues` | the queues of this process, for its figures |
@@ -19,7 +19,6 @@ mod put;
 mod putting;
 mod queues;
 mod seen;
-mod settling;
 
 use super::Engine;
 use super::feed::FeedId;
@@ -31,8 +30,9 @@ use crate::protocol::key::Key;
 use crate::protocol::queue::{QueueAct, QueueReply};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
 
+pub use super::outcome::Letter;
 pub(super) use durable::Durabilities;
-pub use letters::{Letter, LetterAct};
+pub use letters::LetterAct;
 use partition::PartitionFeed;
 pub(super) use queues::Queues;
 

@@ -1,10 +1,13 @@
 //! The work on one partition: what the worker ([`crate::protocol::queue::worker`]) says is done here, and what comes of it
 //! is told to it.
 
+mod settling;
+
 use std::sync::Weak;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use self::settling::Values;
 use super::super::Engine;
 use super::super::batch::{Batch, BatchToken, Settled};
 use super::super::feed::{Feed, FeedId, Push};
@@ -12,7 +15,6 @@ use super::super::outcome::Outcome;
 use super::super::ticket::Ticket;
 use super::Heard;
 use super::seen::{answer_of, item};
-use super::settling::Values;
 use crate::config::BehindOptions;
 use crate::ports::{Address, Command, Reply, StoreError, Verdict};
 use crate::protocol::key::Key;
@@ -27,17 +29,17 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
 const REFUSED_US: u64 = 5_000_000;
 
 pub(super) struct PartitionFeed {
-    pub(super) me: Weak<Self>,
+    me: Weak<Self>,
     id: FeedId,
     stream: Key,
     owner: Owner,
     heard: Arc<Heard>,
     /// How many partitions of the queue this process owns.
     owned: Arc<AtomicU64>,
-    pub(super) state: Mutex<State>,
+    state: Mutex<State>,
 }
 
-pub(super) struct State {
+struct State {
     worker: Worker,
     is_owner: bool,
     is_watching: bool,
@@ -48,10 +50,10 @@ pub(super) struct State {
     settles: Option<Arc<Ticket>>,
     closes: Vec<Arc<Ticket>>,
     /// The questions that are out, with what is known of their parts.
-    pub(super) out: FxHashMap<u32, Out>,
+    out: FxHashMap<u32, Out>,
 }
 
-pub(super) enum Out {
+enum Out {
     One,
     /// Whether the server keeps a queue is asked before the first OWN.
     Durability,
@@ -283,7 +285,7 @@ impl PartitionFeed {
 }
 
 /// The parts of a settlement from here on are of its writes: more values than a batch has.
-pub(super) const WRITES_PART: u16 = 1 << 15;
+const WRITES_PART: u16 = 1 << 15;
 
 impl Feed for PartitionFeed {
     fn next(&self, engine: &Engine, ticket: Arc<Ticket>) {

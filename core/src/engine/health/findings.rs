@@ -1,9 +1,75 @@
-//! What of the servers' words somebody should look at, by the limits, and what of that is news. Pure.
+//! How the servers are, what of their words somebody should look at, by the limits, and what of that is news. Pure.
 
 use rustc_hash::FxHashMap;
+use serde::Serialize;
 
-use super::{Finding, NodeHealth};
 use crate::config::HealthLimits;
+use crate::protocol::server::ServerInfo;
+
+/// Whether all is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthStatus {
+    Ok,
+    /// It serves, and somebody should look at `findings`.
+    Warning,
+    /// No node answers.
+    Down,
+}
+
+/// What `health()` gives.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Health {
+    pub status: HealthStatus,
+    /// Milliseconds since the epoch.
+    pub checked_at: u64,
+    /// `memory` or `redis`.
+    pub store: &'static str,
+    /// `closed`, `open` or `half_open`.
+    pub breaker: &'static str,
+    /// The connection that brings wakes and changes: `connected`, `lost`, or `unused`.
+    pub push: &'static str,
+    /// Invalidations that the store has not confirmed yet.
+    pub journal: u64,
+    pub nodes: Vec<NodeHealth>,
+    pub findings: Vec<Finding>,
+}
+
+impl Health {
+    /// All of it as JSON, under the same names.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("texts and numbers are JSON")
+    }
+}
+
+/// One server. What it does not say, or may not be asked, is none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct NodeHealth {
+    /// Its address; empty for `memory://`.
+    pub node: String,
+    pub reachable: bool,
+    /// Why it is not, or why it says nothing of itself.
+    pub error: Option<String>,
+    pub round_trip_ms: Option<f64>,
+    /// Between this look and the one before; none for the first.
+    pub evictions_per_s: Option<f64>,
+    #[serde(flatten)]
+    pub info: ServerInfo,
+}
+
+/// What somebody should look at.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// `unreachable`, `round_trip`, `fragmentation`, `memory`, `evictions`, `policy`, `replication` or `push`.
+    pub reason: &'static str,
+    /// Which server; empty for what is of no one server.
+    pub node: String,
+    /// What was seen, and what it is compared with, where these are numbers.
+    pub value: Option<f64>,
+    pub limit: Option<f64>,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
 
 /// What has begun, and what is over (true): those that stood before and stand no more.
 pub(super) fn news(

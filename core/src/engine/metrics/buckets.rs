@@ -14,6 +14,14 @@ pub(super) struct Buckets {
     sum_us: AtomicU64,
 }
 
+/// What it has counted.
+pub(super) struct Read {
+    /// The bounds in seconds, each with how many took no longer.
+    pub(super) counts: Vec<(f64, u64)>,
+    pub(super) count: u64,
+    pub(super) sum: f64,
+}
+
 impl Buckets {
     pub(super) fn new() -> Self {
         Self { counts: super::zeros(), sum_us: AtomicU64::new(0) }
@@ -25,8 +33,7 @@ impl Buckets {
         self.sum_us.fetch_add(duration_us, Ordering::Relaxed);
     }
 
-    /// The bounds in seconds, each with how many took no longer.
-    pub(super) fn value(&self) -> super::Value {
+    pub(super) fn read(&self) -> Read {
         let mut count = 0;
         let mut up_to = |at: usize| {
             count += self.counts[at].load(Ordering::Relaxed);
@@ -34,7 +41,7 @@ impl Buckets {
         };
         let counts = BOUNDS_US.iter().enumerate().map(|(at, bound_us)| (seconds(*bound_us), up_to(at))).collect();
         let count = up_to(BOUNDS_US.len());
-        super::Value::Buckets { counts, count, sum: seconds(self.sum_us.load(Ordering::Relaxed)) }
+        Read { counts, count, sum: seconds(self.sum_us.load(Ordering::Relaxed)) }
     }
 }
 
@@ -44,7 +51,6 @@ pub(super) fn seconds(duration_us: u64) -> f64 {
 
 #[cfg(all(test, not(tidegate_loom)))]
 mod tests {
-    use super::super::Value;
     use super::*;
 
     #[test]
@@ -53,7 +59,7 @@ mod tests {
         for duration_us in [0, 100, 101, 30_000_000, 30_000_001] {
             buckets.record(duration_us);
         }
-        let Value::Buckets { counts, count, sum } = buckets.value() else { panic!("a histogram's value") };
+        let Read { counts, count, sum } = buckets.read();
         assert_eq!((counts[0], counts[1], counts[15], counts[16]), ((0.0001, 2), (0.00025, 3), (10.0, 3), (30.0, 4)));
         assert_eq!((counts.len(), count), (17, 5));
         assert!((sum - 60.000_202).abs() < 1e-9, "{sum}");

@@ -3,11 +3,11 @@
 //! Labels are `service`, `role`, `operation`, `outcome` and `reason` alone, each of few values: never a key, a tag, a tenant
 //! or a queue's name.
 
-use super::buckets::Buckets;
+use super::buckets::{Buckets, Read};
 use super::{CONNECTIONS, FallbackEnd, Invalidated, Metrics, OTHER_REASON, REASONS, RENEWALS, ReadEnd, STALE};
 use crate::engine::Engine;
 use crate::engine::breaker::BreakerState;
-use crate::engine::health::NodeHealth;
+use crate::engine::health::findings::NodeHealth;
 use crate::sync::{AtomicU64, Ordering, lock};
 
 /// What Prometheus calls a type.
@@ -85,6 +85,13 @@ pub enum Value {
         count: u64,
         sum: f64,
     },
+}
+
+impl Value {
+    fn of(buckets: &Buckets) -> Self {
+        let Read { counts, count, sum } = buckets.read();
+        Self::Buckets { counts, count, sum }
+    }
 }
 
 /// Name, kind and help of each, in the order of a snapshot.
@@ -185,7 +192,7 @@ fn read(count: &AtomicU64) -> Value {
 }
 
 fn timed<'a>(names: impl Iterator<Item = &'a str>, buckets: &[Buckets]) -> impl Iterator<Item = (&'a str, Value)> {
-    names.zip(buckets).map(|(name, buckets)| (name, buckets.value()))
+    names.zip(buckets).map(|(name, buckets)| (name, Value::of(buckets)))
 }
 
 impl Engine {
@@ -225,7 +232,7 @@ impl Engine {
                 row.with(&[("operation", what.name()), ("outcome", outcome)], read(count));
             }
         }
-        snapshot.one("tidegate_wait_duration_seconds", metrics.waits.value());
+        snapshot.one("tidegate_wait_duration_seconds", Value::of(&metrics.waits));
     }
 
     /// What happened.

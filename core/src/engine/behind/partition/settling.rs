@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use rustc_hash::FxHashSet;
 
-use super::super::Engine;
-use super::super::journal::Owed;
-use super::super::versions::{Listed, Part};
-use super::partition::{Out, PartitionFeed, WRITES_PART};
+use super::{Out, PartitionFeed, WRITES_PART};
+use crate::engine::Engine;
+use crate::engine::journal::Owed;
+use crate::engine::versions::{Listed, Part};
 use crate::ports::{Address, Command, Reply, StoreError};
 use crate::protocol::key::Key;
 use crate::protocol::queue::worker::{Answer, Settlement};
