@@ -3,15 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyBytes;
 use tidegate::engine::events::Handled;
 use tidegate::engine::{self, Engine, Settled};
-use tidegate::protocol::event::DeadLetter;
 use tidegate::protocol::stream::StreamId;
 use tidegate_guard::guarded;
 
 use crate::bell::generation;
-use crate::convert::{self, Form};
+use crate::convert;
+use crate::hit::Form;
 use crate::wake::Port;
 
 /// One item of a stream. `id` is `ms-sequence`.
@@ -76,23 +76,6 @@ impl Item {
             },
         )
     }
-}
-
-/// Events that were set aside: of each its id, the event's, attempts, error, publisher, payload (None is a null) and codec.
-pub(crate) fn letters(py: Python<'_>, letters: &[DeadLetter]) -> PyResult<Py<PyAny>> {
-    let told = letters.iter().map(|DeadLetter { id, event, error }| {
-        let payload = &event.message.payload;
-        (
-            id.to_string(),
-            event.id.to_string(),
-            event.attempt,
-            &**error,
-            &*event.message.service,
-            convert::payload_bytes(py, payload),
-            payload.codec.name(),
-        )
-    });
-    Ok(PyList::new(py, told.collect::<Vec<_>>())?.into_any().unbind())
 }
 
 #[guarded]

@@ -1,16 +1,17 @@
-//! A queue of write-behind, and what was set aside of one.
+//! A queue of write-behind.
 
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use tidegate::config::{self, Dialect};
-use tidegate::engine::behind::{self, LetterAct};
+use tidegate::engine::behind::LetterAct;
 use tidegate::engine::{self, Begun, Engine};
 use tidegate_guard::guarded;
 
-use crate::convert::{self, Form};
+use crate::convert;
 use crate::error::OrRaise;
+use crate::hit::Form;
 use crate::keys::{key_text, name_text};
 use crate::terms::{self, Terms};
 use crate::wake::Port;
@@ -20,38 +21,6 @@ use crate::wake::Port;
 pub(crate) struct Behind {
     engine: Arc<Engine>,
     behind: Arc<engine::Behind>,
-}
-
-/// A write that was set aside.
-#[pyclass(frozen, get_all, module = "tidegate._tidegate")]
-pub(crate) struct Letter {
-    id: String,
-    write_id: String,
-    key: String,
-    /// None for a null.
-    payload: Option<Py<PyBytes>>,
-    codec: &'static str,
-    attempts: u32,
-    reason: String,
-    set_aside_at: u64,
-}
-
-impl Letter {
-    pub(crate) fn new(py: Python<'_>, letter: &behind::Letter) -> PyResult<Py<Self>> {
-        Py::new(
-            py,
-            Self {
-                id: letter.id.clone(),
-                write_id: letter.write_id.to_string(),
-                key: letter.key.to_string(),
-                payload: convert::payload_bytes(py, &letter.payload),
-                codec: letter.payload.codec.name(),
-                attempts: letter.attempts,
-                reason: letter.reason.to_string(),
-                set_aside_at: letter.set_aside_ms,
-            },
-        )
-    }
 }
 
 impl Behind {

@@ -13,11 +13,13 @@ use tidegate::protocol::subscription::Rules;
 use tidegate_guard::guarded;
 
 use crate::behind::Behind;
-use crate::convert::{self, Form};
+use crate::convert;
 use crate::error::OrRaise;
 use crate::fields;
 use crate::held;
+use crate::hit::Form;
 use crate::keys::{self, key_text, name_text};
+use crate::outcome;
 use crate::terms::{self, Terms};
 use crate::testing::{self, MemoryStore};
 use crate::wake::Port;
@@ -147,7 +149,7 @@ impl Cache {
         {
             return Ok(value);
         }
-        convert::nothing(py)
+        outcome::nothing(py)
     }
 
     /// A read on behalf of a caller with a fallback.
@@ -169,7 +171,9 @@ impl Cache {
     ) -> PyResult<Vec<Py<PyAny>>> {
         let batch = || Patience::Busy(BATCHES.fetch_add(1, Ordering::Relaxed));
         let patience = if patient { Patience::Wait } else { batch() };
-        self.each(port, &keys, |key, id| self.engine.begin(key, terms::of(terms), patience, port.get().queue(), id))
+        keys::each(port, &self.engine, &keys, |key, id| {
+            self.engine.begin(key, terms::of(terms), patience, port.get().queue(), id)
+        })
     }
 
     /// A fresh computation, whatever stands in the store.
@@ -206,7 +210,9 @@ impl Cache {
         terms: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
         config::check_batch("keys", keys.len()).or_raise(port.py())?;
-        self.each(port, &keys, |key, id| self.engine.peek(key, terms::of(terms), false, port.get().queue(), id))
+        keys::each(port, &self.engine, &keys, |key, id| {
+            self.engine.peek(key, terms::of(terms), false, port.get().queue(), id)
+        })
     }
 
     /// Stores each payload (None is a null), all of one codec, whatever stands there.
@@ -220,7 +226,7 @@ impl Cache {
         let (keys, payloads): (Vec<_>, Vec<_>) = items.into_iter().unzip();
         let payloads: Vec<_> = payloads.iter().map(|given| fields::payload(given, codec)).collect::<PyResult<_>>()?;
         let mut payloads = payloads.into_iter();
-        self.each(port, &keys, |key, id| {
+        keys::each(port, &self.engine, &keys, |key, id| {
             let payload = payloads.next().expect("one payload for each key");
             self.engine.set(key, payload, terms::of(terms), port.get().queue(), id)
         })
@@ -250,7 +256,9 @@ impl Cache {
         view: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
         config::check_batch("keys", keys.len()).or_raise(port.py())?;
-        self.each(port, &keys, |key, id| self.engine.invalidate(key, terms::of(view), required, port.get().queue(), id))
+        keys::each(port, &self.engine, &keys, |key, id| {
+            self.engine.invalidate(key, terms::of(view), required, port.get().queue(), id)
+        })
     }
 
     fn expire(
@@ -261,7 +269,9 @@ impl Cache {
         view: GivenTerms<'_, '_>,
     ) -> PyResult<Vec<Py<PyAny>>> {
         config::check_batch("keys", keys.len()).or_raise(port.py())?;
-        self.each(port, &keys, |key, id| self.engine.expire(key, terms::of(view), required, port.get().queue(), id))
+        keys::each(port, &self.engine, &keys, |key, id| {
+            self.engine.expire(key, terms::of(view), required, port.get().queue(), id)
+        })
     }
 
     /// Each tag is checked before the first is invalidated.

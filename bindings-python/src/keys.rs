@@ -1,16 +1,17 @@
 //! Keys, tags and names, as Python writes them.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyInt, PyString, PyTuple, PyType};
-use tidegate::engine::Begun;
+use tidegate::engine::{Begun, Engine};
 use tidegate::key::Part;
 use tidegate::protocol::tag;
 use tidegate_guard::guarded;
 
-use crate::cache::Cache;
-use crate::convert::Form;
 use crate::error::{self, OrRaise};
+use crate::hit::Form;
 use crate::wake::Port;
 
 /// Joins parts to a relative key, each escaped.
@@ -46,26 +47,23 @@ pub(crate) fn check_key(py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> 
 
 /// A key as text; what is no text is refused as a key, not as an argument.
 pub(crate) fn key_text<'a>(key: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
-    let why = match key.cast::<PyString>() {
-        Ok(text) => match text.to_str() {
-            Ok(text) => return Ok(text),
-            Err(_) => "has a lone surrogate, which no other language can write".to_owned(),
-        },
-        Err(_) => format!("is a {}, not a text", key.get_type().name()?),
-    };
-    Err(error::to_py(key.py(), &tidegate::key::not_a_key(&key.repr()?.to_string(), &why)))
+    text_of(key, tidegate::key::not_a_key)
 }
 
 /// The name of a tag or a namespace as text.
 pub(crate) fn name_text<'a>(what: &str, name: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
-    let why = match name.cast::<PyString>() {
+    text_of(name, |shown, why| tag::not_a_name(what, shown, why))
+}
+
+fn text_of<'a>(value: &'a Bound<'_, PyAny>, refused: impl FnOnce(&str, &str) -> tidegate::Error) -> PyResult<&'a str> {
+    let why = match value.cast::<PyString>() {
         Ok(text) => match text.to_str() {
             Ok(text) => return Ok(text),
             Err(_) => "has a lone surrogate, which no other language can write".to_owned(),
         },
-        Err(_) => format!("is a {}, not a text", name.get_type().name()?),
+        Err(_) => format!("is a {}, not a text", value.get_type().name()?),
     };
-    Err(error::to_py(name.py(), &tag::not_a_name(what, &name.repr()?.to_string(), &why)))
+    Err(error::to_py(value.py(), &refused(&value.repr()?.to_string(), &why)))
 }
 
 /// Checks the name of a `tag` or an `event`.
@@ -124,23 +122,21 @@ pub(crate) fn part_of(value: &Bound<'_, PyAny>) -> PyResult<OwnedPart> {
     Ok(OwnedPart::Other(value.repr()?.extract()?))
 }
 
-impl Cache {
-    /// One verb for each key: all are checked before the first is begun, all are begun before the first is awaited.
-    pub(crate) fn each(
-        &self,
-        port: &Bound<'_, Port>,
-        keys: &[Bound<'_, PyAny>],
-        mut verb: impl FnMut(&str, u64) -> Result<Begun, tidegate::Error>,
-    ) -> PyResult<Vec<Py<PyAny>>> {
-        for key in keys {
-            tidegate::key::check(key_text(key)?).or_raise(port.py())?;
-        }
-        keys.iter()
-            .map(|key| {
-                let id = port.get().next_id();
-                let begun = verb(key_text(key)?, id).or_raise(port.py())?;
-                Port::finish_later(port, &self.engine, begun, id, Form::Plain)
-            })
-            .collect()
+/// One verb for each key: all are checked before the first is begun, all are begun before the first is awaited.
+pub(crate) fn each(
+    port: &Bound<'_, Port>,
+    engine: &Arc<Engine>,
+    keys: &[Bound<'_, PyAny>],
+    mut verb: impl FnMut(&str, u64) -> Result<Begun, tidegate::Error>,
+) -> PyResult<Vec<Py<PyAny>>> {
+    for key in keys {
+        tidegate::key::check(key_text(key)?).or_raise(port.py())?;
     }
+    keys.iter()
+        .map(|key| {
+            let id = port.get().next_id();
+            let begun = verb(key_text(key)?, id).or_raise(port.py())?;
+            Port::finish_later(port, engine, begun, id, Form::Plain)
+        })
+        .collect()
 }

@@ -11,14 +11,13 @@ use tidegate::engine::outcome::{self, Made};
 use tidegate::engine::{Abandoned, Begun, Engine};
 use tidegate_guard::guarded;
 
-use crate::batch::Batch;
 use crate::bell::generation;
-use crate::convert::{self, Form};
+use crate::convert;
 use crate::error::OrRaise;
 use crate::fields;
+use crate::hit::{self, Form};
 use crate::terms::Terms;
 use crate::wake::Port;
-use crate::write::Write;
 
 /// The order to run the fallback. Settle it once; dropped unsettled, it gives itself back.
 #[pyclass(frozen, module = "tidegate._tidegate")]
@@ -148,7 +147,7 @@ impl Lease {
     fn fail(&self, py: Python<'_>, reason: Py<PyAny>) -> PyResult<Option<Py<PyAny>>> {
         let Some(lease) = self.settle() else { return Ok(None) };
         let stale = self.engine.abandon(lease, Abandoned::Failed(convert::to_host(reason)));
-        stale.map(|hit| convert::hit_object(py, hit, Form::Detailed)).transpose()
+        stale.map(|hit| hit::object(py, hit, Form::Detailed)).transpose()
     }
 
     /// The value cannot be stored: those who wait get `value`, unchanged. Does nothing when it has been settled.
@@ -159,7 +158,7 @@ impl Lease {
     }
 
     /// The caller went away: the lease passes on. Does nothing when it has been settled.
-    fn give_back(&self) {
+    pub(crate) fn give_back(&self) {
         drop(self.settle());
     }
 
@@ -173,7 +172,7 @@ impl Lease {
     #[getter]
     fn stale(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let stale = self.with(|lease| lease.stale.clone()).flatten();
-        stale.map(|hit| convert::hit_object(py, hit, Form::Detailed)).transpose()
+        stale.map(|hit| hit::object(py, hit, Form::Detailed)).transpose()
     }
 
     /// What an older version holds: its number, the payload (None is a null) and its codec. None where there is nothing.
@@ -223,19 +222,6 @@ impl Drop for Lease {
     }
 }
 
-/// An outcome whose caller has gone: what it had to settle is given back.
-pub(crate) fn let_go(outcome: &Bound<'_, PyAny>) {
-    if let Ok(lease) = outcome.cast::<Lease>() {
-        drop(lease.get().give_back());
-    } else if let Ok(served) = outcome.cast::<Served>() {
-        drop(served.get().leave());
-    } else if let Ok(write) = outcome.cast::<Write>() {
-        drop(write.get().abort());
-    } else if let Ok(batch) = outcome.cast::<Batch>() {
-        drop(batch.get().give_back());
-    }
-}
-
 /// A value for a caller now, though it is not fresh, or due to be computed anew.
 #[pyclass(frozen, module = "tidegate._tidegate")]
 pub(crate) struct Served {
@@ -278,7 +264,7 @@ impl Served {
     }
 
     /// Nobody will compute behind. Does nothing after `more`.
-    fn leave(&self) {
+    pub(crate) fn leave(&self) {
         if let Some((port, id)) = &self.place
             && !self.is_left.swap(true, Ordering::Relaxed)
             && self.generation == generation()

@@ -9,10 +9,12 @@
 //! | `write` | the order to run `persist` |
 //! | `behind` | a queue of write-behind |
 //! | `batch` | items of a stream, for a sink or a handler |
+//! | `letters` | what was set aside of one |
 //! | `held` | what is kept of an entry in L1 |
 //! | `told` | what a manager that is traced asks for beside the verbs |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
 //! | `places` | where callers stand until then |
+//! | `outcome`, `hit` | outcomes as Python's objects |
 //! | `bell` | what the engine's threads ring, and the end of the interpreter |
 //! | `command` | the `tidegate` command |
 //! | `metrics` | what a monitoring system scrapes |
@@ -30,9 +32,12 @@ mod convert;
 mod error;
 mod fields;
 mod held;
+mod hit;
 mod keys;
 mod lease;
+mod letters;
 mod metrics;
+mod outcome;
 mod places;
 mod terms;
 mod testing;
@@ -59,7 +64,7 @@ mod _tidegate {
     #[pymodule_export]
     use crate::batch::{Batch, Item};
     #[pymodule_export]
-    use crate::behind::{Behind, Letter};
+    use crate::behind::Behind;
     #[pymodule_export]
     use crate::bell::{after_fork, prepare_exit};
     #[pymodule_export]
@@ -67,18 +72,21 @@ mod _tidegate {
     #[pymodule_export]
     use crate::command::run_command;
     #[pymodule_export]
-    use crate::convert::{
-        Absent, Busy, Failed, Hit, Over, Settled, Shared, check_batch, duration_ms, foreign, hard_timeout, positive_ms,
-        unknown_option,
-    };
+    use crate::convert::{check_batch, duration_ms, foreign, hard_timeout, positive_ms, unknown_option};
     #[pymodule_export]
     use crate::error::provoke_panic;
+    #[pymodule_export]
+    use crate::hit::Hit;
     #[pymodule_export]
     use crate::keys::{build_key, check_key, check_label, check_name, check_template, key_part};
     #[pymodule_export]
     use crate::lease::{Lease, Served};
     #[pymodule_export]
+    use crate::letters::Letter;
+    #[pymodule_export]
     use crate::metrics::{metric_families, prometheus_text};
+    #[pymodule_export]
+    use crate::outcome::{Absent, Busy, Failed, Over, Settled, Shared};
     #[pymodule_export]
     use crate::terms::Terms;
     #[pymodule_export]
@@ -110,7 +118,7 @@ mod _tidegate {
         module.add("EVENT_TYPES", EventKind::ALL.map(EventKind::name))?;
         module.add("STORE_REASONS", StoreErrorKind::OF_THE_STORE.map(StoreErrorKind::reason))?;
         module.add("TENANT_OPTIONS", CallKind::Tenant.options().to_vec())?;
-        module.add("NOTHING", crate::convert::nothing(module.py())?)?;
+        module.add("NOTHING", crate::outcome::nothing(module.py())?)?;
         module.add("READ_OPTIONS", CallKind::Read.options().to_vec())?;
         module.add("WRITE_OPTIONS", CallKind::Write.options().to_vec())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))

@@ -1,4 +1,4 @@
-//! Where callers stand at a [`Port`] until their outcomes come.
+//! Where callers stand at a [`Port`](crate::wake::Port) until their outcomes come.
 
 use std::sync::Arc;
 
@@ -7,8 +7,7 @@ use rustc_hash::FxHashMap;
 use tidegate::engine::ticket::Ticket;
 use tidegate::engine::{Engine, Outcome};
 
-use crate::convert::{self, Form};
-use crate::wake::Port;
+use crate::hit::Form;
 
 /// With it a call is alone at its port from its beginning until it has its place.
 pub(crate) const HAS_GIL: bool = cfg!(not(Py_GIL_DISABLED));
@@ -52,13 +51,6 @@ impl Place {
             self.is_lease |= matches!(outcome, Outcome::Lease(_));
         }
         answered
-    }
-}
-
-impl Answered {
-    pub(crate) fn object(&self, port: &Bound<'_, Port>, outcome: Outcome) -> PyResult<Py<PyAny>> {
-        let &Self { id, ref engine, form, is_lease } = self;
-        convert::outcome(port.py(), outcome, &convert::Place { port, engine, id, form, is_lease })
     }
 }
 

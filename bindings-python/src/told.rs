@@ -5,8 +5,8 @@ use tidegate::engine::Patience;
 use tidegate_guard::guarded;
 
 use crate::cache::{Cache, GivenTerms};
-use crate::convert::Form;
 use crate::error::OrRaise;
+use crate::hit::Form;
 use crate::keys::key_text;
 use crate::terms;
 use crate::wake::Port;

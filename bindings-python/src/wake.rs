@@ -17,9 +17,9 @@ use tidegate::ports::Wake;
 use tidegate_guard::guarded;
 
 use crate::bell::{Doorbell, Gong, generation, must_leave};
-use crate::convert::Form;
 use crate::held::clear_graves;
-use crate::lease;
+use crate::hit::Form;
+use crate::outcome::let_go;
 use crate::places::{Answered, HAS_GIL, LEFT_MAX, Place, Places, goes_on};
 
 /// The main thread, when parked, looks for signals this often, so that Ctrl-C works.
@@ -372,7 +372,7 @@ impl Port {
         if future.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
             return Ok(());
         }
-        lease::let_go(&future.call_method0(intern!(py, "result"))?);
+        let_go(&future.call_method0(intern!(py, "result"))?);
         Ok(())
     }
 

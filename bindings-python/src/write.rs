@@ -9,7 +9,7 @@ use tidegate::engine::{Engine, outcome};
 use tidegate_guard::guarded;
 
 use crate::bell::generation;
-use crate::convert::Form;
+use crate::hit::Form;
 use crate::wake::Port;
 
 /// A write that has begun. End it once; dropped before its end, it ends as one that nobody knows the outcome of.
