@@ -1,9 +1,8 @@
 //! `tidegate completions`.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::args::Cli;
 use crate::fault::{Ending, Exit};
 use crate::out::Out;
 
@@ -14,9 +13,10 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &CompletionsArgs, out: &mut Out) -> Ending {
+/// `line` is what they are the completions of.
+pub(crate) fn run(args: &CompletionsArgs, mut line: Command, out: &mut Out) -> Ending {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "tidegate", &mut script);
+    clap_complete::generate(args.shell, &mut line, "tidegate", &mut script);
     out.write(&String::from_utf8_lossy(&script));
     Ok(Exit::Fine)
 }

@@ -5,6 +5,7 @@ mod node;
 mod place;
 mod rights;
 mod storage;
+mod told;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;

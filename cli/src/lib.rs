@@ -3,7 +3,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `args` | what can be written on the command line |
+//! | `line`, `args` | what can be written on the command line, and the options that several subcommands have |
 //! | `fleet` | what processes tell of themselves |
 //! | `fault` | what ends a command, with its exit code |
 //! | `out` | standard output: colour, JSON, a reader that has gone away |
@@ -21,6 +21,7 @@ mod fault;
 mod fleet;
 mod inspect;
 mod invalidate;
+mod line;
 mod lint;
 mod out;
 mod payload;
@@ -35,8 +36,8 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use self::args::{Cli, Sub};
 use self::fault::Ending;
+use self::line::{Cli, Sub};
 use self::out::Out;
 
 /// Runs one command line, `args[0]` the program's name, and gives its exit code: 0 fine, 1 something was found or was not
@@ -64,7 +65,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
         Sub::Doctor(args) => doctor::run(&args, &mut out),
         Sub::Bench(args) => bench::run(&args, &mut out),
         Sub::Lint(args) => lint::run(&args),
-        Sub::Completions(args) => completions::run(&args, &mut out),
+        Sub::Completions(args) => completions::run(&args, Cli::command(), &mut out),
     };
     let exit = ending.unwrap_or_else(|fault| {
         out.fault(&fault);

@@ -2,7 +2,7 @@
 
 use super::UsedFor;
 use super::finding::Finding;
-use super::node::Told;
+use super::told::Told;
 use crate::text::{count, size};
 
 /// Memory beyond what is used, as a multiple of it, and in bytes: of a small server the multiple says nothing.
