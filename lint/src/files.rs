@@ -9,41 +9,12 @@ use regex::Regex;
 use tree_sitter::{Node, ParseOptions, Parser, Tree};
 
 use crate::code::{Code, Finding, Span};
+use crate::language::Language;
 use crate::scope::{Visitor, walk};
 use crate::settings::Folder;
 use crate::value::Use;
 use crate::walking::World;
 use crate::{javascript, python, rules, suppress};
-
-/// A language, by the end of a file's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Language {
-    Python,
-    JavaScript,
-    TypeScript,
-    Tsx,
-}
-
-impl Language {
-    pub(crate) fn of(path: &Path) -> Option<Self> {
-        Some(match path.extension()?.to_str()? {
-            "py" | "pyi" => Self::Python,
-            "js" | "jsx" | "mjs" | "cjs" => Self::JavaScript,
-            "ts" | "mts" | "cts" => Self::TypeScript,
-            "tsx" => Self::Tsx,
-            _ => return None,
-        })
-    }
-
-    fn grammar(self) -> tree_sitter::Language {
-        match self {
-            Self::Python => tree_sitter_python::LANGUAGE.into(),
-            Self::JavaScript => tree_sitter_javascript::LANGUAGE.into(),
-            Self::TypeScript => tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into(),
-            Self::Tsx => tree_sitter_typescript::LANGUAGE_TSX.into(),
-        }
-    }
-}
 
 /// A longer source was made by a program, and is no one's to mend.
 const BYTES_MAX: usize = 16 << 20;

@@ -12,6 +12,7 @@ pub mod code;
 mod files;
 mod javascript;
 mod judge;
+mod language;
 mod python;
 mod receiver;
 pub mod report;
@@ -144,7 +145,7 @@ impl Asked {
     fn check(&self, file: &Path) -> Result<Vec<Reported>, String> {
         let path = absolute(file).map_err(|error| format!("{}: {error}", file.display()))?;
         let folder = self.folders.of(path.parent().unwrap_or(Path::new("/")))?;
-        let Some(language) = files::Language::of(file) else { return Ok(Vec::new()) };
+        let Some(language) = language::Language::of(file) else { return Ok(Vec::new()) };
         let settings = folder.settings(language);
         if settings.excludes(&path) {
             return Ok(Vec::new());

@@ -53,6 +53,13 @@ fn glob(name: &str) -> Option<Regex> {
     Regex::new(&format!("^{}$", pieces.join(".*"))).ok()
 }
 
+impl Bound<'_> {
+    /// Whether it is the library's class, imported.
+    pub(crate) fn is_manager(&self) -> bool {
+        matches!(self, Self::Import { module, name } if is_tidegate(module) && *name == "CacheManager")
+    }
+}
+
 /// Whether a module is the library.
 pub(crate) fn is_tidegate(module: &str) -> bool {
     module.strip_prefix("tidegate").is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))

@@ -7,16 +7,9 @@ use tidegate::key::{self, KEY_BYTES_MAX, KeySpace, Part as KeyPart};
 use tidegate::protocol::tag::{TAG_BYTES_MAX, check_name};
 
 use crate::code::{Code, Finding, Span};
-use crate::files::Language;
+use crate::language::Language;
 use crate::template;
 use crate::value::{Decorated, Part, Piece, Use, Value, shortened};
-
-/// What a project asks of its keys beside the rules of all.
-pub(crate) struct Project {
-    pub(crate) pattern: Option<Regex>,
-    /// The first segments that there are.
-    pub(crate) domains: Vec<String>,
-}
 
 /// What stands in a place, for the checks of a template: one of these has to suit the project's pattern.
 const SAMPLES: &[&str] = &["x", "1", "00000000-0000-4000-8000-000000000000"];

@@ -11,9 +11,8 @@ use regex::Regex;
 use serde::Deserialize;
 
 use crate::code::Code;
-use crate::files::Language;
+use crate::language::Language;
 use crate::receiver::{DEFAULT_RECEIVERS, Names};
-use crate::rules::Project;
 
 /// As they are written.
 #[derive(Debug, Default, Deserialize)]
@@ -29,6 +28,13 @@ struct Written {
     select: Vec<String>,
     #[serde(default)]
     ignore: Vec<String>,
+}
+
+/// What a project asks of its keys beside the rules of all.
+pub(crate) struct Project {
+    pub(crate) pattern: Option<Regex>,
+    /// The first segments that there are.
+    pub(crate) domains: Vec<String>,
 }
 
 /// The settings that a file goes by.

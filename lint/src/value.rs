@@ -59,6 +59,13 @@ pub(crate) enum Use {
     Version(String, Span),
 }
 
+impl Use {
+    /// Of a builder's call: a key, or the name of a tag.
+    pub(crate) fn of_built(built: Value) -> Self {
+        if matches!(built, Value::Built { is_tag: true, .. }) { Self::Name("tag", built) } else { Self::Key(built) }
+    }
+}
+
 /// A function under `@cache.cached(template)`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Decorated {
@@ -106,10 +113,16 @@ impl Value {
             Self::Text(text, _) => vec![Piece::Text(text)],
             Self::Mixed { pieces, .. } => pieces,
             Self::Built { .. } | Self::Tagged { .. } => vec![Piece::Safe],
+            Self::Unknown if is_constant(source) => vec![Piece::Safe],
             Self::Literal(shown, _) if shown.bytes().all(|byte| byte.is_ascii_digit()) => vec![Piece::Text(shown)],
             _ => vec![Piece::Data(shortened(source))],
         }
     }
+}
+
+/// Whether a source is a name as both languages write those of constants.
+fn is_constant(source: &str) -> bool {
+    source.len() > 1 && source.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// A source in one line of a message.

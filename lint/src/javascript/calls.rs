@@ -49,11 +49,7 @@ impl<'t> Collector<'_, 't> {
         let is_awaited = field(call, "function").is_some_and(|function| function.kind() == "await_expression")
             || self.above.last().is_some_and(|node| node.kind() == "await_expression");
         if let Some(built) = script.built(call, scope) {
-            self.uses.push(if matches!(built, Value::Built { is_tag: true, .. }) {
-                Use::Name("tag", built)
-            } else {
-                Use::Key(built)
-            });
+            self.uses.push(Use::of_built(built));
         } else if let (Some(object), Some(property)) = (field(function, "object"), field(function, "property")) {
             let arguments: Vec<_> = field(call, "arguments").into_iter().flat_map(named).collect();
             self.method(object, script.text(property), &arguments, is_awaited);

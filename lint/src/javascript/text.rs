@@ -87,11 +87,7 @@ impl<'t> JavaScript<'t> {
         if node.kind() != "number" && self.is_number(node, scope, depth) {
             return vec![Piece::Number];
         }
-        let value = self.value(node, scope, depth + 1);
-        let is_constant = node.kind() == "identifier"
-            && source.len() > 1
-            && source.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
-        if is_constant && value == Value::Unknown { vec![Piece::Safe] } else { value.into_pieces(source) }
+        self.value(node, scope, depth + 1).into_pieces(source)
     }
 
     fn string(&self, node: Node<'t>) -> String {

@@ -89,11 +89,7 @@ impl<'t> Collector<'_, 't> {
         let Some(function) = field(call, "function") else { return };
         let arguments = Arguments::of(python, call);
         if let Some(built) = python.built(call, scope) {
-            self.uses.push(if matches!(built, Value::Built { is_tag: true, .. }) {
-                Use::Name("tag", built)
-            } else {
-                Use::Key(built)
-            });
+            self.uses.push(Use::of_built(built));
         } else if python.of_tidegate(function, scope, "CacheManager") {
             self.manager(&arguments, scope);
         } else if let (Some(object), Some(method)) = (field(function, "object"), field(function, "attribute")) {

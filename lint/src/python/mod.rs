@@ -135,13 +135,8 @@ impl<'t> Judge<'t> for Python<'t> {
         if words.clone().all(|word| matches!(word, "Any" | "object" | "typing" | "None")) {
             return None;
         }
-        let is_manager = |word: &str| {
-            let bound = self.scopes.lookup(scope, word);
-            bound.iter().any(|bound| {
-                matches!(bound, Bound::Import { module, name } if is_tidegate(module) && *name == "CacheManager")
-            })
-        };
         let qualified = text.contains(".CacheManager") && self.imports_tidegate;
-        Some(if qualified || words.any(is_manager) { Certainty::Sure } else { Certainty::No })
+        let is_manager = qualified || words.any(|word| self.scopes.lookup(scope, word).iter().any(Bound::is_manager));
+        Some(if is_manager { Certainty::Sure } else { Certainty::No })
     }
 }
