@@ -6,15 +6,16 @@
 
 import { types } from 'node:util';
 import { onAbort } from './abort.js';
+import type { Awaitable } from './awaitable.js';
 import { nextTurn } from './behind.js';
 import { Context } from './context.js';
 import { ConfigError } from './errors.js';
 import { Caller, type Flow, sharedValue } from './flow.js';
+import { Failed, Opened } from './hit.js';
 import { shown } from './key.js';
 import { NOT_HELD } from './l1.js';
 import { Lease, type Place } from './lease.js';
-import type { Awaitable } from './options.js';
-import { BUSY, Failed, Opened, type Outcome, Served, Shared } from './outcome.js';
+import { BUSY, type Outcome, Served, Shared } from './outcome.js';
 import { leads } from './scope.js';
 import type { Call } from './terms.js';
 

@@ -1,8 +1,9 @@
 /** What a manager has of values that are split over fields. */
 
+import type { Awaitable } from './awaitable.js';
 import { type AnyFieldsOptions, type FetchFields, getFields, invalidateFields, setFields } from './fields.js';
 import type { Flow } from './flow.js';
-import type { Awaitable, FieldsOptions, InvalidateOptions, SetOptions } from './options.js';
+import type { FieldsOptions, InvalidateOptions, SetOptions } from './options.js';
 import type { AnySchema, OutputOf } from './schema.js';
 import type { View } from './terms.js';
 

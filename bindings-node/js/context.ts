@@ -1,13 +1,17 @@
+import type { Awaitable } from './awaitable.js';
 import { ConfigError, translated } from './errors.js';
+import { type Hit, valueIn } from './hit.js';
 import { checkKeyText, shown } from './key.js';
 import type { Lease } from './lease.js';
 import { type Cache, positiveMs, type Terms } from './native.js';
 import type { Duration } from './options.js';
-import { type Hit, valueIn } from './outcome.js';
 import { type Field, Fields } from './payload.js';
 
 // The number of no lease.
 const NO_LEASE = 0;
+
+/** The function that fetches a value. What it throws is thrown to its callers unchanged; `undefined` is null. */
+export type Fallback<T> = (context: Context) => Awaitable<T>;
 
 /** What a fallback may ask for and say. */
 export class Context {

@@ -1,33 +1,14 @@
 /** The events that a service has set aside. */
 
 import { checkName, wholeFrom1 } from './domain.js';
-import { checkOptions } from './options.js';
-import { DeadEvents, Failed, hitOf, type Outcome, valueIn } from './outcome.js';
+import { Failed, valueIn } from './hit.js';
+import { checkOptions, type DeadEvent } from './options.js';
+import { DeadEvents, type Outcome } from './outcome.js';
 import type { Port } from './port.js';
 
 const LIMIT = 100;
 // Of those that are there no more are kept, about.
 const ALL = 10_000;
-
-/** An event that was set aside: its handler failed, or its process died, `maxAttempts` times. */
-export interface DeadEvent<T = unknown> {
-  /** What `retry` and `drop` take. */
-  readonly id: string;
-  /** Null where it cannot be read. */
-  readonly data: T | null;
-  /** The id that `publishEvent` gave. */
-  readonly eventId: string;
-  /** How often it was handed out. */
-  readonly attempts: number;
-  /** Why it failed the last time. */
-  readonly error: string;
-  /** By the server's clock, in ms since the epoch. */
-  readonly publishedAt: number;
-  /** By the same clock. */
-  readonly setAsideAt: number;
-  /** Whose manager published it. */
-  readonly service: string;
-}
 
 /** The events of one name that this service has set aside. */
 export class EventDeadLetters<T = unknown> {
@@ -47,7 +28,7 @@ export class EventDeadLetters<T = unknown> {
     const limit = wholeFrom1('limit', options?.limit ?? LIMIT, '100');
     const outcome = taken(await this.#port.call((id) => this.#port.native.eventLetters(id, this.#name, limit)));
     const records = outcome instanceof DeadEvents ? outcome.records : [];
-    return records.map(({ word, text, ...event }) => ({ ...event, data: read(() => valueIn(hitOf(word, text)) as T) }));
+    return records.map(({ payload, ...event }) => ({ ...event, data: read(() => valueIn(payload) as T) }));
   }
 
   /** Has one, or without an id all, handled again, by this service alone and as new events: how many. */

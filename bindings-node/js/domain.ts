@@ -1,12 +1,14 @@
 /** Domain events: publishing, and handlers that name what is to be invalidated. */
 
+import type { Awaitable } from './awaitable.js';
 import { ConfigError, EncodeError, translated } from './errors.js';
 import { timeoutOf } from './given.js';
+import { Failed, valueIn } from './hit.js';
 import { toJson } from './json.js';
 import { checkKeyText, escaped, isTemplate, type KeyPart, key, shown } from './key.js';
 import { checkLabel, positiveMs, type Terms } from './native.js';
-import { type Awaitable, type CloseOptions, checkOptions, type Duration } from './options.js';
-import { Failed, type Item, ItemBatch, valueIn } from './outcome.js';
+import { type CloseOptions, checkOptions, type Duration } from './options.js';
+import { type Item, ItemBatch } from './outcome.js';
 import { BigText, Unencodable } from './payload.js';
 import type { Port } from './port.js';
 import { leading } from './scope.js';

@@ -1,10 +1,10 @@
 /** How observers are told what happens. */
 
 import { EventEmitter } from 'node:events';
+import { isThenable } from './awaitable.js';
 import { isSubscribedTo, publish } from './channels.js';
 import { ConfigError } from './errors.js';
 import type { CacheEvent, CacheEvents, EventName, Heard, Observer } from './event-types.js';
-import { isThenable } from './flow.js';
 import { shown } from './key.js';
 import { type Cache, eventTypes, storeReasons } from './native.js';
 

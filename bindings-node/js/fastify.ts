@@ -17,8 +17,8 @@
 
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify';
+import { isThenable } from './awaitable.js';
 import { ConfigError } from './errors.js';
-import { isThenable } from './flow.js';
 import { timeoutOf } from './given.js';
 import { capture, plainRequest } from './http/captured.js';
 import { varyOf } from './http/conditional.js';

@@ -1,16 +1,17 @@
 /** One call's way: begin, (wait), fallback, fill. */
 
 import { onAbort } from './abort.js';
+import { type Awaitable, isThenable } from './awaitable.js';
 import { Behind } from './behind.js';
 import { bare, type Coder, open } from './codec.js';
-import { Context } from './context.js';
+import { Context, type Fallback } from './context.js';
 import { EncodeError, HardTimeout } from './errors.js';
+import { Failed, type Hit, Holdable, Unreadable, valueIn } from './hit.js';
 import { shown } from './key.js';
 import { NOT_HELD } from './l1.js';
 import { Lease, type Place } from './lease.js';
 import { hardTimeoutMessage } from './native.js';
-import type { Awaitable, Fallback } from './options.js';
-import { Failed, type Hit, Holdable, type Outcome, Served, Shared, Unreadable, valueIn } from './outcome.js';
+import { type Outcome, Served, Shared } from './outcome.js';
 import { type Payload, Unencodable } from './payload.js';
 import type { Port } from './port.js';
 import { Misfit } from './schema.js';
@@ -402,10 +403,6 @@ async function untilEnd<T>(lease: Lease, key: string, made: Promise<T>): Promise
     });
     made.then(resolve, reject);
   });
-}
-
-export function isThenable<T>(value: Awaitable<T>): value is PromiseLike<T> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
 }
 
 export function refused(key: string, error: unknown): string {

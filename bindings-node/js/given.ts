@@ -2,10 +2,11 @@
 
 import { types } from 'node:util';
 import { ConfigError, translated } from './errors.js';
+import { Failed } from './hit.js';
 import { checkKeyText, shown } from './key.js';
 import { checkBatch, durationMs } from './native.js';
 import { type CloseOptions, checkOptions, type InvalidateOptions } from './options.js';
-import { Failed, type Outcome } from './outcome.js';
+import type { Outcome } from './outcome.js';
 
 const TIMEOUT_MS = 30_000;
 

@@ -3,15 +3,14 @@ import { ConfigError } from './errors.js';
 import { Observers } from './events.js';
 import { Flow } from './flow.js';
 import { type Health, Looked } from './health.js';
-import { HitEvents } from './hits.js';
+import { Failed } from './hit.js';
+import { HitEvents } from './hit-events.js';
 import { shown } from './key.js';
 import type { MetricFamily } from './metrics.js';
-import type { Terms } from './native.js';
-import { checkObject, type Options, type Stats } from './options.js';
-import { Failed } from './outcome.js';
+import { MemoryStore, type Terms } from './native.js';
+import { checkObject, type Options, type Stats, type TestStore } from './options.js';
 import { Port } from './port.js';
 import { Tallies, Tally } from './tally.js';
-import { MemoryStore } from './testing/store.js';
 import { Upgrades } from './upgrade.js';
 
 /** What a manager and its views have in common. */
@@ -124,7 +123,7 @@ export class House {
 }
 
 function checkStore(store: unknown, url: string): void {
-  if (!(store instanceof MemoryStore)) {
+  if (!((store as Partial<TestStore> | null)?.native instanceof MemoryStore)) {
     throw new ConfigError(
       `store=${shown(store)} is not a MemoryStore of tidegate/testing; ` +
         'a right example: new CacheManager({ store: new MemoryStore() })',

@@ -4,10 +4,11 @@
  * @packageDocumentation
  */
 
+export type { Awaitable } from './awaitable.js';
 export type { FetchMissing } from './batch.js';
 export type { FieldsOf } from './by-fields.js';
-export type { Context } from './context.js';
-export type { DeadEvent, EventDeadLetters } from './dead-events.js';
+export type { Context, Fallback } from './context.js';
+export type { EventDeadLetters } from './dead-events.js';
 export {
   type EventDetails,
   type EventHandler,
@@ -37,16 +38,16 @@ export { type KeyPart, key } from './key.js';
 export { CacheManager } from './manager.js';
 export type { MetricFamily, MetricSample } from './metrics.js';
 export type {
-  Awaitable,
   BehindOptions,
   Breaker,
   CloseOptions,
   Codec,
+  DeadEvent,
+  DeadLetter,
   DefaultOptions,
   Duration,
   Entry,
   EntryOptions,
-  Fallback,
   FieldsOptions,
   FlushOptions,
   GetOptions,
@@ -70,4 +71,4 @@ export { currentContext } from './scope.js';
 export { version } from './version.js';
 export { type Helpers, helpersOf, type MethodDecorator, type WrapOptions, type Wrapped } from './wrap.js';
 export type { Persist } from './write.js';
-export type { DeadLetter, DeadLetters, Sink, WriteBehind, WriteItem } from './write-behind.js';
+export type { DeadLetters, Sink, WriteBehind, WriteItem } from './write-behind.js';

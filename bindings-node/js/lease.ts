@@ -1,11 +1,25 @@
-import type { Failed, Hit, Outcome } from './outcome.js';
-import type { Port } from './port.js';
+/** What the port hands out to be settled: a lease, a write, the place of a caller who may be leased one behind. */
+
+import type { Failed, Hit } from './hit.js';
+import type { Cache } from './native.js';
+
+/** The port, as those see it that it hands out. They are told by the number of their call. */
+interface Origin {
+  readonly native: Cache;
+  stale(id: number): Hit | undefined;
+  older(id: number): { version: number; hit: Hit } | undefined;
+  fill(id: number, verb: (id: number) => boolean): Promise<void>;
+  fail(id: number, error: unknown): Hit | undefined;
+  share(id: number, value: unknown, refusal: Error | null): void;
+  giveBack(id: number): void;
+  commit(id: number, keeps: boolean): Promise<boolean>;
+}
 
 /** The order to run the fallback. Settled exactly once; what is done to it afterwards does nothing. */
 export class Lease {
   /** Its number at the native half. */
   readonly id: number;
-  readonly #port: Port;
+  readonly #port: Origin;
   #isSettled = false;
   #isUpgraded = false;
   #served: Hit | undefined;
@@ -13,7 +27,7 @@ export class Lease {
   #onServed: ((hit: Hit) => void) | undefined;
   #onEnd: ((end: Hit | Failed) => void) | undefined;
 
-  constructor(port: Port, id: number) {
+  constructor(port: Origin, id: number) {
     this.#port = port;
     this.id = id;
   }
@@ -110,8 +124,8 @@ export class Place {
   }
 
   /** The port has got what comes to this place. */
-  take(outcome: Outcome): void {
-    this.#arrive(outcome instanceof Lease ? outcome : null);
+  take(lease: Lease | null): void {
+    this.#arrive(lease);
   }
 
   /** The order to compute behind; null where nothing is to be computed. */
@@ -125,7 +139,18 @@ export class Place {
   }
 }
 
-/** The place of a lease that is being settled: what was on its way to it before is of no account. */
-export class Ending {
-  constructor(readonly done: (outcome: Outcome) => void) {}
+/** A write that has begun. It keeps its number, and the process, until it is ended, once. */
+export class Write {
+  readonly #port: Origin;
+  readonly #id: number;
+
+  constructor(port: Origin, id: number) {
+    this.#port = port;
+    this.#id = id;
+  }
+
+  /** `persist` has done its work: whether the store holds the value. With `keeps` false it is to hold nothing instead. */
+  commit(keeps: boolean): Promise<boolean> {
+    return this.#port.commit(this.#id, keeps);
+  }
 }

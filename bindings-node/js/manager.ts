@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { throwIfAborted } from './abort.js';
 import { Batch, type FetchMissing } from './batch.js';
+import type { Fallback } from './context.js';
 import { EventDeadLetters } from './dead-events.js';
 import { type EventHandler, type EventOptions, type PublishOptions, publish, Subscription } from './domain.js';
 import { translated } from './errors.js';
@@ -15,6 +16,7 @@ import {
   timeoutOf,
   withoutPassword,
 } from './given.js';
+import { Opened } from './hit.js';
 import { House } from './house.js';
 import { checkKeyText, type KeyPart, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
@@ -28,7 +30,6 @@ import type {
   DefaultOptions,
   Entry,
   EntryOptions,
-  Fallback,
   GetOptions,
   Given,
   InvalidateOptions,
@@ -37,7 +38,6 @@ import type {
   TenantOptions,
   WriteThroughOptions,
 } from './options.js';
-import { Opened } from './outcome.js';
 import { entryOf, getOrDefault, peekEntry, peekOr } from './peek.js';
 import type { Port } from './port.js';
 import type { AnySchema, InputOf, Made, MaybeSchema, OutputOf } from './schema.js';

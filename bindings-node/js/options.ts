@@ -1,21 +1,13 @@
 /** The words of the signatures. */
 
 import type { EventEmitter } from 'node:events';
-import type { Context } from './context.js';
 import { ConfigError, translated } from './errors.js';
 import { shown } from './key.js';
-import { refuseOption } from './native.js';
+import { type MemoryStore, refuseOption } from './native.js';
 import { type AnySchema, checkSchema, type MaybeSchema, type OutputOf } from './schema.js';
-import type { MemoryStore } from './testing/store.js';
 
 /** Milliseconds, or a text such as `'500ms'`, `'30s'`, `'5m'`, `'2h'`, `'1d'`. */
 export type Duration = number | string;
-
-/** A value, or a promise of it. */
-export type Awaitable<T> = T | PromiseLike<T>;
-
-/** The function that fetches a value. What it throws is thrown to its callers unchanged; `undefined` is null. */
-export type Fallback<T> = (context: Context) => Awaitable<T>;
 
 /** Takes a value of the version before, and gives that of its own. */
 // biome-ignore lint/suspicious/noExplicitAny: what an older version held is for its own function to know
@@ -73,6 +65,14 @@ export interface HealthLimits {
   interval?: Duration | null | undefined;
 }
 
+/** A `MemoryStore` of `tidegate/testing`, as a manager on it sees it. */
+export interface TestStore {
+  /** What it goes by; undefined is the real time. */
+  readonly clock: { now(): number } | undefined;
+  /** @internal */
+  readonly native: MemoryStore;
+}
+
 /** What a manager takes. Durations are milliseconds or a text such as `'5m'`. */
 export interface Options {
   /**
@@ -81,7 +81,7 @@ export interface Options {
    */
   url?: string;
   /** For tests: a `MemoryStore` of `tidegate/testing`, in place of a URL. */
-  store?: MemoryStore | undefined;
+  store?: TestStore | undefined;
   /** The first segment of every key; required but for `memory://` (there `'app'`). */
   service?: string | undefined;
   /** The version of the key space (1). */
@@ -311,6 +311,44 @@ export interface Entry<T> {
   tags: string[];
   /** Where it is. */
   source: 'memory' | 'redis';
+}
+
+/** An event that was set aside: its handler failed, or its process died, `maxAttempts` times. */
+export interface DeadEvent<T = unknown> {
+  /** What `retry` and `drop` take. */
+  readonly id: string;
+  /** Null where it cannot be read. */
+  readonly data: T | null;
+  /** The id that `publishEvent` gave. */
+  readonly eventId: string;
+  /** How often it was handed out. */
+  readonly attempts: number;
+  /** Why it failed the last time. */
+  readonly error: string;
+  /** By the server's clock, in ms since the epoch. */
+  readonly publishedAt: number;
+  /** By the same clock. */
+  readonly setAsideAt: number;
+  /** Whose manager published it. */
+  readonly service: string;
+}
+
+/** A write that was set aside. */
+export interface DeadLetter<T = unknown> {
+  /** What `retry` and `drop` take. */
+  readonly id: string;
+  /** What it was put under. */
+  readonly key: string;
+  /** What was put. */
+  readonly value: T;
+  /** The id that the sink knows. */
+  readonly writeId: string;
+  /** How often it was handed out. */
+  readonly attempts: number;
+  /** `sink` (it failed), `died` (so did each process that had it) or `unreadable`. */
+  readonly reason: 'sink' | 'died' | 'unreadable';
+  /** Milliseconds since the epoch, by the server's clock. */
+  readonly setAsideAt: number;
 }
 
 /** The figures since a manager was made; times in milliseconds. The names are the same in every language. */

@@ -12,11 +12,12 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
-import { isThenable } from './flow.js';
+import { isThenable } from './awaitable.js';
 import { withoutPassword } from './given.js';
 import type { CacheManager } from './manager.js';
 import type { Figures } from './otel-figures.js';
-import { OF_FLIGHT, type Outcome, Served, Shared, STALE } from './outcome.js';
+import { type Outcome, Served, Shared } from './outcome.js';
+import { OF_FLIGHT, STALE } from './word.js';
 
 // So many fallbacks are remembered, for the spans of those who shared them.
 const RECENT_MAX = 256;

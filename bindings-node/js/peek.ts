@@ -4,10 +4,11 @@ import { types } from 'node:util';
 import { throwIfAborted } from './abort.js';
 import { ConfigError } from './errors.js';
 import type { Flow } from './flow.js';
+import { Failed, Opened } from './hit.js';
 import { checkKeyText, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
 import { type AnyDefaultOptions, checkOptions, type Entry, type EntryOptions } from './options.js';
-import { ABSENT, Detailed, Failed, Opened, type Outcome } from './outcome.js';
+import { ABSENT, Detailed, type Outcome } from './outcome.js';
 import type { MaybeSchema } from './schema.js';
 import { isDisabled } from './scope.js';
 import type { Call, View } from './terms.js';
@@ -54,8 +55,7 @@ export async function entryOf(
   const found = await peekEntry(flow, key, call);
   const read = found === null ? undefined : await flow.read(key, found.payload, call.coder);
   if (found === null || read === undefined) return null;
-  const { word: _, ...known } = found.head;
-  return { value: read.value, ...known };
+  return { value: read.value, ...found.known };
 }
 
 /** The store's own entry; null for none. */

@@ -4,35 +4,21 @@
  */
 
 import { onAbort } from './abort.js';
+import type { Awaitable } from './awaitable.js';
 import { translated } from './errors.js';
+import { Failed, type Hit, Holdable, isHit } from './hit.js';
 import { Index, type Stamp } from './l1.js';
-import { Ending, Lease, Place } from './lease.js';
+import { Lease, Place, Write } from './lease.js';
 import { Cache } from './native.js';
-import type { Awaitable } from './options.js';
-import {
-  Failed,
-  FLAGS,
-  HELD,
-  type Hit,
-  Holdable,
-  hitOf,
-  ItemBatch,
-  isHit,
-  isOfBytes,
-  itemsOf,
-  LARGE,
-  type Outcome,
-  outcomeOf,
-  outcomeOfBytes,
-  SERVED,
-  Served,
-  Shared,
-  Word,
-} from './outcome.js';
+import type { TestStore } from './options.js';
+import { ItemBatch, type Outcome, type Seen, Served, Shared } from './outcome.js';
 import { copied, type Single } from './payload.js';
-import type { Seen } from './terms.js';
-import type { MemoryStore } from './testing/store.js';
-import { Write } from './write.js';
+import { FLAGS, HELD, hitOf, isOfBytes, LARGE, outcomeOf, outcomeOfBytes, SERVED, toldIn, Word } from './word.js';
+
+/** The place of a lease that is being settled: what was on its way to it before is of no account. */
+class Ending {
+  constructor(readonly done: (outcome: Outcome) => void) {}
+}
 
 type Slot = ((outcome: Outcome) => void) | Lease | Place | Ending | Write;
 
@@ -69,7 +55,7 @@ export class Port {
   #nextObject = 1;
 
   /** `onEvents` is called when events or faults wait. */
-  constructor(url: string, options: object, onEvents: () => void, store?: MemoryStore) {
+  constructor(url: string, options: object, onEvents: () => void, store?: TestStore) {
     this.#onEvents = onEvents;
     this.native = open(url, options, this.#mailbox, new WeakRef(this), store);
     const { l1 } = this.native;
@@ -102,10 +88,10 @@ export class Port {
   }
 
   /** Ends the write of this number. */
-  commit(write: number, keeps: boolean): Promise<Outcome> {
+  async commit(write: number, keeps: boolean): Promise<boolean> {
     const answered = this.call((id) => this.native.commit(id, write, keeps));
     this.#close(write);
-    return answered;
+    return (await answered) === true;
   }
 
   /** `verb` settles the lease of this number; settled when that is answered. */
@@ -313,7 +299,7 @@ export class Port {
       return;
     }
     if (word === Word.Batch) {
-      this.#end(id, slot, new ItemBatch(id, itemsOf(text)));
+      this.#end(id, slot, new ItemBatch(id, toldIn(text)));
       return;
     }
     if (word === Word.Lease) {
@@ -361,7 +347,7 @@ export class Port {
     }
     this.#close(id);
     if (typeof slot === 'function') slot(outcome);
-    else if (slot instanceof Place) slot.take(outcome);
+    else if (slot instanceof Place) slot.take(null);
     else slot.done(outcome);
   }
 
@@ -388,6 +374,6 @@ const NONE: readonly number[] = [];
  * The native half holds the function that it rings for as long as it lives, and with it the whole scope that the
  * function was made in: here that is nothing but a weak reference, so that a manager which nobody holds is let go.
  */
-function open(url: string, options: object, mailbox: Buffer, port: WeakRef<Port>, store?: MemoryStore): Cache {
+function open(url: string, options: object, mailbox: Buffer, port: WeakRef<Port>, store?: TestStore): Cache {
   return translated(() => new Cache(url, options, mailbox, () => port.deref()?.rung(), store?.native ?? null));
 }

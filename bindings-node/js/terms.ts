@@ -12,10 +12,7 @@ import {
   type TenantOptions,
   type WriteThroughOptions,
 } from './options.js';
-import type { Outcome } from './outcome.js';
-
-/** Told of an outcome, with the flags of its record. */
-export type Seen = (outcome: Outcome, flags: number) => void;
+import type { Seen } from './outcome.js';
 
 /** What one call goes by. */
 export interface Call {

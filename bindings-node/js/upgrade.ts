@@ -1,11 +1,12 @@
 /** Entries of an older version of the service, taken over: the functions that make the new value of the old one. */
 
+import type { Awaitable } from './awaitable.js';
 import { ConfigError } from './errors.js';
+import { valueIn } from './hit.js';
 import { shown } from './key.js';
 import type { Lease } from './lease.js';
 import type { Cache } from './native.js';
-import type { Awaitable, Upgrade } from './options.js';
-import { valueIn } from './outcome.js';
+import type { Upgrade } from './options.js';
 
 const RIGHT = 'a right example: { version: 2, upgrade: { 1: renameFields } }';
 

@@ -1,9 +1,9 @@
 /** Functions and methods that are cached: `wrap`, `@cached`, and the helpers that they get. */
 
+import type { Fallback } from './context.js';
 import { ConfigError } from './errors.js';
 import { shown } from './key.js';
-import type { CacheManager } from './manager.js';
-import type { GetOptions, Stored } from './options.js';
+import type { AnyGetOptions, GetOptions, Stored } from './options.js';
 import type { MaybeSchema } from './schema.js';
 import type { Call } from './terms.js';
 
@@ -73,9 +73,18 @@ type Takes<A extends readonly unknown[], F extends AnyFunction> = ((...args: A) 
 
 type Gives<O, F extends AnyFunction> = [O] extends [Awaited<ReturnType<F>>] ? unknown : never;
 
+/** A manager, as a function sees it that is cached by it. */
+interface Manager {
+  readBy(options: AnyGetOptions | undefined): Call;
+  getBy(key: string, fallback: Fallback<unknown>, call: Call): unknown;
+  refreshBy(key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown>;
+  peekBy(key: string, call: Call, absent: unknown): Promise<unknown>;
+  invalidate(key: string): Promise<boolean>;
+}
+
 /** What is known of a cached function. */
 interface Plan {
-  readonly manager: CacheManager;
+  readonly manager: Manager;
   readonly fn: AnyFunction;
   readonly keyOf: (...args: Any[]) => string;
   /** What a call goes by, of its arguments. */
@@ -87,7 +96,7 @@ type PlanOf = (self: object) => Plan;
 
 const plans = new WeakMap<object, PlanOf>();
 
-export function wrap(manager: CacheManager, fn: AnyFunction, options: WrapOptions<Any, MaybeSchema>): Wrapped<Any> {
+export function wrap(manager: Manager, fn: AnyFunction, options: WrapOptions<Any, MaybeSchema>): Wrapped<Any> {
   if (typeof fn !== 'function') {
     throw new ConfigError(`fn=${shown(fn)} is not a function; a right example: cache.wrap(fetchUser, { key })`);
   }
@@ -98,7 +107,7 @@ export function wrap(manager: CacheManager, fn: AnyFunction, options: WrapOption
   ) as Wrapped<Any>;
 }
 
-export function decorator(manager: CacheManager, options: WrapOptions<Any, MaybeSchema>): MethodDecorator<Any> {
+export function decorator(manager: Manager, options: WrapOptions<Any, MaybeSchema>): MethodDecorator<Any> {
   // What is wrong is told where it stands, though nothing is decorated yet.
   planned(manager, () => undefined, options);
   const decorate = (first: unknown, second: unknown, descriptor?: TypedPropertyDescriptor<AnyFunction>) => {
@@ -120,12 +129,12 @@ export function decorator(manager: CacheManager, options: WrapOptions<Any, Maybe
 
 /** A method that is cached by the manager of the object that it is called on. @internal */
 export function cachedOn(
-  managerOf: (self: object) => CacheManager,
+  managerOf: (self: object) => Manager,
   method: AnyFunction,
   options: WrapOptions<Any, MaybeSchema>,
 ): AnyFunction {
   keyFunction(options);
-  const known = new WeakMap<CacheManager, Plan>();
+  const known = new WeakMap<Manager, Plan>();
   return cachedBy(method, (self) => {
     const manager = managerOf(self);
     const plan = known.get(manager) ?? planned(manager, method, options);
@@ -165,7 +174,7 @@ function keyFunction(options: WrapOptions<Any, MaybeSchema>): Plan['keyOf'] {
   );
 }
 
-function planned(manager: CacheManager, fn: AnyFunction, options: WrapOptions<Any, MaybeSchema>): Plan {
+function planned(manager: Manager, fn: AnyFunction, options: WrapOptions<Any, MaybeSchema>): Plan {
   const keyOf = keyFunction(options);
   const { key: _, tags, ...rest } = options;
   if ('signal' in rest) {

@@ -1,21 +1,23 @@
 /** Write-behind: a put is durable in a queue, and a sink of some process's is given the writes later, in batches. */
 
+import type { Awaitable } from './awaitable.js';
 import type { Coder } from './codec.js';
 import { ConfigError, translated } from './errors.js';
 import { encoded, type Flow } from './flow.js';
 import { timeoutOf } from './given.js';
+import { Failed } from './hit.js';
 import { checkKeyText, shown } from './key.js';
 import type { Behind } from './native.js';
 import {
-  type Awaitable,
   type BehindOptions,
   type CloseOptions,
   checkOptions,
+  type DeadLetter,
   type FlushOptions,
   type LettersOptions,
   type PutOptions,
 } from './options.js';
-import { Failed, ItemBatch, type Letter, type Letters, type Outcome } from './outcome.js';
+import { ItemBatch, type Letter, type Letters, type Outcome } from './outcome.js';
 import type { Port } from './port.js';
 import type { MaybeSchema } from './schema.js';
 import { outside } from './scope.js';
@@ -43,24 +45,6 @@ export interface WriteItem<T = unknown> {
 export type Sink<T = unknown> =
   | ((items: WriteItem<T>[]) => Awaitable<Iterable<string> | null | undefined>)
   | ((items: WriteItem<T>[]) => Awaitable<void>);
-
-/** A write that was set aside. */
-export interface DeadLetter<T = unknown> {
-  /** What `retry` and `drop` take. */
-  readonly id: string;
-  /** What it was put under. */
-  readonly key: string;
-  /** What was put. */
-  readonly value: T;
-  /** The id that the sink knows. */
-  readonly writeId: string;
-  /** How often it was handed out. */
-  readonly attempts: number;
-  /** `sink` (it failed), `died` (so did each process that had it) or `unreadable`. */
-  readonly reason: 'sink' | 'died' | 'unreadable';
-  /** Milliseconds since the epoch, by the server's clock. */
-  readonly setAsideAt: number;
-}
 
 const BEHIND_OPTIONS = [
   'batch',

@@ -1,32 +1,18 @@
 /** Write-through: the row and the entry move together. */
 
 import { onAbort } from './abort.js';
+import { isThenable } from './awaitable.js';
 import { ConfigError } from './errors.js';
-import { encoded, type Flow, isThenable } from './flow.js';
+import { encoded, type Flow } from './flow.js';
+import { Failed } from './hit.js';
 import { shown } from './key.js';
-import { Failed, type Outcome } from './outcome.js';
-import type { Port } from './port.js';
+import type { Write } from './lease.js';
+import type { Outcome } from './outcome.js';
 import { leading } from './scope.js';
 import type { Call } from './terms.js';
 
 /** Writes a value to the database. What it throws is thrown to its caller unchanged; what it gives does not matter. */
 export type Persist<T> = (value: T, context: { readonly signal: AbortSignal }) => unknown;
-
-/** A write that has begun. It keeps its number, and the process, until it is ended, once. */
-export class Write {
-  readonly #port: Port;
-  readonly #id: number;
-
-  constructor(port: Port, id: number) {
-    this.#port = port;
-    this.#id = id;
-  }
-
-  /** `persist` has done its work: whether the store holds the value. With `keeps` false it is to hold nothing instead. */
-  async commit(keeps: boolean): Promise<boolean> {
-    return (await this.#port.commit(this.#id, keeps)) === true;
-  }
-}
 
 /** Begin, persist, commit. */
 export async function writeThrough<T>(

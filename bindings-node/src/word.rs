@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tidegate::protocol::envelope::{Codec, Payload};
 
-/// What a record of the mailbox is. The package's `outcome.ts` has the same numbers.
+/// What a record of the mailbox is. The package's `word.ts` has the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Word {

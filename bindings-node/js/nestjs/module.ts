@@ -8,13 +8,14 @@ import type {
   OnApplicationShutdown,
 } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
+import type { Awaitable } from '../awaitable.js';
 import { ConfigError } from '../errors.js';
 import { timeoutOf } from '../given.js';
 import { Requests, type Serving, within } from '../http/shutdown.js';
 import { shown } from '../key.js';
 import { CacheManager } from '../manager.js';
 import { nestCore } from '../nestjs-common.js';
-import type { Awaitable, Duration, Options } from '../options.js';
+import type { Duration, Options } from '../options.js';
 import { TidegateHealth } from './health.js';
 import { getCacheToken } from './token.js';
 
