@@ -2,13 +2,14 @@
 
 import { checkName, wholeFrom1 } from './domain.js';
 import { Failed, valueIn } from './hit.js';
+import { limits } from './native.js';
 import { checkOptions, type DeadEvent } from './options.js';
 import { DeadEvents, type Outcome } from './outcome.js';
 import type { Port } from './port.js';
 
 const LIMIT = 100;
-// Of those that are there no more are kept, about.
-const ALL = 10_000;
+// No more are kept, about.
+const ALL = limits().deadEvents;
 
 /** The events of one name that this service has set aside. */
 export class EventDeadLetters<T = unknown> {

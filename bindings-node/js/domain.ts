@@ -6,7 +6,7 @@ import { timeoutOf } from './given.js';
 import { Failed, valueIn } from './hit.js';
 import { toJson } from './json.js';
 import { checkKeyText, escaped, isTemplate, type KeyPart, key, shown } from './key.js';
-import { checkLabel, positiveMs, type Terms } from './native.js';
+import { checkLabel, limits, positiveMs, type Terms } from './native.js';
 import { type CloseOptions, checkOptions, type Duration } from './options.js';
 import { type Item, ItemBatch } from './outcome.js';
 import { BigText, Unencodable } from './payload.js';
@@ -15,9 +15,7 @@ import { leading } from './scope.js';
 
 const PUBLISH_OPTIONS = ['maxLen', 'operationId'] as const satisfies readonly (keyof PublishOptions)[];
 const HANDLER_OPTIONS = ['onGap', 'maxAttempts', 'redeliverAfter'] as const satisfies readonly (keyof EventOptions)[];
-const EVENTS_KEPT = 100_000;
-const ATTEMPTS = 10;
-const REDELIVER_MS = 30_000;
+const { eventsKept, eventAttempts, eventRedeliverMs } = limits();
 const RIGHT = "cache.onEvent('user.updated', (e) => [key`user:profile:${e.id}`, tag`user:${e.id}`])";
 
 /** The name of a tag, told apart from a key by its type. */
@@ -102,7 +100,7 @@ export interface PublishOptions {
 export async function publish(port: Port, name: string, data: unknown, options?: PublishOptions): Promise<string> {
   checkOptions(options, PUBLISH_OPTIONS);
   checkName('event', name);
-  const maxLen = wholeFrom1('maxLen', options?.maxLen ?? EVENTS_KEPT, '100_000');
+  const maxLen = wholeFrom1('maxLen', options?.maxLen ?? eventsKept, '100_000');
   const operationId: unknown = options?.operationId ?? null;
   if (operationId !== null && typeof operationId !== 'string') {
     throw new ConfigError(`operationId=${shown(operationId)} is not a text; a right example: { operationId: row.id }`);
@@ -144,8 +142,8 @@ export class Subscription {
     checkFunction('handler', handler, RIGHT);
     const { onGap, redeliverAfter } = options ?? {};
     if (onGap !== undefined) checkFunction('onGap', onGap, "{ onGap: () => tag('users') }");
-    const attempts = wholeFrom1('maxAttempts', options?.maxAttempts ?? ATTEMPTS, '10');
-    const silence = translated(() => positiveMs('redeliverAfter', redeliverAfter ?? REDELIVER_MS));
+    const attempts = wholeFrom1('maxAttempts', options?.maxAttempts ?? eventAttempts, '10');
+    const silence = translated(() => positiveMs('redeliverAfter', redeliverAfter ?? eventRedeliverMs));
     checkName('event', name);
     this.name = name;
     this.#port = port;

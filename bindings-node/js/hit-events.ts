@@ -2,9 +2,10 @@
 
 import { AsyncResource } from 'node:async_hooks';
 import type { CacheEvents } from './event-types.js';
+import { limits } from './native.js';
 
 // As many as the engine keeps; what is beyond is counted and dropped.
-const WAITING_MAX = 10_000;
+const WAITING_MAX = limits().eventsWaiting;
 
 export class HitEvents {
   /** Since the manager was made. */

@@ -2,6 +2,7 @@
 
 import { types } from 'node:util';
 import { shown } from './key.js';
+import { limits } from './native.js';
 
 /** JSON text that holds integers beyond 2^53, which come back as bigints. */
 export class BigText {
@@ -33,8 +34,8 @@ export type Payload = Single | Fields;
 /** A value that its codec cannot write: where in it, and why. */
 export class Unencodable extends Error {}
 
-/** Lists and objects within one another, at the most, as the core has it. */
-export const DEPTH_MAX = 64;
+/** Lists and objects within one another, at the most. */
+export const DEPTH_MAX = limits().depth;
 
 /** Up to here every whole number is a number of its own. */
 export const LARGEST_EXACT = 2 ** 53;

@@ -11,6 +11,7 @@
 //! | `word` | what a record is, and its text |
 //! | `fields` | values that are split over fields, in both directions |
 //! | `terms` | what calls go by |
+//! | `limits` | the core's figures that the package goes by |
 //! | `l1` | what the package's index of the tier in the process stands on |
 //! | `command` | the `tidegate` command |
 //! | `metrics` | what a monitoring system scrapes |
@@ -26,6 +27,7 @@ pub mod error;
 mod feeds;
 mod fields;
 pub mod l1;
+pub mod limits;
 pub mod metrics;
 pub mod record;
 pub mod terms;

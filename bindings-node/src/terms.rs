@@ -40,6 +40,18 @@ impl Terms {
         Lives { ttl: terms.ttl_ms() as f64, stale_while_revalidate: terms.stale_while_revalidate_ms() as f64 }
     }
 
+    /// How long its fallback may run, in ms.
+    #[napi(getter)]
+    pub fn hard_timeout_ms(&self) -> f64 {
+        self.inner.hard_timeout_ms() as f64
+    }
+
+    /// How many bytes a tag has that it names, at the most.
+    #[napi(getter)]
+    pub fn tag_bytes_max(&self) -> u32 {
+        self.inner.tag_bytes_max() as u32
+    }
+
     /// The ttl that the call named, in ms.
     #[napi(getter)]
     pub fn ttl_ms(&self) -> Option<f64> {

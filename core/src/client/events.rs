@@ -140,8 +140,7 @@ impl Manager {
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
     /// ```
     pub fn on_event(&self, name: &str) -> OnEvent {
-        let rules = Rules { max_attempts: 10, dead_ms: 30_000, has_gap_handler: false };
-        OnEvent { manager: self.clone(), name: name.to_owned(), rules, gap: None }
+        OnEvent { manager: self.clone(), name: name.to_owned(), rules: Rules::default(), gap: None }
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) const PASS_SOLO_MS: u64 = 5_000;
 pub(crate) const POLL_FIRST_MS: u64 = 25;
 pub(crate) const POLL_LONGEST_MS: u64 = 500;
 /// Events that wait for the host's loop; beyond it they are counted and dropped.
-pub(crate) const EVENTS_MAX: usize = 10_000;
+pub const EVENTS_MAX: usize = 10_000;
 /// How long a tag's nonce is kept; each fill under the tag renews it when half of that has passed.
 pub(crate) const TAG_KEPT_MS: u64 = 30 * 86_400_000;
 /// Keys whose fallback is spared after a failure; beyond it the oldest are tried again at once.

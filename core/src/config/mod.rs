@@ -22,7 +22,7 @@ pub use crate::dialect::Dialect;
 pub use behind::{BEHIND_OPTIONS, BehindOptions};
 pub use groups::{BreakerConfig, HealthLimits, L1Config, TlsConfig};
 pub(crate) use limits::*;
-pub use limits::{BATCH_MAX, check_batch};
+pub use limits::{BATCH_MAX, EVENTS_MAX, check_batch};
 pub use read::{duration_ms, positive_ms, texts, unknown_option};
 pub(crate) use tenant::TenantLimits;
 pub(crate) use terms::join_tags;

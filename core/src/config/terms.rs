@@ -12,7 +12,7 @@ use crate::protocol::fields::FieldNames;
 use crate::protocol::flight::Rules;
 use crate::protocol::freshness::{Grace, Life};
 use crate::protocol::key::KeySpace;
-use crate::protocol::tag::{TAGS_MAX, Tag};
+use crate::protocol::tag::{TAGS_MAX, Tag, name_bytes_max};
 use crate::tenant::Tenant;
 
 /// Which options a call takes.
@@ -226,6 +226,16 @@ impl Terms {
     /// How long past that it is served at once, while it is computed behind, in ms.
     pub fn stale_while_revalidate_ms(&self) -> u64 {
         self.grace.while_revalidate_ms
+    }
+
+    /// How long its fallback may run, in ms.
+    pub fn hard_timeout_ms(&self) -> u64 {
+        self.rules.hard_timeout_us / 1_000
+    }
+
+    /// How many bytes a tag has that it names, at the most.
+    pub fn tag_bytes_max(&self) -> usize {
+        name_bytes_max(self.scope())
     }
 
     /// The ttl that the call named, in ms.

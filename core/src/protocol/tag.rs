@@ -90,16 +90,20 @@ impl KeySpace {
         self.recorded_tag(&format!("{}{name}", self.scope()))
     }
 
-    /// An envelope has a byte for the length of a recorded name, in which a tenant's stands too; however short that is, so
-    /// that no data decides whether a tag's name is right.
     pub(super) fn name_bytes_max(&self) -> usize {
-        if self.scope().is_empty() { TAG_BYTES_MAX } else { TENANT_TAG_BYTES_MAX }
+        name_bytes_max(self.scope())
     }
 
     /// The tag that an envelope names; whatever stands there is only ever looked up.
     pub fn recorded_tag(&self, name: &str) -> Tag {
         Tag(Key::plain(self.tag_prefix(), name))
     }
+}
+
+/// An envelope has a byte for the length of a recorded name, in which a tenant's stands too; however short that is, so that
+/// no data decides whether a tag's name is right.
+pub(crate) fn name_bytes_max(scope: &str) -> usize {
+    if scope.is_empty() { TAG_BYTES_MAX } else { TENANT_TAG_BYTES_MAX }
 }
 
 /// The error for what is given as a `tag` or a `namespace` and is none: `shown` as its user sees it, and why.

@@ -14,6 +14,12 @@ pub struct Rules {
     pub has_gap_handler: bool,
 }
 
+impl Default for Rules {
+    fn default() -> Self {
+        Self { max_attempts: 10, dead_ms: 30_000, has_gap_handler: false }
+    }
+}
+
 /// What an item of a host's is: an event, or events that are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Piece {
