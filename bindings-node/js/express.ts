@@ -16,6 +16,7 @@
  * @packageDocumentation
  */
 
+import { pipeline, Readable } from 'node:stream';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { ConfigError } from './errors.js';
 import { capture, plainRequest } from './http/captured.js';
@@ -124,7 +125,7 @@ function captured<P>(
 ): Promise<Captured> {
   return new Promise((resolve, reject) => {
     const plain = plainRequest(req, req.headers, () => context.signal) as CachedRequest<P>;
-    const { response, whole } = capture(plain, res, Object.getPrototypeOf(res));
+    const { response, whole } = capture(plain, res, context.maxBytes, Object.getPrototypeOf(res));
     const own = response as Response;
     own.req = plain as Request;
     own.locals = res.locals;
@@ -132,6 +133,8 @@ function captured<P>(
     const next = (how?: unknown) => {
       if (how === undefined || how === 'route' || how === 'router') reject(new PassedOn(how));
       else reject(how);
+      // What it has begun to write breaks off.
+      if (response.headersSent && !response.writableEnded) response.destroy();
     };
     // What a view engine fails with is told to it.
     plain.next = next;
@@ -179,5 +182,6 @@ function send(res: Response, { status, headers, body }: Answer): void {
     if (name === 'vary') res.vary(value as string);
     else res.setHeader(name, value);
   }
-  res.end(body);
+  if (body instanceof Readable) pipeline(body, res, () => {});
+  else res.end(body);
 }

@@ -16,6 +16,7 @@
  */
 
 import type { OutgoingHttpHeaders } from 'node:http';
+import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify';
 import { isThenable } from './awaitable.js';
 import { ConfigError } from './errors.js';
@@ -166,11 +167,9 @@ function cachedHandler(route: Route<FastifyRequest>, handler: RouteHandlerMethod
         if (gone.signal.aborted) return reply.hijack();
         const { vary, ...others } = headers;
         if (vary !== undefined) void reply.header('vary', varyOf(reply.getHeader('vary'), vary));
-        const isEmpty = body === undefined || body.byteLength === 0;
-        return reply
-          .code(status)
-          .headers(others)
-          .send(isEmpty ? undefined : Buffer.from(body));
+        void reply.code(status).headers(others);
+        if (body instanceof Readable) return reply.send(body);
+        return reply.send(body === undefined || body.byteLength === 0 ? undefined : Buffer.from(body));
       } catch (error) {
         if (gone.signal.aborted) return reply.hijack();
         if (!(error instanceof PassedOn)) throw error;
@@ -198,7 +197,8 @@ function captured(
     const plain = plainRequest(request, request.headers, signal);
     Object.defineProperty(plain, 'raw', { value: raw, configurable: true });
     withoutOnSend(plain);
-    const { response, whole } = capture(raw, { statusCode: reply.statusCode, getHeaders: () => reply.getHeaders() });
+    const before = { statusCode: reply.statusCode, getHeaders: () => reply.getHeaders() };
+    const { response, whole } = capture(raw, before, context.maxBytes);
     const Reply = reply.constructor as new (...given: unknown[]) => FastifyReply;
     const own = new Reply(response, plain, reply.log);
     // What hooks have put on the client's reply.

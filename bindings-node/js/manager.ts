@@ -20,7 +20,7 @@ import { Opened } from './hit.js';
 import { House } from './house.js';
 import { checkKeyText, type KeyPart, shown } from './key.js';
 import { NOT_HELD } from './l1.js';
-import { checkKeys, type Lives } from './native.js';
+import { checkKeys, type Terms } from './native.js';
 import { Observed } from './observed.js';
 import type {
   AnyDefaultOptions,
@@ -113,9 +113,9 @@ export class CacheManager extends Observed {
     return this.#view.read(options);
   }
 
-  /** How long the entries of such a read live: for who tells others of it. @internal */
-  livesBy(options: AnyGetOptions): Lives {
-    return this.#view.lives(options);
+  /** The times and bounds of such a read: for who tells others of them, or keeps them himself. @internal */
+  termsBy(options: AnyGetOptions): Terms {
+    return this.#view.terms(options);
   }
 
   /** The value, or a promise of it: for callers who are promises themselves. @internal */

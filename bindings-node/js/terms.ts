@@ -3,7 +3,7 @@
 import { type Coder, coderOf, withSchema } from './codec.js';
 import { ConfigError, translated } from './errors.js';
 import { checkKeyText, describe, shown } from './key.js';
-import type { Cache, Lives, Terms } from './native.js';
+import type { Cache, Terms } from './native.js';
 import {
   type AnyGetOptions,
   checkObject,
@@ -118,9 +118,9 @@ export class View {
     return options === undefined ? this.plain : this.#call('read', options, READ_OPTIONS);
   }
 
-  /** How long the entries of such a read live. */
-  lives(options: AnyGetOptions): Lives {
-    return (this.read(options).terms ?? this.#native.terms(null, 'read', {})).lives;
+  /** The terms of such a read, the manager's own too. */
+  terms(options: AnyGetOptions): Terms {
+    return this.read(options).terms ?? this.#native.terms(null, 'read', {});
   }
 
   /** What a read of fields goes by, but for the fields. */

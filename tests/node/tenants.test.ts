@@ -164,7 +164,7 @@ const CASES: Record<string, Case> = {
   off: observed,
   stats: (view) => view.stats(),
   readBy: (view, text) => inspect(view.readBy({ tags: [text] })),
-  livesBy: (view, text) => inspect(view.livesBy({ tags: [text] })),
+  termsBy: (view, text) => inspect(view.termsBy({ tags: [text] })),
   getBy: (view, text) => view.getBy(text, fetched, view.readBy({ tags: [TAG] })),
   refreshBy: (view, text) => view.refreshBy(text, fetched, view.readBy(undefined)),
   peekBy: (view, text) => view.peekBy(text, view.readBy(undefined), 'absent'),

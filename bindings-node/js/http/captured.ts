@@ -1,7 +1,7 @@
 /** A response that no client is behind: what a handler writes to it is kept. */
 
 import { type IncomingMessage, ServerResponse } from 'node:http';
-import { Writable } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
 import { type Captured, tokensOf } from './response.js';
 
 // What a client has, or wants a part of, is settled later: the handler is to write all of it (RFC 9110, sections 13 and 14).
@@ -49,17 +49,19 @@ type Fields = NodeJS.Dict<number | string | string[]>;
 
 export interface Capture {
   readonly response: ServerResponse;
-  /** Settled when the response has ended; rejected where it is destroyed before. */
+  /** Settled when the response has ended, or is too long to be kept; rejected where it is destroyed before. */
   readonly whole: Promise<Captured>;
 }
 
 /**
  * A response that begins with the status and headers of a client's; headers that nobody changes stay the client's own. `methods` is
- * where it has those from that a framework adds.
+ * where it has those from that a framework adds. One of more than `maxBytes` is kept no further: what has been written, and what
+ * comes, is a stream, as fast as that is read.
  */
 export function capture(
   request: IncomingMessage,
   of: { readonly statusCode: number; getHeaders(): Fields },
+  maxBytes: number,
   methods: object = ServerResponse.prototype,
 ): Capture {
   const response = new ServerResponse(request);
@@ -72,31 +74,66 @@ export function capture(
   // With a header set, even one that is removed again, what `writeHead` is given can be read later.
   response.setHeader('date', '').removeHeader('date');
 
-  const chunks: Buffer[] = [];
+  let chunks: Buffer[] = [];
+  let bytes = 0;
+  let passed: PassThrough | undefined;
   const { write, end } = response;
-  const keep = (chunk: unknown, encoding: unknown) => {
-    if (typeof chunk === 'string')
-      chunks.push(Buffer.from(chunk, typeof encoding === 'string' ? (encoding as 'utf8') : 'utf8'));
-    else if (chunk instanceof Uint8Array) chunks.push(Buffer.from(chunk));
-  };
-  response.write = (chunk: unknown, ...rest: unknown[]) => {
-    keep(chunk, rest[0]);
-    return write.apply(response, [chunk, ...rest] as never);
+  /** Whether more may be written at once. */
+  const keep = (chunk: unknown, encoding: unknown): boolean => {
+    const kept = bytesOf(chunk, encoding);
+    if (passed !== undefined) return passed.write(kept);
+    chunks.push(kept);
+    bytes += kept.length;
+    return true;
   };
   const whole = new Promise<Captured>((resolve, reject) => {
+    const captured = (body: Captured['body']) =>
+      resolve({ status: response.statusCode, headers: changed(response, before), body });
+    response.write = (chunk: unknown, ...rest: unknown[]) => {
+      write.apply(response, [chunk, ...rest] as never);
+      const goesOn = keep(chunk, rest[0]);
+      if (passed !== undefined || bytes <= maxBytes) return goesOn;
+      passed = passedOn(response);
+      const isRead = passed.write(Buffer.concat(chunks));
+      chunks = [];
+      captured(passed);
+      return isRead;
+    };
     response.once('close', () => {
-      if (!response.writableEnded) reject(response.errored ?? new Error('the response was destroyed before its end'));
+      if (response.writableEnded) return;
+      const error = response.errored ?? new Error('the response was destroyed before its end');
+      reject(error);
+      passed?.destroy(error);
     });
     response.end = (...given: unknown[]) => {
       // Node's own `end` may call `write`, which would keep the same twice.
       response.write = write;
       if (!response.writableEnded) keep(given[0], given[1]);
       end.apply(response, given as never);
-      resolve({ status: response.statusCode, headers: changed(response, before), body: Buffer.concat(chunks) });
+      if (passed === undefined) captured(Buffer.concat(chunks));
+      else passed.end();
       return response;
     };
   });
   return { response, whole };
+}
+
+function bytesOf(chunk: unknown, encoding: unknown): Buffer {
+  if (typeof chunk === 'string')
+    return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as 'utf8') : 'utf8');
+  return chunk instanceof Uint8Array ? Buffer.from(chunk) : Buffer.alloc(0);
+}
+
+/** What a response is passed on by: it goes on when this is read, and breaks off where this does. */
+function passedOn(response: ServerResponse): PassThrough {
+  const passed = new PassThrough();
+  passed.on('drain', () => response.emit('drain'));
+  // Whoever reads it is told as well; nobody need.
+  passed.on('error', () => {});
+  passed.once('close', () => {
+    if (!response.writableEnded) response.destroy();
+  });
+  return passed;
 }
 
 /** What the handler has written of its own. */

@@ -1,18 +1,18 @@
 /** What a client is answered of a stored response: 304 or all of it, how old it is, how long it may be kept. */
 
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
-import { type HeaderFields, type StoredResponse, tokensOf } from './response.js';
+import { type Body, type HeaderFields, type StoredResponse, tokensOf } from './response.js';
 
 /** How an answer came to be, for its `Cache-Status` (RFC 9211). */
 export type Way = 'hit' | 'miss' | 'collapsed';
 
 export interface Answer {
   /** What the client would be sent if it had nothing, and had asked for all. */
-  readonly whole: Uint8Array;
+  readonly whole: Body;
   readonly status: number;
   readonly headers: HeaderFields;
   /** None for HEAD and 304. */
-  readonly body: Uint8Array | undefined;
+  readonly body: Body | undefined;
 }
 
 export interface Asked {
@@ -34,7 +34,7 @@ export interface ToClients {
 const OF_A_BODY = /^(content-(?!location$)|last-modified$)/;
 
 /** What this client is answered. */
-export function answerOf(stored: StoredResponse, asked: Asked, way: Way, to: ToClients): Answer {
+export function answerOf(stored: StoredResponse<Body>, asked: Asked, way: Way, to: ToClients): Answer {
   const { status, body, why } = stored;
   const headers = { ...stored.headers };
   const ageMs = Math.max(0, Date.now() - stored.at);
@@ -48,7 +48,8 @@ export function answerOf(stored: StoredResponse, asked: Asked, way: Way, to: ToC
     for (const name of Object.keys(headers)) if (OF_A_BODY.test(name)) delete headers[name];
     return { status: 304, headers, body: undefined, whole: body };
   }
-  if (status >= 200 && status !== 204 && status !== 304) headers['content-length'] = `${body.byteLength}`;
+  const isSized = body instanceof Uint8Array && status >= 200 && status !== 204 && status !== 304;
+  if (isSized) headers['content-length'] = `${body.byteLength}`;
   return { status, headers, body: asked.method === 'HEAD' ? undefined : body, whole: body };
 }
 
@@ -61,7 +62,7 @@ export function varyOf(before: OutgoingHttpHeaders[string], more: string | strin
  * RFC 9111, section 5.2.2, and RFC 5861: by the entry's own times. A client counts from when the response was made, so that the age
  * is a part of what it is told; no longer than the entry lives.
  */
-function controlOf({ ttl, swr }: StoredResponse, ageMs: number, to: ToClients): string {
+function controlOf({ ttl, swr }: StoredResponse<Body>, ageMs: number, to: ToClients): string {
   const whose = to.public ? 'public' : 'private';
   if (to.maxAgeMs === 0) return `${whose}, no-cache`;
   const maxAge = seconds(Math.min(ageMs + to.maxAgeMs, ttl));

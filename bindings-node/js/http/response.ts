@@ -2,24 +2,28 @@
 
 import { createHash } from 'node:crypto';
 import type { OutgoingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
 import type { Lives } from '../native.js';
 import type { StandardSchema } from '../schema.js';
 
 export type HeaderFields = Record<string, string | string[]>;
 
+/** A body; a stream of one that is longer than can be stored, for one client. */
+export type Body = Uint8Array | Readable;
+
 /** What a handler has written. */
-export interface Captured {
+export interface Captured<B extends Body = Body> {
   readonly status: number;
   readonly headers: OutgoingHttpHeaders;
-  readonly body: Uint8Array;
+  readonly body: B;
 }
 
-/** What an entry holds. */
-export interface StoredResponse {
+/** What an entry holds, or, where its body is none to be stored, what one client is given. */
+export interface StoredResponse<B extends Body = Uint8Array> {
   readonly status: number;
   /** Under their names in lower case. */
   readonly headers: HeaderFields;
-  readonly body: Uint8Array;
+  readonly body: B;
   /** When it was made, in milliseconds since the epoch. */
   readonly at: number;
   /** In milliseconds. */
@@ -48,7 +52,11 @@ const NOT_STORED = new Set([
 ]);
 
 /** As it is stored, with an ETag where it has none. */
-export function storedOf({ status, headers: given, body }: Captured, lives: Lives, why?: string): StoredResponse {
+export function storedOf<B extends Body>(
+  { status, headers: given, body }: Captured<B>,
+  lives: Lives,
+  why?: string,
+): StoredResponse<B> {
   const headers: HeaderFields = {};
   const named = new Set(tokensOf(given['connection']));
   for (const [field, value] of Object.entries(given)) {
@@ -56,17 +64,21 @@ export function storedOf({ status, headers: given, body }: Captured, lives: Live
     if (value === undefined || NOT_STORED.has(name) || named.has(name)) continue;
     headers[name] = Array.isArray(value) ? value.map(String) : String(value);
   }
-  if (why === undefined && headers['etag'] === undefined) headers['etag'] = etagOf(headers, body);
+  if (!(body instanceof Uint8Array)) {
+    // How long it is only its handler can know.
+    if (given['content-length'] !== undefined) headers['content-length'] = String(given['content-length']);
+  } else if (why === undefined && headers['etag'] === undefined) headers['etag'] = etagOf(headers, body);
   const { ttl, staleWhileRevalidate: swr } = lives;
   return { status, headers, body, at: Date.now(), ttl, swr, ...(why === undefined ? {} : { why }) };
 }
 
 /** Why a response is not stored, in a word; undefined where it is. */
 export function whyNotStored(
-  { status, headers }: Captured,
+  { status, headers, body }: Captured,
   statuses: readonly number[],
   varies: ReadonlySet<string>,
 ): string | undefined {
+  if (!(body instanceof Uint8Array)) return 'size';
   // One client's own.
   if (headers['set-cookie'] !== undefined) return 'set-cookie';
   const said = new Map(tokensOf(headers['cache-control']).map((one) => [nameOf(one), one.slice(nameOf(one).length)]));
@@ -82,7 +94,7 @@ export function whyNotStored(
 }
 
 /** Whether it is nobody's in particular, though it is not stored: then all who waited for it are given it. */
-export function isForAll({ why }: StoredResponse): boolean {
+export function isForAll({ why }: StoredResponse<Body>): boolean {
   return why === undefined || why === 'status';
 }
 

@@ -1,15 +1,25 @@
 /** A route whose responses are cached: which entry a request is about, and how its response comes about. */
 
 import type { IncomingHttpHeaders } from 'node:http';
+import { Readable } from 'node:stream';
+import { onAbort, throwIfAborted } from '../abort.js';
 import type { Context } from '../context.js';
-import { ConfigError, KeyFormatError, translated } from '../errors.js';
+import { ConfigError, HardTimeout, KeyFormatError, translated } from '../errors.js';
 import { key as built, type KeyPart, shown } from '../key.js';
 import { CacheManager } from '../manager.js';
-import { checkTemplate, durationMs } from '../native.js';
+import { checkTemplate, durationMs, hardTimeoutMessage } from '../native.js';
 import { checkOptions, type Duration, type GetOptions } from '../options.js';
 import { READ_OPTIONS } from '../terms.js';
 import { type Answer, type Asked, answerOf, type ToClients, type Way } from './conditional.js';
-import { type Captured, isForAll, RESPONSE, type StoredResponse, storedOf, whyNotStored } from './response.js';
+import {
+  type Body,
+  type Captured,
+  isForAll,
+  RESPONSE,
+  type StoredResponse,
+  storedOf,
+  whyNotStored,
+} from './response.js';
 
 /** What a route says of its cached responses, of requests `Q`. */
 export interface ResponseOptions<Q> extends Omit<GetOptions, 'tags' | 'codec' | 'nullTtl' | 'schema' | 'signal'> {
@@ -56,7 +66,13 @@ export interface Reader<Q> {
 }
 
 /** What a run of the handler is given: of a cache's fallback, or for one client alone. */
-export type Run = Pick<Context, 'signal'>;
+export interface Run {
+  /** Aborted when nobody waits for this run any more. */
+  readonly signal: AbortSignal;
+  /** How much of the response is kept: no more can be stored. */
+  readonly maxBytes: number;
+}
+type Handler = (run: Run) => Promise<Captured>;
 
 /** Which entry a request is about. */
 interface Plan {
@@ -66,17 +82,23 @@ interface Plan {
   readonly tags: readonly string[];
 }
 
-/** What a fallback gave that is no response: an error that is an answer, or that the handler passed the request on. */
-class Raised {
-  readonly error: unknown;
+/** What a fallback gave that is not to be stored. */
+class Unkept {
   /** No codec takes a function: nobody stores this, or makes something else of it. */
-  readonly raise: () => never;
+  readonly keep = (): void => {};
+}
 
-  constructor(error: unknown) {
-    this.error = error;
-    this.raise = () => {
-      throw error;
-    };
+/** It is no response: an error that is an answer, or that the handler passed the request on. */
+class Raised extends Unkept {
+  constructor(readonly error: unknown) {
+    super();
+  }
+}
+
+/** A response that is too long, for the client whose run it is; it goes on as he reads. */
+class Streaming extends Unkept {
+  constructor(readonly response: StoredResponse<Readable>) {
+    super();
   }
 }
 
@@ -87,13 +109,14 @@ class Unwell extends Error {
   }
 }
 
-const TAG_BYTES_MAX = 200;
 const OWN = ['key', 'tenant', 'tags', 'vary', 'statuses', 'maxAge', 'public', 'authorized'] as const;
 /** Tags are its own; a response is no value of a codec or a schema, never null, and the request's signal is Route's. */
 const NOT_OF_A_RESPONSE: readonly string[] = ['tags', 'codec', 'nullTtl', 'schema', 'signal'];
 const OF_A_READ = READ_OPTIONS.filter((option) => !NOT_OF_A_RESPONSE.includes(option));
 /** As `http-errors` has it, which Express, Fastify and Nest all know; the text is for those who write the route. */
 const BAD_REQUEST = { status: 400, statusCode: 400, expose: false };
+// What a timer of Node's takes.
+const TIMER_MS_MAX = 2 ** 31 - 1;
 // RFC 9110, section 5.1.
 const FIELD_NAME = /^[\w!#$%&'+.^`|~-]+$/;
 const RIGHT = "{ key: 'page:user:{id}', ttl: '1m' }";
@@ -105,6 +128,7 @@ export class Route<Q> {
   readonly #read: Omit<GetOptions, 'schema'>;
   readonly #clients: ToClients;
   readonly #isForAll: boolean;
+  readonly #maxBytes: number;
   readonly #keyOf: (request: Q) => string | null | undefined;
 
   constructor(cache: CacheManager, options: ResponseOptions<Q>, reader: Reader<Q>) {
@@ -130,7 +154,8 @@ export class Route<Q> {
       Object.entries(options).filter(([name]) => !(OWN as readonly string[]).includes(name)),
     );
     // What is wrong is told where it stands, and not at the first request.
-    cache.livesBy(this.#read);
+    cache.termsBy(this.#read);
+    this.#maxBytes = cache.house.port.native.maxValueBytes;
   }
 
   /** Which entry a request is about; null for one that is answered uncached. */
@@ -156,7 +181,7 @@ export class Route<Q> {
     const { varies } = this.#clients;
     if (varies.length === 0) return { cache, key: whole, tags: named };
     // Its variants would have no tag that ends them.
-    if (Buffer.byteLength(whole) > TAG_BYTES_MAX) return null;
+    if (Buffer.byteLength(whole) > cache.termsBy(this.#read).tagBytesMax) return null;
     // Escaped as no part ever is: no parameter of another route makes the key of a variant.
     const variant = built(
       'v',
@@ -169,62 +194,114 @@ export class Route<Q> {
    * The answer to a request: from its entry, or what `run` has captured, for all who wait for it. Throws what `run` throws, and
    * the reason of `signal`.
    */
-  async answer(
-    { cache, key, tags }: Plan,
-    asked: Asked,
-    signal: AbortSignal,
-    run: (context: Run) => Promise<Captured>,
-  ): Promise<Answer> {
-    let hasRun = false;
+  async answer(plan: Plan, asked: Asked, signal: AbortSignal, run: Handler): Promise<Answer> {
+    const { cache, key, tags } = plan;
     const began = Date.now();
-    const fallback = (context: Context) => {
+    let hasRun = false;
+    let isAnswered = false;
+    let streaming: Readable | undefined;
+    const fallback = async (context: Context) => {
       hasRun = true;
-      return this.#made(cache, context, run);
+      const made = await this.#made(plan, context, run);
+      if (made instanceof Streaming) streaming = made.response.body;
+      // Of what ran behind its client nobody reads.
+      if (isAnswered) streaming?.destroy();
+      return made;
     };
-    let stored: StoredResponse;
+    let stored: StoredResponse<Body>;
+    let answer: Answer | undefined;
     try {
-      const options = { ...this.#read, tags, signal, codec: 'msgpack' as const, schema: RESPONSE };
-      const given: unknown = await cache.get(key, fallback, options);
-      if (given instanceof Raised) throw given.error;
-      stored = given as StoredResponse;
-    } catch (error) {
-      if (!(error instanceof Unwell)) throw error;
-      stored = error.response;
+      try {
+        const options = { ...this.#read, tags, signal, codec: 'msgpack' as const, schema: RESPONSE };
+        const given: unknown = await cache.get(key, fallback, options);
+        if (given instanceof Raised) throw given.error;
+        stored = given instanceof Streaming ? given.response : (given as StoredResponse);
+      } catch (error) {
+        if (!(error instanceof Unwell)) throw error;
+        stored = error.response;
+      }
+      if (!hasRun && !isForAll(stored)) {
+        // Another's cookie, or what was told to him alone.
+        hasRun = true;
+        stored = this.#storedOf(cache, await this.#alone(plan, signal, run));
+        if (stored.body instanceof Readable) streaming = stored.body;
+      }
+      throwIfAborted(signal);
+      const way: Way = stored.at < began && stored.why === undefined ? 'hit' : hasRun ? 'miss' : 'collapsed';
+      answer = answerOf(stored, asked, way, this.#clients);
+      return answer;
+    } finally {
+      isAnswered = true;
+      if (answer?.body !== streaming) streaming?.destroy();
     }
-    if (!hasRun && !isForAll(stored)) {
-      // Another's cookie, or what was told to him alone.
-      hasRun = true;
-      stored = this.#storedOf(cache, await run({ signal }));
-    }
-    const way: Way = stored.at < began && stored.why === undefined ? 'hit' : hasRun ? 'miss' : 'collapsed';
-    return answerOf(stored, asked, way, this.#clients);
   }
 
-  async #made(
-    cache: CacheManager,
-    context: Context,
-    run: (context: Run) => Promise<Captured>,
-  ): Promise<StoredResponse | Raised> {
+  async #made({ cache, key }: Plan, context: Context, run: Handler): Promise<StoredResponse | Raised | Streaming> {
     let captured: Captured;
     try {
-      captured = await run(context);
+      captured = await this.#run(context.signal, run);
     } catch (error) {
       if (!isAnswer(error)) throw error;
       context.skip();
       return new Raised(error);
     }
-    const stored = this.#storedOf(cache, captured);
+    if (isStreaming(captured)) {
+      context.skip();
+      const message = `the response of ${shown(key)} is longer than maxValueBytes, which is ${this.#maxBytes}: it is passed on`;
+      cache.house.port.native.report(key, 'too_large', message, cache.termsBy(this.#read));
+      return new Streaming(this.#storedOf(cache, captured));
+    }
+    const stored = this.#storedOf(cache, captured as Captured<Uint8Array>);
     const { statuses = [200] } = this.#options;
     if (captured.status >= 500 && !statuses.includes(captured.status)) throw new Unwell(stored);
     if (stored.why !== undefined) context.skip();
     return stored;
   }
 
-  #storedOf(cache: CacheManager, captured: Captured): StoredResponse {
+  /**
+   * Runs the handler for one client, for no longer than a fallback may run. How many run so is not bounded: what is one client's
+   * own no cache ever spares its source.
+   */
+  async #alone({ cache, key }: Plan, signal: AbortSignal, run: Handler): Promise<Captured> {
+    throwIfAborted(signal);
+    const end = new AbortController();
+    const stay = onAbort(signal, () => end.abort(signal.reason));
+    const late = () => end.abort(new HardTimeout(hardTimeoutMessage(key)));
+    const timer = setTimeout(late, Math.min(cache.termsBy(this.#read).hardTimeoutMs, TIMER_MS_MAX));
+    try {
+      return await new Promise((resolve, reject) => {
+        end.signal.addEventListener('abort', () => reject(end.signal.reason), { once: true });
+        this.#run(end.signal, run).then(resolve, reject);
+      });
+    } finally {
+      clearTimeout(timer);
+      stay();
+    }
+  }
+
+  /** Runs the handler, whose signal is aborted too where its client leaves in the midst of a stream. */
+  async #run(signal: AbortSignal, run: Handler): Promise<Captured> {
+    const end = new AbortController();
+    signal.addEventListener('abort', () => end.abort(signal.reason), { once: true });
+    const captured = await run({ signal: end.signal, maxBytes: this.#maxBytes });
+    const { body } = captured;
+    if (body instanceof Readable) {
+      body.once('close', () => {
+        if (!body.readableEnded) end.abort(new Error('the client went away'));
+      });
+    }
+    return captured;
+  }
+
+  #storedOf<B extends Body>(cache: CacheManager, captured: Captured<B>): StoredResponse<B> {
     const { statuses = [200] } = this.#options;
     const why = whyNotStored(captured, statuses, new Set(this.#clients.varies));
-    return storedOf(captured, cache.livesBy(this.#read), why);
+    return storedOf(captured, cache.termsBy(this.#read).lives, why);
   }
+}
+
+function isStreaming(captured: Captured): captured is Captured<Readable> {
+  return captured.body instanceof Readable;
 }
 
 /** Thrown by a handler that leaves the request to the next one. */

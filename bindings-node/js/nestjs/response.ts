@@ -118,7 +118,8 @@ class ResponseInterceptor implements NestInterceptor {
         else if (!OF_NEST.includes(name)) reply.header(name, value);
       }
       if (status === 304) unmodified(reply);
-      return rx().of(JSON.parse(Buffer.from(whole).toString()));
+      // It was written whole, as JSON.
+      return rx().of(JSON.parse(Buffer.from(whole as Uint8Array).toString()));
     } catch (error) {
       if (gone.signal.aborted) return rx().of(null);
       throw error;

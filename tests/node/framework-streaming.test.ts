@@ -1,0 +1,228 @@
+/** A response that is longer than can be stored is passed on as it streams; what runs for one client has an end. In this process. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, request, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { test } from 'node:test';
+import express, { type NextFunction, type Request, type Response } from 'express';
+import fastify from 'fastify';
+import { type CacheManager, key } from 'tidegate';
+import { cached } from 'tidegate/express';
+import { tidegate } from 'tidegate/fastify';
+import { type CacheUnderTest, testCache } from 'tidegate/testing';
+import { isAnswer, serving } from './support/http.js';
+import { deferred, eventually } from './support/stage.js';
+
+const MAX_BYTES = 64 * 1024;
+const PIECE = Buffer.alloc(16 * 1024, 'x');
+// What is on its way in sockets; all that the endless source has is more by far.
+const ON_ITS_WAY = 32 * 1024 * 1024;
+const ENDLESS = 256 * 1024 * 1024;
+
+/** What a handler writes, and until when it is needed. */
+type Source = (signal: AbortSignal) => Readable;
+type Serve = (cache: CacheManager, source: Source) => Promise<Server>;
+
+const ROUTE = { key: () => 'page:of:all', ttl: '1m', staleWhileRevalidate: '1h' };
+const SERVES: Record<string, Serve> = {
+  Express: async (cache, source) => {
+    const app = express();
+    const handler = cached(cache, ROUTE, (req, res) => {
+      pipeline(source(req.signal), res.type('text/x')).catch(() => {});
+    });
+    return createServer(app.get('/', handler)).listen(0);
+  },
+  Fastify: async (cache, source) => {
+    const app = fastify();
+    await app.register(tidegate, { cache, close: false });
+    app.get('/', { config: { cache: ROUTE } }, (asked, reply) => reply.type('text/x').send(source(asked.signal)));
+    await app.listen({ port: 0 });
+    return app.server;
+  },
+};
+
+interface Kit extends CacheUnderTest {
+  /** The next responses are made of these, in their order; of the last from then on. */
+  sources: Source[];
+  ask: (method?: string) => Promise<IncomingMessage>;
+}
+
+/** A test with each framework that passes streams on. */
+function on(name: string, work: (kit: Kit) => Promise<void>): void {
+  for (const [framework, serve] of Object.entries(SERVES)) {
+    test(`${name} (${framework})`, { timeout: 30_000 }, async (context) => {
+      const kit = testCache(context, { maxValueBytes: MAX_BYTES });
+      const sources: Source[] = [];
+      const next = (signal: AbortSignal) => ((sources.length > 1 ? sources.shift() : sources[0]) as Source)(signal);
+      const server = await serve(kit.cache, next);
+      if (!server.listening) await once(server, 'listening');
+      const { port } = server.address() as AddressInfo;
+      const ask = async (method = 'GET') => {
+        const asking = request({ port, method, agent: false }).end();
+        const [answer] = await once(asking, 'response');
+        return answer as IncomingMessage;
+      };
+      try {
+        await work({ ...kit, sources, ask });
+      } finally {
+        server.closeAllConnections();
+        server.close();
+      }
+    });
+  }
+}
+
+/** So many pieces; `made` and `isOver` tell of it. */
+function pieces(count: number) {
+  const seen = { made: 0, isOver: false, isAborted: false };
+  const source: Source = (signal) => {
+    signal.addEventListener('abort', () => {
+      seen.isAborted = true;
+    });
+    const stream = new Readable({
+      read() {
+        seen.made += PIECE.length;
+        this.push(seen.made > count * PIECE.length ? null : PIECE);
+      },
+    });
+    return stream.once('close', () => {
+      seen.isOver = true;
+    });
+  };
+  return { seen, source };
+}
+
+const text = async (answer: IncomingMessage) => (await buffer(answer)).toString();
+
+on('what is too long to be stored is passed on, no faster than its client reads', async ({ ask, sources, cache }) => {
+  const { seen, source } = pieces(ENDLESS / PIECE.length);
+  sources.push(source);
+  const answer = await ask();
+  assert.equal(answer.headers['cache-status'], 'tidegate; fwd=miss; detail=size');
+  assert.match(answer.headers['content-type'] ?? '', /^text\/x/);
+  let before = -1;
+  await eventually(async () => {
+    const isHeld = seen.made === before;
+    before = seen.made;
+    await new Promise((go) => setTimeout(go, 100));
+    return isHeld;
+  });
+  assert.ok(seen.made < ON_ITS_WAY, `${seen.made} bytes were made`);
+  answer.on('data', () => {});
+  await eventually(async () => seen.made > before + ON_ITS_WAY);
+  assert.deepEqual([seen.isOver, seen.isAborted], [false, false]);
+  answer.destroy();
+  await eventually(async () => seen.isOver && seen.isAborted);
+  assert.ok(seen.made < ENDLESS);
+  assert.equal(await cache.exists('page:of:all'), false);
+});
+
+on('it arrives whole, and each who asks has his own', async ({ ask, sources, cache, clock, events }) => {
+  const all = [pieces(40), pieces(50), pieces(60), pieces(2)];
+  sources.push(...all.map(({ source }) => source));
+  const answers = await Promise.all([ask(), ask(), ask()]);
+  const lengths = await Promise.all(answers.map(async (answer) => (await text(answer)).length / PIECE.length));
+  assert.deepEqual(lengths.sort(), [40, 50, 60]);
+  await eventually(async () => all.slice(0, 3).every(({ seen }) => seen.isOver));
+  assert.ok(all.every(({ seen }) => !seen.isAborted));
+  assert.equal(events.settle().of('cache.error', { reason: 'too_large' }).length > 0, true);
+  clock.advance('10s'); // for a moment nobody queues for what could not be stored, nor stores it
+  assert.equal((await text(await ask())).length, 2 * PIECE.length);
+  assert.equal(await cache.exists('page:of:all'), true);
+});
+
+on('of what nobody reads no more is made', async ({ ask, sources, clock }) => {
+  const [head, small, behind] = [pieces(1_000), pieces(1), pieces(1_000)];
+  sources.push(head.source, small.source, behind.source);
+  const none = await ask('HEAD');
+  assert.deepEqual([none.headers['cache-status'], await text(none)], ['tidegate; fwd=miss; detail=size', '']);
+  await eventually(async () => head.seen.isOver);
+  clock.advance('10s');
+  assert.equal((await text(await ask())).length, PIECE.length);
+  clock.advance('2m');
+  const stale = await ask();
+  assert.match(String(stale.headers['cache-status']), /^tidegate; hit/);
+  assert.equal((await text(stale)).length, PIECE.length);
+  await eventually(async () => behind.seen.isOver);
+  assert.ok(behind.seen.made < 1_000 * PIECE.length);
+});
+
+on('a stream that fails midway breaks off its client’s answer', async ({ ask, sources }) => {
+  sources.push(() =>
+    Readable.from(
+      (async function* () {
+        for (let at = 0; at < 10; at += 1) yield PIECE;
+        throw new Error('the source is gone');
+      })(),
+    ),
+  );
+  await assert.rejects(text(await ask()), { code: 'ECONNRESET' });
+});
+
+test('a handler that runs for one client alone has as long as a fallback', { timeout: 30_000 }, async (context) => {
+  const { cache } = testCache(context);
+  const app = express();
+  const held = deferred();
+  let runs = 0;
+  let reason: unknown;
+  let arrived = 0;
+  app.use((_req, _res, next) => {
+    arrived += 1;
+    next();
+  });
+  const options = { key: () => 'page:of:me', hardTimeout: '200ms' };
+  app.get(
+    '/',
+    cached(cache, options, async (req, res) => {
+      runs += 1;
+      if (runs < 3) {
+        await held.promise;
+        res.cookie('session', '1').send('his own');
+      } else {
+        req.signal.addEventListener('abort', () => {
+          reason = req.signal.reason;
+        });
+      }
+    }),
+  );
+  app.use((error: Error, _req: Request, res: Response, _next: NextFunction) => {
+    res.status(500).send(`told: ${error.name}: ${error.message}`);
+  });
+  await serving(app.listen(0), async (ask) => {
+    // The second begins anew when the first has ended, which it came behind; for that one the third waits.
+    const all = [ask('/'), ask('/'), ask('/')];
+    await eventually(async () => arrived === 3);
+    await new Promise((go) => setTimeout(go, 50));
+    assert.equal(runs, 1, 'they wait for the first');
+    held.resolve();
+    const answers = (await Promise.all(all)).sort((one, other) => one.status - other.status);
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [200, 200, 500],
+    );
+    assert.match(answers[2]?.body ?? '', /^told: HardTimeout: /);
+    assert.equal((reason as Error).name, 'HardTimeout');
+    assert.equal(runs, 3);
+  });
+});
+
+test('a tenant’s key that is too long for a tag of his is answered past the cache', async (context) => {
+  const { cache } = testCache(context);
+  const app = express();
+  const options = { key: key`page:of:${'x'.repeat(160)}`, vary: ['accept-language'] };
+  app.get(
+    '/own',
+    cached(cache, { ...options, key: () => options.key }, (_req, res) => res.send('own')),
+  );
+  app.get(
+    '/acme',
+    cached(cache, { ...options, key: () => options.key, tenant: () => 'acme' }, (_req, res) => res.send('acme')),
+  );
+  await serving(app.listen(0), async (ask) => {
+    isAnswer(await ask('/own'), 200, 'own', 'fwd=miss; stored');
+    isAnswer(await ask('/acme'), 200, 'acme', 'fwd=bypass');
+  });
+});
