@@ -45,7 +45,7 @@ export interface KeyvPair {
  *
  * The entry of `key` in `namespace` is at `keyv:{namespace}:{key}`, both escaped as the builder `key` does, so any text that is
  * not empty is a key. `clear` is one command, however many entries there are. With the store away reads are misses, `set` and
- * `delete` give false, and nothing throws. It cannot list its keys: there is no `iterator`.
+ * `delete` give false, and nothing throws. There is no `iterator`: a cache cannot list its keys (`docs/frameworks/keyv.md`).
  */
 export class TidegateStore extends EventEmitter {
   /** What it was made with, as Keyv's adapters show it. */

@@ -81,7 +81,7 @@ export function leading<T>(
 /**
  * The context of the fallback that runs here: for cached functions, whose arguments are their callers'. Also in what a
  * fallback calls and starts, until it has ended. `ConfigError` outside of one, and in what has none: a `fetchMissing` of
- * `getMany`, and `persist`.
+ * `getMany` (it is called for many keys, and a ttl, tags, what stands there are each key's own), and `persist`.
  *
  * ```ts
  * const getUser = cache.wrap(
