@@ -90,6 +90,7 @@ lint: ready.dev .make/python.dev .make/node.dev ## formats, clippy, ruff, mypy, 
 	$(BIN)/python -m mypy.stubtest tidegate._tidegate
 	$(NPX) biome check --error-on-warnings
 	$(NPX) tsc -p tests/node
+	$(NPX) tsc -p examples
 	$(NPX) publint --strict
 	$(NPX) attw --pack . --quiet
 

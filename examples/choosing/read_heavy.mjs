@@ -20,7 +20,7 @@ class Catalogue {
       commandTimeout: '2s',
     });
     this.product = this.cache.wrap(
-      (shelf, number) => {
+      (/** @type {number} */ shelf, /** @type {number} */ number) => {
         this.queries_ += 1;
         const database = new Database(file, { readonly: true, fileMustExist: true });
         try {
@@ -42,7 +42,7 @@ class Catalogue {
   /** How long it takes until this price is shown here. */
   async until({ shelf, number, cents, ms }) {
     const began = performance.now();
-    while ((await this.product(shelf, number)).cents !== cents) {
+    while (/** @type {any} */ (await this.product(shelf, number)).cents !== cents) {
       if (performance.now() - began > ms) throw new Error(`the old price after ${ms} ms`);
       await sleep(1);
     }

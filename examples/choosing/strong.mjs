@@ -23,10 +23,11 @@ class Bank {
   }
 
   row(number) {
-    const { balance, version } = this.select.get(number);
+    const { balance, version } = /** @type {any} */ (this.select.get(number));
     return { balance, version };
   }
 
+  /** @returns {Promise<any>} */
   account(number) {
     return this.cache.get(key`bank:account:${number}`, () => this.row(number));
   }

@@ -30,7 +30,7 @@ class NewService {
   profile(host, user) {
     const read = () => {
       this.queries += 1;
-      const { first, last } = this.select.get(host, user);
+      const { first, last } = /** @type {any} */ (this.select.get(host, user));
       return { first, last };
     };
     return this.cache.tenant(host).get(key`user:profile:${user}`, read, { tags: ['users'] });

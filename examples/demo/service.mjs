@@ -10,6 +10,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { CacheManager, key } from 'tidegate';
 import { foundTown, nearest } from './cities.mjs';
 
+/** @type {import('tidegate').EventName[]} */
 const EVENTS = ['cache.hit', 'cache.miss', 'cache.wait', 'cache.set', 'cache.invalidate', 'cache.error'];
 
 /** The slow function behind a cache, and how often it really ran. */
@@ -24,7 +25,7 @@ class Service {
     this.cache = new CacheManager({ url, service: 'atlas', ttl: '10m', commandTimeout: '2s' });
 
     this.nearest = this.cache.wrap(
-      (cityId) => {
+      (/** @type {number} */ cityId) => {
         this.ran += 1;
         return nearest(data, cityId);
       },

@@ -16,6 +16,7 @@ let stopping = false;
 /** Your database here. */
 const query = async (id) => `user ${id}`;
 
+/** @returns {Promise<any[]>} a status and a text */
 async function answer(path) {
   if (path === '/live') return [200, 'alive'];
   if (path === '/ready') return stopping ? [503, 'stopping'] : [200, 'ready'];
@@ -31,7 +32,8 @@ const server = createServer(async (request, response) => {
 });
 server.listen(Number(process.env.PORT ?? 8080));
 await once(server, 'listening');
-console.log(JSON.stringify({ port: server.address().port }));
+const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+console.log(JSON.stringify({ port }));
 
 await once(process, 'SIGTERM');
 stopping = true;
