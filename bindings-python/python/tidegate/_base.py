@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from weakref import WeakSet
 
 from . import _tidegate
-from ._context import Context, takes_context
+from ._context import Context, Leading
 from ._disabled import Disabled, is_disabled
 from ._errors import ConfigError, EncodeError
+from ._fallbacks import takes_context
 from ._observing import Observer, Observing
 from ._outcomes import failure, raise_failed
-from ._scope import Leading
 from ._tidegate import NOTHING, Absent, Cache, Failed, Hit, Lease
 from ._types import MISSING
 from ._untyped import looks_otherwise, warn_once

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Coroutine
 from typing import Any
 
-from ._scope import outside
+from ._context import outside
 
 # The tasks of a forked child's parent.
 _left_behind: list[set[asyncio.Task[None]]] = []

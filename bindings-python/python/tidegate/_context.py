@@ -1,18 +1,19 @@
-"""What a fallback may ask for and say: the context, and whether a fallback takes one."""
+"""What a fallback runs inside of: the block around it, and the context by which it asks and says."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable
+from contextvars import ContextVar, Token, copy_context
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import _tidegate
 from ._errors import ConfigError
-from ._scope import Leading
 from ._types import MISSING
 
 if TYPE_CHECKING:
+    import contextvars
+
     from ._codec import Coder
     from ._tidegate import Cache, Lease, Terms
     from ._types import Duration, Tags
@@ -128,6 +129,71 @@ class Context:
         return self._stale
 
 
+Key: TypeAlias = "tuple[str, str]"
+"""Before a tenant's key its `@tenant:`, and the key."""
+
+_innermost: ContextVar[Leading | None] = ContextVar("tidegate_leading", default=None)
+
+
+class Leading:
+    """A block around the fallback of some keys. May be entered once."""
+
+    __slots__ = ("_is_over", "_keys", "_manager", "_outer", "_token", "asked", "context", "goes_on")
+
+    def __init__(self, manager: object, keys: Iterable[Key], asked: tuple[Any, ...] | None = None) -> None:
+        self._manager = manager
+        self._keys = frozenset(keys)
+        self._outer = _innermost.get()
+        # What the fallback started and left running has this block as its context for ever.
+        self._is_over = False
+        self._token: Token[Leading | None] | None = None
+        self.goes_on = False
+        """The fallback has a task of its own, which has this block in its context: `end` ends it."""
+        self.asked = asked
+        """What a `Context` is made of, once the fallback asks for one; None where it has none."""
+        self.context: Context | None = None
+        """What the fallback was given, or has asked for."""
+
+    def __enter__(self) -> Leading:
+        self._token = _innermost.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over = not self.goes_on
+        if self._token is not None:
+            try:  # noqa: SIM105 - every miss comes by
+                _innermost.reset(self._token)
+            except ValueError:
+                pass  # a coroutine whose loop is gone, closed from somewhere else
+
+    def end(self) -> None:
+        """The fallback has ended."""
+        self._is_over = True
+
+    @staticmethod
+    def running() -> Leading | None:
+        """The innermost block, unless its fallback has ended: what that left running is inside of nothing."""
+        block = _innermost.get()
+        return None if block is None or block._is_over else block
+
+    @classmethod
+    def is_inside(cls, manager: object, key: Key) -> bool:
+        """Whether this task or thread is inside the fallback of `key`."""
+        block = _innermost.get()
+        while block is not None:
+            if block._manager is manager and key in block._keys and not block._is_over:
+                return True
+            block = block._outer
+        return False
+
+
+def outside() -> contextvars.Context:
+    """A copy of the caller's context for what runs behind: no fallback waits for it, so it is inside of none."""
+    context = copy_context()
+    context.run(_innermost.set, None)
+    return context
+
+
 def current_context() -> Context:
     """The `Context` of the fallback that runs here: for cached functions, whose arguments are their callers'.
 
@@ -159,30 +225,3 @@ _NO_CONTEXT = (
     "or a cached function has until it ends (a fetch_missing of get_many and persist have none); "
     "a right example: call it in the function under @cache.cached(…)"
 )
-
-
-def takes_context(fallback: Callable[..., Any]) -> bool:
-    """Whether a fallback takes exactly one required positional argument."""
-    return required_arguments(fallback) == 1
-
-
-def required_arguments(fallback: Callable[..., Any]) -> int:
-    """How many required positional arguments a function takes."""
-    function, bound = (fallback.__func__, 1) if isinstance(fallback, MethodType) else (fallback, 0)
-    if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__"):
-        # The plain case without `inspect`: a lambda is a new function at every call.
-        return function.__code__.co_argcount - bound - len(function.__defaults__ or ())
-    return _required_by_signature(fallback)
-
-
-def _required_by_signature(fallback: Callable[..., Any]) -> int:
-    import inspect
-
-    from ._annotations import signature_of
-
-    try:
-        parameters = signature_of(fallback).parameters.values()
-    except (TypeError, ValueError):
-        return 0  # a builtin that does not tell
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in positional and p.default is p.empty for p in parameters)

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from typing_extensions import ParamSpec, Self, Unpack
 
     from ._entry import Entry
+    from ._fallbacks import AnyFallback, AsyncFallback, PlainFallback
     from ._health import Health
     from ._options import BehindOptions, CallOptions, Options, WriteOptions, WriteThroughOptions
-    from ._types import AnyFallback, AsyncFallback, Duration, PlainFallback
+    from ._types import Duration
     from ._write_behind import AsyncSink, Sink, WriteBehind
     from .testing import MemoryStore
 

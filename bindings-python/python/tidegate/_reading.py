@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from ._awaiting import Awaiting
     from ._behind import Behind
     from ._codec import Coder
+    from ._context import Leading
+    from ._fallbacks import AnyFallback
     from ._observing import Observer
-    from ._scope import Leading
     from ._subscription import Subscription
     from ._tidegate import Terms
-    from ._types import AnyFallback
 
 
 # What async observers of a forked child's parent gave.

@@ -14,7 +14,7 @@ from ._types import MISSING
 if TYPE_CHECKING:
     import asyncio
 
-    from ._scope import Leading
+    from ._context import Leading
 
 # Tasks of fallbacks that ran past the hard timeout, until they have ended: asyncio itself keeps no task alive.
 _strays: set[asyncio.Task[Any]] = set()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from . import _tidegate
 from ._checks import positive
-from ._context import required_arguments
 from ._errors import ConfigError
+from ._fallbacks import required_arguments
 from ._keys import Tag
 from ._tasks import answer, is_awaitable
 from ._tidegate import Batch, Item

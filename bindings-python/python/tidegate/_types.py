@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from datetime import timedelta
     from typing import Any, TypeAlias
-
-    from ._context import Context
-
-T = TypeVar("T")
 
 Duration: TypeAlias = "float | timedelta | str"
 """Seconds, a `timedelta`, or a text such as `"500ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`."""
@@ -22,11 +18,6 @@ Codec: TypeAlias = Literal["json", "msgpack", "raw"]
 
 Tags: TypeAlias = "list[str] | tuple[str, ...] | set[str] | frozenset[str]"
 """Names of tags: segments as in a key, one or more."""
-
-AsyncFallback: TypeAlias = "Callable[[], Awaitable[T]] | Callable[[Context], Awaitable[T]]"
-PlainFallback: TypeAlias = "Callable[[], T] | Callable[[Context], T]"
-AnyFallback: TypeAlias = "Callable[[], Any] | Callable[[Context], Any]"
-
 
 Upgrade: TypeAlias = "Callable[[Any], Any]"
 """Takes a value of the version before, as its codec gives it, and gives that of its own; plain or async."""

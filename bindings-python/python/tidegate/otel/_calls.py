@@ -15,8 +15,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, get_current_span, set_span_in_context
 
 from .. import _tidegate
-from .._context import takes_context
 from .._errors import HardTimeout
+from .._fallbacks import takes_context
 from .._tasks import is_awaitable
 from .._tidegate import Absent, Hit
 

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .._entry import Entry
+    from .._fallbacks import AnyFallback, PlainFallback
     from .._health import Health
     from .._options import BehindOptions, CallOptions, Options, WriteOptions, WriteThroughOptions
     from .._subscription import Handler
-    from .._types import AnyFallback, Duration, PlainFallback
+    from .._types import Duration
     from .._write_behind import Sink
     from ..testing import MemoryStore
     from ._dead_events import EventDeadLetters

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .._codec import Coder
+    from .._fallbacks import AnyFallback
     from .._tidegate import Terms
-    from .._types import AnyFallback
     from ._subscription import Subscription
     from ._workers import Workers
 

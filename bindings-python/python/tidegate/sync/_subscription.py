@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from .. import _tidegate
-from .._scope import outside
+from .._context import outside
 from .._tidegate import Batch, Port
 from . import _threads
 from ._reading import refuse_awaitable

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 
-from .._scope import outside
+from .._context import outside
 
 _THREADS_MAX = 32
 # A thread without work waits so long for some.
