@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ._options import Options
     from ._stats import Stats
     from ._tidegate import Terms
-    from .testing import MemoryStore
 
 _RIGHT_URL = '"redis://localhost:6379/0"'
 
@@ -63,7 +62,7 @@ class ManagerBase(Observing):
         "_views",
     )
 
-    def __init__(self, url: str = "memory://", *, store: MemoryStore | None = None, **options: Unpack[Options]) -> None:
+    def __init__(self, url: str = "memory://", *, store: object = None, **options: Unpack[Options]) -> None:
         from . import _codec
 
         if not isinstance(url, str):
@@ -74,9 +73,7 @@ class ManagerBase(Observing):
         self._url = url
         self._store: _tidegate.MemoryStore | None = None
         if store is not None:
-            from .testing._store import native_store
-
-            self._store = native_store(store, url)
+            self._store = _native_store(store, url)
         self._upgrades = Upgrades(options.get("upgrade"))
         self._options = {**options, "upgrade": self._upgrades.versions} if "upgrade" in options else options
         self._root: Self | None = None
@@ -408,6 +405,21 @@ class ManagerBase(Observing):
             return coders[kind]
         except TypeError:  # not hashable: made anew each time
             return coders.made(kind)
+
+
+def _native_store(store: object, url: str) -> _tidegate.MemoryStore:
+    """The native half of a `tidegate.testing.MemoryStore`, told by that: the testing kit stands above managers."""
+    native = getattr(store, "_native", None)
+    if not isinstance(native, _tidegate.MemoryStore):
+        raise ConfigError(
+            f"store={store!r} is not a tidegate.testing.MemoryStore; a right example: CacheManager(store=MemoryStore())"
+        )
+    if url != "memory://":
+        raise ConfigError(
+            "url and store both say where entries are kept: give one of them; a right example: "
+            "CacheManager(store=store)"
+        )
+    return native
 
 
 def _without_password(url: str) -> str:

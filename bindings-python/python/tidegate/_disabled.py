@@ -5,11 +5,17 @@ from __future__ import annotations
 import contextlib
 import threading
 from contextvars import ContextVar, Token
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._base import ManagerBase
+    from types import TracebackType
+    from typing import Protocol
+
+    class Manager(Protocol):
+        """What is told of its blocks."""
+
+        def _count_blocks(self, change: int) -> None: ...
+
 
 _managers: ContextVar[frozenset[int]] = ContextVar("tidegate_disabled", default=frozenset())
 _lock = threading.Lock()
@@ -20,7 +26,7 @@ class Disabled:
 
     __slots__ = ("_manager", "_token")
 
-    def __init__(self, manager: ManagerBase) -> None:
+    def __init__(self, manager: Manager) -> None:
         self._manager = manager
         self._token: Token[frozenset[int]] | None = None
 
@@ -41,6 +47,6 @@ class Disabled:
                 _managers.reset(self._token)
 
 
-def is_disabled(manager: ManagerBase) -> bool:
+def is_disabled(manager: object) -> bool:
     """Whether this task or thread is inside a block of `manager`."""
     return id(manager) in _managers.get()

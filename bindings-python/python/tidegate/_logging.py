@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 from . import _tidegate
 
 if TYPE_CHECKING:
+    from logging import Logger, LoggerAdapter
+    from typing import TypeAlias
+
     from ._tidegate import _Event
+
+    Log: TypeAlias = "Logger | LoggerAdapter[Any]"
 
 _AT_KIND, _AT_KEY, _AT_REASON, _AT_MESSAGE, _AT_STATE, _AT_TENANT = 0, 3, 6, 7, 9, 12
 
@@ -40,6 +45,11 @@ def log_faults(faults: Iterable[_Event], observed: Container[str] = ()) -> None:
 def printable(text: str) -> str:
     """A text on one line: keys have no control characters, but may have some that turn the order of a line around."""
     return text if text.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def is_logger(observer: object) -> bool:
+    """Whether an observer is a logger of `logging`, or an adapter of one."""
+    return not callable(observer) and hasattr(observer, "isEnabledFor") and hasattr(observer, "log")
 
 
 def log_observer(observer: Callable[..., Any], event: str) -> None:

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, overload
 
 from . import _tidegate
 from ._errors import ConfigError
-from ._logging import log_faults, log_observer
+from ._logging import is_logger, log_faults, log_observer
 from ._tasks import is_awaitable
 from ._views import Views
 
 if TYPE_CHECKING:
-    from logging import Logger, LoggerAdapter
     from typing import TypeAlias, TypeVar
 
     from . import _events
     from ._events import CacheEvent, EventType
+    from ._logging import Log
     from ._tidegate import Cache
 
     E = TypeVar("E", bound=CacheEvent)
-    Log: TypeAlias = "Logger | LoggerAdapter[Any]"
     Observes: TypeAlias = "Callable[[E], object] | Log"
 
 Observer = Callable[["CacheEvent"], object]
@@ -212,11 +211,6 @@ class Observing(Views):
         )
         hears_breaker = every or observers.get("cache.breaker")
         return ["cache.error"] * bool(logs_faults) + ["cache.breaker"] * bool(hears_breaker)
-
-
-def is_logger(observer: object) -> bool:
-    """Whether an observer is a logger of `logging`, or an adapter of one."""
-    return not callable(observer) and hasattr(observer, "isEnabledFor") and hasattr(observer, "log")
 
 
 def _is_async(observer: object) -> bool:

@@ -18,13 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 from . import _tidegate
 from ._errors import ConfigError
-from ._logging import printable
-from ._observing import EVERY, is_logger
+from ._logging import is_logger, printable
 
 if TYPE_CHECKING:
-    from ._base import ManagerBase
+    from typing import Literal, Protocol
+
     from ._events import CacheEvent, EventType
-    from ._observing import Log
+    from ._logging import Log
+
+    class Manager(Protocol):
+        """Whose events are logged: one of either kind, or a view."""
+
+        def on(self, event: Literal["*"], observer: Callable[[CacheEvent], object]) -> None: ...
+        def off(self, event: Literal["*"], observer: Callable[[CacheEvent], object]) -> None: ...
 
 __all__ = ["LEVELS", "LoggerObserver", "level_of", "log_events"]
 
@@ -126,7 +132,7 @@ def fields_of(event: CacheEvent) -> dict[str, Any]:
 
 
 def log_events(
-    cache: ManagerBase, logger: Log | None = None, levels: Mapping[EventType, int | None] | None = None
+    cache: Manager, logger: Log | None = None, levels: Mapping[EventType, int | None] | None = None
 ) -> Callable[[], None]:
     """Log every event of `cache`, and of its views, to `logger` (`logging.getLogger("tidegate.events")`).
 
@@ -145,5 +151,5 @@ def log_events(
             f"logger={logger!r} is not a logger; a right example: log_events(cache, logging.getLogger('shop.cache'))"
         )
     observer = LoggerObserver(logger, levels)
-    cache.on(EVERY, observer)
-    return lambda: cache.off(EVERY, observer)
+    cache.on("*", observer)
+    return lambda: cache.off("*", observer)

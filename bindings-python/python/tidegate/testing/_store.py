@@ -86,20 +86,6 @@ class MemoryStore:
         return f"tidegate.testing.MemoryStore(clock={self.clock!r})"
 
 
-def native_store(store: object, url: str) -> _tidegate.MemoryStore:
-    """What `CacheManager(store=…)` is made on."""
-    if not isinstance(store, MemoryStore):
-        raise ConfigError(
-            f"store={store!r} is not a tidegate.testing.MemoryStore; a right example: CacheManager(store=MemoryStore())"
-        )
-    if url != "memory://":
-        raise ConfigError(
-            "url and store both say where entries are kept: give one of them; a right example: "
-            "CacheManager(store=store)"
-        )
-    return store._native
-
-
 def _native_of(only: ManagerBase | None) -> _tidegate.Cache | None:
     if only is not None and not isinstance(only, ManagerBase):
         raise ConfigError(f'only={only!r} is not a CacheManager; a right example: store.fail("down", only=cache)')
