@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ._by_fields import ByFields
 from ._tasks import answer
 
 if TYPE_CHECKING:
+    import asyncio
+
+    from typing_extensions import Self
+
     from ._dead_events import EventDeadLetters
-    from ._manager import CacheManager
     from ._subscription import Handler, Subscription
+    from ._tidegate import Port
     from ._types import Duration
 
 
 class Between(ByFields):
     """Not for use by itself."""
 
-    __slots__ = ()
+    __slots__ = ("_subscriptions",)
+
+    _subscriptions: list[Subscription]
 
     async def publish_event(
         self, name: str, data: Any, *, max_len: int = 100_000, operation_id: str | None = None
@@ -77,7 +82,7 @@ class Between(ByFields):
 
         work = Work(self, name, handler, on_gap, max_attempts, redeliver_after, type)
         check_single(work.name, self._subscriptions)
-        subscription = Subscription(cast("CacheManager", self._root or self), work)
+        subscription = Subscription(self._root or self, work, self._subscriptions)
         try:
             loop = self._running_loop()
         except RuntimeError:
@@ -95,6 +100,24 @@ class Between(ByFields):
 
         return EventDeadLetters(self, name)
 
-    def _forget(self, subscription: Subscription) -> None:
-        with contextlib.suppress(ValueError):  # another thread did
-            self._subscriptions.remove(subscription)
+    # --- what becomes of subscriptions -----------------------------------------------------------------------------
+
+    def _enter_loop(self) -> Port:
+        port, loop = super()._enter_loop(), self._running_loop()
+        for subscription in list(self._subscriptions):
+            subscription._begin(port, loop)
+        return port
+
+    def _left(self, loop: asyncio.AbstractEventLoop) -> None:
+        super()._left(loop)
+        for subscription in list(self._subscriptions):
+            subscription._left(loop)
+
+    def _renew(self) -> None:
+        for subscription in self._subscriptions:
+            subscription._renew()
+        super()._renew()
+
+    def _share(self, root: Self) -> None:
+        self._subscriptions = root._subscriptions
+        super()._share(root)

@@ -11,8 +11,7 @@ from ._types import MISSING
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._decorators import AsyncDecorator, AsyncIgnoringDecorator
-    from ._manager import CacheManager
+    from ._decorators import AsyncDecorator, AsyncIgnoringDecorator, Manager
     from ._options import CallOptions
 
 
@@ -49,5 +48,5 @@ class Decorating(Between):
         """
         from ._decorators import async_decorator
 
-        manager = cast("CacheManager", self)
+        manager = cast("Manager", self)
         return async_decorator(manager, template, type, ignore, cast("dict[str, Any]", options))

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from typing import Concatenate, ParamSpec
 
     from ._codec import Coder
-    from ._manager import CacheManager
-    from ._tidegate import Terms
-    from .sync import CacheManager as BlockingCacheManager
+    from ._tidegate import Cache, Terms
 
     P = ParamSpec("P")
     Q = ParamSpec("Q")
@@ -35,6 +33,18 @@ _TERMS_MAX = 1_024
 
 
 if TYPE_CHECKING:
+
+    class Manager(Protocol):
+        """What a cached function asks of its manager: one for asyncio gives what is awaited, a blocking one values."""
+
+        @property
+        def _native(self) -> Cache: ...
+        def _read_terms(self, options: dict[str, Any], *own: str) -> Terms | None: ...
+        def _coder_for(self, kind: Any, terms: Terms | None) -> Coder: ...
+        def _get(self, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any: ...
+        def _get_found(self, key: str, default: Any, coder: Coder, terms: Terms | None) -> Any: ...
+        def _refresh(self, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any: ...
+        def invalidate(self, key: str, *more: str) -> Any: ...
 
     class AsyncCached(Protocol[P, R_co]):
         """An async function that is cached. The helpers take its arguments, without `self` or `cls`."""
@@ -171,9 +181,7 @@ if TYPE_CHECKING:
         def __call__(self, function: Callable[P, R], /) -> PlainIgnoring[P, R]: ...
 
 
-def async_decorator(
-    manager: CacheManager, template: str, kind: Any, ignore: Iterable[str], options: dict[str, Any]
-) -> Any:
+def async_decorator(manager: Manager, template: str, kind: Any, ignore: Iterable[str], options: dict[str, Any]) -> Any:
     """The decorator for async functions."""
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -187,7 +195,7 @@ def async_decorator(
 
         cached = plan.compile()
 
-        async def invalidate(*args: Any, **kwargs: Any) -> bool:
+        async def invalidate(*args: Any, **kwargs: Any) -> Any:
             return await manager.invalidate(key_of(*args, **kwargs))
 
         async def get_cached(*args: Any, **kwargs: Any) -> Any:
@@ -206,9 +214,7 @@ def async_decorator(
     return decorate
 
 
-def plain_decorator(
-    manager: BlockingCacheManager, template: str, kind: Any, ignore: Iterable[str], options: dict[str, Any]
-) -> Any:
+def plain_decorator(manager: Manager, template: str, kind: Any, ignore: Iterable[str], options: dict[str, Any]) -> Any:
     """The decorator for plain functions."""
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -222,7 +228,7 @@ def plain_decorator(
 
         cached = plan.compile()
 
-        def invalidate(*args: Any, **kwargs: Any) -> bool:
+        def invalidate(*args: Any, **kwargs: Any) -> Any:
             return manager.invalidate(key_of(*args, **kwargs))
 
         def get_cached(*args: Any, **kwargs: Any) -> Any:
@@ -246,7 +252,7 @@ class _Said:
 
     def __init__(
         self,
-        manager: CacheManager | BlockingCacheManager,
+        manager: Manager,
         template: str,
         ignore: Iterable[str],
         options: dict[str, Any],
@@ -279,7 +285,7 @@ class _Plan:
 
     def __init__(
         self,
-        manager: CacheManager | BlockingCacheManager,
+        manager: Manager,
         function: Callable[..., Any],
         said: _Said,
         kind: Any,

@@ -16,24 +16,35 @@ from typing import TYPE_CHECKING, Any
 from ._tidegate import Port
 
 if TYPE_CHECKING:
-    from ._manager import CacheManager
+    from collections.abc import Mapping
+    from typing import Protocol
+
+    class Manager(Protocol):
+        """What is told of its loops."""
+
+        @property
+        def _ports(self) -> Mapping[asyncio.AbstractEventLoop, Port]: ...
+        def _deliver(self) -> None: ...
+        def _left(self, loop: asyncio.AbstractEventLoop) -> None: ...
+        def _renew(self) -> None: ...
+
 
 _ports: dict[asyncio.AbstractEventLoop, Port] = {}
 # Kept so that they are not collected before their loop ends.
 _farewells: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
-_managers: weakref.WeakSet[CacheManager] = weakref.WeakSet()
+_managers: weakref.WeakSet[Manager] = weakref.WeakSet()
 _lock = threading.Lock()
 # A loop that was closed in the middle of a turn is noticed so soon.
 _LOOK_SECONDS = 1.0
 
 
-def add(manager: CacheManager) -> None:
+def add(manager: Manager) -> None:
     """Tells a manager from now on of what its loops do."""
     with _lock:
         _managers.add(manager)
 
 
-def _known() -> list[CacheManager]:
+def _known() -> list[Manager]:
     with _lock:
         return list(_managers)
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ._context import Leading
     from ._fallbacks import AnyFallback
     from ._observing import Observer
-    from ._subscription import Subscription
     from ._tidegate import Terms
 
 
@@ -36,14 +35,13 @@ _left_behind: list[Awaiting | None] = []
 class Reader(ManagerBase):
     """Not for use by itself."""
 
-    __slots__ = ("_awaiting", "_behind", "_ports", "_running_loop", "_subscriptions")
+    __slots__ = ("_awaiting", "_behind", "_ports", "_running_loop")
 
     _awaits = True
     _awaiting: Awaiting | None
     """The async observers, where there are any."""
     _behind: Behind
     _ports: dict[asyncio.AbstractEventLoop, Port]
-    _subscriptions: list[Subscription]
     _running_loop: Callable[[], asyncio.AbstractEventLoop]
 
     async def _settle(
@@ -326,8 +324,6 @@ class Reader(ManagerBase):
         loop = self._running_loop()
         port = self._ports[loop] = _loops.port_of(loop)
         self._native.set_home(port)
-        for subscription in list(self._subscriptions):
-            subscription._begin(port, loop)
         return port
 
     def _left(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -338,8 +334,6 @@ class Reader(ManagerBase):
         self._behind.leave(loop)
         if self._awaiting is not None:
             self._awaiting.leave(loop)
-        for subscription in list(self._subscriptions):
-            subscription._left(loop)
         for queue in list(self._queues):
             queue._left(loop)
 
@@ -349,8 +343,6 @@ class Reader(ManagerBase):
         self._behind.forget()
         _left_behind.append(self._awaiting)
         self._awaiting = None
-        for subscription in self._subscriptions:
-            subscription._renew()
         super()._renew()
 
     def _await(self, observer: Observer, event: str, result: Any) -> None:
@@ -366,7 +358,6 @@ class Reader(ManagerBase):
     def _share(self, root: Self) -> None:
         self._awaiting = None
         self._ports, self._running_loop, self._behind = root._ports, root._running_loop, root._behind
-        self._subscriptions = root._subscriptions
         super()._share(root)
 
     def _listen(self) -> None:

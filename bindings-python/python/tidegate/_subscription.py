@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -17,7 +18,7 @@ from ._tidegate import Batch, Item
 if TYPE_CHECKING:
     from ._base import ManagerBase
     from ._codec import Coder
-    from ._manager import CacheManager
+    from ._reading import Reader
     from ._tidegate import Port
     from ._types import Duration
 
@@ -118,11 +119,13 @@ def _sorted(named: Named) -> tuple[list[str], list[str]]:
 class Subscription:
     """A handler of domain events at work, in one loop: the one that began it, or the next that uses the manager."""
 
-    __slots__ = ("_feed", "_handling", "_is_closed", "_loop", "_manager", "_work")
+    __slots__ = ("_among", "_feed", "_handling", "_is_closed", "_loop", "_manager", "_work")
 
-    def __init__(self, manager: CacheManager, work: Work) -> None:
+    def __init__(self, manager: Reader, work: Work, among: list[Subscription]) -> None:
         self._manager = manager
         self._work = work
+        self._among = among
+        """The manager's, as long as they are open."""
         self._feed: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handling: asyncio.Future[Any] | None = None
@@ -206,7 +209,8 @@ class Subscription:
         """
         timeout_ms = _tidegate.duration_ms("timeout", timeout)
         self._is_closed = True
-        self._manager._forget(self)
+        with contextlib.suppress(ValueError):  # another thread did
+            self._among.remove(self)
         if self._feed is None:
             return True
         port = self._manager._port()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         def on(self, event: Literal["*"], observer: Callable[[CacheEvent], object]) -> None: ...
         def off(self, event: Literal["*"], observer: Callable[[CacheEvent], object]) -> None: ...
 
+
 __all__ = ["LEVELS", "LoggerObserver", "level_of", "log_events"]
 
 LEVELS: dict[str, int] = {

@@ -6,17 +6,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from .._types import MISSING
-from ._by_fields import ByFields
+from ._between import Between
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .._decorators import PlainDecorator, PlainIgnoringDecorator
+    from .._decorators import Manager, PlainDecorator, PlainIgnoringDecorator
     from .._options import CallOptions
-    from ._manager import CacheManager
 
 
-class Decorating(ByFields):
+class Decorating(Between):
     """Not for use by itself."""
 
     __slots__ = ()
@@ -48,5 +47,5 @@ class Decorating(ByFields):
         """
         from .._decorators import plain_decorator
 
-        manager = cast("CacheManager", self)
+        manager = cast("Manager", self)
         return plain_decorator(manager, template, type, ignore, cast("dict[str, Any]", options))

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .._codec import Coder
     from .._fallbacks import AnyFallback
     from .._tidegate import Terms
-    from ._subscription import Subscription
     from ._workers import Workers
 
 T = TypeVar("T")
@@ -33,11 +32,10 @@ T = TypeVar("T")
 class Reader(ManagerBase):
     """Not for use by itself."""
 
-    __slots__ = ("_courier", "_subscriptions", "_workers")
+    __slots__ = ("_courier", "_workers")
 
     _courier: Port | None
     _workers: Workers
-    _subscriptions: list[Subscription]
 
     def _get(self, key: str, fallback: Any, coder: Coder, terms: Terms | None) -> Any:
         """`get` with everything checked."""
@@ -335,12 +333,10 @@ class Reader(ManagerBase):
         """In a forked child: the courier is not here."""
         self._courier = None
         self._workers.renew()
-        for subscription in self._subscriptions:
-            subscription._renew()
         super()._renew()
 
     def _share(self, root: Self) -> None:
-        self._courier, self._workers, self._subscriptions = None, root._workers, root._subscriptions
+        self._courier, self._workers = None, root._workers
         super()._share(root)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,19 @@ from ._reading import refuse_awaitable
 if TYPE_CHECKING:
     from .._subscription import Work
     from .._types import Duration
-    from ._manager import CacheManager
+    from ._reading import Reader
 
 
 class Subscription:
     """A handler of domain events at work, in a thread of its own that holds up no exit."""
 
-    __slots__ = ("_context", "_feed", "_is_closed", "_manager", "_thread", "_work")
+    __slots__ = ("_among", "_context", "_feed", "_is_closed", "_manager", "_thread", "_work")
 
-    def __init__(self, manager: CacheManager, work: Work) -> None:
+    def __init__(self, manager: Reader, work: Work, among: list[Subscription]) -> None:
         self._manager = manager
         self._work = work
+        self._among = among
+        """The manager's, as long as they are open."""
         self._context = outside()
         self._feed: int | None = None
         self._thread: threading.Thread | None = None
@@ -100,7 +103,8 @@ class Subscription:
         """
         timeout_ms = _tidegate.duration_ms("timeout", timeout)
         self._is_closed = True
-        self._manager._forget(self)
+        with contextlib.suppress(ValueError):  # another thread did
+            self._among.remove(self)
         if self._feed is None:
             return True
         if threading.current_thread() is self._thread:

@@ -11,10 +11,22 @@ from typing import TYPE_CHECKING, Any
 from .._tidegate import Port
 
 if TYPE_CHECKING:
-    from ._reading import Reader
+    from typing import Protocol
+
+    class Observed(Protocol):
+        """What has events to deliver."""
+
+        def _deliver(self) -> None: ...
+
+    class Manager(Observed, Protocol):
+        """What is told of its threads."""
+
+        def _renew(self) -> None: ...
+        def _begin_anew(self) -> None: ...
+
 
 _local = threading.local()
-managers: weakref.WeakSet[Reader] = weakref.WeakSet()
+managers: weakref.WeakSet[Manager] = weakref.WeakSet()
 _is_forked = False
 
 
@@ -37,7 +49,7 @@ def apart(work: Callable[..., None], *arguments: Any, name: str) -> threading.Th
     return threading.Thread(target=Context().run, args=(work, *arguments), name=name, daemon=True)
 
 
-def start_courier(manager: Reader) -> Port:
+def start_courier(manager: Observed) -> Port:
     """A thread that delivers `manager`'s events until its port is closed or the manager is gone."""
     home = Port.of_thread(False)
     # The thread keeps no manager alive; one that goes away closes the port, and so ends the thread.
@@ -47,7 +59,7 @@ def start_courier(manager: Reader) -> Port:
     return home
 
 
-def _carry(home: Port, reference: weakref.ref[Reader]) -> None:
+def _carry(home: Port, reference: weakref.ref[Observed]) -> None:
     while home.wait_events():
         manager = reference()
         if manager is None:
@@ -57,13 +69,12 @@ def _carry(home: Port, reference: weakref.ref[Reader]) -> None:
 
 
 def _begin_anew() -> None:
-    """In a forked child that uses a manager: its subscriptions have threads here too."""
+    """In a forked child that uses a manager: what has threads of its own has them here too."""
     global _is_forked
     if _is_forked:
         _is_forked = False
         for manager in list(managers):
-            for subscription in list(manager._subscriptions):
-                subscription._begin()
+            manager._begin_anew()
 
 
 def renew() -> None:
