@@ -176,3 +176,27 @@ def test_what_the_manager_says_of_stale_pages_reaches_clients() -> None:
         assert client.get("/managers").headers["Cache-Control"] == "private, max-age=10, stale-while-revalidate=30"
         assert client.get("/own").headers["Cache-Control"] == "private, max-age=10"
     assert tidegate.close(app)
+
+
+def test_what_a_view_wants_called_on_close_is_called_once_for_each_of_its_runs() -> None:
+    tidegate, closed, threads = Tidegate(), list[str](), list[int]()
+    app = app_of(tidegate, "closing")
+
+    @app.get("/page/<name>")
+    @tidegate.cached_view("page:of:{name}", ttl=0.05, public=True, statuses=(200,), stale_while_revalidate="1h")
+    def page(name: str) -> Response:
+        threads.append(threading.get_ident())
+        response = Response(name, status=404 if name == "none" else 200)
+        response.call_on_close(lambda: closed.append(name))
+        return response
+
+    client = app.test_client()
+    for name in ("kept", "none"):
+        with client.get(f"/page/{name}") as reply:
+            assert (reply.data, closed) == (name.encode(), []), "it is not called before its answer has gone"
+        assert closed == [name]
+        closed.clear()
+    # What it does behind is for nobody.
+    until(lambda: client.get("/page/kept").text == "kept" and len(set(threads)) > 1, 20, "nothing behind")
+    until(lambda: len(closed) == len(threads) - 2, 20, f"called {len(closed)} times for {len(threads) - 2} runs")
+    assert tidegate.close(app)

@@ -19,7 +19,8 @@ from __future__ import annotations
 import atexit
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 from weakref import WeakKeyDictionary, WeakSet
@@ -186,8 +187,9 @@ class Tidegate:
                 if user_of is not None:
                     arguments["user"] = user_of()
                 asked = Asked(framework, policy, request.method, request.headers, arguments)
-                found = blocking_page_of(manager(), asked, lambda: make_response(view(**kwargs)))
-                return _response(found) if isinstance(found, Answer) else found
+                runs = _Runs(lambda: view(**kwargs))
+                found = blocking_page_of(manager(), asked, runs)
+                return runs.answered(_response(found) if isinstance(found, Answer) else found)
 
             def key(**arguments: Any) -> str:
                 return policy.base({"query": {}, **arguments})
@@ -201,6 +203,41 @@ class Tidegate:
             return made
 
         return decorate
+
+
+class _Runs:
+    """One request's runs of its view.
+
+    A response that is kept is not sent itself: what is to be called on its close is called when its answer closes, and
+    of a run that ends behind, for nobody, at once.
+    """
+
+    def __init__(self, view: Callable[[], Any]) -> None:
+        self._view = view
+        self._open: list[Response] = []
+        self._is_answered = False
+
+    def __call__(self) -> Response:
+        response = make_response(self._view())
+        self._open.append(response)
+        if self._is_answered:
+            for one in self._taken():
+                one.close()
+        return response
+
+    def answered(self, sent: Response) -> Response:
+        """Passes on what the client is sent."""
+        self._is_answered = True
+        for one in self._taken():
+            if one is not sent:
+                sent.call_on_close(one.close)
+        return sent
+
+    def _taken(self) -> Iterator[Response]:
+        # Each by one thread only.
+        with suppress(IndexError):
+            while True:
+                yield self._open.pop()
 
 
 class _PerApp:
