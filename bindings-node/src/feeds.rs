@@ -69,7 +69,7 @@ impl Cache {
     /// Waits until the service's group is there: true; false when the feed ended before that.
     #[napi]
     pub fn subscription_started(&self, id: f64, feed: f64) -> bool {
-        let begun = self.engine.subscription_started(FeedId(feed as u64), &self.desk.queue, id as u64);
+        let begun = self.engine.subscription_started(FeedId(feed as u64), None, &self.desk.queue, id as u64);
         self.desk.keep(id as u64, Ok(begun), false)
     }
 

@@ -358,10 +358,10 @@ impl Cache {
         Ok(self.engine.subscribe(name_text("event", name)?, terms::of(view), rules).or_raise(name.py())?.0)
     }
 
-    /// Waits until the service's group is there: True; False when the feed ended before that.
-    fn subscription_started(&self, port: &Bound<'_, Port>, feed: u64) -> PyResult<Py<PyAny>> {
+    /// Waits until the service's group is there: True; False when the feed ended before that, or the time did.
+    fn subscription_started(&self, port: &Bound<'_, Port>, feed: u64, timeout_ms: Option<u64>) -> PyResult<Py<PyAny>> {
         let id = port.get().next_id();
-        let begun = self.engine.subscription_started(FeedId(feed), port.get().queue(), id);
+        let begun = self.engine.subscription_started(FeedId(feed), timeout_ms, port.get().queue(), id);
         Port::finish(port, &self.engine, begun, id, Form::Plain)
     }
 

@@ -24,6 +24,7 @@ from tidegate import (
     key,
     tag,
 )
+from tidegate.testing import FakeClock, MemoryStore
 
 from .conftest import Make
 from .helpers import eventually
@@ -65,6 +66,27 @@ async def test_an_event_invalidates_the_keys_and_tags_that_its_handler_names(mak
     assert await eventually(are_gone)
     assert await subscription.close()
     assert not await subscription.started()
+
+
+async def test_waiting_for_a_start_ends_with_its_timeout() -> None:
+    clock = FakeClock(by_hand=True)
+    store = MemoryStore(clock)
+    async with CacheManager(store=store) as cache:
+        store.fail("down")
+        subscription = cache.on_event(NAME, lambda _: None)
+        soon, later, patient = (asyncio.ensure_future(subscription.started(seconds)) for seconds in ("5s", 60, None))
+        await asyncio.sleep(0)
+        clock.advance(4.9)
+        assert not (await asyncio.wait([soon, later, patient], timeout=0.05))[0]
+        clock.advance(0.1)
+        assert await soon is False
+        assert not later.done()
+        store.heal()
+        clock.advance(30)
+        assert [await later, await patient] == [True, True]
+        assert await subscription.started(0)
+        with pytest.raises(ConfigError, match="timeout"):
+            await subscription.started("soon")
 
 
 @pytest.mark.parametrize("given", [KEY, [KEY], (KEY,), {KEY}, tag("user:42"), [tag("user", 42)], map(tag, ["user:42"])])

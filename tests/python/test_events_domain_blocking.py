@@ -14,6 +14,7 @@ import pytest
 import tidegate.sync
 from tests.support.redis_server import RedisServer
 from tidegate import ConfigError, EventDetails, KeyFormatError, key
+from tidegate.testing import MemoryStore
 
 from .conftest import MakeBlocking
 from .helpers import run_script
@@ -59,6 +60,19 @@ def test_a_thread_handles_events_and_ends_with_its_manager(make_blocking: MakeBl
     assert thread.daemon
     assert billing.close()
     assert wait_until(lambda: not thread.is_alive())
+
+
+def test_a_thread_waits_for_a_start_no_longer_than_its_timeout() -> None:
+    store = MemoryStore()
+    with tidegate.sync.CacheManager(store=store) as cache:
+        with store.failing("down"):
+            subscription = cache.on_event(NAME, lambda _: None)
+            began = time.monotonic()
+            assert not subscription.started(timeout="50ms")
+            assert 0.05 <= time.monotonic() - began < 5
+        assert subscription.started(timeout=60)
+        with pytest.raises(ConfigError, match="timeout"):
+            subscription.started(timeout=-1)
 
 
 def test_a_blocking_subscription_closes_and_its_service_catches_up(make_blocking: MakeBlocking) -> None:

@@ -190,17 +190,19 @@ class Subscription:
             self._manager._native.feed_end(self._feed)
         self._renew()
 
-    async def started(self) -> bool:
+    async def started(self, timeout: Duration | None = None) -> bool:
         """Waits until the service's group is there: what is published from then on is for it, here or elsewhere.
 
-        That is for as long as the store is away: a service that has to start without it does not wait here, and handles
-        all the same. False when the subscription ended before that.
+        That is for as long as the store is away, or for up to `timeout` seconds: a service that has to start without it
+        does not wait here, and handles all the same. False when that was over before, or the subscription was.
         """
+        timeout_ms = None if timeout is None else _tidegate.duration_ms("timeout", timeout)
         port = self._manager._port()
         self._begin(port, asyncio.get_running_loop())
         if self._feed is None:
             return False
-        return await answer(port, self._manager._native.subscription_started(port, self._feed)) is True
+        outcome = self._manager._native.subscription_started(port, self._feed, timeout_ms)
+        return await answer(port, outcome) is True
 
     async def close(self, timeout: Duration = 30) -> bool:
         """Ends it: an event that is being handled is finished, for up to `timeout` seconds; others are given the rest.

@@ -261,8 +261,9 @@ impl Subscription {
     /// long as the store is away: a service that has to start without it does not wait here, and handles all the same. False
     /// when the subscription ended before that.
     pub async fn started(&self) -> bool {
-        let starting =
-            self.manager.call_verb(|queue, id| Ok(self.manager.engine.subscription_started(self.feed, queue, id)));
+        let starting = self
+            .manager
+            .call_verb(|queue, id| Ok(self.manager.engine.subscription_started(self.feed, None, queue, id)));
         matches!(starting.await, Ok(Arrival::Outcome(Outcome::Confirmed(true))))
     }
 

@@ -62,7 +62,8 @@ struct State {
     closing: Vec<Arc<Ticket>>,
     /// It has been answered once: the service's group is there.
     has_started: bool,
-    starting: Vec<Arc<Ticket>>,
+    /// Who waits for that, each until a time, if not for ever.
+    starting: Vec<(Option<u64>, Arc<Ticket>)>,
 }
 
 #[derive(Default)]
@@ -75,6 +76,13 @@ impl State {
     fn next_sequence(&mut self) -> u32 {
         self.sequence = self.sequence.wrapping_add(1);
         self.sequence
+    }
+
+    /// When there was something to do by itself, and when there is now: for [`Engine::rearm`].
+    fn rearmed(&mut self) -> (Option<u64>, Option<u64>) {
+        let starting = self.starting.iter().filter_map(|(by_us, _)| *by_us);
+        let deadline_us = self.machine.deadline_us().into_iter().chain(starting).min();
+        (std::mem::replace(&mut self.armed_us, deadline_us), deadline_us)
     }
 }
 
@@ -101,24 +109,34 @@ impl EventFeed {
         engine.events.of(&self.stream).filter(|feed| feed.id == self.id)
     }
 
-    /// True when it has started; else the ticket is answered when it does.
-    pub(super) fn await_start(&self, ticket: &Arc<Ticket>) -> bool {
-        let mut state = lock(&self.state);
-        if !state.has_started {
-            state.starting.push(Arc::clone(ticket));
-        }
-        state.has_started
+    /// True when it has started; else the ticket is answered when it does, or has not by then.
+    pub(super) fn await_start(&self, engine: &Engine, by_us: Option<u64>, ticket: &Arc<Ticket>) -> bool {
+        let rearmed = {
+            let mut state = lock(&self.state);
+            if state.has_started {
+                return true;
+            }
+            state.starting.push((by_us, Arc::clone(ticket)));
+            state.rearmed()
+        };
+        engine.rearm(self.id.target(), rearmed.0, rearmed.1);
+        false
     }
 
     /// Steps under the lock, and acts when it is gone: the store may answer in the same call.
     pub(super) fn step(&self, engine: &Engine, happening: Happening) {
-        let (actions, rearmed) = {
+        let (actions, late, rearmed) = {
             let mut state = lock(&self.state);
-            let actions = state.machine.step(happening, engine.clock.now_us());
-            let deadline_us = state.machine.deadline_us();
-            (actions, (std::mem::replace(&mut state.armed_us, deadline_us), deadline_us))
+            let now_us = engine.clock.now_us();
+            let actions = state.machine.step(happening, now_us);
+            let is_late = |(by_us, _): &mut (Option<u64>, _)| by_us.is_some_and(|by_us| by_us <= now_us);
+            let late: Vec<_> = state.starting.extract_if(.., is_late).collect();
+            (actions, late, state.rearmed())
         };
         engine.rearm(self.id.target(), rearmed.0, rearmed.1);
+        for (_, ticket) in late {
+            engine.answer(&ticket, Outcome::Confirmed(false));
+        }
         for action in actions {
             self.act(engine, action);
         }
@@ -306,7 +324,7 @@ impl EventFeed {
             state.has_started |= is_there;
             std::mem::take(&mut state.starting)
         };
-        for ticket in starting {
+        for (_, ticket) in starting {
             engine.answer(&ticket, Outcome::Confirmed(is_there));
         }
     }

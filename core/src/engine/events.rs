@@ -133,12 +133,14 @@ impl Engine {
     }
 
     /// Waits for the first answer of a subscription's stream: [`Outcome::Confirmed`]. Whatever is published from then on is
-    /// for its service. False when it ended before that.
-    pub fn subscription_started(&self, id: FeedId, queue: &Arc<Queue>, call: u64) -> Begun {
+    /// for its service. False when it ended before that, or the time did; without one that is for as long as the store is
+    /// away.
+    pub fn subscription_started(&self, id: FeedId, timeout_ms: Option<u64>, queue: &Arc<Queue>, call: u64) -> Begun {
         let ticket = self.ticket(queue, call, &self.terms);
+        let by_us = timeout_ms.map(|timeout_ms| self.clock.now_us().saturating_add(timeout_ms.saturating_mul(1_000)));
         let feed = self.events.all().into_iter().find(|feed| feed.id == id);
         match feed {
-            Some(feed) if !feed.await_start(&ticket) => {}
+            Some(feed) if !feed.await_start(self, by_us, &ticket) => {}
             feed => self.answer(&ticket, Outcome::Confirmed(feed.is_some())),
         }
         self.stand_by(ticket)

@@ -84,16 +84,17 @@ class Subscription:
         """In a forked child: the thread is not here. It begins anew with the first use of a manager."""
         self._feed = self._thread = None
 
-    def started(self) -> bool:
+    def started(self, timeout: Duration | None = None) -> bool:
         """Waits until the service's group is there: what is published from then on is for it, here or elsewhere.
 
-        That is for as long as the store is away: a service that has to start without it does not wait here, and handles
-        all the same. False when the subscription ended before that.
+        That is for as long as the store is away, or for up to `timeout` seconds: a service that has to start without it
+        does not wait here, and handles all the same. False when that was over before, or the subscription was.
         """
+        timeout_ms = None if timeout is None else _tidegate.duration_ms("timeout", timeout)
         port = _threads.port()
         if self._feed is None:
             return False
-        outcome: Any = self._manager._native.subscription_started(port, self._feed)
+        outcome: Any = self._manager._native.subscription_started(port, self._feed, timeout_ms)
         return outcome is True
 
     def close(self, timeout: Duration = 30) -> bool:
