@@ -11,7 +11,7 @@
 //! | `batch` | items of a stream, for a sink or a handler |
 //! | `letters` | what was set aside of one |
 //! | `held` | what is kept of an entry in L1 |
-//! | `told` | what a manager that is traced asks for beside the verbs |
+//! | `told` | what telemetry and frameworks ask for beside the verbs |
 //! | `wake` | how an outcome reaches its caller: a future of an event loop, or a parked thread |
 //! | `places` | where callers stand until then |
 //! | `outcome`, `hit` | outcomes as Python's objects |
@@ -92,7 +92,7 @@ mod _tidegate {
     #[pymodule_export]
     use crate::testing::{FakeClock, MemoryStore};
     #[pymodule_export]
-    use crate::told::{begin_told, role_of};
+    use crate::told::{begin_told, role_of, server_ms};
     #[pymodule_export]
     use crate::wake::Port;
     #[pymodule_export]

@@ -1,4 +1,4 @@
-//! What a manager that is traced asks for beside the verbs: more of each answer.
+//! What telemetry and frameworks ask of a manager beside the verbs.
 
 use pyo3::prelude::*;
 use tidegate::engine::Patience;
@@ -31,4 +31,15 @@ pub(crate) fn begin_told(
 #[pyfunction]
 pub(crate) fn role_of(cache: &Bound<'_, Cache>) -> String {
     cache.get().engine.config().role.clone()
+}
+
+/// The time by which an entry of `key` ends, in ms since the epoch: its server's, as estimated from here, once it is known.
+#[guarded]
+#[pyfunction]
+pub(crate) fn server_ms(
+    cache: &Bound<'_, Cache>,
+    key: &Bound<'_, PyAny>,
+    terms: GivenTerms<'_, '_>,
+) -> PyResult<Option<u64>> {
+    cache.get().engine.server_ms(key_text(key)?, terms::of(terms)).or_raise(key.py())
 }

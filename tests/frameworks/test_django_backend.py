@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import decimal
 import threading
+import time as clock
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
@@ -265,6 +266,27 @@ def test_what_has_run_out_is_nothing_though_it_may_stand_in_for_a_failure() -> N
         asyncio.run(here.aincr("n"))
     assert (here.has_key("n"), here.touch("n"), here.get("n"), here.delete("n")) == (False, False, None, False)
     assert here.add("n", 1) is True
+
+
+@pytest.mark.parametrize("off", [-5, 5])
+def test_an_increment_leaves_the_end_as_it_is_whatever_this_machines_clock_says(
+    off: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = TidegateCache("memory://", {"OPTIONS": {"service": "skewed"}})
+    here.set("n", 0, 3_600)
+
+    def ends() -> int:
+        entry = here._manager.get_entry(here._key("n", None))
+        assert entry is not None
+        return entry.fresh_until
+
+    began, real = ends(), clock.time
+    monkeypatch.setattr(clock, "time", lambda: real() + off)
+    for _ in range(10):
+        here.incr("n")
+        asyncio.run(here.aincr("n"))
+    assert here.get("n") == 20
+    assert abs(ends() - began) < 1_000
 
 
 def test_what_is_used_again_after_its_close_is_open() -> None:

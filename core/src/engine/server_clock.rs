@@ -3,9 +3,11 @@
 
 use super::Engine;
 use super::numbers::TARGET_NONE;
+use crate::config::Terms;
+use crate::error::Error;
 use crate::ports::Command;
 use crate::protocol::key::Key;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
 
 /// A sample is trusted less as it ages: clocks drift apart by up to this share, here one in a thousand.
 const DRIFT_DIVISOR: u64 = 1_000;
@@ -80,6 +82,16 @@ impl Engine {
     /// The clock of the node that `key` is on: server time by `read`, in microseconds; none while it is not known.
     pub(super) fn server_us(&self, key: &Key, read: impl Fn(&ServerClock, u64) -> Option<u64>) -> Option<u64> {
         self.nodes.with(self.store.primary(key).node, |node| read(&node.clock, self.clock.now_us()))
+    }
+
+    /// The time by which an entry of `key` ends: its server's, as estimated from here, in ms since the epoch. None before
+    /// that was first asked.
+    ///
+    /// # Errors
+    /// `KeyFormatError`; `ClosedError`.
+    pub fn server_ms(&self, key: &str, terms: Option<&Arc<Terms>>) -> Result<Option<u64>, Error> {
+        let key = self.open_key(key, terms.unwrap_or(&self.terms))?;
+        Ok(self.server_us(&key, ServerClock::at).map(|us| us / 1_000))
     }
 }
 

@@ -126,7 +126,7 @@ class Async(Frame):
         except StoreUnavailable:
             entry = None
         total = added(entry, key, delta)
-        await self._aset(made, total, left_of(entry))
+        await self._aset(made, total, left_of(self._async, made, entry))
         return total
 
     async def aget_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:

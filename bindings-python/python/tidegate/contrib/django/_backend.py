@@ -188,7 +188,7 @@ class Blocking(Frame):
         except StoreUnavailable:
             entry = None
         total = added(entry, key, delta)
-        self._set(made, total, left_of(entry))
+        self._set(made, total, left_of(self._manager, made, entry))
         return total
 
     def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
@@ -290,9 +290,13 @@ def added(entry: Entry | None, key: Any, delta: int) -> Any:
     return pack(unpack(entry.value) + delta, str(key))
 
 
-def left_of(entry: Entry | None) -> float:
-    """How many seconds an entry has left."""
-    return 0 if entry is None else max(0.001, entry.fresh_until / 1_000 - time.time())
+def left_of(manager: ManagerBase, made: str, entry: Entry | None) -> float:
+    """How many seconds an entry has left, by its server's clock: this machine's would be wrong at each step anew."""
+    if entry is None:
+        return 0
+    now_ms = _tidegate.server_ms(manager._native, made, manager._terms) or time.time() * 1_000
+    # A ttl is rounded up to the next millisecond.
+    return max(0.5, entry.fresh_until - now_ms - 0.5) / 1_000
 
 
 def chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:
