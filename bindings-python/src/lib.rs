@@ -57,9 +57,12 @@ mod _tidegate {
     use pyo3::prelude::*;
     use pyo3::types::PyDict;
     use tidegate::ErrorKind;
-    use tidegate::config::{CallKind, Dialect};
+    use tidegate::config::{BATCH_MAX, CallKind, Dialect, EVENTS_MAX};
     use tidegate::engine::observe::EventKind;
+    use tidegate::engine::publish::EVENTS_KEPT;
     use tidegate::ports::StoreErrorKind;
+    use tidegate::protocol::event::DEAD_LETTERS_MAX;
+    use tidegate::protocol::subscription::Rules;
 
     #[pymodule_export]
     use crate::batch::{Batch, Item};
@@ -114,7 +117,14 @@ mod _tidegate {
         for kind in ErrorKind::ALL {
             codes.set_item(kind.name(), kind.code())?;
         }
+        let rules = Rules::default();
+        module.add("BATCH_MAX", BATCH_MAX)?;
+        module.add("DEAD_LETTERS_MAX", DEAD_LETTERS_MAX)?;
         module.add("ERROR_CODES", codes)?;
+        module.add("EVENTS_KEPT", EVENTS_KEPT)?;
+        module.add("EVENTS_MAX", EVENTS_MAX)?;
+        module.add("EVENT_ATTEMPTS", rules.max_attempts)?;
+        module.add("EVENT_REDELIVER_MS", rules.dead_ms)?;
         module.add("EVENT_TYPES", EventKind::ALL.map(EventKind::name))?;
         module.add("STORE_REASONS", StoreErrorKind::OF_THE_STORE.map(StoreErrorKind::reason))?;
         module.add("TENANT_OPTIONS", CallKind::Tenant.options().to_vec())?;

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+import tidegate.sync
 from tests.support.redis_server import RedisServer
 from tidegate import (
     CacheEvent,
@@ -21,6 +23,7 @@ from tidegate import (
     StoreUnavailable,
     Tag,
     ValueTooLarge,
+    _tidegate,
     key,
     tag,
 )
@@ -87,6 +90,16 @@ async def test_waiting_for_a_start_ends_with_its_timeout() -> None:
         assert await subscription.started(0)
         with pytest.raises(ConfigError, match="timeout"):
             await subscription.started("soon")
+
+
+@pytest.mark.parametrize("manager", [CacheManager, tidegate.sync.CacheManager])
+def test_what_events_go_by_is_what_the_core_says(manager: type[CacheManager]) -> None:
+    def default(function: Any, name: str) -> Any:
+        return inspect.signature(function).parameters[name].default
+
+    assert default(manager.publish_event, "max_len") == _tidegate.EVENTS_KEPT
+    assert default(manager.on_event, "max_attempts") == _tidegate.EVENT_ATTEMPTS
+    assert default(manager.on_event, "redeliver_after") * 1_000 == _tidegate.EVENT_REDELIVER_MS
 
 
 @pytest.mark.parametrize("given", [KEY, [KEY], (KEY,), {KEY}, tag("user:42"), [tag("user", 42)], map(tag, ["user:42"])])

@@ -9,12 +9,10 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from ._logging import log_observer
+from ._tidegate import EVENTS_MAX
 
 if TYPE_CHECKING:
     from ._observing import Observer
-
-# As many as events wait in the engine; what is beyond is counted and dropped.
-_WAITING_MAX = 10_000
 
 
 class Awaiting:
@@ -29,7 +27,8 @@ class Awaiting:
 
     def add(self, observer: Observer, event: str, result: Awaitable[Any]) -> None:
         """Awaits it in its turn."""
-        if len(self._waiting) >= _WAITING_MAX:
+        # As many as wait in the engine; what is beyond is counted and dropped.
+        if len(self._waiting) >= EVENTS_MAX:
             self.dropped += 1
             _let_go(result)
             return

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from ._base import ManagerBase
     from ._reading import Reader  # noqa: F401 - in the name of a base, which is a text
 
-_ALL = 10_000
-"""Of those that are there no more are kept, about."""
-
 M = TypeVar("M", bound="ManagerBase")
 
 
@@ -95,7 +92,7 @@ class EventDeadLetters(Letters["Reader"]):
         return await self._take(id, False)
 
     async def _take(self, id: str | None, again: bool) -> int:
-        ids = [event.id for event in await self.list(_ALL)] if id is None else [id]
+        ids = [event.id for event in await self.list(_tidegate.DEAD_LETTERS_MAX)] if id is None else [id]
         port, native = self._manager._port(), self._manager._native
         taking = [native.take_event_letter(port, self._name, one, again) for one in ids]
         return sum([taken(await answer(port, outcome)) for outcome in taking])

@@ -5,7 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, final
 
 __all__ = [
+    "BATCH_MAX",
+    "DEAD_LETTERS_MAX",
     "ERROR_CODES",
+    "EVENTS_KEPT",
+    "EVENTS_MAX",
+    "EVENT_ATTEMPTS",
+    "EVENT_REDELIVER_MS",
     "EVENT_TYPES",
     "NOTHING",
     "READ_OPTIONS",
@@ -56,6 +62,14 @@ __all__ = [
 ]
 
 __version__: Final[str]
+# Keys, values or tags in one call; events that wait for their observers; events that a service has set aside.
+BATCH_MAX: Final[int]
+EVENTS_MAX: Final[int]
+DEAD_LETTERS_MAX: Final[int]
+# What an event goes by where its publisher, or its handler, says nothing.
+EVENTS_KEPT: Final[int]
+EVENT_ATTEMPTS: Final[int]
+EVENT_REDELIVER_MS: Final[int]
 ERROR_CODES: Final[dict[str, str]]
 EVENT_TYPES: Final[list[str]]
 STORE_REASONS: Final[list[str]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._checks import positive
-from .._dead_events import _ALL, DeadEvent, Letters, taken
+from .._dead_events import DeadEvent, Letters, taken
+from .._tidegate import DEAD_LETTERS_MAX
 from . import _threads
 
 if TYPE_CHECKING:
@@ -31,6 +32,6 @@ class EventDeadLetters(Letters["Reader"]):
         return self._take(id, False)
 
     def _take(self, id: str | None, again: bool) -> int:
-        ids = [event.id for event in self.list(_ALL)] if id is None else [id]
+        ids = [event.id for event in self.list(DEAD_LETTERS_MAX)] if id is None else [id]
         native = self._manager._native
         return sum([taken(native.take_event_letter(_threads.port(), self._name, one, again)) for one in ids])

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ..._base import ManagerBase
     from ...sync import CacheManager as BlockingCacheManager
 
-BATCH_MAX = 10_000
-"""Keys in one call of a manager."""
 NOTHING: Any = object()
 ONCE: dict[str, Any] = {"stale_if_error": 0, "stale_while_revalidate": 0, "early_refresh": False}
 """What stands is not computed anew."""
@@ -302,8 +300,8 @@ def left_of(manager: ManagerBase, made: str, entry: Entry | None) -> float:
 def chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:
     """As many as one call of a manager takes."""
     every = list(keys)
-    for at in range(0, len(every), BATCH_MAX):
-        yield every[at : at + BATCH_MAX]
+    for at in range(0, len(every), _tidegate.BATCH_MAX):
+        yield every[at : at + _tidegate.BATCH_MAX]
 
 
 def kept(ttl: float) -> dict[str, Any]:
