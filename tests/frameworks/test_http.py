@@ -13,7 +13,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from tidegate import ConfigError, KeyFormatError
-from tidegate._keys import parse_template
+from tidegate._parsing import parse_template
 from tidegate.contrib._http import Page, Policy, directives, etag_of, matches
 from tidegate.contrib._parts import fill
 

@@ -21,7 +21,7 @@ LAYERS = {
     "the native half": "_tidegate",
     "words": "_annotations _entry _errors _events _health _lint _metrics _models _options _outcomes _stats _types",
     "values": "_codec _decoding _encoding _sharing _untyped",
-    "arguments": "_checks _field_checks _keys _publishing _templates",
+    "arguments": "_checks _field_checks _keys _parsing _publishing _templates",
     "fallbacks, and waiting for them": "_behind _context _fallbacks _loops _running _tasks _upgrade"
     " sync._apart sync._threads sync._workers",
     "observers": "_awaiting _disabled _logging _observing _views logs",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_type_hints, overlo
 
 from ._annotations import returned_by, signature_of
 from ._errors import ConfigError
-from ._keys import RIGHT_TEMPLATE, Template, parse_tag_template, parse_template
+from ._parsing import RIGHT_TEMPLATE, Template, parse_tag_template, parse_template
 from ._templates import check_ignore, compile_call, compile_key, compile_tags
 from ._types import MISSING
 

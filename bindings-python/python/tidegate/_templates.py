@@ -8,7 +8,7 @@ from typing import Any
 
 from . import _tidegate
 from ._errors import ConfigError
-from ._keys import Place, Template
+from ._parsing import Place, Template
 from ._types import MISSING
 
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

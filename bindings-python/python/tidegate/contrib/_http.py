@@ -17,7 +17,7 @@ import msgspec
 
 from .. import _tidegate
 from .._errors import ConfigError
-from .._keys import parse_tag_template, parse_template
+from .._parsing import parse_tag_template, parse_template
 from ._parts import fill
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import _tidegate
 from .._errors import ConfigError, KeyFormatError
-from .._keys import Template
+from .._parsing import Template
 
 _NOTHING = "-"
 _ESCAPED = {"-": "%2D", "": "%2D%2D"}
@@ -23,7 +23,7 @@ _ESCAPED = {"-": "%2D", "": "%2D%2D"}
 def fill(template: Template, arguments: Mapping[str, Any]) -> str:
     """The key of a template with these arguments.
 
-    >>> from tidegate._keys import parse_template
+    >>> from tidegate._parsing import parse_template
     >>> fill(parse_template("product:page:{id}:{q}:{tag}"), {"id": 7, "q": None, "tag": ["a:b", "c"]})
     'product:page:7:-:a%3Ab,c'
     """
