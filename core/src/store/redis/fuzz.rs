@@ -236,6 +236,7 @@ pub(crate) fn wire(source: &mut Source<'_>) {
     let mut buffer = BytesMut::new();
     while !source.is_spent() {
         if is_marked && source.flag() {
+            const WITHIN: &[u8] = b"*1\r\n";
             const MARKS: &[&[u8]] = &[
                 b"*",
                 b"$",
@@ -252,8 +253,12 @@ pub(crate) fn wire(source: &mut Source<'_>) {
                 b"|1\r\n",
                 b"?",
                 b"=9\r\ntxt:",
+                WITHIN,
             ];
-            buffer.extend_from_slice(source.pick(MARKS));
+            let mark = source.pick(MARKS);
+            // Deeper than any stack.
+            let times = if mark == WITHIN && buffer.len() < 1 << 16 { 1 << 13 } else { 1 };
+            buffer.extend_from_slice(&mark.repeat(times));
         } else {
             let count = source.below(9);
             buffer.extend_from_slice(source.take(count.max(1)));

@@ -39,6 +39,7 @@ mod shared;
 mod tls;
 mod tracking;
 mod watchdog;
+mod whole;
 
 use std::fmt;
 use std::sync::atomic::Ordering;

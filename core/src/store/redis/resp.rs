@@ -4,6 +4,8 @@ use bytes::{Bytes, BytesMut};
 use redis_protocol::resp3::decode::complete::decode_bytes_mut;
 use redis_protocol::resp3::types::BytesFrame as Frame;
 
+use super::whole;
+
 /// A frame that is still not whole at this length is not waited for: the other side speaks no RESP3, or tells of so many
 /// changes at once (a quarter of a million keys) that to begin anew is cheaper.
 const UNREAD_BYTES_MAX: usize = 16 << 20;
@@ -60,11 +62,10 @@ pub(super) fn read(buffer: &mut BytesMut) -> Result<Option<Frame>, String> {
 
 /// The same of what was asked for: values, as large as settings let them be, and few to a frame.
 pub(super) fn read_reply(buffer: &mut BytesMut) -> Result<Option<Frame>, String> {
-    if buffer.is_empty() {
-        return Ok(None);
-    }
+    let Some(end) = whole::first_frame(buffer).map_err(|what| format!("no RESP3: {what}"))? else { return Ok(None) };
     match decode_bytes_mut(buffer) {
-        Ok(found) => Ok(found.map(|(frame, _, _)| frame)),
+        Ok(Some((frame, length, _))) if length == end => Ok(Some(frame)),
+        Ok(_) => Err("no RESP3: a frame that ends elsewhere".into()),
         Err(error) => Err(format!("no RESP3: {}", error.kind().to_str())),
     }
 }
@@ -126,7 +127,7 @@ mod tests {
         assert_eq!(read(&mut buffer), Ok(None));
         buffer.extend_from_slice(tail.as_bytes());
         assert!(matches!(read(&mut buffer), Ok(Some(Frame::Push { .. }))));
-        let mut buffer = BytesMut::from(&b">2\r\n$10\r\ninvalidate\r\n*9999999\r\n"[..]);
+        let mut buffer = BytesMut::from(&b">2\r\n$10\r\ninvalidate\r\n*999999\r\n"[..]);
         while buffer.len() <= UNREAD_BYTES_MAX {
             assert_eq!(read(&mut buffer), Ok(None));
             buffer.extend_from_slice(format!("${}\r\n{name}\r\n", name.len()).repeat(16).as_bytes());
