@@ -28,6 +28,7 @@ mod pending;
 mod posts;
 mod push;
 mod queue_scripts;
+mod reach;
 mod reads;
 mod reply;
 mod resp;

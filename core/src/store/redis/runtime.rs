@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::ports::{StoreError, StoreErrorKind};
 use crate::signals;
 
-/// Threads for names that are looked up and for long payloads; they end when they have had nothing to do for a while.
+/// Threads for long payloads; they end when they have had nothing to do for a while.
 const ASIDE_MAX: usize = 8;
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);

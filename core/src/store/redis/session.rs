@@ -23,9 +23,9 @@ use tokio_rustls::client::TlsStream;
 use super::endpoint::Credentials;
 use super::errors::refused;
 use super::reply::error_text;
-use super::resp;
 use super::shared::{Shared, Target};
 use super::watchdog::INTERVAL;
+use super::{reach, resp};
 use crate::ports::{StoreError, StoreErrorKind};
 
 /// Bytes taken from the socket before they are looked at: what the server wrote at once should be told at once.
@@ -251,7 +251,7 @@ async fn within_connect_timeout<T>(
 async fn wire(shared: &Shared, target: &Target) -> Result<Box<dyn Wire>, StoreError> {
     match target {
         Target::Tcp(address) => {
-            let stream = TcpStream::connect((address.bare_host(), address.port)).await.map_err(lost)?;
+            let stream = reach::connect(address, shared.connect_timeout).await.map_err(lost)?;
             stream.set_nodelay(true).map_err(lost)?;
             let Some(tls) = &shared.tls else { return Ok(Box::new(stream)) };
             let name = ServerName::try_from(tls.name_of(address)).map_err(|_| {

@@ -1,0 +1,218 @@
+//! The way to a server by its name. A name may have several addresses, some of which swallow what is sent to them: each is
+//! tried with a head start over the next, and the first that answers is taken (RFC 8305). A resolver may hang for half a
+//! minute: each name is looked up by a thread of its own, of which there is one at a time, and nobody else waits for it.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::endpoint::ServerAddress;
+use super::runtime::PerProcess;
+use super::shared::lock;
+use crate::{panics, signals};
+
+/// What an address has over the next; less where the whole has little time.
+const HEAD_START: Duration = Duration::from_millis(100);
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 8;
+
+type Found = Result<Vec<IpAddr>, String>;
+/// Who waits for a name that is being looked up.
+type Lookups = Mutex<HashMap<String, Vec<oneshot::Sender<Found>>>>;
+
+static LOOKUPS: PerProcess<Lookups> = PerProcess::new();
+
+/// Connects, in about `limit` at the most.
+pub(super) async fn connect(address: &ServerAddress, limit: Duration) -> io::Result<TcpStream> {
+    let host = address.bare_host();
+    let found = match host.parse::<IpAddr>() {
+        Ok(number) => vec![number],
+        Err(_) => {
+            let lookups =
+                LOOKUPS.get_or_open(|| Ok(Mutex::default())).map_err(|error| io::Error::other(error.message))?;
+            look_up(lookups, host, resolve).await?
+        }
+    };
+    let places = in_turn(found).into_iter().map(|number| SocketAddr::new(number, address.port)).collect();
+    first_of(places, HEAD_START.min(limit / 4)).await
+}
+
+fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
+    Ok((host, 0).to_socket_addrs()?.map(|place| place.ip()).collect())
+}
+
+async fn look_up(
+    lookups: &'static Lookups,
+    host: &str,
+    resolve: fn(&str) -> io::Result<Vec<IpAddr>>,
+) -> io::Result<Vec<IpAddr>> {
+    let (tell, told) = oneshot::channel();
+    let is_first = match lock(lookups).entry(host.to_owned()) {
+        Entry::Occupied(mut waiting) => {
+            // Those who have waited in vain are gone.
+            waiting.get_mut().retain(|tell| !tell.is_closed());
+            waiting.get_mut().push(tell);
+            false
+        }
+        Entry::Vacant(nobody) => {
+            nobody.insert(vec![tell]);
+            true
+        }
+    };
+    if is_first {
+        let name = host.to_owned();
+        let body = move || {
+            signals::leave_to_host();
+            let found = panics::caught(|| resolve(&name).map_err(|error| error.to_string()));
+            let found = found.unwrap_or_else(|panic| Err(panic.message().to_owned()));
+            for tell in lock(lookups).remove(&name).unwrap_or_default() {
+                // One who has waited in vain.
+                let _ = tell.send(found.clone());
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("tidegate-lookup".into()).spawn(body) {
+            lock(lookups).remove(host);
+            return Err(error);
+        }
+    }
+    match told.await {
+        Ok(found) => found.map_err(io::Error::other),
+        Err(_) => Err(io::Error::other("the name could not be looked up")),
+    }
+}
+
+/// IPv6 and IPv4 by turns, from the one that the system puts first.
+fn in_turn(found: Vec<IpAddr>) -> Vec<IpAddr> {
+    let leads = found.first().is_some_and(IpAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = found.into_iter().partition(|number| number.is_ipv6() == leads);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut turns = Vec::new();
+    while let (one @ Some(_), other) | (one @ None, other @ Some(_)) = (first.next(), second.next()) {
+        turns.extend(one.into_iter().chain(other));
+    }
+    turns.truncate(ADDRESSES_MAX);
+    turns
+}
+
+async fn first_of(places: Vec<SocketAddr>, head_start: Duration) -> io::Result<TcpStream> {
+    let mut waiting = places.into_iter();
+    let mut failure = io::Error::other("the name has no address");
+    let mut tried = FuturesUnordered::new();
+    tried.extend(waiting.next().map(TcpStream::connect));
+    while !tried.is_empty() {
+        tokio::select! {
+            Some(connected) = tried.next() => match connected {
+                Ok(stream) => return Ok(stream),
+                Err(error) => {
+                    failure = error;
+                    tried.extend(waiting.next().map(TcpStream::connect));
+                }
+            },
+            () = sleep(head_start), if waiting.len() > 0 => tried.extend(waiting.next().map(TcpStream::connect)),
+        }
+    }
+    Err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc;
+    use std::time::Instant;
+
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().expect("a runtime")
+    }
+
+    fn numbers(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().expect("an address")).collect()
+    }
+
+    #[test]
+    fn both_families_are_tried_by_turns() {
+        let found = numbers(&["::1", "::2", "::3", "10.0.0.1", "10.0.0.2"]);
+        assert_eq!(in_turn(found), numbers(&["::1", "10.0.0.1", "::2", "10.0.0.2", "::3"]));
+        assert_eq!(in_turn(numbers(&["10.0.0.1", "10.0.0.2"])), numbers(&["10.0.0.1", "10.0.0.2"]));
+        assert!(in_turn(Vec::new()).is_empty());
+    }
+
+    /// Takes no connection and refuses none, as what is behind a broken route.
+    #[cfg(target_os = "linux")]
+    fn hole() -> (SocketAddr, Vec<std::net::TcpStream>) {
+        use std::os::fd::AsRawFd;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        // SAFETY: a plain system call on a socket of our own.
+        assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+        let place = listener.local_addr().expect("bound");
+        let mut inside = Vec::new();
+        while let Ok(stream) = std::net::TcpStream::connect_timeout(&place, Duration::from_millis(200)) {
+            inside.push(stream);
+            assert!(inside.len() < 64, "it takes any number of them");
+        }
+        std::mem::forget(listener);
+        (place, inside)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_address_that_swallows_everything_does_not_stand_before_one_that_answers() {
+        let (hole, _inside) = hole();
+        let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let place = server.local_addr().expect("bound");
+        runtime().block_on(async {
+            let since = Instant::now();
+            let stream = first_of(vec![hole, place], HEAD_START).await.expect("the second answers");
+            assert_eq!(stream.peer_addr().expect("connected"), place);
+            assert!(since.elapsed() >= HEAD_START, "the first has its head start: {:?}", since.elapsed());
+            // One that refuses at once has no head start to use up.
+            let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|gone| gone.local_addr()).expect("a port");
+            let stream = first_of(vec![nobody, place], Duration::from_secs(600)).await.expect("the second answers");
+            assert_eq!(stream.peer_addr().expect("connected"), place);
+            let refused = first_of(vec![nobody, nobody], HEAD_START).await.expect_err("nobody");
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            assert!(first_of(Vec::new(), HEAD_START).await.is_err());
+        });
+    }
+
+    #[test]
+    fn a_resolver_that_hangs_holds_one_thread_and_nobody_who_asks_for_another_name() {
+        static GATE: Mutex<Option<mpsc::Receiver<()>>> = Mutex::new(None);
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let hangs = |_: &str| {
+            ASKED.fetch_add(1, Ordering::SeqCst);
+            let gate = lock(&GATE).take().expect("asked once");
+            let _ = gate.recv();
+            Ok(numbers(&["10.0.0.1"]))
+        };
+        let (open, gate) = mpsc::channel();
+        *lock(&GATE) = Some(gate);
+        let lookups: &'static Lookups = Box::leak(Box::default());
+        runtime().block_on(async {
+            let late = Duration::from_millis(30);
+            for _ in 0..4 {
+                assert!(tokio::time::timeout(late, look_up(lookups, "hung.example", hangs)).await.is_err(), "it hangs");
+            }
+            let other = look_up(lookups, "other.example", |_| Ok(numbers(&["10.0.0.2"]))).await;
+            assert_eq!(other.expect("answered"), numbers(&["10.0.0.2"]));
+            let (found, ()) = tokio::join!(look_up(lookups, "hung.example", hangs), async { drop(open) });
+            assert_eq!(found.expect("it goes on"), numbers(&["10.0.0.1"]));
+            assert_eq!(ASKED.load(Ordering::SeqCst), 1);
+            let failed = look_up(lookups, "none.example", |_| Err(io::Error::other("no such name"))).await;
+            assert_eq!(failed.expect_err("none").to_string(), "no such name");
+            assert!(look_up(lookups, "bad.example", |_| panic!("on purpose")).await.is_err(), "nobody is left waiting");
+            assert!(lock(lookups).is_empty());
+        });
+    }
+}
