@@ -225,7 +225,11 @@ fn pretend(hello: &'static str) -> (String, Arc<AtomicU32>) {
                         seen.fetch_add(1, Ordering::SeqCst);
                         break 'connection;
                     }
-                    let answer = if command.contains("HELLO") { hello } else { "+OK\r\n" };
+                    let answer = match () {
+                        () if command.contains("HELLO") => hello,
+                        () if command.contains("PING") => "+PONG\r\n",
+                        () => "+OK\r\n",
+                    };
                     let _ = stream.write_all(answer.as_bytes());
                 }
             }
@@ -292,6 +296,24 @@ fn a_read_only_server_refuses_and_recovers_when_promoted() {
         sleep_ms(5);
     }
     println!("promoted: back after {:?}", started.elapsed());
+}
+
+#[test]
+fn a_replica_that_has_lost_its_master_is_left_and_found_again() {
+    let replica = RedisServer::start();
+    let caller = Caller::new(replica.store());
+    caller.now_us();
+    replica.command("CONFIG SET replica-serve-stale-data no");
+    replica.command("REPLICAOF 127.0.0.1 1");
+    let key = key("user:profile:1");
+    let started = Instant::now();
+    while !matches!(caller.try_ask(get(&key)), Err(error) if error.message.starts_with("MASTERDOWN")) {
+        assert!(started.elapsed() < PATIENCE);
+    }
+    assert!(fault_of(&caller).message.starts_with("MASTERDOWN"));
+    assert!(caller.inbox.notices().iter().any(|notice| matches!(notice, Notice::Disconnected(..))));
+    replica.command("REPLICAOF NO ONE");
+    assert!(recovery(&caller) < BACK);
 }
 
 #[test]

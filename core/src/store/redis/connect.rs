@@ -7,7 +7,7 @@ use redis_protocol::resp3::types::BytesFrame as Frame;
 use tokio::time::timeout;
 
 use super::endpoint::Place;
-use super::errors::has_server_code;
+use super::errors::{has_server_code, shown};
 use super::lane::Lane;
 use super::node::Node;
 use super::resp;
@@ -97,6 +97,7 @@ fn check_version(hello: &Frame) -> Result<(), StoreError> {
     if is_new_enough(&name, &version) {
         return Ok(());
     }
+    let (name, version) = (shown(&name), shown(&version));
     let message = format!("the server is {name} {version}; tidegate needs Redis 7.0 or Valkey 7.2 at least");
     Err(StoreError::new(StoreErrorKind::Refused, message))
 }

@@ -15,10 +15,13 @@ pub(super) fn refused(reply: &str) -> StoreError {
 /// password among them.
 fn server_text(reply: &str) -> String {
     let head = reply.split(", with args beginning with").next().unwrap_or_default();
-    let head = head.split(" script: ").next().unwrap_or_default();
-    // It goes into logs: nobody ends a line there but they themselves.
+    shown(head.split(" script: ").next().unwrap_or_default().trim_end())
+}
+
+/// A server's words as they may stand in a log: nobody ends a line there but they themselves.
+pub(super) fn shown(words: &str) -> String {
     let printable = |letter: char| if letter.is_control() { ' ' } else { letter };
-    head.trim_end().chars().map(printable).take(MESSAGE_CHARS_MAX).collect()
+    words.chars().map(printable).take(MESSAGE_CHARS_MAX).collect()
 }
 
 /// Whether a message begins with a code of the server's, as `READONLY You can't write …` does.

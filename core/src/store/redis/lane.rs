@@ -20,7 +20,7 @@ use crate::ports::StoreError;
 /// What waits for the socket: one that takes nothing is not given more.
 const UNSENT_BYTES_MAX: usize = 1 << 20;
 /// A server that says so will not do: another one is to be found, or the same one waited for.
-const FATAL: [&str; 3] = ["READONLY", "LOADING", "CLUSTERDOWN"];
+const FATAL: [&str; 4] = ["READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN"];
 
 /// Whose answer comes.
 #[derive(Debug)]

@@ -78,7 +78,7 @@ impl Redirect {
         }
         let slot = words.next()?.parse().ok().filter(|slot| *slot < SLOTS)?;
         let (host, port) = words.next()?.rsplit_once(':')?;
-        let host = if host.is_empty() { asked?.host.as_str() } else { host };
+        let host = if host.is_empty() || host == "?" { asked?.host.as_str() } else { host };
         let to = ServerAddress::told(host, port.parse().ok()?);
         Some(if kind == "MOVED" { Self::Moved { slot, to } } else { Self::Ask { to } })
     }
@@ -128,7 +128,9 @@ mod tests {
             Some(Redirect::Moved { slot: 3_999, to: at("127.0.0.1", 6_381) })
         );
         assert_eq!(read("MOVED 3999 ::1:6381"), Some(Redirect::Moved { slot: 3_999, to: at("[::1]", 6_381) }));
-        assert_eq!(read("MOVED 3999 :6381"), Some(Redirect::Moved { slot: 3_999, to: at("here", 6_381) }));
+        for unnamed in ["MOVED 3999 :6381", "MOVED 3999 ?:6381"] {
+            assert_eq!(read(unnamed), Some(Redirect::Moved { slot: 3_999, to: at("here", 6_381) }), "{unnamed}");
+        }
         assert_eq!(read("ASK 3999 a.example:6381"), Some(Redirect::Ask { to: at("a.example", 6_381) }));
         assert_eq!(read("TRYAGAIN Multiple keys request during rehashing of slot"), Some(Redirect::TryAgain));
         for error in ["ERR MOVED 1 a:1", "MOVED", "MOVED 99999 a:1", "ASK 1 a", "ASK 1 a:port", "OOM"] {

@@ -29,5 +29,8 @@ impl Driver {
         self.failures = self.failures.saturating_add(1);
         self.tell_push(PushPost::CommandsLost);
         self.go_down(fault);
+        // Whoever has posted meanwhile may have been told that this is awake.
+        self.posts.say_out(0);
+        self.posts.take(&mut self.taken);
     }
 }
