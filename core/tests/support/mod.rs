@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses its own part")]
 
+mod peer;
 mod server;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use tidegate::protocol::key::Key;
 use tidegate::protocol::lease::{Grant, Nonce};
 use tidegate::protocol::tag::{Tag, TagNonce};
 
+pub use peer::{Peer, Talk, Then, bulk, pong};
 pub use server::{RedisServer, free_port, read_reply};
 
 /// Longer than anything here may take.

@@ -18,8 +18,9 @@ use super::session::Session;
 use super::shared::{Shared, Target, lock};
 use crate::ports::{StoreError, StoreErrorKind};
 
-/// Sentinels that are asked at once.
-const ASKED_MAX: usize = 5;
+/// Sentinels that are asked at once; twice as many, each time so much has passed without an answer.
+const ASKED_AT_ONCE: usize = 5;
+const PATIENCE: Duration = Duration::from_millis(200);
 /// And remembered.
 const KNOWN_MAX: usize = 100;
 /// A Sentinel that is listened to is asked so often whether it has missed something.
@@ -29,16 +30,51 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// The Sentinels that are known: those of the URL, and those that they know.
 #[derive(Default)]
-pub(super) struct Sentinels(Mutex<Vec<ServerAddress>>);
+pub(super) struct Sentinels(Mutex<Vec<Known>>);
+
+struct Known {
+    at: ServerAddress,
+    is_of_url: bool,
+    /// How often in a row it was asked and did not answer. Where addresses change with each restart most of those that were
+    /// learned are gone sooner or later.
+    silences: u32,
+}
 
 impl Sentinels {
     /// None where the URL names none.
     pub(super) fn of(place: &Place) -> Self {
-        Self(Mutex::new(if let Place::Sentinel { seeds, .. } = place { seeds.clone() } else { Vec::new() }))
+        let seeds = if let Place::Sentinel { seeds, .. } = place { &seeds[..] } else { &[] };
+        let known = seeds.iter().map(|seed| Known { at: seed.clone(), is_of_url: true, silences: 0 });
+        Self(Mutex::new(known.collect()))
     }
 
+    /// In an order of chance, those that answered last before those that did not.
     fn known(&self) -> Vec<ServerAddress> {
-        lock(&self.0).clone()
+        let known = lock(&self.0);
+        let mut known: Vec<_> = known.iter().map(|one| (one.silences, one.at.clone())).collect();
+        fastrand::shuffle(&mut known);
+        known.sort_by_key(|(silences, _)| *silences);
+        known.into_iter().map(|(_, at)| at).collect()
+    }
+
+    fn learn(&self, at: ServerAddress) {
+        let mut known = lock(&self.0);
+        if known.iter().any(|one| one.at == at) {
+            return;
+        }
+        // Those that have answered come first.
+        let new = Known { at, is_of_url: false, silences: 1 };
+        if known.len() < KNOWN_MAX {
+            known.push(new);
+        } else if let Some(gone) = known.iter_mut().filter(|one| !one.is_of_url).max_by_key(|one| one.silences)
+            && gone.silences > 0
+        {
+            *gone = new;
+        }
+    }
+
+    fn note(&self, at: &ServerAddress, silences: impl Fn(u32) -> u32) {
+        lock(&self.0).iter_mut().filter(|one| one.at == *at).for_each(|one| one.silences = silences(one.silences));
     }
 
     /// The address of the master, as the first Sentinel that knows it says.
@@ -46,27 +82,53 @@ impl Sentinels {
     /// # Errors
     /// `Refused` where Sentinels answer, but know no such master; else why none answers.
     pub(super) async fn master(&self, shared: &Shared) -> Result<ServerAddress, StoreError> {
-        let mut sentinels = self.known();
-        fastrand::shuffle(&mut sentinels);
-        let mut asked: FuturesUnordered<_> =
-            sentinels.into_iter().take(ASKED_MAX).map(|sentinel| self.ask_master(shared, sentinel)).collect();
+        let (mut waiting, mut asked, mut silent) = (self.known().into_iter(), FuturesUnordered::new(), Vec::new());
         let mut failure = StoreError::new(StoreErrorKind::Disconnected, "the URL lists no Sentinel");
-        while let Some(answer) = asked.next().await {
+        let mut at_once = ASKED_AT_ONCE;
+        loop {
+            while asked.len() < at_once
+                && let Some(sentinel) = waiting.next()
+            {
+                silent.push(sentinel.clone());
+                asked.push(self.ask_master(shared, sentinel));
+            }
+            let Ok(answered) = timeout(PATIENCE, asked.next()).await else {
+                at_once = (2 * at_once).min(KNOWN_MAX);
+                continue;
+            };
+            let Some((sentinel, answer)) = answered else { return Err(failure) };
+            silent.retain(|one| *one != sentinel);
             match answer {
-                Ok(address) => return Ok(address),
+                Ok(address) => {
+                    // These were not waited for.
+                    silent.iter().for_each(|one| self.note(one, |silences| silences.saturating_sub(1)));
+                    return Ok(address);
+                }
                 // A Sentinel's own word says more than that another one is away.
                 Err(error) if failure.kind != StoreErrorKind::Refused => failure = error,
                 Err(_) => {}
             }
         }
-        Err(failure)
     }
 
-    async fn ask_master(&self, shared: &Shared, sentinel: ServerAddress) -> Result<ServerAddress, StoreError> {
-        let mut session = connect(shared, &sentinel).await?;
-        let address = master_of(shared, &mut session, &sentinel).await?;
-        self.learn_others(shared, &mut session).await;
-        Ok(address)
+    async fn ask_master(
+        &self,
+        shared: &Shared,
+        sentinel: ServerAddress,
+    ) -> (ServerAddress, Result<ServerAddress, StoreError>) {
+        // Before it is known: nobody may wait for the end of this.
+        self.note(&sentinel, |silences| silences.saturating_add(1));
+        let answer = async {
+            let mut session = connect(shared, &sentinel).await?;
+            let address = master_of(shared, &mut session, &sentinel).await?;
+            self.learn_others(shared, &mut session).await;
+            Ok(address)
+        };
+        let answer = answer.await;
+        if answer.is_ok() {
+            self.note(&sentinel, |_| 0);
+        }
+        (sentinel, answer)
     }
 
     /// The URL need not list all Sentinels. One that may not say who the others are does no harm.
@@ -77,26 +139,26 @@ impl Sentinels {
             return;
         };
         let others = data.iter().filter_map(|about| {
+            let flags = resp::field(about, "flags").unwrap_or_default();
+            if flags.contains("down") || flags.contains("disconnected") {
+                return None;
+            }
             let host = resp::field(about, "ip")?;
             let port = resp::field(about, "port")?.parse().ok()?;
             Some(ServerAddress::told(&host, port))
         });
-        let mut known = lock(&self.0);
-        for other in others {
-            if !known.contains(&other) && known.len() < KNOWN_MAX {
-                known.push(other);
-            }
-        }
+        others.for_each(|other| self.learn(other));
     }
 
     /// Ends when they name another master than `present`.
     async fn until_moved(&self, shared: &Shared, present: &ServerAddress) -> StoreError {
         loop {
-            if let Some(sentinel) = fastrand::choice(&self.known())
-                && let Ok(moved_to) = listen(shared, sentinel, present).await
-            {
-                let message = format!("Sentinel {sentinel} names another master: {moved_to} instead of {present}");
-                return StoreError::new(StoreErrorKind::Disconnected, message);
+            if let Some(sentinel) = self.known().first() {
+                if let Ok(moved_to) = listen(shared, sentinel, present).await {
+                    let message = format!("Sentinel {sentinel} names another master: {moved_to} instead of {present}");
+                    return StoreError::new(StoreErrorKind::Disconnected, message);
+                }
+                self.note(sentinel, |silences| silences.saturating_add(1));
             }
             sleep(PAUSE).await;
         }

@@ -16,6 +16,10 @@ use crate::ports::{StoreError, StoreErrorKind};
 
 /// Nodes that are asked at once, and whose answers are compared.
 const ASKED_AT_ONCE: usize = 3;
+/// While none of them answers twice as many are asked, each time so much has passed: they may all be gone, and nothing comes back
+/// from where they were.
+const PATIENCE: Duration = Duration::from_millis(250);
+const ASKED_MOST: usize = 48;
 /// Once one has answered the others have this long.
 const COMPARED_WITHIN: Duration = Duration::from_millis(100);
 /// From one look to the next while something is wrong: doubled as long as nothing new is found, up to what a promoted
@@ -84,14 +88,18 @@ async fn ask_all(shared: Arc<Shared>, nodes: Vec<ServerAddress>) -> Answer {
     let mut asked = FuturesUnordered::new();
     let mut failure = StoreError::new(StoreErrorKind::Disconnected, "the URL lists no node of a Cluster");
     let mut said = Vec::new();
+    let mut at_once = ASKED_AT_ONCE;
     loop {
-        while said.is_empty()
-            && asked.len() < ASKED_AT_ONCE
+        while asked.len() < at_once
             && let Some(node) = waiting.next()
         {
             asked.push(ask(&shared, node));
         }
-        match asked.next().await {
+        let Ok(answer) = timeout(PATIENCE, asked.next()).await else {
+            at_once = (2 * at_once).min(ASKED_MOST);
+            continue;
+        };
+        match answer {
             Some(Ok(topology)) => {
                 said.push(topology);
                 break;
