@@ -77,7 +77,7 @@ async fn attempt(node: &Node, target: &Target) -> Result<Connection, StoreError>
         // A user without the right to ask finds out by READONLY.
         if_allowed(session.ask(&[b"ROLE"]).await)?.as_ref().map_or(Ok(()), check_role)?;
     }
-    let info = if_allowed(session.ask(&[b"INFO", b"server"]).await)?;
+    let info = if_allowed(session.ask_in_step(&[b"INFO", b"server"]).await)?;
     let run_id = info.as_ref().and_then(run_id);
     Ok(Connection { lane: Lane::new(session, node.is_of_cluster()), target: target.clone(), run_id })
 }

@@ -14,7 +14,7 @@ use super::pending::Ticket;
 use super::reply::error_text;
 use super::resp;
 use super::scripts::{Request, ScriptBy};
-use super::session::{BareSocket, Session, protocol};
+use super::session::{BareSocket, PONG, Session, UNASKED, protocol};
 use crate::ports::StoreError;
 
 /// What waits for the socket: one that takes nothing is not given more.
@@ -28,9 +28,27 @@ pub(super) enum Asker {
     Command(Ticket),
     /// Of one MGET.
     Reads(Vec<Ticket>),
-    Heartbeat,
+    /// Of a PING, with what it is to be answered with.
+    Heartbeat(u64),
     /// ASKING, and what is asked in parting.
     Nobody,
+}
+
+impl Asker {
+    /// Whether this is the answer to something else. Of a command it is for its reader to say.
+    fn is_anothers(&self, frame: &Frame) -> bool {
+        match (self, frame) {
+            // A user may not be allowed it.
+            (_, frame) if error_text(frame).is_some() => false,
+            (Self::Command(_), _) => false,
+            (Self::Reads(tickets), Frame::Array { data, .. }) => data.len() != tickets.len(),
+            (Self::Heartbeat(number), Frame::BlobString { data, .. } | Frame::SimpleString { data, .. }) => {
+                **data != *number.to_string().as_bytes() && **data != *PONG
+            }
+            (Self::Nobody, Frame::SimpleString { data, .. }) => **data != *b"OK",
+            _ => true,
+        }
+    }
 }
 
 pub(super) struct Lane {
@@ -38,6 +56,8 @@ pub(super) struct Lane {
     /// None of TLS.
     socket: Option<Arc<BareSocket>>,
     askers: VecDeque<Asker>,
+    /// PINGs that have gone out.
+    beats: u64,
     /// A node of a Cluster may have become a replica, which the driver deals with.
     is_of_cluster: bool,
 }
@@ -45,7 +65,7 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn new(session: Session, is_of_cluster: bool) -> Self {
         let socket = session.bare().map(Arc::new);
-        Self { session, socket, askers: VecDeque::new(), is_of_cluster }
+        Self { session, socket, askers: VecDeque::new(), beats: 0, is_of_cluster }
     }
 
     /// Whether commands had better wait.
@@ -74,7 +94,13 @@ impl Lane {
         self.askers.push_back(Asker::Reads(tickets));
     }
 
-    pub(super) fn say(&mut self, command: &[&[u8]], asker: Asker) {
+    /// Sends a PING, whose answer shows that those before it went to whom they belong.
+    pub(super) fn beat(&mut self) {
+        self.beats += 1;
+        self.say(&[b"PING", self.beats.to_string().as_bytes()], Asker::Heartbeat(self.beats));
+    }
+
+    fn say(&mut self, command: &[&[u8]], asker: Asker) {
         resp::write(&mut self.session.unsent, command);
         self.askers.push_back(asker);
     }
@@ -112,7 +138,11 @@ impl Lane {
             if let Some(error) = error_text(&frame).filter(|error| self.is_fatal(error)) {
                 return Err(refused(error));
             }
-            let asker = self.askers.pop_front().ok_or_else(|| protocol("an answer to nothing".into()))?;
+            let Some(asker) = self.askers.pop_front() else { return Err(protocol(UNASKED.into())) };
+            if asker.is_anothers(&frame) {
+                self.askers.push_front(asker);
+                return Err(protocol("an answer to something else than what was asked".into()));
+            }
             return Ok(Some((asker, frame)));
         }
         Ok(None)

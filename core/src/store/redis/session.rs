@@ -35,6 +35,10 @@ const READ_BYTES: usize = 65_536;
 const READ_BYTES_LEAST: usize = 4_096;
 /// What is said of an end without a reason.
 pub(super) const CLOSED: &str = "the server closed the connection";
+/// And of a server that talks too much.
+pub(super) const UNASKED: &str = "an answer to nothing that was asked";
+/// A server that has been asked for an echo may leave it out.
+pub(super) const PONG: &[u8] = b"PONG";
 
 trait Wire: AsyncRead + AsyncWrite + Unpin + Send {
     /// The socket itself, where what is written to it goes out as it is.
@@ -145,6 +149,29 @@ impl Session {
     pub(super) async fn ask(&mut self, command: &[&[u8]]) -> Result<Frame, StoreError> {
         resp::write(&mut self.unsent, command);
         self.flush().await?;
+        self.answer().await
+    }
+
+    /// The same, with a PING right behind it, which shows that nothing has been answered but what was asked: what is left
+    /// over would be given to the commands that come next.
+    pub(super) async fn ask_in_step(&mut self, command: &[&[u8]]) -> Result<Frame, StoreError> {
+        const ECHO: &[u8] = b"tidegate";
+        resp::write(&mut self.unsent, command);
+        resp::write(&mut self.unsent, &[b"PING", ECHO]);
+        self.flush().await?;
+        let told = self.answer().await;
+        if told.as_ref().is_err_and(|error| error.kind != StoreErrorKind::Refused) {
+            return told;
+        }
+        let is_in_step = match self.answer().await {
+            // A user may not be allowed it.
+            Err(error) if error.kind == StoreErrorKind::Refused => true,
+            answer => resp::string(answer?).is_some_and(|echo| *echo == *ECHO || *echo == *PONG),
+        };
+        if is_in_step && self.unread.is_empty() { told } else { Err(protocol(UNASKED.into())) }
+    }
+
+    async fn answer(&mut self) -> Result<Frame, StoreError> {
         loop {
             if let Some(frame) = resp::read(&mut self.unread).map_err(protocol)? {
                 match error_text(&frame) {
@@ -163,7 +190,12 @@ impl Session {
             return Ok(());
         }
         let out = self.unsent.split();
-        match timeout(INTERVAL, self.wire.write_all(&out)).await {
+        let write = async {
+            self.wire.write_all(&out).await?;
+            // TLS keeps what it has made of it.
+            self.wire.flush().await
+        };
+        match timeout(INTERVAL, write).await {
             Ok(done) => done.map_err(lost),
             Err(_) => Err(StoreError::new(StoreErrorKind::Timeout, "the server takes no more bytes")),
         }

@@ -47,7 +47,7 @@ impl Driver {
 
     fn settle(&mut self, asker: Asker, frame: Frame) {
         match asker {
-            Asker::Nobody | Asker::Heartbeat => {}
+            Asker::Nobody | Asker::Heartbeat(_) => {}
             Asker::Command(ticket) => self.settle_one(ticket, frame),
             Asker::Reads(tickets) => match frame {
                 Frame::Array { data, .. } if data.len() == tickets.len() => {
@@ -84,7 +84,15 @@ impl Driver {
         panics::pass_by(panics::Place::Reply);
         match reply::read(&pending.request, frame) {
             Err(error) if self.is_redirected(ticket, &error) => {}
-            answer => self.answer(ticket, answer),
+            answer => {
+                if matches!(&answer, Err(error) if error.kind == StoreErrorKind::Protocol)
+                    && let Link::Up(up) = &mut self.link
+                {
+                    // It may have been another's: then those that follow are too, and this tells.
+                    up.lane.beat();
+                }
+                self.answer(ticket, answer);
+            }
         }
     }
 
@@ -92,7 +100,7 @@ impl Driver {
     pub(super) fn settle_lost(&mut self, askers: VecDeque<Asker>, error: &StoreError) {
         for asker in askers {
             match asker {
-                Asker::Nobody | Asker::Heartbeat => {}
+                Asker::Nobody | Asker::Heartbeat(_) => {}
                 Asker::Command(ticket) => self.settle_lost_one(ticket, error),
                 Asker::Reads(tickets) => tickets.into_iter().for_each(|ticket| self.settle_lost_one(ticket, error)),
             }

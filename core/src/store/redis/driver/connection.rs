@@ -8,7 +8,6 @@ use tokio::time::{Instant, sleep_until};
 use super::super::cluster::post::ClusterPost;
 use super::super::connect::{Connection, dial};
 use super::super::errors::has_server_code;
-use super::super::lane::Asker;
 use super::super::link::{Link, LinkEvent, Up};
 use super::super::push::PushPost;
 use super::super::watchdog::{self, Watchdog};
@@ -148,7 +147,7 @@ impl Driver {
             watchdog::INTERVAL - watchdog::PATIENCE
         } else {
             up.watchdog.pinged();
-            up.lane.say(&[b"PING"], Asker::Heartbeat);
+            up.lane.beat();
             watchdog::PATIENCE
         };
         up.next_ping.as_mut().reset(Instant::now() + next);
