@@ -96,10 +96,8 @@ type Fault =
 
 function warn(fault: Fault): void {
   if (fault.type === 'cache.breaker') {
-    // That all is well again is nothing to warn of, and Node has no other log.
-    if (fault.state === 'open') {
-      process.emitWarning(`the store: ${fault.message}`, { type: 'TidegateWarning', code: 'TIDEGATE_BREAKER' });
-    }
+    // That all is well again too: who was warned waits for it, and Node has no other log.
+    process.emitWarning(`the store: ${fault.message}`, { type: 'TidegateWarning', code: 'TIDEGATE_BREAKER' });
     return;
   }
   // A stranger may have chosen the tenant's name; keys are escaped.

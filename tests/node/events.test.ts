@@ -210,7 +210,7 @@ test('who has no Redis is told what happens to his calls', async () => {
   );
 });
 
-test('a breaker that opens is a process warning where nobody observes it', async () => {
+test('a breaker that opens and closes again is a process warning where nobody observes it', async () => {
   const outage = async (heard: boolean) => {
     const server = new RedisServer();
     await server.start();
@@ -235,11 +235,13 @@ test('a breaker that opens is a process warning where nobody observes it', async
       await server.stop();
     }
   };
-  const [opened, ...others] = await outage(false);
-  assert.deepEqual([opened?.name, opened?.code, others], ['TidegateWarning', 'TIDEGATE_BREAKER', []]);
+  const [opened, closed, ...others] = await outage(false);
+  for (const one of [opened, closed]) assert.deepEqual([one?.name, one?.code], ['TidegateWarning', 'TIDEGATE_BREAKER']);
+  assert.deepEqual(others, []);
   const said =
     /^the store: the breaker of 127\.0\.0\.1:\d+ is open: calls run their fallback until a probe finds the store back$/;
   assert.match(opened?.message ?? '', said);
+  assert.match(closed?.message ?? '', /^the store: the breaker of 127\.0\.0\.1:\d+ is closed: the store answers again/);
   assert.deepEqual(await outage(true), []);
 });
 

@@ -15,6 +15,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.until import until
 from tidegate import CacheEvent, CacheManager, ConfigError, EventType
 from tidegate.sync import CacheManager as Blocking
+from tidegate.testing import FakeClock, MemoryStore
 
 from .conftest import Make
 from .helpers import Counter, eventually
@@ -259,10 +260,29 @@ def test_the_log_hears_of_a_breaker_that_nobody_observes(caplog: pytest.LogCaptu
             r"tidegate: the store: the breaker of 127\.0\.0\.1:\d+ is open: calls run their fallback until .*",
             opened[1],
         )
-        assert [(level, text.partition(" is ")[2]) for level, text in closed[-1:]] == [
-            ("INFO", "closed: the store answers again")
-        ]
+        ((level, text),) = closed
+        assert level == "INFO"
+        assert text.partition(" is ")[2].startswith("closed: the store answers again")
         assert lines("observed", observed=True) == []
+
+
+def test_the_log_hears_seldomer_of_an_outage_that_goes_on_and_an_observer_of_every_fault(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = FakeClock()
+    store = MemoryStore(clock)
+    with Blocking(store=store, service="shop", breaker={"failures": 1_000, "ratio": 1, "window": 0.001}) as cache:
+        heard: list[CacheEvent] = []
+        cache.on("cache.error", heard.append)
+        store.fail("down")
+        for _ in range(400):
+            cache.get("user:profile:1", lambda: 1)
+            clock.advance(0.1)
+        store.heal()
+        until(lambda: len(heard) >= 400, 5, "an observer hears of each")
+        until(lambda: len(caplog.messages) >= 6, 5, caplog.text)
+        assert len(caplog.messages) < 12, caplog.text
+        assert re.search(r" \(and \d+ more like it in \d+ s\)$", caplog.messages[-1])
 
 
 def test_an_unknown_event_is_refused() -> None:

@@ -5,8 +5,8 @@ use super::Engine;
 use super::flights::{Question, Shard, Slot, SlotKind};
 use super::journal::Owed;
 use super::numbers::{
-    FlightId, SEQUENCE_RENEW, TARGET_OPERATION, TIMER_CLOSE, TIMER_HEALTH, TIMER_JOURNAL, TIMER_PROBES,
-    TIMER_PROBES_LAST, TIMER_REPORT, is_feed,
+    FlightId, SEQUENCE_RENEW, TARGET_OPERATION, TIMER_CLOSE, TIMER_HEALTH, TIMER_JOURNAL, TIMER_LOG,
+    TIMER_PROBES, TIMER_PROBES_LAST, TIMER_REPORT, is_feed,
 };
 use super::observe::EventKind;
 use super::outcome::{Outcome, Token};
@@ -337,6 +337,7 @@ impl Engine {
             TIMER_HEALTH => self.look_sometimes(),
             TIMER_REPORT => self.report_sometimes(),
             probe @ TIMER_PROBES..=TIMER_PROBES_LAST => self.send_probe((probe - TIMER_PROBES) as u16),
+            TIMER_LOG => self.log_left_out(false),
             write if write & TARGET_OPERATION != 0 => self.renew_write(write),
             feed if is_feed(feed) => self.feed_on_time(feed),
             flight => self.step_with(flight, |slot| {

@@ -35,7 +35,7 @@
 //! | `feed`, `batch` | what works by itself and is handed to a host in batches |
 //! | `events`, `event_feed`, `event_letters`, `publish` | domain events: subscriptions, and what they read |
 //! | `ticket`, `outcome` | the crossing to a host |
-//! | `observe`, `told` | events, faults, figures; their way out |
+//! | `observe`, `told`, `log` | events, faults, figures; their way out; how often the log hears of a fault |
 //! | `metrics` | counters and histograms for a monitoring system |
 //! | `mishaps` | what is done about a panic |
 //! | `timers`, `server_clock` | deadlines, and the server's time |
@@ -61,6 +61,7 @@ mod judge;
 pub mod l1;
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
+mod log;
 pub mod metrics;
 mod mishaps;
 mod nodes;

@@ -32,6 +32,7 @@ pub(super) const TIMER_JOURNAL: u64 = 1;
 pub(super) const TIMER_CLOSE: u64 = 2;
 pub(super) const TIMER_HEALTH: u64 = 3;
 pub(super) const TIMER_REPORT: u64 = 4;
+pub(super) const TIMER_LOG: u64 = 5;
 /// And from here on the probe of each node. Flights have larger numbers.
 pub(super) const TIMER_PROBES: u64 = 1 << 16;
 pub(super) const TIMER_PROBES_LAST: u64 = TIMER_PROBES + u16::MAX as u64;

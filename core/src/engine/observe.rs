@@ -1,8 +1,8 @@
 //! What the engine tells: events for observers, faults for the log, figures for `stats()`.
 //!
 //! Events are kept only while somebody listens, bounded, and taken in batches by the host's own loop, never on a
-//! caller's path. Faults (`cache.error`), and a breaker that opens or closes, are kept for the log also when nobody listens, a
-//! few per second at most.
+//! caller's path. Faults (`cache.error`), and a breaker that opens or closes, are kept for the log also when nobody listens
+//! ([`super::log`]).
 
 use std::collections::VecDeque;
 use std::sync::Weak;
@@ -10,6 +10,7 @@ use std::sync::Weak;
 use hdrhistogram::Histogram;
 
 use super::counter::Counter;
+use super::log::{Log, Rearmed};
 use super::outcome::Source;
 use super::ticket::Queue;
 use crate::config::EVENTS_MAX;
@@ -132,26 +133,14 @@ pub(super) fn on_one_line(text: &str) -> String {
     line
 }
 
-/// Faults kept for the log between two takings.
-const FAULTS_MAX: usize = 32;
-/// Faults of one reason that reach the log within this time: one.
-const FAULT_PAUSE_US: u64 = 1_000_000;
-
 #[derive(Default)]
 pub(crate) struct Observers {
     is_listening: AtomicBool,
     events: Mutex<VecDeque<Event>>,
-    faults: Mutex<Faults>,
+    log: Mutex<Log>,
     /// The loop that delivers.
     home: Mutex<Weak<Queue>>,
     pub(crate) dropped: AtomicU64,
-}
-
-#[derive(Default)]
-struct Faults {
-    waiting: Vec<Event>,
-    /// When each reason, and each breaker's state, was last let through.
-    told_us: Vec<(String, u64)>,
 }
 
 impl Observers {
@@ -172,7 +161,7 @@ impl Observers {
         if home.upgrade().is_none_or(|current| current.is_closed()) {
             *home = Arc::downgrade(queue);
             drop(home);
-            if !lock(&self.events).is_empty() || !lock(&self.faults).waiting.is_empty() {
+            if !lock(&self.events).is_empty() || lock(&self.log).has_lines() {
                 queue.tell_events();
             }
         }
@@ -194,28 +183,17 @@ impl Observers {
         }
     }
 
-    /// Keeps a fault, or a change of a breaker, for the log, unless the like was told a moment ago.
-    pub(crate) fn log(&self, event: &Event, now_us: u64) {
-        let whose = event.node.as_deref().unwrap_or_default();
-        let reason = event.reason.clone().unwrap_or_else(|| format!("{} {whose}", event.state.unwrap_or_default()));
-        {
-            let mut faults = lock(&self.faults);
-            if faults.waiting.len() >= FAULTS_MAX {
-                return;
-            }
-            match faults.told_us.iter_mut().find(|(told, _)| *told == reason) {
-                Some((_, at_us)) if now_us.saturating_sub(*at_us) < FAULT_PAUSE_US => return,
-                Some((_, at_us)) => *at_us = now_us,
-                None => {
-                    if faults.told_us.len() >= FAULTS_MAX {
-                        faults.told_us.remove(0);
-                    }
-                    faults.told_us.push((reason, now_us));
-                }
-            }
-            faults.waiting.push(event.clone());
+    /// Has the log do something; `rearm` is told, in the order of what was done, when it is to be called.
+    pub(super) fn log(&self, act: impl FnOnce(&mut Log) -> Rearmed, rearm: impl FnOnce(Rearmed)) {
+        let has_lines = {
+            let mut log = lock(&self.log);
+            let rearmed = act(&mut log);
+            rearm(rearmed);
+            log.has_lines()
+        };
+        if has_lines {
+            self.tell_home();
         }
-        self.tell_home();
     }
 
     /// Rings the loop that delivers.
@@ -231,7 +209,7 @@ impl Observers {
     }
 
     pub(crate) fn take_faults(&self) -> Vec<Event> {
-        std::mem::take(&mut lock(&self.faults).waiting)
+        lock(&self.log).take()
     }
 }
 

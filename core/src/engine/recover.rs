@@ -242,6 +242,6 @@ impl Engine {
         }
         let whose = event.node.as_deref().map_or_else(String::new, |node| format!(" of {node}"));
         event.message = Some(on_one_line(&format!("the breaker{whose} is {}: {then}", state.name())));
-        self.observers.log(&event, self.clock.now_us());
+        self.log(&event);
     }
 }

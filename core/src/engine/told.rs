@@ -2,6 +2,8 @@
 //! engine has something to tell makes its event here.
 
 use super::Engine;
+use super::drive::TIMER_LOG;
+use super::log::{Log, Rearmed};
 use super::observe::{self, Event, EventKind, Figure, HostFigures};
 use super::ticket::Queue;
 use crate::config::Terms;
@@ -25,8 +27,9 @@ impl Engine {
         self.observers.take_events()
     }
 
-    /// What the log is told, kept also when nobody listens: `cache.error`, at most one per reason and second, and
-    /// `cache.breaker` when one opens or closes, with a message, at most one per server, state and second.
+    /// What the log is told, kept also when nobody listens: `cache.error`, and `cache.breaker`, with a message, when one
+    /// opens or closes. Of one reason, and of one server, the first at once, then seldomer, up to one a minute, with how many
+    /// were left out.
     pub fn take_faults(&self) -> Vec<Event> {
         self.observers.take_faults()
     }
@@ -72,9 +75,25 @@ impl Engine {
         let mut event = self.event(EventKind::Error, key);
         event.reason = Some(reason.to_owned());
         event.message = Some(observe::on_one_line(message));
-        self.observers.log(&event, self.clock.now_us());
+        self.log(&event);
         if self.observers.is_listening() {
             self.observers.emit(event);
         }
+    }
+
+    /// Keeps it for the log, now or in a while.
+    pub(super) fn log(&self, event: &Event) {
+        let now_us = self.clock.now_us();
+        self.log_with(|log| log.add(event, now_us));
+    }
+
+    /// What was left out of the log is told after a while, all of it at the end.
+    pub(super) fn log_left_out(&self, is_end: bool) {
+        let now_us = self.clock.now_us();
+        self.log_with(|log| if is_end { log.end(now_us) } else { log.due(now_us) });
+    }
+
+    fn log_with(&self, act: impl FnOnce(&mut Log) -> Rearmed) {
+        self.observers.log(act, |(before_us, after_us)| self.rearm(TIMER_LOG, before_us, after_us));
     }
 }
