@@ -60,6 +60,7 @@ export type FaultReason =
   | 'push_lost'
   | 'journal_full'
   | 'panic'
+  | 'unfinished'
   | 'sink'
   | 'dead_letter'
   | 'queue_not_durable'

@@ -182,6 +182,57 @@ fn a_close_deals_with_what_is_pending_and_the_next_takes_over_at_once() {
 }
 
 #[test]
+fn a_close_with_a_sink_that_fails_is_soon_over_and_says_what_is_left_and_where() {
+    everywhere(|url| async move {
+        let (a, b) = (manager(&url).await, manager(&url).await);
+        a.listen(true);
+        let (queue, _) = working(&a, &[("max_attempts", OptionValue::Int(100))], |_| true);
+        for value in 1..=3 {
+            queue.put(&format!("page:views:{value}"), &value).await.expect("put");
+        }
+        let began = std::time::Instant::now();
+        assert!(!a.close().await);
+        assert!(began.elapsed() < Duration::from_secs(15), "not its whole thirty seconds");
+        let events = a.take_events();
+        let told: Vec<_> = events.iter().filter(|event| event.reason.as_deref() == Some("unfinished")).collect();
+        let where_to = if url.starts_with("memory") {
+            "memory:// ends with this process"
+        } else {
+            "they stay in the store, for the next process that works on it"
+        };
+        let message = format!("closed with work undone: 3 pending writes of the queue \"counters\" ({where_to})");
+        assert_eq!(told.iter().map(|event| event.message.as_deref()).collect::<Vec<_>>(), [Some(&*message)]);
+        let (next, given) = working(&b, &[], |_| false);
+        assert!(next.flush(PATIENCE).await.expect("open"));
+        assert_eq!(seen(&given).len(), 3, "the next one goes on at once");
+        assert!(b.close().await && b.take_events().is_empty());
+    });
+}
+
+#[test]
+fn a_queue_that_closes_by_itself_says_so_too_and_one_that_waits_for_work_is_no_caller() {
+    everywhere(|url| async move {
+        let manager = manager(&url).await;
+        manager.listen(true);
+        let (failing, _) = working(&manager, &[("max_attempts", OptionValue::Int(100))], |_| true);
+        failing.put("page:views:7", &1).await.expect("put");
+        assert!(!failing.close(PATIENCE).await);
+        let events = manager.take_events();
+        let told = events.iter().filter(|event| event.reason.as_deref() == Some("unfinished"));
+        assert_eq!(told.count(), 1);
+        let (idle, _) = working(&manager, &[], |_| false);
+        assert!(idle.flush(PATIENCE).await.expect("open"));
+        let nobody = "tidegate_waiting_callers{service=\"app\",role=\"cache\"} 0\n";
+        // Who is answered is counted out right behind.
+        while !manager.prometheus_text().contains(nobody) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(idle.close(PATIENCE).await);
+        assert!(manager.close().await, "that has been told");
+    });
+}
+
+#[test]
 fn partitions_share_the_work_and_each_keys_order_is_kept() {
     everywhere(|url| async move {
         let (a, b) = (manager(&url).await, manager(&url).await);

@@ -61,7 +61,7 @@ def test_the_reasons_of_faults_on_the_page_are_the_reasons_of_the_types() -> Non
     page = (ROOT / "docs" / "events.md").read_text()
     text, table = page[page.index("Its reasons:") :].split("| reason |")
     first_cells = [line.split("|")[1] for line in table.split("\n\n")[0].splitlines()[2:]]
-    listed = set(re.findall(r"`(\w+)`", text.replace("`get`", "").replace("`persist`", "") + "".join(first_cells)))
+    listed = set(re.findall(r"`(\w+)`", re.sub("`(?:get|persist|close)`", "", text) + "".join(first_cells)))
     assert listed == set(get_args(tidegate.FaultReason))
     source = (ROOT / "bindings-node" / "js" / "event-types.ts").read_text()
     union = source[source.index("export type FaultReason") :].partition(";")[0]

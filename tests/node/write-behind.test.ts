@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { test } from 'node:test';
 import { type CacheEvent, ClosedError, ConfigError, type WriteBehind, type WriteItem } from 'tidegate';
 import { program } from './support/program.js';
-import { deferred, eventually, freshService, onBoth, rejection, sharedServer } from './support/stage.js';
+import { deferred, eventually, freshService, onBoth, rejection, sharedServer, warningsOf } from './support/stage.js';
 
 const KEY = 'page:views:7';
 const SOON = { maxDelay: 10 };
@@ -153,6 +153,23 @@ onBoth('a close that runs out of time says so, and what its sink brings then is 
   assert.equal(await next.flush(), true);
   held.resolve();
   assert.deepEqual(attempts, [2]);
+});
+
+onBoth('a close that a failing sink holds up is soon over, and a warning says what is left', async (stage) => {
+  const cache = stage.make();
+  const save = () => {
+    throw new Error('the database is away');
+  };
+  await cache.writeBehind('counters', save, SOON).put(KEY, 1);
+  const beganMs = performance.now();
+  const warnings = await warningsOf(async () => assert.equal(await cache.close(), false));
+  assert.ok(performance.now() - beganMs < 15_000, 'not its whole half a minute');
+  const left = warnings.filter(({ message }) => message.startsWith('unfinished: '));
+  assert.equal(left.length, 1);
+  assert.match(
+    left[0]?.message ?? '',
+    /^unfinished: closed with work undone: 1 pending write of the queue "counters" \(/,
+  );
 });
 
 test('a script that forgets close ends by itself, and waits for the batch that is in the sink', async () => {

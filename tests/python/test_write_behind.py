@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -131,6 +132,40 @@ async def test_a_sink_that_fails_or_gives_what_it_should_not_is_told_of_and_aske
     assert told[0] == "the sink of the queue 'counters' failed on 1 write: ValueError('no such table')"
     assert {event.key for event in events if event.reason == "sink"} == {"page:views:7"}, "it fails alone"
     assert all("a right example: return [item.id for item in failed]" in text for text in told[1:])
+
+
+LEFT = 'tidegate: unfinished: closed with work undone: 1 pending write of the queue "counters" ('
+
+
+async def test_a_close_that_a_failing_sink_holds_up_is_soon_over_and_the_log_says_what_is_left(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = make()
+
+    def save(items: list[WriteItem]) -> None:
+        raise OSError("the database is away")
+
+    await opened(cache, save, **SOON).put("page:views:7", 1)
+    began = time.monotonic()
+    assert not await cache.close()
+    assert time.monotonic() - began < 15, "not its whole half a minute"
+    assert [text for text in caplog.messages if text.startswith(LEFT)]
+
+
+def test_a_blocking_close_that_runs_out_of_time_says_what_is_left(
+    make_blocking: MakeBlocking, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache, entered, held = make_blocking(), threading.Event(), threading.Event()
+
+    def save(items: list[WriteItem]) -> None:
+        entered.set()
+        held.wait(10)
+
+    opened(cache, save, **SOON).put("page:views:7", 1)
+    assert entered.wait(10)
+    assert not cache.close(timeout=0.1)
+    held.set()
+    assert [text for text in caplog.messages if text.startswith(LEFT)]
 
 
 async def test_a_put_is_a_set_for_those_who_observe(cache: CacheManager) -> None:

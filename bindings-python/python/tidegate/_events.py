@@ -34,6 +34,7 @@ FaultReason: TypeAlias = Literal[
     "push_lost",
     "journal_full",
     "panic",
+    "unfinished",
     "sink",
     "dead_letter",
     "queue_not_durable",

@@ -352,7 +352,14 @@ impl EventFeed {
         engine.watches.tell(&self.stream, &*engine.store);
         engine.events.remove(&self.stream);
         self.started(engine, false);
-        for ticket in std::mem::take(&mut lock(&self.state).closing) {
+        let (closing, in_hand) = {
+            let mut state = lock(&self.state);
+            (std::mem::take(&mut state.closing), state.in_hand.take())
+        };
+        if !has_ended && in_hand.is_some() {
+            engine.left_event(self.name());
+        }
+        for ticket in closing {
             engine.answer(&ticket, Outcome::Confirmed(has_ended));
         }
         engine.feed_over(self.id);

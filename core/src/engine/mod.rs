@@ -21,7 +21,8 @@
 //! | `payloads` | which payloads may be stored, and their compression |
 //! | `fields` | entries that are split over a hash |
 //! | `peek`, `write`, `write_through` | a read without a fallback; set; write-through |
-//! | `operations` | invalidations of keys and tags, close |
+//! | `operations` | invalidations of keys and tags |
+//! | `closing` | the end, and what is told of it |
 //! | `upgrade` | entries of an older version, taken over |
 //! | `versions`, `ending` | which versions of the service have entries, and an invalidation's way through them |
 //! | `nodes` | the primaries of the store, each with its breaker and clock |
@@ -44,6 +45,7 @@ mod answers;
 pub mod batch;
 pub mod behind;
 pub mod breaker;
+mod closing;
 mod counter;
 mod drive;
 mod ending;
@@ -108,6 +110,7 @@ use crate::protocol::lease::Nonce;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::tenant::Count;
 use behind::{Durabilities, Queues};
+use closing::Left;
 use events::EventFeeds;
 use feed::Feeds;
 use fleet::Reporter;
@@ -225,6 +228,7 @@ pub struct Engine {
     closing: Mutex<Vec<Arc<Ticket>>>,
 }
 
+    left: Left,
 impl Engine {
     /// Opens the store that `url` names. No socket is opened and no thread started before the first use.
     ///
@@ -298,6 +302,7 @@ impl Engine {
             store,
         });
         let inbox: Weak<dyn Inbox> = engine.me.clone() as Weak<dyn Inbox>;
+            left: Left::default(),
         engine.store.attach(inbox);
         for advice in engine.config.advice(Dialect::of_host()) {
             engine.report(None, "options", &advice);

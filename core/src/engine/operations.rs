@@ -1,5 +1,5 @@
-//! What is out besides flights, and the verbs that end something: invalidate (a key, a tag, a namespace), expire, close.
-//! Each is answered through the same queue; what the store does not confirm is journalled.
+//! What is out besides flights, and the verbs that end something: invalidate (a key, a tag, a namespace), expire. Each is
+//! answered through the same queue; what the store does not confirm is journalled.
 
 use rustc_hash::FxHashMap;
 
@@ -22,7 +22,6 @@ use crate::config::Terms;
 use crate::error::Error;
 use crate::panics;
 use crate::ports::{Address, Command, Reply, StoreError};
-use crate::protocol::flight::Event;
 use crate::protocol::key::Key;
 use crate::protocol::tag::Tag;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
@@ -321,73 +320,6 @@ impl Engine {
             event.state = Some(if is_confirmed { "confirmed" } else { "journalled" });
             event.duration_us = Some(self.clock.now_us().saturating_sub(started_us));
             self.observers.emit(event);
-        }
-    }
-
-    /// Ends the engine: no call is taken any more; flights and operations that are out, and invalidations that are owed to
-    /// the store, have `timeout_ms` to end, then they end with `ClosedError`. [`Outcome::Confirmed`]: true when all had
-    /// ended by themselves and nothing is owed. Of several who close it the least patient is heard.
-    pub fn close(&self, timeout_ms: u64, queue: &Arc<Queue>, id: u64) -> Begun {
-        let ticket = self.ticket(queue, id, &self.terms);
-        {
-            let _busy = self.busy();
-            let is_first = !self.is_closed.swap(true, Ordering::AcqRel);
-            // Whoever closes too waits for the same end, which comes when the least patient of them says.
-            lock(&self.closing).push(Arc::clone(&ticket));
-            self.rearm(TIMER_CLOSE, None, Some(self.clock.now_us() + timeout_ms * 1_000));
-            if is_first {
-                for feed in self.feeds.all() {
-                    feed.close(self, timeout_ms, None);
-                }
-                self.replay();
-                self.leave_fleet();
-            }
-        }
-        self.close_if_drained();
-        self.stand_by(ticket)
-    }
-
-    pub fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Acquire)
-    }
-
-    fn is_drained(&self) -> bool {
-        self.busy.load(Ordering::Acquire) == 0
-            && self.flights.is_empty()
-            && self.operations.is_empty()
-            && self.feeds.is_empty()
-    }
-
-    /// Lets go of the store once nothing is out any more, and nothing owed to it: that is sent again until it is paid, or
-    /// [`TIMER_CLOSE`] comes. Nobody else knows of it, and old entries would outlive this process.
-    pub(super) fn close_if_drained(&self) {
-        if self.is_closed() && (self.is_over() || (self.is_drained() && !(self.clock.runs() && self.owes_any()))) {
-            self.close_now();
-        }
-    }
-
-    pub(super) fn close_now(&self) {
-        // What had been lost may have died meanwhile, with nobody to look.
-        self.note_journal(&mut lock(&self.journal));
-        let is_drained = self.is_drained() && self.journalled.load(Ordering::Relaxed) == 0;
-        // Taken first: what is closed below comes by here again.
-        let closing = std::mem::take(&mut *lock(&self.closing));
-        if !self.is_over.swap(true, Ordering::AcqRel) {
-            for id in self.flights.ids() {
-                self.step(id, Event::Close);
-            }
-            self.leave_writes();
-            for feed in self.feeds.all() {
-                feed.close(self, 0, None);
-            }
-            self.store.close();
-        }
-        for ticket in closing {
-            self.answer(&ticket, Outcome::Confirmed(is_drained));
         }
     }
 }

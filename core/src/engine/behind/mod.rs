@@ -141,7 +141,7 @@ impl Engine {
         for number in 0..options.partitions {
             let stream = self.space_of(view).queue(name, number)?;
             let heard = Arc::default();
-            let feed = works.then(|| PartitionFeed::open(self, &stream, &heard, &owned, &options));
+            let feed = works.then(|| PartitionFeed::open(self, (name, &stream), &heard, &owned, &options));
             partitions.push(Partition { stream, heard, feed });
         }
         let behind = Arc::new(Behind { name: name.into(), options, partitions, is_closed: AtomicBool::new(false) });

@@ -31,6 +31,7 @@ const REFUSED_US: u64 = 5_000_000;
 pub(super) struct PartitionFeed {
     me: Weak<Self>,
     id: FeedId,
+    name: Box<str>,
     stream: Key,
     owner: Owner,
     heard: Arc<Heard>,
@@ -69,7 +70,7 @@ enum Out {
 impl PartitionFeed {
     pub(super) fn open(
         engine: &Engine,
-        stream: &Key,
+        (name, stream): (&str, &Key),
         heard: &Arc<Heard>,
         owned: &Arc<AtomicU64>,
         options: &BehindOptions,
@@ -92,9 +93,9 @@ impl PartitionFeed {
         };
         let id = engine.feeds.number();
         let owner = Owner { nonce: engine.moment().nonce, lease_ms: LEASE_US / 1_000 };
-        let (stream, heard, owned) = (stream.clone(), Arc::clone(heard), Arc::clone(owned));
-        let state = Mutex::new(state);
-        let feed = Arc::new_cyclic(|me| Self { me: me.clone(), id, stream, owner, heard, owned, state });
+        let (name, stream) = (name.into(), stream.clone());
+        let (heard, owned, state) = (Arc::clone(heard), Arc::clone(owned), Mutex::new(state));
+        let feed = Arc::new_cyclic(|me| Self { me: me.clone(), id, name, stream, owner, heard, owned, state });
         engine.feeds.insert(id, feed);
         id
     }
@@ -169,6 +170,9 @@ impl PartitionFeed {
         }
         if let Some(ticket) = settles {
             engine.answer(&ticket, Outcome::Confirmed(false));
+        }
+        if !is_clean {
+            engine.left_pending(&self.name, self.heard.pending.load(Ordering::Relaxed));
         }
         for ticket in closes {
             engine.answer(&ticket, Outcome::Confirmed(is_clean));

@@ -93,7 +93,7 @@ const CONNECTIONS: [&str; 3] = ["connected", "disconnected", "new_primary"];
 
 /// The reasons of `cache.error`: `docs/events.md` has what each means, and a test holds this list against it. One that
 /// is not here counts as the last, so that no text of a stranger's becomes a label.
-pub const REASONS: [&str; 36] = [
+pub const REASONS: [&str; 37] = [
     "backpressure",
     "breaker_open",
     "checksum",
@@ -125,6 +125,7 @@ pub const REASONS: [&str; 36] = [
     "tail",
     "timeout",
     "too_large",
+    "unfinished",
     "unknown_codec",
     "unknown_compression",
     "unknown_flag",

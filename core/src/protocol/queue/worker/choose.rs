@@ -147,15 +147,19 @@ impl Worker {
         if done.is_empty() && aside.is_empty() {
             self.failures = self.failures.saturating_add(1);
             if self.failures > 1 {
-                let pause_us = backoff_us(self.failures - 1, moment.chance).min(REST_LONGEST_US);
+                let pause_us = self.pause_us(backoff_us(self.failures - 1, moment.chance).min(REST_LONGEST_US));
                 self.rest_until_us = moment.now_us + pause_us;
             }
         } else {
             self.failures = 0;
         }
+        let is_closing = self.closing.is_some();
         for id in &again {
+            let attempts = self.items.get(id).map_or(0, |pending| pending.queued.attempts);
+            let pause_us = self.pause_us(backoff_us(attempts, moment.chance));
             if let Some(pending) = self.items.get_mut(id) {
-                pending.retry_at_us = moment.now_us + backoff_us(pending.queued.attempts, moment.chance);
+                pending.retry_at_us = moment.now_us + pause_us;
+                pending.failed_closing = is_closing;
                 if is_whole {
                     pending.limit = (given / 2).max(1);
                 }
@@ -164,6 +168,7 @@ impl Worker {
                 }
             }
         }
+        self.note_sink(!done.is_empty(), moment.now_us);
         if done.is_empty() && aside.is_empty() {
             actions.push(Action::Settled(true));
         } else {

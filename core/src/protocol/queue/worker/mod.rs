@@ -82,6 +82,8 @@ struct Pending {
     limit: usize,
     /// How often it has failed by itself.
     lone_failures: u32,
+    /// It has failed since the worker was told to close.
+    failed_closing: bool,
     /// Not to be handed out at all.
     aside: Option<Aside>,
 }
@@ -92,6 +94,8 @@ struct Closing {
     /// What was the last write then; `None` while that is asked.
     upto: Option<Option<StreamId>>,
     state_at_us: u64,
+    /// The sink has been given something since, and dealt with nothing of it.
+    has_failed: bool,
 }
 
 #[derive(Debug)]
@@ -126,6 +130,8 @@ pub struct Worker {
     ready_at_us: u64,
     /// Batches of which nothing succeeded, in a row.
     failures: u32,
+    /// Since when the sink has dealt with nothing that it was given.
+    failing_since_us: Option<u64>,
 }
 
 impl Worker {
@@ -153,6 +159,7 @@ impl Worker {
             rest_until_us: 0,
             ready_at_us: u64::MAX,
             failures: 0,
+            failing_since_us: None,
         }
     }
 
@@ -197,10 +204,7 @@ impl Worker {
                 self.hurry_to = self.hurry_to.max(upto);
                 self.read_at_us = moment.now_us;
             }
-            Event::Close { by_us } => {
-                let closing = Closing { by_us, upto: None, state_at_us: moment.now_us };
-                self.closing.get_or_insert(closing).by_us = by_us;
-            }
+            Event::Close { by_us } => self.close(by_us, moment.now_us),
         }
         self.go_on(moment, &mut actions);
         actions
@@ -287,7 +291,8 @@ impl Worker {
             let aside = self.is_hopeless(&queued);
             let arrived_us = now_us.saturating_sub(age_us);
             let limit = self.size(queued.attempts);
-            let pending = Pending { arrived_us, retry_at_us: 0, limit, lone_failures: 0, aside, queued };
+            let (retry_at_us, lone_failures, failed_closing) = (0, 0, false);
+            let pending = Pending { arrived_us, retry_at_us, limit, lone_failures, failed_closing, aside, queued };
             self.items.entry(pending.queued.id).or_insert(pending);
         }
     }
@@ -418,6 +423,6 @@ impl Worker {
                 Some(due_us)
             }
         };
-        [closing, state.map(|closing| closing.state_at_us), work].into_iter().flatten().min()
+        [closing, self.gives_up_us(), state.map(|closing| closing.state_at_us), work].into_iter().flatten().min()
     }
 }

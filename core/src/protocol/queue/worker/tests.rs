@@ -238,6 +238,109 @@ fn a_close_leaves_at_its_time_though_the_sink_fails() {
     assert_eq!((process.over, world.pending() + world.dead().len() as u64), (Some(false), 1));
 }
 
+/// Told to close within a minute, with a sink that answers so to each batch, in its order: after how many seconds it is over,
+/// whether all was dealt with, and how many batches it took.
+fn closing(world: &mut World, process: &mut Process, mut answer: impl FnMut(u32) -> Sunk) -> (u64, bool, u32) {
+    let began_us = world.now_us;
+    process.step(world, Event::Close { by_us: began_us + 60_000_000 }, &mut at_once());
+    let mut batches = 0;
+    while process.over.is_none() && world.now_us < began_us + 70_000_000 {
+        if process.batch.is_some() {
+            batches += 1;
+            sink(process, world, answer(batches));
+        }
+        let until_us = world.now_us + 10_000;
+        process.run(world, until_us, &mut at_once());
+    }
+    ((world.now_us - began_us) / 1_000_000, process.over.expect("by its time"), batches)
+}
+
+#[test]
+fn a_close_does_not_wait_for_a_sink_that_fails_on_everything() {
+    let patient = Rules { max_attempts: 100, ..rules(2) };
+    let mut world = World::new();
+    for key in ["a:1", "a:2", "a:3", "a:4", "a:5"] {
+        world.put(key);
+    }
+    let mut process = working(&mut world, patient);
+    let (seconds, is_clean, batches) = closing(&mut world, &mut process, |_| Sunk::Failed);
+    assert_eq!((seconds, is_clean, world.pending()), (2, false, 5));
+    assert!((4..9).contains(&batches), "some tries: {batches}");
+
+    // One that has failed for long is tried once more, at once, and no write is brought nearer to the dead letters than that.
+    let mut process = Process::new(2, patient);
+    process.want(&mut world, &mut at_once());
+    for _ in 0..30_000 {
+        let until_us = world.now_us + 10_000;
+        process.run(&mut world, until_us, &mut at_once());
+        if process.batch.is_some() {
+            sink(&mut process, &mut world, Sunk::Failed);
+        }
+    }
+    assert_eq!(closing(&mut world, &mut process, |_| Sunk::Failed), (0, false, 1));
+    assert_eq!((world.pending(), world.dead().len()), (5, 0));
+    // And the next owner has it at once.
+    let mut next = Process::new(3, patient);
+    next.want(&mut world, &mut at_once());
+    let (_, is_clean, _) = closing(&mut world, &mut next, |_| Sunk::Done);
+    assert!(is_clean && world.pending() == 0);
+}
+
+#[test]
+fn a_close_bears_a_sink_that_stumbles_and_tries_what_waits_once_it_is_well() {
+    let mut world = World::new();
+    for key in ["a:1", "a:2", "a:3"] {
+        world.put(key);
+    }
+    let patient = Rules { max_attempts: 100, ..rules(3) };
+    let mut process = working(&mut world, patient);
+    // Ten batches fail, until each write waits by itself.
+    for _ in 0..9 {
+        sink(&mut process, &mut world, Sunk::Failed);
+        let until_us = world.now_us + 80_000_000;
+        for _ in 0..8_000 {
+            let until_us = (world.now_us + 10_000).min(until_us);
+            process.run(&mut world, until_us, &mut at_once());
+            if process.batch.is_some() {
+                break;
+            }
+        }
+    }
+    sink(&mut process, &mut world, Sunk::Failed);
+    let (seconds, is_clean, _) = closing(&mut world, &mut process, |_| Sunk::Done);
+    assert_eq!((seconds, is_clean, world.pending()), (0, true, 0), "it is well");
+
+    for key in ["a:1", "a:2", "a:3"] {
+        world.put(key);
+    }
+    let mut process = working(&mut world, patient);
+    let stumbles = |batch| if batch <= 3 { Sunk::Failed } else { Sunk::Done };
+    let (seconds, is_clean, _) = closing(&mut world, &mut process, stumbles);
+    assert!(seconds <= 3 && is_clean && world.pending() == 0, "{seconds} {is_clean}");
+}
+
+#[test]
+fn of_a_batch_with_poison_in_it_a_close_brings_the_rest_home_first() {
+    let mut world = World::new();
+    let poison = "poison:1";
+    for key in ["a:1", "a:2", poison, "a:3", "a:4", "a:5", "a:6", "a:7"] {
+        world.put(key);
+    }
+    let mut process = working(&mut world, Rules { max_attempts: 100, ..rules(8) });
+    let began_us = world.now_us;
+    process.step(&mut world, Event::Close { by_us: began_us + 60_000_000 }, &mut at_once());
+    while process.over.is_none() {
+        if let Some((_, items)) = &process.batch {
+            let settled = if keys(items).contains(&poison) { Sunk::Failed } else { Sunk::Done };
+            sink(&mut process, &mut world, settled);
+        }
+        let until_us = world.now_us + 10_000;
+        process.run(&mut world, until_us, &mut at_once());
+    }
+    assert_eq!((process.over, world.pending()), (Some(false), 1), "the poison");
+    assert!(world.now_us - began_us < 8_000_000, "{}", world.now_us - began_us);
+}
+
 #[test]
 fn a_close_deals_with_what_was_put_since_the_worker_last_looked() {
     let mut world = World::new();
