@@ -283,7 +283,7 @@ impl Engine {
                 Action::Retire(leader) => {
                     self.read_ended(&leader);
                     if leader.retire() {
-                        self.waiting.fetch_sub(1, Ordering::Relaxed);
+                        self.count_out(&leader);
                     }
                 }
                 Action::Again { callers, wait_until_us, met_away } => {

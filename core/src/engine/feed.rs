@@ -90,7 +90,7 @@ impl Engine {
     /// The next batch of a feed: [`Outcome::Batch`], when there is one and the one before has been settled;
     /// [`Outcome::Over`] when none will come any more. To be asked once at a time.
     pub fn feed_next(&self, feed: FeedId, queue: &Arc<Queue>, id: u64) -> Begun {
-        let ticket = self.ticket(queue, id, &self.terms);
+        let ticket = Ticket::of_loop(Arc::clone(queue), id, self.clock.now_us(), Arc::clone(&self.terms));
         match self.feeds.get(feed) {
             Some(feed) => feed.next(self, Arc::clone(&ticket)),
             None => self.answer(&ticket, Outcome::Over),

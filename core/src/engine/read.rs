@@ -217,7 +217,7 @@ impl Engine {
     /// A caller went away while it waited. A leader that goes away drops its [`Lease`].
     pub fn cancel(&self, ticket: &Arc<Ticket>) {
         if ticket.retire() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.count_out(ticket);
             self.step(ticket.flight.load(Ordering::Relaxed), FlightEvent::Cancel(Arc::clone(ticket)));
         }
     }

@@ -17,6 +17,12 @@ impl Engine {
     /// Answers a place, and counts it out unless its caller had gone.
     pub(super) fn answer(&self, caller: &Ticket, outcome: Outcome) {
         if caller.answer(outcome) {
+            self.count_out(caller);
+        }
+    }
+
+    pub(super) fn count_out(&self, caller: &Ticket) {
+        if caller.is_callers {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -19,6 +19,8 @@ pub struct Ticket {
     pub(crate) started_us: u64,
     /// What its call goes by.
     pub(crate) terms: Arc<Terms>,
+    /// Whether a caller waits in it: a host's loop that asks for work is none.
+    pub(crate) is_callers: bool,
     queue: Arc<Queue>,
     slot: Mutex<Slot>,
     /// What its caller is served instead of a failure, from the hard timeout on: for a leader whose fallback fails later.
@@ -39,27 +41,33 @@ enum Slot {
 
 impl Ticket {
     pub(crate) fn new(queue: Arc<Queue>, id: u64, started_us: u64, terms: Arc<Terms>) -> Arc<Self> {
-        Self::with(queue, id, started_us, terms, Slot::InCall)
+        Arc::new(Self::with(queue, id, started_us, terms, Slot::InCall))
     }
 
-    fn with(queue: Arc<Queue>, id: u64, started_us: u64, terms: Arc<Terms>, slot: Slot) -> Arc<Self> {
-        Arc::new(Self {
+    /// The place of a host's loop that asks for work.
+    pub(crate) fn of_loop(queue: Arc<Queue>, id: u64, started_us: u64, terms: Arc<Terms>) -> Arc<Self> {
+        Arc::new(Self { is_callers: false, ..Self::with(queue, id, started_us, terms, Slot::InCall) })
+    }
+
+    fn with(queue: Arc<Queue>, id: u64, started_us: u64, terms: Arc<Terms>, slot: Slot) -> Self {
+        Self {
             id,
             started_us,
             terms,
+            is_callers: true,
             queue,
             slot: Mutex::new(slot),
             consolation: std::sync::OnceLock::new(),
             flight: AtomicU64::new(0),
             lead: Lead::default(),
-        })
+        }
     }
 
     /// Another place of the same caller, answered through the queue under the same number: from the moment it leads, or
     /// for what is computed behind a value that it has been served.
     pub(crate) fn next_place(caller: &Self) -> Arc<Self> {
         let (queue, terms) = (Arc::clone(&caller.queue), Arc::clone(&caller.terms));
-        Self::with(queue, caller.id, caller.started_us, terms, Slot::Waiting)
+        Arc::new(Self::with(queue, caller.id, caller.started_us, terms, Slot::Waiting))
     }
 
     /// A verb settles this ticket: an answer given before [`Ticket::leave_call`] goes into the call. False when it
