@@ -17,6 +17,10 @@ impl Clock for MonotonicClock {
     fn quick_us(&self) -> u64 {
         since_start(coarse_ns())
     }
+
+    fn slept_us(&self) -> u64 {
+        slept_ns() / 1_000
+    }
 }
 
 fn since_start(now_ns: u64) -> u64 {
@@ -40,6 +44,14 @@ fn coarse_ns() -> u64 {
     ns_of(libc::CLOCK_MONOTONIC_COARSE, libc::clock_gettime) + tick_ns
 }
 
+/// What `CLOCK_BOOTTIME` is ahead. It is not the clock itself, since nobody reads it coarsely, nor from JavaScript.
+#[cfg(target_os = "linux")]
+fn slept_ns() -> u64 {
+    // This one first: who is stopped between the two has not slept.
+    let since_boot_ns = ns_of(libc::CLOCK_BOOTTIME, libc::clock_gettime);
+    since_boot_ns.saturating_sub(monotonic_ns())
+}
+
 #[cfg(target_os = "linux")]
 fn ns_of(
     clock: libc::clockid_t,
@@ -59,6 +71,12 @@ fn monotonic_ns() -> u64 {
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).expect("a process lives less than 500 years")
 }
 
+/// Not known: what is held through a sleep is served after it for what is left of its time.
+#[cfg(not(target_os = "linux"))]
+fn slept_ns() -> u64 {
+    0
+}
+
 #[cfg(not(target_os = "linux"))]
 fn coarse_ns() -> u64 {
     monotonic_ns()
@@ -73,6 +91,14 @@ pub fn wall_us() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_that_is_awake_sleeps_no_longer() {
+        let before_us = MonotonicClock.slept_us();
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        let after_us = MonotonicClock.slept_us();
+        assert!(before_us.abs_diff(after_us) < 20_000, "{before_us} {after_us}");
+    }
 
     #[test]
     fn the_quick_reading_is_some_milliseconds_ahead() {

@@ -368,7 +368,13 @@ pub trait Clock: Send + Sync {
         true
     }
 
-    /// The same, cheaper and some milliseconds ahead: what is judged by it ends a little early. For a path where reading
+    /// How long the machine has slept in all, where that is known: time that [`Clock::now_us`] does not count. Rather less
+    /// than more.
+    fn slept_us(&self) -> u64 {
+        0
+    }
+
+    /// [`Clock::now_us`], cheaper and some milliseconds ahead: what is judged by it ends a little early. For a path where reading
     /// the clock itself would be a good part of the cost.
     fn quick_us(&self) -> u64 {
         self.now_us()

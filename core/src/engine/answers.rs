@@ -91,7 +91,10 @@ impl Engine {
             }
             Notice::AllChanged => self.with_l1(super::L1::drop_all),
             Notice::Changed(names) => self.with_l1(|l1| l1.changed(&names)),
-            Notice::Heartbeat { sent_us } => self.with_l1(|l1| l1.heartbeat(sent_us)),
+            Notice::Heartbeat { sent_us } => {
+                self.note_sleep();
+                self.with_l1(|l1| l1.heartbeat(sent_us));
+            }
             Notice::Connected(node) => {
                 self.connection(node, "connected", None);
                 // It has just answered: there is no need to wait for the next probe's turn.

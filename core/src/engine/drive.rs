@@ -324,6 +324,7 @@ impl Engine {
 
     /// Something is due.
     pub fn on_time(&self, now_us: u64) {
+        self.note_sleep();
         for number in self.timers.due(now_us) {
             self.surviving(number, || self.due(number));
         }
@@ -336,8 +337,8 @@ impl Engine {
             TIMER_CLOSE => self.close_now(),
             TIMER_HEALTH => self.look_sometimes(),
             TIMER_REPORT => self.report_sometimes(),
-            probe @ TIMER_PROBES..=TIMER_PROBES_LAST => self.send_probe((probe - TIMER_PROBES) as u16),
             TIMER_LOG => self.log_left_out(false),
+            probe @ TIMER_PROBES..=TIMER_PROBES_LAST => self.send_probe((probe - TIMER_PROBES) as u16),
             write if write & TARGET_OPERATION != 0 => self.renew_write(write),
             feed if is_feed(feed) => self.feed_on_time(feed),
             flight => self.step_with(flight, |slot| {

@@ -61,9 +61,9 @@ pub mod health;
 mod journal;
 mod judge;
 pub mod l1;
+mod log;
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
-mod log;
 pub mod metrics;
 mod mishaps;
 mod nodes;
@@ -218,6 +218,8 @@ pub struct Engine {
     tenants: Tenants,
     health: HealthDesk,
     reporter: Reporter,
+    /// As it was last looked at.
+    slept_us: AtomicU64,
     /// Callers that wait.
     waiting: AtomicU64,
     /// Steps whose actions are not done yet; see [`drive::Busy`].
@@ -226,9 +228,9 @@ pub struct Engine {
     /// The store has been let go of.
     is_over: AtomicBool,
     closing: Mutex<Vec<Arc<Ticket>>>,
+    left: Left,
 }
 
-    left: Left,
 impl Engine {
     /// Opens the store that `url` names. No socket is opened and no thread started before the first use.
     ///
@@ -257,6 +259,7 @@ impl Engine {
         let reporter = Reporter::new(space.fleet_key(), &environment);
         let Environment { clock, alarm, epoch_us, seed, index, language: _ } = environment;
         let versions = Versions::new(&space, config.version);
+        let slept_us = AtomicU64::new(clock.slept_us());
         let l1 = config.l1.as_ref().map(|l1| L1::new(l1, &space, index));
         let engine = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -293,16 +296,17 @@ impl Engine {
             tenants: Tenants::default(),
             health: HealthDesk::default(),
             reporter,
+            slept_us,
             waiting: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             closing: Mutex::new(Vec::new()),
+            left: Left::default(),
             config,
             store,
         });
         let inbox: Weak<dyn Inbox> = engine.me.clone() as Weak<dyn Inbox>;
-            left: Left::default(),
         engine.store.attach(inbox);
         for advice in engine.config.advice(Dialect::of_host()) {
             engine.report(None, "options", &advice);

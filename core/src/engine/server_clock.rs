@@ -61,7 +61,27 @@ impl ServerClock {
     }
 }
 
+/// A machine that has slept for so long has slept.
+const SLEEP_US: u64 = 100_000;
+
 impl Engine {
+    /// Whether the machine has slept since the last look. Our clock stood then, and the server's did not: what is held here
+    /// is older than it seems, and what is known of that clock is wrong. What is served until this look, at most a second
+    /// with L1 on, is served unawares.
+    pub(super) fn note_sleep(&self) {
+        let slept_us = self.clock.slept_us();
+        let before_us = self.slept_us.load(Ordering::Relaxed);
+        let has_slept = slept_us.saturating_sub(before_us) >= SLEEP_US;
+        if has_slept
+            && self.slept_us.compare_exchange(before_us, slept_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.nodes.all().iter().for_each(|node| node.forget_clock());
+            if let Some(l1) = &self.l1 {
+                l1.drop_all();
+            }
+        }
+    }
+
     /// Of the node that `key` is on.
     pub(super) fn ask_time_sometimes(&self, key: &Key) {
         let now_us = self.clock.now_us();
