@@ -104,14 +104,37 @@ impl FleetArgs {
     }
 
     /// Why there may be nobody.
-    pub(crate) fn nobody(&self) -> String {
+    pub(crate) fn nobody(&self, console: &Console) -> String {
         let role = self.role.as_ref().map_or_else(String::new, |role| format!(" of the role {}", visible(role)));
-        format!(
-            "No process of {}{role} tells of itself. Each does a second after its first use of this Redis, unless its option \
-             fleet_report is none.",
-            visible(&self.service)
-        )
+        let server =
+            KeySpace::new(&self.service, 1).map_or(0, |space| console.server_of(space.fleet_key().full().as_bytes()));
+        let why = match refusal(console, server) {
+            Some(why) => format!("The server refuses what they would write: {why}. `tidegate doctor` says what to do."),
+            None => {
+                "Each does a second after its first use of this Redis, unless its option fleet_report is none.".into()
+            }
+        };
+        format!("No process of {}{role} tells of itself. {why}", visible(&self.service))
     }
+}
+
+/// Why a server takes no writes, as far as it says. (What tells of a process is written though its memory is full.)
+fn refusal(console: &Console, server: usize) -> Option<String> {
+    let info = console.ask(server, &[b"INFO"]).ok()?.text()?;
+    let told = |name: &str| {
+        info.lines()
+            .filter_map(|line| line.trim().split_once(':'))
+            .find(|(said, _)| *said == name)
+            .map(|(_, value)| value)
+    };
+    if told("role") == Some("slave") {
+        return Some("it is a replica (READONLY)".into());
+    }
+    let disk = [
+        ("aof_last_write_status", "the last write to its append-only file failed (MISCONF)"),
+        ("rdb_last_bgsave_status", "its last snapshot failed (MISCONF)"),
+    ];
+    disk.into_iter().find(|(name, _)| told(name) == Some("err")).map(|(_, why)| why.into())
 }
 
 fn process(id: &Answer, row: &Answer, now_ms: u64) -> Option<Process> {

@@ -93,7 +93,7 @@ pub(crate) fn run(args: &StatsArgs, out: &mut Out) -> Ending {
             "processes": processes.iter().map(as_json).collect::<Vec<_>>(),
         }));
     } else if processes.is_empty() {
-        out.line(args.fleet.nobody());
+        out.line(args.fleet.nobody(&console));
     } else {
         told(&processes, &total, out);
     }

@@ -61,7 +61,7 @@ fn write(args: &TopArgs, console: &Console, out: &mut Out) -> Ending {
                 json!({"service": args.fleet.service, "total": total.json(), "processes": rows})
             ));
         } else if rows.is_empty() {
-            out.line(args.fleet.nobody());
+            out.line(args.fleet.nobody(console));
         } else {
             for line in view::as_text(&args.fleet.service, &rates, &rows, &total) {
                 out.line(line);
@@ -95,13 +95,14 @@ fn live(args: &TopArgs, console: &Console, terminal: &mut DefaultTerminal) -> En
         };
         looks += 1;
         let is_empty = processes.is_empty();
+        let nobody = if is_empty && fault.is_none() { args.fleet.nobody(console) } else { String::new() };
         let total = Total::of(&processes);
         let mut rows = rates.take(processes, order);
         let next = Instant::now() + Duration::from_secs_f64(args.every);
         loop {
             rates::sort(&mut rows, order);
-            let shown =
-                view::Shown { args: &args.fleet, rates: &rates, rows: &rows, total: &total, order, fault: &fault };
+            let (rows, total, rates) = (&rows, &total, &rates);
+            let shown = view::Shown { args: &args.fleet, rates, rows, total, order, fault: &fault, nobody: &nobody };
             terminal.draw(|frame| view::draw(frame, &shown)).map_err(lost)?;
             if args.count.is_some_and(|count| looks >= count) {
                 return Ok(if is_empty { Exit::Found } else { Exit::Fine });

@@ -69,6 +69,28 @@ fn stats_are_those_of_each_process_and_of_all() {
 }
 
 #[test]
+fn on_a_server_that_is_full_processes_tell_of_themselves_and_of_one_that_takes_no_writes_that_is_said() {
+    let server = RedisServer::start();
+    server.command("CONFIG SET maxmemory 1");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        let manager = manager(&server, "cache").await;
+        manager.get_or_fetch("user:profile:1", async || Ok::<_, std::io::Error>(1)).await.expect("fetched");
+        let said = until(&server, &["stats", "--json"], |said| said["total"]["fallbacks"] == 1);
+        assert_eq!(said["processes"].as_array().map(Vec::len), Some(1));
+        manager.close().await;
+    });
+    server.command("CONFIG SET maxmemory 0");
+    assert!(!on(&server, &["stats"]).out.contains("refuses"), "it is well");
+    server.command("REPLICAOF 127.0.0.1 1");
+    for args in [&["stats"][..], &["top"]] {
+        let ran = on(&server, args);
+        let told = "No process of billing tells of itself. The server refuses what they would write: it is a replica (READONLY).";
+        assert!(ran.code == 1 && ran.out.contains(told), "{} {}", ran.code, ran.out);
+    }
+}
+
+#[test]
 fn top_tells_what_a_second_brings() {
     let server = RedisServer::start();
     let runtime =

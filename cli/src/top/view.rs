@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Cell, Paragraph, Row as TableRow, Sparkline, Table};
+use ratatui::widgets::{Block, Cell, Paragraph, Row as TableRow, Sparkline, Table, Wrap};
 
 use super::rates::{Order, Rate, Rates, Row};
 use crate::fleet::{FleetArgs, percent};
@@ -22,6 +22,8 @@ pub(super) struct Shown<'a> {
     pub(super) order: Order,
     /// Why nothing is known just now.
     pub(super) fault: &'a Option<String>,
+    /// Why there may be no row.
+    pub(super) nobody: &'a str,
 }
 
 const COLUMNS: [(&str, u16); 12] = [
@@ -51,7 +53,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, shown: &Shown<'_>) {
     history(frame, right, &format!("misses a second, up to {most}"), rates.misses.iter(), most, Color::Yellow);
     match (shown.fault, shown.rows) {
         (Some(fault), _) => frame.render_widget(Paragraph::new(visible(fault)).red(), table),
-        (None, []) => frame.render_widget(Paragraph::new(shown.args.nobody()), table),
+        (None, []) => frame.render_widget(Paragraph::new(shown.nobody).wrap(Wrap { trim: true }), table),
         (None, rows) => frame.render_widget(table_of(rows, shown.order), table),
     }
     let keys = format!("q end  s sort (by {})  r read anew", shown.order.name());
@@ -194,8 +196,8 @@ mod tests {
         }
         let total = Total::of(processes.last().map_or(&[][..], |look| look));
         let fault = fault.map(str::to_owned);
-        let shown =
-            Shown { args: &args, rates: &rates, rows: &rows, total: &total, order: Order::Misses, fault: &fault };
+        let (order, nobody) = (Order::Misses, "No process of billing tells of itself.");
+        let shown = Shown { args: &args, rates: &rates, rows: &rows, total: &total, order, fault: &fault, nobody };
         let mut terminal = Terminal::new(TestBackend::new(130, 14)).expect("a picture");
         terminal.draw(|frame| draw(frame, &shown)).expect("drawn");
         terminal.backend().to_string()
