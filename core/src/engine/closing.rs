@@ -1,7 +1,7 @@
 //! The end of an engine: what is under way ends first, within a time, and what has not by then is told.
 
 use super::Engine;
-use super::drive::TIMER_CLOSE;
+use super::numbers::TIMER_CLOSE;
 use super::operations::Operation;
 use super::outcome::{Begun, Outcome};
 use super::ticket::Queue;

@@ -5,8 +5,8 @@ use super::Engine;
 use super::flights::{Question, Shard, Slot, SlotKind};
 use super::journal::Owed;
 use super::numbers::{
-    FlightId, SEQUENCE_RENEW, TARGET_OPERATION, TIMER_CLOSE, TIMER_HEALTH, TIMER_JOURNAL, TIMER_LOG,
-    TIMER_PROBES, TIMER_PROBES_LAST, TIMER_REPORT, is_feed,
+    FlightId, SEQUENCE_RENEW, TARGET_OPERATION, TIMER_CLOSE, TIMER_HEALTH, TIMER_JOURNAL, TIMER_LOG, TIMER_PROBES,
+    TIMER_PROBES_LAST, TIMER_REPORT, is_feed,
 };
 use super::observe::EventKind;
 use super::outcome::{Outcome, Token};

@@ -8,7 +8,7 @@ use super::ending::{After, Ending};
 use super::event_letters::Asked;
 use super::journal::Owed;
 use super::metrics::Invalidated;
-use super::numbers::{TARGET_OPERATION, TIMER_CLOSE};
+use super::numbers::TARGET_OPERATION;
 use super::observe::EventKind;
 use super::outcome::{Begun, Failure, Outcome};
 use super::peek::Peek;

@@ -2,8 +2,8 @@
 //! engine has something to tell makes its event here.
 
 use super::Engine;
-use super::drive::TIMER_LOG;
 use super::log::{Log, Rearmed};
+use super::numbers::TIMER_LOG;
 use super::observe::{self, Event, EventKind, Figure, HostFigures};
 use super::ticket::Queue;
 use crate::config::Terms;
