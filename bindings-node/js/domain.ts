@@ -2,12 +2,12 @@
 
 import type { Awaitable } from './awaitable.js';
 import { ConfigError, EncodeError, translated } from './errors.js';
-import { timeoutOf } from './given.js';
+import { timeoutGiven, timeoutOf } from './given.js';
 import { Failed, valueIn } from './hit.js';
 import { toJson } from './json.js';
 import { checkKeyText, escaped, isTemplate, type KeyPart, key, shown } from './key.js';
 import { checkLabel, limits, positiveMs, type Terms } from './native.js';
-import { type CloseOptions, checkOptions, type Duration } from './options.js';
+import { type CloseOptions, checkOptions, type Duration, type StartedOptions } from './options.js';
 import { type Item, ItemBatch } from './outcome.js';
 import { BigText, Unencodable } from './payload.js';
 import type { Port } from './port.js';
@@ -183,11 +183,12 @@ export class Subscription {
 
   /**
    * Waits until the service's group is there: what is published from then on is for it, here or elsewhere. That is for as
-   * long as the store is away: a service that has to start without it does not wait here, and handles all the same. False when
-   * the subscription ended before that.
+   * long as the store is away, or for `timeout`: a service that has to start without it handles all the same. False when the
+   * time was over, or the subscription ended, before that.
    */
-  async started(): Promise<boolean> {
-    return (await this.#port.call((id) => this.#port.native.subscriptionStarted(id, this.#feed))) === true;
+  async started(options?: StartedOptions): Promise<boolean> {
+    const patience = timeoutGiven(options);
+    return (await this.#port.call((id) => this.#port.native.subscriptionStarted(id, this.#feed, patience))) === true;
   }
 
   /**

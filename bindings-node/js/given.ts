@@ -5,7 +5,7 @@ import { ConfigError, translated } from './errors.js';
 import { Failed } from './hit.js';
 import { checkKeyText, shown } from './key.js';
 import { checkBatch, durationMs } from './native.js';
-import { type CloseOptions, checkOptions, type InvalidateOptions } from './options.js';
+import { type CloseOptions, checkOptions, type Duration, type InvalidateOptions } from './options.js';
 import type { Outcome } from './outcome.js';
 
 const TIMEOUT_MS = 30_000;
@@ -32,9 +32,14 @@ export function isRequired(options: InvalidateOptions | undefined, verb?: string
 
 /** How long the end of something may take, in ms. */
 export function timeoutOf(options: CloseOptions | undefined): number {
+  return timeoutGiven(options) ?? TIMEOUT_MS;
+}
+
+/** The timeout that was asked for, in ms. */
+export function timeoutGiven(options: { timeout?: Duration | undefined } | undefined): number | undefined {
   checkOptions(options, ['timeout']);
   const timeout = options?.timeout;
-  return timeout === undefined ? TIMEOUT_MS : translated(() => durationMs('timeout', timeout));
+  return timeout === undefined ? undefined : translated(() => durationMs('timeout', timeout));
 }
 
 export function checkFallback(fallback: unknown, verb: string): void {

@@ -60,6 +60,7 @@ export type {
   Options,
   PutOptions,
   SetOptions,
+  StartedOptions,
   Stats,
   Stored,
   TenantOptions,

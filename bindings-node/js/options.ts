@@ -295,6 +295,12 @@ export interface CloseOptions {
   timeout?: Duration | undefined;
 }
 
+/** What `started` of a subscription takes. */
+export interface StartedOptions {
+  /** How long to wait for the store; without it, for as long as that is away. */
+  timeout?: Duration | undefined;
+}
+
 /** What is known of an entry. Times are milliseconds since the epoch, by the server's clock. */
 export interface Entry<T> {
   /** Null where that is what is cached. */

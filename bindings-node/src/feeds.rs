@@ -66,10 +66,12 @@ impl Cache {
         Ok(self.engine.subscribe(&name, inner(view), rules).or_throw()?.0 as f64)
     }
 
-    /// Waits until the service's group is there: true; false when the feed ended before that.
+    /// Waits until the service's group is there, for so long if it says so: true; false when that time was over, or the feed
+    /// ended, before that.
     #[napi]
-    pub fn subscription_started(&self, id: f64, feed: f64) -> bool {
-        let begun = self.engine.subscription_started(FeedId(feed as u64), None, &self.desk.queue, id as u64);
+    pub fn subscription_started(&self, id: f64, feed: f64, timeout_ms: Option<f64>) -> bool {
+        let timeout_ms = timeout_ms.map(|ms| ms as u64);
+        let begun = self.engine.subscription_started(FeedId(feed as u64), timeout_ms, &self.desk.queue, id as u64);
         self.desk.keep(id as u64, Ok(begun), false)
     }
 

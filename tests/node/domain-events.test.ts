@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { test } from 'node:test';
 import {
   type CacheEvent,
-  type CacheManager,
+  CacheManager,
   ClosedError,
   ConfigError,
   EncodeError,
@@ -16,8 +16,9 @@ import {
   tag,
   ValueTooLarge,
 } from 'tidegate';
+import { FakeClock, MemoryStore } from 'tidegate/testing';
 import { program } from './support/program.js';
-import { deferred, eventually, KEY, onBoth, onOwnServer, rejection } from './support/stage.js';
+import { deferred, eventually, KEY, onBoth, onOwnServer, rejection, settled } from './support/stage.js';
 
 const NAME = 'user.updated';
 
@@ -57,6 +58,32 @@ onBoth('an event invalidates the keys and tags that its handler names', async (s
   assert.deepEqual(seen, [[{ id: 1, team: 7, big: 2n ** 60n }, details]]);
   assert.equal(await subscription.close(), true);
   assert.equal(await subscription.started(), false);
+});
+
+test('started gives false once its timeout is over, and is patient without one', { timeout: 30_000 }, async () => {
+  const clock = new FakeClock({ byHand: true });
+  const store = new MemoryStore({ clock });
+  const cache = new CacheManager({ store });
+  store.fail('down');
+  const subscription = cache.onEvent(NAME, () => {});
+  const ended: string[] = [];
+  const waits = Object.entries({ soon: '5s', later: 60_000, patient: undefined } as const).map(async ([name, timeout]) => {
+    const began = await subscription.started({ timeout });
+    ended.push(name);
+    return began;
+  });
+  clock.advance(4_900);
+  await settled();
+  assert.deepEqual(ended, []);
+  clock.advance(100);
+  assert.equal(await waits[0], false);
+  assert.deepEqual(ended, ['soon']);
+  store.heal();
+  clock.advance(30_000);
+  assert.deepEqual(await Promise.all(waits), [false, true, true]);
+  assert.equal(await subscription.started({ timeout: 0 }), true);
+  assert.ok((await rejection(subscription.started({ timeout: 'soon' }))) instanceof ConfigError);
+  await cache.close();
 });
 
 onBoth('what a handler gives may be one or many, or nothing', async ({ cache }) => {
