@@ -18,7 +18,7 @@ use crate::ports::{StoreError, StoreErrorKind};
 const ASKED_AT_ONCE: usize = 3;
 /// While none of them answers twice as many are asked, each time so much has passed: they may all be gone, and nothing comes back
 /// from where they were.
-const PATIENCE: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_millis(500);
 const ASKED_MOST: usize = 48;
 /// Once one has answered the others have this long.
 const COMPARED_WITHIN: Duration = Duration::from_millis(100);
