@@ -271,7 +271,7 @@ def test_the_log_hears_seldomer_of_an_outage_that_goes_on_and_an_observer_of_eve
 ) -> None:
     clock = FakeClock()
     store = MemoryStore(clock)
-    with Blocking(store=store, service="shop", breaker={"failures": 1_000, "ratio": 1, "window": 0.001}) as cache:
+    with Blocking(store=store, service="shop", breaker={"failures": 1_000, "ratio": 1, "window": 0.01}) as cache:
         heard: list[CacheEvent] = []
         cache.on("cache.error", heard.append)
         store.fail("down")
