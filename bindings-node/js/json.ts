@@ -18,6 +18,9 @@ import {
 // From here on JavaScript itself writes an exponent.
 const LARGEST_IN_DIGITS = 1e21;
 
+// What half of a character begins with, as JavaScript itself writes it.
+const HALF = '\\ud';
+
 enum Look {
   Plain,
   /** Has numbers that `JSON` would write or read wrongly. */
@@ -32,6 +35,9 @@ export function toJson(value: unknown): string | BigText | null {
     const look = lookAt(value, DEPTH_MAX);
     if (look === Look.Refused) throw new Unencodable(locate(value, '$', DEPTH_MAX));
     const text = look === Look.Wide ? stringify(value, undefined, undefined, [LARGE_NUMBERS]) : JSON.stringify(value);
+    // `JSON` writes half of a character as an escape: only what has one that may be that is looked through.
+    const isInDoubt = look === Look.Wide || text?.includes(HALF) === true;
+    if (isInDoubt && hasHalves(value)) throw new Unencodable(locate(value, '$', DEPTH_MAX));
     // Its own toJSON() gave undefined.
     if (text === undefined || text === 'null') return null;
     return look === Look.Wide ? new BigText(text) : text;
@@ -65,9 +71,6 @@ function lookAt(value: unknown, depth: number): Look {
       return isLarge(value) ? Look.Wide : Look.Plain;
     case 'bigint':
       return Look.Wide;
-    case 'string':
-      // Half of a character, which no other language can read.
-      return value.isWellFormed() ? Look.Plain : Look.Refused;
     case 'function':
     case 'symbol':
       return Look.Refused;
@@ -87,11 +90,20 @@ function lookInto(value: object, depth: number): Look {
   if (isLossy(value)) return Look.Refused;
   if (value instanceof Number) return lookAt(Number(value), depth);
   let worst = Look.Plain;
-  for (const [name, child] of Object.entries(value)) {
-    worst = Math.max(worst, lookAt(child, depth - 1), lookAt(name, depth));
+  for (const child of Object.values(value)) {
+    worst = Math.max(worst, lookAt(child, depth - 1));
     if (worst === Look.Refused) break;
   }
   return worst;
+}
+
+/** Whether there is a text in a value, otherwise right, that ends or begins in the middle of a character: no other language can read it. */
+function hasHalves(value: unknown): boolean {
+  if (typeof value === 'string') return !value.isWellFormed();
+  if (typeof value !== 'object' || value === null) return false;
+  const given = asJson(value);
+  if (given !== value) return hasHalves(given);
+  return Object.entries(value).some(([name, child]) => hasHalves(name) || hasHalves(child));
 }
 
 /** What `toJSON` gives, for what has one. A Buffer's is of no use to any other language. */
@@ -106,8 +118,9 @@ function locate(value: unknown, path: string, depth: number, around: readonly un
   if (typeof value === 'object' && value !== null && depth > 0 && asJson(value) === value && !isLossy(value)) {
     for (const [name, child] of Object.entries(value)) {
       const step = Array.isArray(value) ? `[${name}]` : `.${name}`;
-      if (lookAt(name, depth) === Look.Refused) return locate(name, `${path}: the name ${shown(name)}`, depth);
-      if (lookAt(child, depth - 1) === Look.Refused) return locate(child, path + step, depth - 1, [...around, value]);
+      if (hasHalves(name)) return locate(name, `${path}: the name ${shown(name)}`, depth);
+      if (lookAt(child, depth - 1) === Look.Refused || hasHalves(child))
+        return locate(child, path + step, depth - 1, [...around, value]);
     }
   }
   return depth === 0 && typeof value === 'object' ? tooDeep(path) : refusal(value, path, 'JSON');
