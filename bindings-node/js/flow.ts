@@ -115,7 +115,8 @@ export class Flow {
   async settle(begun: Awaitable<Outcome>, key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
     let outcome = await begun;
     for (let isMended = false; ; isMended = true) {
-      if (outcome instanceof Lease) return this.#lead(outcome, key, fallback, call);
+      // Awaited, not given as it is: that would take two turns of the microtasks more, and a promise.
+      if (outcome instanceof Lease) return await this.#lead(outcome, key, fallback, call);
       if (outcome instanceof Failed) throw outcome.error;
       if (outcome instanceof Shared) return sharedValue(outcome);
       const reading = this.read(key, outcome instanceof Served ? outcome.hit : outcome, call.coder);
@@ -211,7 +212,7 @@ export class Flow {
   }
 
   /** Settled with what `whole` comes to; or, once all leases have been told to serve their callers, with `served`. */
-  async untilServed<T>(
+  untilServed<T>(
     leases: Leases,
     caller: Caller,
     coder: Coder,
@@ -238,37 +239,55 @@ export class Flow {
     });
   }
 
-  /** Hands a fallback's value to the engine; settled with the value as a later hit gives it. */
-  async fill(lease: Lease, key: string, value: unknown, context: Context, coder: Coder): Promise<unknown> {
+  /** Hands a fallback's value to the engine; what comes of it is the value as a later hit gives it. */
+  fill(lease: Lease, key: string, value: unknown, context: Context, coder: Coder): Awaitable<unknown> {
     if (context.isSkipped) {
       lease.share(value, null);
       return value;
     }
     const { unmodified } = context;
     let payload: Payload = null;
-    let given: unknown;
     try {
       if (unmodified === undefined) payload = coder.encode(value);
-      if (coder.decode !== undefined) {
-        const stored = unmodified === undefined ? open(payload) : valueIn(unmodified);
-        given = await untilEnd(lease, key, coder.decode(stored));
-      }
     } catch (error) {
-      if (error instanceof TooLate) {
-        lease.giveBack();
-        throw error.cause;
-      }
-      const refusal = this.#unstorable(key, error);
-      const own = unmodified === undefined ? value : valueIn(unmodified);
-      lease.share(own, refusal);
-      if (refusal !== null) throw refusal;
-      return own;
+      return this.#refuse(lease, key, value, context, error);
     }
-    if (unmodified === undefined) warnIfUntyped(this.port, key, value, payload, coder);
-    if (unmodified === undefined) await lease.fill(bare(payload), coder.codec, ...context.made);
-    else await lease.notModified(...context.made);
-    if (coder.decode !== undefined) return given;
-    return unmodified === undefined ? open(payload) : valueIn(unmodified);
+    const stored = () => (unmodified === undefined ? open(payload) : valueIn(unmodified));
+    const { decode } = coder;
+    if (decode !== undefined) {
+      return this.#fillDecoded(lease, key, value, payload, context, coder, async () => decode(stored()));
+    }
+    warnIfUntyped(this.port, key, value, payload, coder);
+    return store(lease, payload, context, coder, stored);
+  }
+
+  async #fillDecoded(
+    lease: Lease,
+    key: string,
+    value: unknown,
+    payload: Payload,
+    context: Context,
+    coder: Coder,
+    decoded: () => Promise<unknown>,
+  ): Promise<unknown> {
+    let given: unknown;
+    try {
+      given = await untilEnd(lease, key, decoded());
+    } catch (error) {
+      if (!(error instanceof TooLate)) return this.#refuse(lease, key, value, context, error);
+      lease.giveBack();
+      throw error.cause;
+    }
+    return await store(lease, payload, context, coder, () => given);
+  }
+
+  /** What cannot be stored is its caller's, and theirs who wait with him; where the manager is strict, they are refused. */
+  #refuse(lease: Lease, key: string, value: unknown, { unmodified }: Context, error: unknown): unknown {
+    const refusal = this.#unstorable(key, error);
+    const own = unmodified === undefined ? value : valueIn(unmodified);
+    lease.share(own, refusal);
+    if (refusal !== null) throw refusal;
+    return own;
   }
 
   /** A value as a hit would give it, though it is not stored. */
@@ -294,6 +313,7 @@ export class Flow {
   #lead(lease: Lease, key: string, fallback: Fallback<unknown>, call: Call): Promise<unknown> {
     const caller = new Caller(call.signal);
     const whole = this.#complete(lease, key, fallback, call, caller, false);
+    if (!lease.hasStale) return whole;
     return this.untilServed([[key, lease]], caller, call.coder, whole, (values) => values.get(key));
   }
 
@@ -308,7 +328,7 @@ export class Flow {
     const context = new Context(key, this.native, terms, lease);
     const run = this.upgrades.over(this.native, key, lease, () => fallback(context));
     const end = await this.run([[key, lease]], context, run, caller, isBehind);
-    if ('value' in end) return this.fill(lease, key, end.value, context, coder);
+    if ('value' in end) return await this.fill(lease, key, end.value, context, coder);
     const stale = end.stale.get(key);
     const read = stale === undefined ? undefined : await this.read(key, stale, coder);
     if (read === undefined) throw end.error;
@@ -330,6 +350,12 @@ export function encoded(key: string, value: unknown, coder: Coder): string | Uin
   } catch (error) {
     throw new EncodeError(refused(key, error), { cause: error });
   }
+}
+
+/** Settled with what `given` gives once the store has answered. */
+function store<T>(lease: Lease, payload: Payload, context: Context, coder: Coder, given: () => T): Promise<T> {
+  if (context.unmodified !== undefined) return lease.notModified(given, ...context.made);
+  return lease.fill(given, bare(payload), coder.codec, ...context.made);
 }
 
 function reasonOf(error: unknown, otherwise: string): string {
@@ -368,7 +394,7 @@ type Ended<T> =
   | { readonly error: unknown; readonly isOver: boolean; readonly stale?: ReadonlyMap<string, Hit> };
 
 /** A fallback under no lease may take its time. */
-async function inTime<T>(value: PromiseLike<T>, leases: Leases, caller: Caller): Promise<Ended<T>> {
+function inTime<T>(value: PromiseLike<T>, leases: Leases, caller: Caller): Promise<Ended<T>> {
   return new Promise((resolve) => {
     const stale = new Map<string, Hit>();
     caller.onGone(() => resolve({ error: caller.reason, isOver: true }));
@@ -395,7 +421,7 @@ async function inTime<T>(value: PromiseLike<T>, leases: Leases, caller: Caller):
 class TooLate extends Error {}
 
 /** Settled with what is made of a fallback's value, which is a part of its time. */
-async function untilEnd<T>(lease: Lease, key: string, made: Promise<T>): Promise<T> {
+function untilEnd<T>(lease: Lease, key: string, made: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     lease.onEnd((end) => {
       const cause = end instanceof Failed ? end.error : new HardTimeout(hardTimeoutMessage(key));

@@ -8,7 +8,7 @@ interface Origin {
   readonly native: Cache;
   stale(id: number): Hit | undefined;
   older(id: number): { version: number; hit: Hit } | undefined;
-  fill(id: number, verb: (id: number) => boolean): Promise<void>;
+  fill<T>(id: number, verb: (id: number) => boolean, given: () => T): Promise<T>;
   fail(id: number, error: unknown): Hit | undefined;
   share(id: number, value: unknown, refusal: Error | null): void;
   giveBack(id: number): void;
@@ -27,7 +27,12 @@ export class Lease {
   #onServed: ((hit: Hit) => void) | undefined;
   #onEnd: ((end: Hit | Failed) => void) | undefined;
 
-  constructor(port: Origin, id: number) {
+  constructor(
+    port: Origin,
+    id: number,
+    /** Something stands in the store that is not fresh: else nobody is ever served before the end. */
+    readonly hasStale: boolean,
+  ) {
     this.#port = port;
     this.id = id;
   }
@@ -71,23 +76,27 @@ export class Lease {
     this.#isUpgraded = true;
   }
 
-  /** Stores the payload (null is a null) under this lease; settled when the store has answered. */
-  async fill(
+  /** Stores the payload (null is a null) under this lease; settled with what `given` gives when the store has answered. */
+  fill<T>(
+    given: () => T,
     payload: string | Uint8Array | null,
     codec: number,
     ttlMs: number | null,
     tags: string[] | null,
-  ): Promise<void> {
-    if (!this.#settle()) return;
+  ): Promise<T> {
     const { native } = this.#port;
-    await this.#port.fill(this.id, (id) =>
+    return this.#fill(given, (id) =>
       this.#isUpgraded ? native.fillUpgraded(id, payload, codec) : native.fill(id, payload, codec, ttlMs, tags),
     );
   }
 
-  /** Stores anew what stands there; settled when the store has answered. */
-  async notModified(ttlMs: number | null, tags: string[] | null): Promise<void> {
-    if (this.#settle()) await this.#port.fill(this.id, (id) => this.#port.native.notModified(id, ttlMs, tags));
+  /** The same of what stands there, which is stored anew. */
+  notModified<T>(given: () => T, ttlMs: number | null, tags: string[] | null): Promise<T> {
+    return this.#fill(given, (id) => this.#port.native.notModified(id, ttlMs, tags));
+  }
+
+  #fill<T>(given: () => T, verb: (id: number) => boolean): Promise<T> {
+    return this.#settle() ? this.#port.fill(this.id, verb, given) : Promise.resolve().then(given);
   }
 
   /** The fallback failed: those who wait get its error, unchanged. Gives the stale value that is served instead. */

@@ -105,7 +105,9 @@ export class CacheManager extends Observed {
     }
     checkKeyText(key);
     if (typeof second !== 'function') return getOrDefault(this.#flow, key, this.#view, second);
-    return this.getBy(key, second, this.#view.read(options));
+    const got = this.getBy(key, second, this.#view.read(options));
+    // Awaited, not given as it is: that would take two turns of the microtasks more.
+    return got instanceof Promise ? await got : got;
   }
 
   /** @internal */

@@ -13,7 +13,19 @@ import { Cache } from './native.js';
 import type { TestStore } from './options.js';
 import { ItemBatch, type Outcome, type Seen, Served, Shared } from './outcome.js';
 import { copied, type Single } from './payload.js';
-import { FLAGS, HELD, hitOf, isOfBytes, LARGE, outcomeOf, outcomeOfBytes, SERVED, toldIn, Word } from './word.js';
+import {
+  FLAGS,
+  HAS_STALE,
+  HELD,
+  hitOf,
+  isOfBytes,
+  LARGE,
+  outcomeOf,
+  outcomeOfBytes,
+  SERVED,
+  toldIn,
+  Word,
+} from './word.js';
 
 /** The place of a lease that is being settled: what was on its way to it before is of no account. */
 class Ending {
@@ -94,10 +106,17 @@ export class Port {
     return (await answered) === true;
   }
 
-  /** `verb` settles the lease of this number; settled when that is answered. */
-  fill(id: number, verb: (id: number) => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      this.#slots.set(id, new Ending(() => resolve()));
+  /** `verb` settles the lease of this number; settled with what `given` gives when that is answered. */
+  fill<T>(id: number, verb: (id: number) => boolean, given: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const done = () => {
+        try {
+          resolve(given());
+        } catch (error) {
+          reject(error);
+        }
+      };
+      this.#slots.set(id, new Ending(done));
       this.#begin(id, () => verb(id));
     });
   }
@@ -303,7 +322,7 @@ export class Port {
       return;
     }
     if (word === Word.Lease) {
-      const lease = new Lease(this, id);
+      const lease = new Lease(this, id, (flagged & HAS_STALE) !== 0);
       // From here on the number is the lease's, until that is settled.
       this.#slots.set(id, lease);
       if (typeof slot === 'function') slot(lease);

@@ -48,7 +48,9 @@ export const HELD = 0x400;
 export const STALE = 0x800;
 /** Added to what another caller's fallback in this process gave. */
 export const OF_FLIGHT = 0x1000;
-export const FLAGS = LARGE | SERVED | HELD | STALE | OF_FLIGHT;
+/** Added to a lease where something stands in the store that is not fresh. */
+export const HAS_STALE = 0x4000;
+export const FLAGS = LARGE | SERVED | HELD | STALE | OF_FLIGHT | HAS_STALE;
 
 /** Whether a record has bytes instead of a text. */
 export function isOfBytes(flagged: number): boolean {

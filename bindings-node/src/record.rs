@@ -25,6 +25,8 @@ pub(crate) const HELD: u32 = 0x400;
 const STALE: u32 = 0x800;
 /// Added to what another caller's fallback in this process gave.
 const OF_FLIGHT: u32 = 0x1000;
+/// Added to a lease where something stands in the store that is not fresh: its caller may be served that.
+pub(crate) const HAS_STALE: u32 = 0x4000;
 
 /// An outcome as it is written to the mailbox.
 pub(crate) struct Record {

@@ -18,7 +18,7 @@ use tidegate::engine::{Batch, Begun, HostObject, Outcome, outcome};
 use tidegate::panics;
 use tidegate::ports::Wake;
 
-use crate::record::{self, HELD, LARGE, LetGo, Record};
+use crate::record::{self, HAS_STALE, HELD, LARGE, LetGo, Record};
 use crate::word::{Body, Word};
 
 /// Head of a record.
@@ -152,9 +152,10 @@ impl Desk {
                 record
             }
             Outcome::Lease(lease) => {
+                let flag = if lease.stale.is_some() { HAS_STALE } else { 0 };
                 let before = self.leases.borrow_mut().insert(id, lease);
                 drop(before);
-                Record { word: Word::Lease as u32, head: Vec::new(), body: Body::None }
+                Record { word: Word::Lease as u32 | flag, head: Vec::new(), body: Body::None }
             }
             Outcome::Write(write) => {
                 let before = self.writes.borrow_mut().insert(id, write);
