@@ -67,11 +67,13 @@ test('started gives false once its timeout is over, and is patient without one',
   store.fail('down');
   const subscription = cache.onEvent(NAME, () => {});
   const ended: string[] = [];
-  const waits = Object.entries({ soon: '5s', later: 60_000, patient: undefined } as const).map(async ([name, timeout]) => {
-    const began = await subscription.started({ timeout });
-    ended.push(name);
-    return began;
-  });
+  const waits = Object.entries({ soon: '5s', later: 60_000, patient: undefined } as const).map(
+    async ([name, timeout]) => {
+      const began = await subscription.started({ timeout });
+      ended.push(name);
+      return began;
+    },
+  );
   clock.advance(4_900);
   await settled();
   assert.deepEqual(ended, []);
