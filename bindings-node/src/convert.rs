@@ -7,7 +7,7 @@ use napi_derive::napi;
 use serde::Serialize;
 use tidegate::ErrorKind;
 use tidegate::config::{self, Dialect, OptionValue};
-use tidegate::engine::observe::EventKind;
+use tidegate::engine::EventKind;
 use tidegate::engine::{Event, Figure, Source};
 use tidegate::key::{Key, Part};
 use tidegate::ports::StoreErrorKind;

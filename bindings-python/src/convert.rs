@@ -11,7 +11,7 @@ use pyo3::types::{
 };
 use tidegate::Error;
 use tidegate::config::{self, Dialect, OptionValue};
-use tidegate::engine::observe::EventKind;
+use tidegate::engine::EventKind;
 use tidegate::engine::{Event, Figure, HostObject, Source};
 use tidegate::key::Key;
 use tidegate::payload::{self, Foreign};

@@ -58,7 +58,7 @@ mod _tidegate {
     use pyo3::types::PyDict;
     use tidegate::ErrorKind;
     use tidegate::config::{BATCH_MAX, CallKind, Dialect, EVENTS_MAX};
-    use tidegate::engine::observe::EventKind;
+    use tidegate::engine::EventKind;
     use tidegate::engine::publish::EVENTS_KEPT;
     use tidegate::ports::StoreErrorKind;
     use tidegate::protocol::event::DEAD_LETTERS_MAX;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use tidegate::config::{Config, Dialect, OptionValue};
-use tidegate::engine::observe::EventKind;
+use tidegate::engine::EventKind;
 use tidegate::{Engine, ErrorKind};
 
 type Names = BTreeSet<String>;

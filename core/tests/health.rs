@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tidegate::config::OptionValue;
+use tidegate::engine::EventKind;
 use tidegate::engine::health::{Finding, Health, HealthStatus};
 use tidegate::engine::metrics::Value;
-use tidegate::engine::observe::EventKind;
 use tidegate::{ErrorKind, Manager};
 
 mod support;

@@ -3,12 +3,12 @@
 
 use bytes::Bytes;
 
+use super::event::EventKind;
 use super::feed::Push;
 use super::flights::{Question, SlotKind, Unjudged};
 use super::health::Push as PushState;
 use super::judge::{Circumstances, Judged};
 use super::numbers::{FlightId, SEQUENCE_RENEW, TARGET_HEALTH, TARGET_NONE, TARGET_OPERATION, TARGET_PROBE, is_feed};
-use super::observe::EventKind;
 use super::outcome::{Details, Keeps, Older, Renewal};
 use super::sheet::Asked as KeyAsked;
 use super::sheet::Standing;

@@ -2,13 +2,13 @@
 //! gone, since the store may answer in the same call and a dropped lease steps again.
 
 use super::Engine;
+use super::event::EventKind;
 use super::flights::{Question, Shard, Slot, SlotKind};
 use super::journal::Owed;
 use super::numbers::{
     FlightId, SEQUENCE_RENEW, TARGET_OPERATION, TIMER_CLOSE, TIMER_HEALTH, TIMER_JOURNAL, TIMER_LOG, TIMER_PROBES,
     TIMER_PROBES_LAST, TIMER_REPORT, is_feed,
 };
-use super::observe::EventKind;
 use super::outcome::{Outcome, Token};
 use super::places::{Party, Share, tell_called};
 use super::rest::{Batch, Rest};

@@ -4,8 +4,8 @@
 
 use super::Engine;
 use super::breaker::{Breaker, BreakerState};
+use super::event::EventKind;
 use super::journal::Owed;
-use super::observe::EventKind;
 use super::outcome::Source;
 use super::recent::{Recent, Unsure};
 use super::sheet::Asked;

@@ -12,8 +12,8 @@ use rustc_hash::FxHashMap;
 pub use self::findings::{Finding, Health, HealthStatus, NodeHealth};
 use self::findings::{finding, judged, news};
 use super::Engine;
+use super::event::EventKind;
 use super::numbers::{TARGET_HEALTH, TIMER_HEALTH};
-use super::observe::EventKind;
 use super::outcome::{Begun, Failure, Outcome};
 use super::ticket::{Queue, Ticket};
 use crate::error::Error;
@@ -226,7 +226,7 @@ impl Engine {
         event.node = Some(finding.node).filter(|node| !node.is_empty());
         event.value = finding.value;
         event.limit = finding.limit;
-        event.message = Some(super::observe::on_one_line(&finding.message));
+        event.message = Some(super::event::on_one_line(&finding.message));
         self.observers.emit(event);
     }
 
@@ -249,7 +249,7 @@ impl Engine {
         };
         NodeHealth {
             reachable: round_trip_us.is_some(),
-            error: failure.or(refusal).map(|error| super::observe::on_one_line(&error.message)),
+            error: failure.or(refusal).map(|error| super::event::on_one_line(&error.message)),
             round_trip_ms: round_trip_us.map(|us| us as f64 / 1_000.0).filter(|_| !node.is_empty()),
             evictions_per_s,
             info,

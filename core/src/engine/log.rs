@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::breaker::BreakerState;
-use super::observe::{Event, EventKind};
+use super::event::{Event, EventKind};
 use crate::ports::StoreErrorKind;
 
 /// For so long behind a line there is no other one of its kind, then for twice as long, up to the longest.

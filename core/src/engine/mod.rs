@@ -49,6 +49,7 @@ mod closing;
 mod counter;
 mod drive;
 mod ending;
+mod event;
 mod event_feed;
 mod event_letters;
 pub mod events;
@@ -120,7 +121,7 @@ use journal::Journal;
 use l1::{IndexSide, L1};
 use metrics::Metrics;
 use nodes::Nodes;
-use observe::{EventKind, Figures, Observers};
+use observe::{Figures, Observers};
 use operations::Operations;
 use places::Places;
 use spared::Spared;
@@ -133,8 +134,9 @@ use watches::Watches;
 pub use crate::protocol::flight::Patience;
 pub use batch::{Batch, Item, Settled};
 pub use behind::Behind;
+pub use event::{Event, EventKind};
 pub use feed::FeedId;
-pub use observe::{Event, Figure};
+pub use observe::Figure;
 pub use outcome::{Begun, Hit, HostObject, Lease, Made, Older, Outcome, Settlement, Source, Write};
 
 /// What the engine takes from its surroundings; a simulation brings its own.

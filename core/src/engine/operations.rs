@@ -5,11 +5,11 @@ use rustc_hash::FxHashMap;
 
 use super::Engine;
 use super::ending::{After, Ending};
+use super::event::EventKind;
 use super::event_letters::Asked;
 use super::journal::Owed;
 use super::metrics::Invalidated;
 use super::numbers::TARGET_OPERATION;
-use super::observe::EventKind;
 use super::outcome::{Begun, Failure, Outcome};
 use super::peek::Peek;
 use super::publish::Publication;

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::Engine;
+use super::event::EventKind;
 use super::judge::{Circumstances, Judged};
 use super::metrics::ReadEnd;
-use super::observe::EventKind;
 use super::operations::Operation;
 use super::outcome::{Begun, Failure, Hit, Outcome};
 use super::server_clock::ServerClock;

@@ -2,10 +2,10 @@
 
 use super::drive::Round;
 use super::ending::After;
+use super::event::EventKind;
 use super::flights::{self, Slot, SlotKind};
 use super::metrics::FallbackEnd;
 use super::numbers::FlightId;
-use super::observe::EventKind;
 use super::outcome::{self, Begun, Hit, Lease, Made, Outcome, Settlement, Token};
 use super::ticket::{Queue, Ticket};
 use super::versions::Part;

@@ -3,9 +3,9 @@
 use super::Engine;
 use super::breaker::{Breaker, BreakerState};
 use super::ending::After;
+use super::event::{EventKind, on_one_line};
 use super::journal::{Owed, Sent};
 use super::numbers::{TARGET_PROBE, TIMER_JOURNAL, TIMER_PROBES};
-use super::observe::{EventKind, on_one_line};
 use super::sheet::AskedTag;
 use super::versions::Part;
 use crate::ports::{Address, Command, Reply, StoreError, StoreErrorKind};

@@ -1,9 +1,9 @@
 //! What callers are given, and what is counted and told of it.
 
 use super::Engine;
+use super::event::{Event, EventKind};
 use super::flights::SlotKind;
 use super::metrics::{FallbackEnd, ReadEnd};
-use super::observe::{Event, EventKind};
 use super::outcome::{Failure, Hit, Lease, Outcome, Renewal, Settlement, Token};
 use super::ticket::Ticket;
 use crate::config::Terms;

@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 
 use super::Engine;
-use super::observe::{Event, Figure, Figures};
+use super::event::Event;
+use super::observe::{Figure, Figures};
 use crate::config::{CallKind, Dialect, OptionValue, TENANTS_MAX, TenantLimits, Terms};
 use crate::error::Error;
 use crate::protocol::key::{Key, KeySpace, Part, unescaped};

@@ -2,9 +2,10 @@
 //! engine has something to tell makes its event here.
 
 use super::Engine;
+use super::event::{self, Event, EventKind};
 use super::log::{Log, Rearmed};
 use super::numbers::TIMER_LOG;
-use super::observe::{self, Event, EventKind, Figure, HostFigures};
+use super::observe::{Figure, HostFigures};
 use super::ticket::Queue;
 use crate::config::Terms;
 use crate::protocol::key::Key;
@@ -74,7 +75,7 @@ impl Engine {
         self.metrics.fault(reason);
         let mut event = self.event(EventKind::Error, key);
         event.reason = Some(reason.to_owned());
-        event.message = Some(observe::on_one_line(message));
+        event.message = Some(event::on_one_line(message));
         self.log(&event);
         if self.observers.is_listening() {
             self.observers.emit(event);
