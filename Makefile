@@ -127,10 +127,15 @@ version: ## write the next version into every file that names it: make version T
 clean: ## remove everything that was built, .venv and node_modules too
 	rm -rf target dist .make .venv node_modules website/typedoc/node_modules bindings-python/python/tidegate/_tidegate*.so
 
+# Else one thing comes after the other, whatever `--jobs` says.
+ifndef AT_ONCE
+.NOTPARALLEL:
+endif
+
 # What is downloaded, and compiled without it, at once: the one waits for the network, the other for the processor.
 .PHONY: ready.dev ready.release
 ready.dev ready.release: system
-	@$(MAKE) --jobs 4 .make/venv .make/npm .make/lint$(suffix $@) $(if $(filter ready.dev,$@),.make/typedoc)
+	@$(MAKE) --jobs 4 AT_ONCE=1 .make/venv .make/npm .make/lint$(suffix $@) $(if $(filter ready.dev,$@),.make/typedoc)
 
 # `tidegate lint` is a program of its own, in a package of its own: of Python's it lies among the scripts, and in dist/native.
 LINT := tidegate-lint$(if $(filter Windows_NT,$(OS)),.exe)

@@ -257,7 +257,7 @@ export class Flow {
     if (decode !== undefined) {
       return this.#fillDecoded(lease, key, value, payload, context, coder, async () => decode(stored()));
     }
-    warnIfUntyped(this.port, key, value, payload, coder);
+    if (unmodified === undefined) warnIfUntyped(this.port, key, value, payload, coder);
     return store(lease, payload, context, coder, stored);
   }
 

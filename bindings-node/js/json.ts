@@ -103,6 +103,7 @@ function hasHalves(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
   const given = asJson(value);
   if (given !== value) return hasHalves(given);
+  if (value instanceof String) return hasHalves(String(value));
   return Object.entries(value).some(([name, child]) => hasHalves(name) || hasHalves(child));
 }
 

@@ -132,7 +132,7 @@ fn refusal(console: &Console, server: usize) -> Option<String> {
     }
     let disk = [
         ("aof_last_write_status", "the last write to its append-only file failed (MISCONF)"),
-        ("rdb_last_bgsave_status", "its last snapshot failed (MISCONF)"),
+        ("rdb_last_bgsave_status", "its last snapshot failed (MISCONF, unless stop-writes-on-bgsave-error is off)"),
     ];
     disk.into_iter().find(|(name, _)| told(name) == Some("err")).map(|(_, why)| why.into())
 }

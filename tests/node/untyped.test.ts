@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import vm from 'node:vm';
 import { CacheManager } from 'tidegate';
+import { FakeClock, MemoryStore } from 'tidegate/testing';
 import { z } from 'zod';
 import { KEY, onBoth } from './support/stage.js';
 
@@ -51,6 +52,16 @@ for (const [value, given, comes] of OTHERS) {
     );
   });
 }
+
+test('what is kept as it was is not told of', async () => {
+  const clock = new FakeClock();
+  const cache = new CacheManager({ store: new MemoryStore({ clock }), codec: 'msgpack', staleIfError: '1h' });
+  await cache.set(KEY, { body: Buffer.from('a') }, { ttl: '1s' });
+  clock.advance('2s');
+  const told = await warned(() => cache.get(KEY, (context) => context.notModified()));
+  assert.deepEqual(told, []);
+  await cache.close();
+});
 
 test('what codecs hold is not told of', async () => {
   const cache = new CacheManager();

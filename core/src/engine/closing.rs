@@ -39,7 +39,7 @@ impl Engine {
             let is_first = !self.is_closed.swap(true, Ordering::AcqRel);
             // Whoever closes too waits for the same end, which comes when the least patient of them says.
             lock(&self.closing).push(Arc::clone(&ticket));
-            self.rearm(TIMER_CLOSE, None, Some(self.clock.now_us() + timeout_ms * 1_000));
+            self.rearm(TIMER_CLOSE, None, Some(self.clock.now_us().saturating_add(timeout_ms.saturating_mul(1_000))));
             if is_first {
                 for feed in self.feeds.all() {
                     feed.close(self, timeout_ms, None);

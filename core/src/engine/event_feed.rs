@@ -62,6 +62,8 @@ struct State {
     closing: Vec<Arc<Ticket>>,
     /// It has been answered once: the service's group is there.
     has_started: bool,
+    /// It has ended: nobody is told any more that it has started.
+    has_left: bool,
     /// Who waits for that, each until a time, if not for ever.
     starting: Vec<(Option<u64>, Arc<Ticket>)>,
 }
@@ -100,6 +102,7 @@ impl EventFeed {
             armed_us: None,
             closing: Vec::new(),
             has_started: false,
+            has_left: false,
             starting: Vec::new(),
         };
         Self { id, stream, rules, consumer, view, state: Mutex::new(state) }
@@ -109,18 +112,20 @@ impl EventFeed {
         engine.events.of(&self.stream).filter(|feed| feed.id == self.id)
     }
 
-    /// True when it has started; else the ticket is answered when it does, or has not by then.
-    pub(super) fn await_start(&self, engine: &Engine, by_us: Option<u64>, ticket: &Arc<Ticket>) -> bool {
+    /// Whether it has started, or has ended; where that is not known the ticket is answered when it is, or at the time.
+    pub(super) fn await_start(&self, engine: &Engine, by_us: Option<u64>, ticket: &Arc<Ticket>) -> Option<bool> {
         let rearmed = {
             let mut state = lock(&self.state);
-            if state.has_started {
-                return true;
+            if state.has_left || state.has_started {
+                return Some(!state.has_left);
             }
+            // Those who have been cancelled are gone.
+            state.starting.retain(|(_, waiting)| waiting.is_waiting());
             state.starting.push((by_us, Arc::clone(ticket)));
             state.rearmed()
         };
         engine.rearm(self.id.target(), rearmed.0, rearmed.1);
-        false
+        None
     }
 
     /// Steps under the lock, and acts when it is gone: the store may answer in the same call.
@@ -322,6 +327,7 @@ impl EventFeed {
         let starting = {
             let mut state = lock(&self.state);
             state.has_started |= is_there;
+            state.has_left |= !is_there;
             std::mem::take(&mut state.starting)
         };
         for (_, ticket) in starting {

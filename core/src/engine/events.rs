@@ -139,9 +139,9 @@ impl Engine {
         let ticket = self.ticket(queue, call, &self.terms);
         let by_us = timeout_ms.map(|timeout_ms| self.clock.now_us().saturating_add(timeout_ms.saturating_mul(1_000)));
         let feed = self.events.all().into_iter().find(|feed| feed.id == id);
-        match feed {
-            Some(feed) if !feed.await_start(self, by_us, &ticket) => {}
-            feed => self.answer(&ticket, Outcome::Confirmed(feed.is_some())),
+        let known = feed.map_or(Some(false), |feed| feed.await_start(self, by_us, &ticket));
+        if let Some(is_there) = known {
+            self.answer(&ticket, Outcome::Confirmed(is_there));
         }
         self.stand_by(ticket)
     }

@@ -23,8 +23,11 @@ use crate::{panics, signals};
 const HEAD_START: Duration = Duration::from_millis(100);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
+/// Names that are looked up at once: a server says them, and each takes a thread.
+const NAMES_MAX: usize = 64;
 
-type Found = Result<Vec<IpAddr>, String>;
+/// With the scope of those that are of one link only.
+type Found = Result<Vec<SocketAddr>, String>;
 /// Who waits for a name that is being looked up.
 type Lookups = Mutex<HashMap<String, Vec<oneshot::Sender<Found>>>>;
 
@@ -34,37 +37,45 @@ static LOOKUPS: PerProcess<Lookups> = PerProcess::new();
 pub(super) async fn connect(address: &ServerAddress, limit: Duration) -> io::Result<TcpStream> {
     let host = address.bare_host();
     let found = match host.parse::<IpAddr>() {
-        Ok(number) => vec![number],
+        Ok(number) => vec![SocketAddr::new(number, address.port)],
         Err(_) => {
             let lookups =
                 LOOKUPS.get_or_open(|| Ok(Mutex::default())).map_err(|error| io::Error::other(error.message))?;
             look_up(lookups, host, resolve).await?
         }
     };
-    let places = in_turn(found).into_iter().map(|number| SocketAddr::new(number, address.port)).collect();
+    let mut places = in_turn(found);
+    places.iter_mut().for_each(|place| place.set_port(address.port));
     first_of(places, HEAD_START.min(limit / 4)).await
 }
 
-fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
-    Ok((host, 0).to_socket_addrs()?.map(|place| place.ip()).collect())
+fn resolve(host: &str) -> io::Result<Vec<SocketAddr>> {
+    Ok((host, 0).to_socket_addrs()?.collect())
 }
 
 async fn look_up(
     lookups: &'static Lookups,
     host: &str,
-    resolve: fn(&str) -> io::Result<Vec<IpAddr>>,
-) -> io::Result<Vec<IpAddr>> {
+    resolve: fn(&str) -> io::Result<Vec<SocketAddr>>,
+) -> io::Result<Vec<SocketAddr>> {
     let (tell, told) = oneshot::channel();
-    let is_first = match lock(lookups).entry(host.to_owned()) {
-        Entry::Occupied(mut waiting) => {
-            // Those who have waited in vain are gone.
-            waiting.get_mut().retain(|tell| !tell.is_closed());
-            waiting.get_mut().push(tell);
-            false
-        }
-        Entry::Vacant(nobody) => {
-            nobody.insert(vec![tell]);
-            true
+    let is_first = {
+        let mut names = lock(lookups);
+        let are_many = names.len() >= NAMES_MAX;
+        match names.entry(host.to_owned()) {
+            Entry::Occupied(mut waiting) => {
+                // Those who have waited in vain are gone.
+                waiting.get_mut().retain(|tell| !tell.is_closed());
+                waiting.get_mut().push(tell);
+                false
+            }
+            Entry::Vacant(_) if are_many => {
+                return Err(io::Error::other("too many names are being looked up"));
+            }
+            Entry::Vacant(nobody) => {
+                nobody.insert(vec![tell]);
+                true
+            }
         }
     };
     if is_first {
@@ -73,7 +84,8 @@ async fn look_up(
             signals::leave_to_host();
             let found = panics::caught(|| resolve(&name).map_err(|error| error.to_string()));
             let found = found.unwrap_or_else(|panic| Err(panic.message().to_owned()));
-            for tell in lock(lookups).remove(&name).unwrap_or_default() {
+            let waiting = lock(lookups).remove(&name).unwrap_or_default();
+            for tell in waiting {
                 // One who has waited in vain.
                 let _ = tell.send(found.clone());
             }
@@ -90,9 +102,9 @@ async fn look_up(
 }
 
 /// IPv6 and IPv4 by turns, from the one that the system puts first.
-fn in_turn(found: Vec<IpAddr>) -> Vec<IpAddr> {
-    let leads = found.first().is_some_and(IpAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = found.into_iter().partition(|number| number.is_ipv6() == leads);
+fn in_turn(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let leads = found.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = found.into_iter().partition(|place| place.is_ipv6() == leads);
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
     let mut turns = Vec::new();
     while let (one @ Some(_), other) | (one @ None, other @ Some(_)) = (first.next(), second.next()) {
@@ -136,8 +148,9 @@ mod tests {
         Builder::new_current_thread().enable_all().build().expect("a runtime")
     }
 
-    fn numbers(texts: &[&str]) -> Vec<IpAddr> {
-        texts.iter().map(|text| text.parse().expect("an address")).collect()
+    fn numbers(texts: &[&str]) -> Vec<SocketAddr> {
+        let number = |text: &&str| SocketAddr::new(text.parse().expect("an address"), 0);
+        texts.iter().map(number).collect()
     }
 
     #[test]
@@ -213,6 +226,9 @@ mod tests {
             assert_eq!(failed.expect_err("none").to_string(), "no such name");
             assert!(look_up(lookups, "bad.example", |_| panic!("on purpose")).await.is_err(), "nobody is left waiting");
             assert!(lock(lookups).is_empty());
+            lock(lookups).extend((0..NAMES_MAX).map(|number| (format!("{number}.example"), Vec::new())));
+            let beyond = look_up(lookups, "other.example", |_| panic!("not asked")).await;
+            assert_eq!(beyond.expect_err("no thread for it").to_string(), "too many names are being looked up");
         });
     }
 }

@@ -140,7 +140,8 @@ impl Sentinels {
         };
         let others = data.iter().filter_map(|about| {
             let flags = resp::field(about, "flags").unwrap_or_default();
-            if flags.contains("down") || flags.contains("disconnected") {
+            // `master_down` is what it says of the master.
+            if flags.split(',').any(|flag| matches!(flag, "s_down" | "o_down" | "disconnected")) {
                 return None;
             }
             let host = resp::field(about, "ip")?;

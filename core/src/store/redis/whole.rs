@@ -76,9 +76,10 @@ fn line(bytes: &[u8]) -> Result<Option<&[u8]>, &'static str> {
 }
 
 fn number(line: &[u8]) -> Result<usize, &'static str> {
-    let digit = |number: usize, byte: &u8| byte.is_ascii_digit().then(|| number * 10 + usize::from(byte - b'0'));
+    let digit = |number: u64, byte: &u8| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0'));
     let number = if (1..=10).contains(&line.len()) { line.iter().try_fold(0, digit) } else { None };
     number
+        .and_then(|number| usize::try_from(number).ok())
         .filter(|number| *number <= FRAME_BYTES_MAX)
         .ok_or("a length that is none, or larger than anything we ask for")
 }

@@ -251,6 +251,10 @@ impl Worker {
             (Kind::Again, Answer::Counted) => self.hand(now_us, actions),
             (Kind::Settle, Answer::Settled) => {
                 self.settled();
+                if self.items.is_empty() {
+                    // Of what comes next it has failed on nothing.
+                    self.failing_since_us = None;
+                }
                 self.read_at_us = now_us;
                 actions.push(Action::Settled(true));
             }

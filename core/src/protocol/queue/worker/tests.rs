@@ -287,6 +287,25 @@ fn a_close_does_not_wait_for_a_sink_that_fails_on_everything() {
 }
 
 #[test]
+fn what_was_set_aside_long_ago_is_nothing_that_a_sink_fails_on() {
+    let mut world = World::new();
+    world.put("a:1");
+    let mut process = working(&mut world, Rules { max_attempts: 1, ..rules(2) });
+    let until_us = world.now_us + 1_000_000;
+    process.run(&mut world, until_us, &mut at_once());
+    sink(&mut process, &mut world, Sunk::Failed);
+    assert_eq!((world.pending(), world.dead().len()), (0, 1));
+    let until_us = world.now_us + 3_600_000_000;
+    process.run(&mut world, until_us, &mut at_once());
+
+    process.worker.rules.max_attempts = 100;
+    world.put("a:2");
+    let (_, is_clean, batches) =
+        closing(&mut world, &mut process, |batch| if batch == 1 { Sunk::Failed } else { Sunk::Done });
+    assert_eq!((is_clean, batches, world.pending()), (true, 2, 0));
+}
+
+#[test]
 fn a_close_bears_a_sink_that_stumbles_and_tries_what_waits_once_it_is_well() {
     let mut world = World::new();
     for key in ["a:1", "a:2", "a:3"] {

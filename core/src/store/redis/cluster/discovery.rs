@@ -116,7 +116,12 @@ async fn ask_all(shared: Arc<Shared>, nodes: Vec<ServerAddress>) -> Answer {
         tokio::select! {
             () = &mut patience => return Ok(said),
             answer = asked.next() => match answer {
-                Some(answer) => said.extend(answer.ok()),
+                Some(answer) => {
+                    said.extend(answer.ok());
+                    if said.len() == ASKED_AT_ONCE {
+                        return Ok(said);
+                    }
+                }
                 None => return Ok(said),
             },
         }
