@@ -92,9 +92,9 @@ fn nodes_that_are_gone_do_not_stand_before_one_that_answers() {
         let url = format!("redis-cluster://{gone}127.0.0.1:{}", node.port());
         recovery(&Caller::new(RedisStore::new(RedisSettings::new(url, "tidegate:billing:cache")).expect("right")))
     };
-    // One that is gone takes a second to be found so: one after the other, half a minute each time.
+    // One that is gone takes a second to be found so. By three at a time that would be ten seconds each time, in the middle.
     let found: Duration = (0..3).map(find).sum();
-    assert!(found < Duration::from_secs(13), "found three times in {found:?}");
+    assert!(found < Duration::from_secs(22), "found three times in {found:?}");
 }
 
 /// A real one, ended when dropped.
