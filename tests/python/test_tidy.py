@@ -1,4 +1,4 @@
-"""The house rules of the package, run as a test: which module may name which. (Those of Rust: core/tests/tidy.rs.)
+"""The house rules of the package, run as a test: which module may name which. (Those of Rust: core/tests/tidy/.)
 
 Imports within functions and those for type checkers count too, since a reader follows them. Each rule is also shown to
 bite, on a tree made for it.
