@@ -1,8 +1,12 @@
 /** A response that is longer than can be stored is passed on as it streams; what runs for one client has an end. In this process. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
@@ -160,6 +164,42 @@ on('a stream that fails midway breaks off its client’s answer', async ({ ask, 
     ),
   );
   await assert.rejects(text(await ask()), { code: 'ECONNRESET' });
+});
+
+test('a second stream, or one behind a head, ends', { timeout: 30_000 }, async (context) => {
+  const { cache } = testCache(context, { maxValueBytes: MAX_BYTES });
+  const directory = await mkdtemp(join(tmpdir(), 'tidegate-'));
+  context.after(() => rm(directory, { recursive: true }));
+  const file = (count: string) => join(directory, count);
+  for (const count of ['1', '8']) await writeFile(file(count), Buffer.alloc(Number(count) * PIECE.length, 'y'));
+  const app = express();
+  // A response that nothing goes on with is an error soon.
+  const options = { key: '{how}:{count}', hardTimeout: '2s' };
+  app.get(
+    '/:how/:count',
+    cached<{ how: string; count: string }>(cache, options, async (req, res) => {
+      const body = () => createReadStream(file(req.params.count));
+      if (req.params.how === 'behind') {
+        res.write(Buffer.alloc(2 * PIECE.length, 'x'));
+        body().pipe(res);
+      } else {
+        await pipeline(body(), res, { end: false });
+        await pipeline(body(), res, { end: false });
+        res.end();
+      }
+    }),
+  );
+  await serving(app.listen(0), async (ask) => {
+    for (const [path, pieces, way] of [
+      ['/behind/1', 3, 'fwd=miss; stored'],
+      ['/behind/8', 10, 'fwd=miss; detail=size'],
+      ['/twice/1', 2, 'fwd=miss; stored'],
+      ['/twice/8', 16, 'fwd=miss; detail=size'],
+    ] as const) {
+      const { body, way: said } = await ask(path, {}, { signal: AbortSignal.timeout(5_000) });
+      assert.deepEqual([path, body.length, said], [path, pieces * PIECE.length, way]);
+    }
+  });
 });
 
 test('a handler that runs for one client alone has as long as a fallback', { timeout: 30_000 }, async (context) => {

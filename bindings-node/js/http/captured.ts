@@ -77,6 +77,8 @@ export function capture(
   let chunks: Buffer[] = [];
   let bytes = 0;
   let passed: PassThrough | undefined;
+  // Node's own would stay true for ever: what the socket is here takes all, and tells of no drain.
+  Object.defineProperty(response, 'writableNeedDrain', { get: () => passed?.writableNeedDrain ?? false });
   const { write, end } = response;
   /** Whether more may be written at once. */
   const keep = (chunk: unknown, encoding: unknown): boolean => {
