@@ -107,6 +107,7 @@ on('what is too long to be stored is passed on, no faster than its client reads'
   const answer = await ask();
   assert.equal(answer.headers['cache-status'], 'tidegate; fwd=miss; detail=size');
   assert.match(answer.headers['content-type'] ?? '', /^text\/x/);
+  assert.equal(answer.headers['cache-control'], 'private, no-cache');
   let before = -1;
   await eventually(async () => {
     const isHeld = seen.made === before;
@@ -166,6 +167,32 @@ on('a stream that fails midway breaks off its client’s answer', async ({ ask, 
   await assert.rejects(text(await ask()), { code: 'ECONNRESET' });
 });
 
+test('who else may keep what is passed on is said', async (context) => {
+  const { cache } = testCache(context, { maxValueBytes: MAX_BYTES });
+  const app = express();
+  const long = (_req: Request, res: Response) => void pipeline(pieces(10).source(new AbortController().signal), res);
+  const options = { key: 'page:{what}', public: true, maxAge: '1m' };
+  app.get(
+    '/:what',
+    (req, res, next) => {
+      if (req.params.what === 'before') res.set('cache-control', 'no-store');
+      next();
+    },
+    cached<{ what: string }>(cache, options, (req, res) => {
+      if (req.params.what === 'cookie') res.cookie('session', '1');
+      if (req.params.what === 'own') res.set('cache-control', 'max-age=7');
+      long(req as Request, res);
+    }),
+  );
+  await serving(app.listen(0), async (ask) => {
+    const said = async (path: string) => (await ask(path)).headers.get('cache-control');
+    assert.equal(await said('/all'), 'public, no-cache');
+    assert.equal(await said('/cookie'), 'private, no-cache');
+    assert.equal(await said('/before'), 'no-store');
+    assert.equal(await said('/own'), 'max-age=7');
+  });
+});
+
 test('a second stream, or one behind a head, ends', { timeout: 30_000 }, async (context) => {
   const { cache } = testCache(context, { maxValueBytes: MAX_BYTES });
   const directory = await mkdtemp(join(tmpdir(), 'tidegate-'));
@@ -174,7 +201,7 @@ test('a second stream, or one behind a head, ends', { timeout: 30_000 }, async (
   for (const count of ['1', '8']) await writeFile(file(count), Buffer.alloc(Number(count) * PIECE.length, 'y'));
   const app = express();
   // A response that nothing goes on with is an error soon.
-  const options = { key: '{how}:{count}', hardTimeout: '2s' };
+  const options = { key: 'page:{how}:{count}', hardTimeout: '2s' };
   app.get(
     '/:how/:count',
     cached<{ how: string; count: string }>(cache, options, async (req, res) => {

@@ -42,6 +42,10 @@ export function answerOf(stored: StoredResponse<Body>, asked: Asked, way: Way, t
   if (why === undefined) {
     headers['cache-control'] ??= saidBefore(asked.sent) ?? controlOf(stored, ageMs, to);
     if (way === 'hit') headers['age'] = `${Math.floor(ageMs / 1_000)}`;
+  } else if (why === 'size') {
+    // It may be one client's own for all that is known, and a proxy would keep what says nothing.
+    const isForAll = to.public && headers['set-cookie'] === undefined;
+    headers['cache-control'] ??= saidBefore(asked.sent) ?? `${isForAll ? 'public' : 'private'}, no-cache`;
   }
   headers['cache-status'] = `tidegate; ${wayOf(way, stored.ttl - ageMs, why)}`;
   if (status >= 200 && status < 300 && isFresh(asked.headers, headers)) {
