@@ -90,7 +90,7 @@ export function cached<P = Params>(
       const found = await route.answer(plan, askedBy(req, res), gone.signal, (context) =>
         captured(all, req, res, context),
       );
-      if (!gone.signal.aborted) send(res, found);
+      if (!gone.signal.aborted) send(res, found, next);
     } catch (error) {
       if (gone.signal.aborted) return;
       if (error instanceof PassedOn) next(error.how as 'route');
@@ -134,7 +134,7 @@ function captured<P>(
       if (how === undefined || how === 'route' || how === 'router') reject(new PassedOn(how));
       else reject(how);
       // What it has begun to write breaks off.
-      if (response.headersSent && !response.writableEnded) response.destroy();
+      if (response.headersSent && !response.writableEnded) response.destroy(how instanceof Error ? how : undefined);
     };
     // What a view engine fails with is told to it.
     plain.next = next;
@@ -176,12 +176,16 @@ function askedBy<P>({ method, headers }: Request<P>, res: Response) {
   return { method, headers, sent: res.getHeaders() };
 }
 
-function send(res: Response, { status, headers, body }: Answer): void {
+function send(res: Response, { status, headers, body }: Answer, next: NextFunction): void {
   res.statusCode = status;
   for (const [name, value] of Object.entries(headers)) {
     if (name === 'vary') res.vary(value as string);
     else res.setHeader(name, value);
   }
-  if (body instanceof Readable) pipeline(body, res, () => {});
-  else res.end(body);
+  if (body instanceof Readable) {
+    pipeline(body, res, (error) => {
+      // A client who leaves is no failure.
+      if (error && error.code !== 'ERR_STREAM_PREMATURE_CLOSE') next(error);
+    });
+  } else res.end(body);
 }

@@ -33,7 +33,7 @@ type Serve = (cache: CacheManager, source: Source) => Promise<Server>;
 const ROUTE = { key: () => 'page:of:all', ttl: '1m', staleWhileRevalidate: '1h' };
 const SERVES: Record<string, Serve> = {
   Express: async (cache, source) => {
-    const app = express();
+    const app = express().set('env', 'test'); // what fails here is not printed
     const handler = cached(cache, ROUTE, (req, res) => {
       pipeline(source(req.signal), res.type('text/x')).catch(() => {});
     });
@@ -165,6 +165,42 @@ on('a stream that fails midway breaks off its client’s answer', async ({ ask, 
     ),
   );
   await assert.rejects(text(await ask()), { code: 'ECONNRESET' });
+});
+
+test('of what fails midway the error handler is told, and not of a client who leaves', async (context) => {
+  const { cache } = testCache(context, { maxValueBytes: MAX_BYTES });
+  const app = express();
+  const told: string[] = [];
+  const ends: Record<string, (res: Response, next: NextFunction) => unknown> = {
+    next: (_res, next) => next(new Error('next')),
+    destroyed: (res) => res.destroy(new Error('destroyed')),
+    rejected: () => Promise.reject(new Error('rejected')),
+    left: () => {},
+  };
+  const read = deferred();
+  app.get(
+    '/:how',
+    cached<{ how: string }>(cache, { key: 'page:{how}' }, async (req, res, next) => {
+      res.write(Buffer.alloc(MAX_BYTES + 1));
+      await read.promise;
+      await ends[req.params.how]?.(res, next);
+    }),
+  );
+  app.use((error: Error, _req: Request, res: Response, _next: NextFunction) => {
+    told.push(error.message);
+    res.destroy();
+  });
+  await serving(app.listen(0), async (ask) => {
+    const leaving = new AbortController();
+    const left = ask('/left', {}, { signal: leaving.signal });
+    const all = ['next', 'destroyed', 'rejected'].map((how) => ask(`/${how}`));
+    await new Promise((go) => setTimeout(go, 200));
+    leaving.abort();
+    read.resolve();
+    for (const one of await Promise.allSettled([left, ...all])) assert.equal(one.status, 'rejected');
+    await eventually(async () => told.length >= 3);
+    assert.deepEqual(told.sort(), ['destroyed', 'next', 'rejected']);
+  });
 });
 
 test('who else may keep what is passed on is said', async (context) => {
