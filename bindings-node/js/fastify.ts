@@ -168,7 +168,12 @@ function cachedHandler(route: Route<FastifyRequest>, handler: RouteHandlerMethod
         const { vary, ...others } = headers;
         if (vary !== undefined) void reply.header('vary', varyOf(reply.getHeader('vary'), vary));
         void reply.code(status).headers(others);
-        if (body instanceof Readable) return reply.send(body);
+        if (body instanceof Readable) {
+          if (request.method !== 'HEAD') return reply.send(body);
+          // Fastify would read all of it, to throw it away.
+          body.destroy();
+          return reply.send(Readable.from([]));
+        }
         return reply.send(body === undefined || body.byteLength === 0 ? undefined : Buffer.from(body));
       } catch (error) {
         if (gone.signal.aborted) return reply.hijack();

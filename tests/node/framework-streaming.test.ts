@@ -145,6 +145,7 @@ on('of what nobody reads no more is made', async ({ ask, sources, clock }) => {
   const none = await ask('HEAD');
   assert.deepEqual([none.headers['cache-status'], await text(none)], ['tidegate; fwd=miss; detail=size', '']);
   await eventually(async () => head.seen.isOver);
+  assert.ok(head.seen.made < 100 * PIECE.length, `${head.seen.made} bytes were made`);
   clock.advance('10s');
   assert.equal((await text(await ask())).length, PIECE.length);
   clock.advance('2m');
