@@ -22,7 +22,7 @@ import { ConfigError } from './errors.js';
 import { capture, plainRequest } from './http/captured.js';
 import type { Answer } from './http/conditional.js';
 import { checkHealth, type HealthOptions, healthOf } from './http/health.js';
-import type { Captured } from './http/response.js';
+import type { Body, Captured } from './http/response.js';
 import { PassedOn, type ResponseOptions, Route, type Run } from './http/route.js';
 import { shown } from './key.js';
 import type { CacheManager } from './manager.js';
@@ -86,16 +86,23 @@ export function cached<P = Params>(
       if (!res.writableFinished) gone.abort(new Error('the client went away'));
     };
     res.once('close', leave);
+    let body: Body | undefined;
+    let isSent = false;
     try {
       const found = await route.answer(plan, askedBy(req, res), gone.signal, (context) =>
         captured(all, req, res, context),
       );
-      if (!gone.signal.aborted) send(res, found, next);
+      body = found.body;
+      if (gone.signal.aborted) return;
+      send(res, found, next);
+      isSent = true;
     } catch (error) {
       if (gone.signal.aborted) return;
       if (error instanceof PassedOn) next(error.how as 'route');
       else next(error);
     } finally {
+      // Nobody reads it.
+      if (!isSent && body instanceof Readable) body.destroy();
       res.off('close', leave);
     }
   }

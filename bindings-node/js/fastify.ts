@@ -24,7 +24,7 @@ import { timeoutOf } from './given.js';
 import { capture, plainRequest } from './http/captured.js';
 import { varyOf } from './http/conditional.js';
 import { checkHealth, type HealthBody, type HealthOptions, healthOf } from './http/health.js';
-import type { Captured } from './http/response.js';
+import type { Body, Captured } from './http/response.js';
 import { PassedOn, type ResponseOptions, Route, type Run } from './http/route.js';
 import { type CloseOnOptions, type Closing, endOn, Requests, type Serving, within } from './http/shutdown.js';
 import { shown } from './key.js';
@@ -160,19 +160,24 @@ function cachedHandler(route: Route<FastifyRequest>, handler: RouteHandlerMethod
       };
       reply.raw.once('close', leave);
       const run = (context: Run) => captured(this, handler, request, reply, context);
+      let body: Body | undefined;
+      let isSent = false;
       try {
         // A HEAD is answered with the body too: Fastify takes it away, and says how long it was.
         const asked = { method: 'GET', headers: request.headers, sent: reply.getHeaders() as OutgoingHttpHeaders };
-        const { status, headers, body } = await route.answer(plan, asked, gone.signal, run);
+        const found = await route.answer(plan, asked, gone.signal, run);
+        const { status, headers } = found;
+        body = found.body;
         if (gone.signal.aborted) return reply.hijack();
+        // Somebody else has answered it.
+        if (reply.sent) return reply;
         const { vary, ...others } = headers;
         if (vary !== undefined) void reply.header('vary', varyOf(reply.getHeader('vary'), vary));
         void reply.code(status).headers(others);
         if (body instanceof Readable) {
-          if (request.method !== 'HEAD') return reply.send(body);
-          // Fastify would read all of it, to throw it away.
-          body.destroy();
-          return reply.send(Readable.from([]));
+          isSent = request.method !== 'HEAD';
+          // Of a HEAD Fastify would read all of it, to throw it away.
+          return reply.send(isSent ? body : Readable.from([]));
         }
         return reply.send(body === undefined || body.byteLength === 0 ? undefined : Buffer.from(body));
       } catch (error) {
@@ -181,6 +186,8 @@ function cachedHandler(route: Route<FastifyRequest>, handler: RouteHandlerMethod
         reply.callNotFound();
         return reply;
       } finally {
+        // Nobody reads it.
+        if (!isSent && body instanceof Readable) body.destroy();
         reply.raw.off('close', leave);
       }
     };

@@ -28,20 +28,29 @@ const ENDLESS = 256 * 1024 * 1024;
 
 /** What a handler writes, and until when it is needed. */
 type Source = (signal: AbortSignal) => Readable;
-type Serve = (cache: CacheManager, source: Source) => Promise<Server>;
+/** `others` is how each client can be answered by somebody else. */
+type Serve = (cache: CacheManager, source: Source, others: (() => void)[]) => Promise<Server>;
 
 const ROUTE = { key: () => 'page:of:all', ttl: '1m', staleWhileRevalidate: '1h' };
 const SERVES: Record<string, Serve> = {
-  Express: async (cache, source) => {
+  Express: async (cache, source, others) => {
     const app = express().set('env', 'test'); // what fails here is not printed
     const handler = cached(cache, ROUTE, (req, res) => {
       pipeline(source(req.signal), res.type('text/x')).catch(() => {});
     });
+    app.use((_req, res, next) => {
+      others.push(() => res.status(503).end('another’s'));
+      next();
+    });
     return createServer(app.get('/', handler)).listen(0);
   },
-  Fastify: async (cache, source) => {
+  Fastify: async (cache, source, others) => {
     const app = fastify();
     await app.register(tidegate, { cache, close: false });
+    app.addHook('onRequest', (_asked, reply, done) => {
+      others.push(() => reply.code(503).send('another’s'));
+      done();
+    });
     app.get('/', { config: { cache: ROUTE } }, (asked, reply) => reply.type('text/x').send(source(asked.signal)));
     await app.listen({ port: 0 });
     return app.server;
@@ -51,6 +60,7 @@ const SERVES: Record<string, Serve> = {
 interface Kit extends CacheUnderTest {
   /** The next responses are made of these, in their order; of the last from then on. */
   sources: Source[];
+  others: (() => void)[];
   ask: (method?: string) => Promise<IncomingMessage>;
 }
 
@@ -60,8 +70,9 @@ function on(name: string, work: (kit: Kit) => Promise<void>): void {
     test(`${name} (${framework})`, { timeout: 30_000 }, async (context) => {
       const kit = testCache(context, { maxValueBytes: MAX_BYTES });
       const sources: Source[] = [];
+      const others: (() => void)[] = [];
       const next = (signal: AbortSignal) => ((sources.length > 1 ? sources.shift() : sources[0]) as Source)(signal);
-      const server = await serve(kit.cache, next);
+      const server = await serve(kit.cache, next, others);
       if (!server.listening) await once(server, 'listening');
       const { port } = server.address() as AddressInfo;
       const ask = async (method = 'GET') => {
@@ -70,7 +81,7 @@ function on(name: string, work: (kit: Kit) => Promise<void>): void {
         return answer as IncomingMessage;
       };
       try {
-        await work({ ...kit, sources, ask });
+        await work({ ...kit, sources, others, ask });
       } finally {
         server.closeAllConnections();
         server.close();
@@ -154,6 +165,18 @@ on('of what nobody reads no more is made', async ({ ask, sources, clock }) => {
   assert.equal((await text(stale)).length, PIECE.length);
   await eventually(async () => behind.seen.isOver);
   assert.ok(behind.seen.made < 1_000 * PIECE.length);
+});
+
+on('what cannot be sent is not left open', async ({ ask, sources, others }) => {
+  const { seen, source } = pieces(1_000);
+  sources.push((signal) => {
+    others.pop()?.();
+    return source(signal);
+  });
+  const answer = await ask();
+  assert.deepEqual([answer.statusCode, await text(answer)], [503, 'another’s']);
+  await eventually(async () => seen.isOver);
+  assert.ok(seen.made < 1_000 * PIECE.length);
 });
 
 on('a stream that fails midway breaks off its client’s answer', async ({ ask, sources }) => {
