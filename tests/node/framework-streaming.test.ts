@@ -227,6 +227,36 @@ test('of what fails midway the error handler is told, and not of a client who le
   });
 });
 
+test('of a failure that is long something stale is served', async (context) => {
+  const { cache, clock } = testCache(context, { maxValueBytes: MAX_BYTES });
+  const app = express();
+  const failures = [pieces(1_000), pieces(10), pieces(12)];
+  let runs = 0;
+  const handler = cached(cache, { key: () => 'page:of:all', ttl: '1m', staleIfError: '1h' }, async (req, res) => {
+    const failure = failures[runs - 1];
+    runs += 1;
+    if (failure === undefined) return void res.send('well');
+    await new Promise((go) => setTimeout(go, 100));
+    pipeline(failure.source(req.signal), res.status(500)).catch(() => {});
+  });
+  app.get('/', handler);
+  await serving(app.listen(0), async (ask) => {
+    isAnswer(await ask('/'), 200, 'well', 'fwd=miss; stored');
+    clock.advance('2m');
+    isAnswer(await ask('/'), 200, 'well', 'hit');
+    await eventually(async () => failures[0]?.seen.isOver);
+    assert.ok((failures[0]?.seen.made ?? 0) < 1_000 * PIECE.length);
+    clock.advance('2h');
+    // There is nothing stale: each who asks has his own.
+    const answers = await Promise.all([ask('/'), ask('/')]);
+    assert.deepEqual(answers.map(({ status, body }) => [status, body.length / PIECE.length]).sort(), [
+      [500, 10],
+      [500, 12],
+    ]);
+    assert.equal(runs, 4);
+  });
+});
+
 test('who else may keep what is passed on is said', async (context) => {
   const { cache } = testCache(context, { maxValueBytes: MAX_BYTES });
   const app = express();

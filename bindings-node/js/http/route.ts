@@ -104,7 +104,7 @@ class Streaming extends Unkept {
 
 /** A response that says that the server failed: a stale one may be served instead. */
 class Unwell extends Error {
-  constructor(readonly response: StoredResponse) {
+  constructor(readonly response: StoredResponse<Body>) {
     super(`the handler answered ${response.status}`);
   }
 }
@@ -200,13 +200,16 @@ export class Route<Q> {
     let hasRun = false;
     let isAnswered = false;
     let streaming: Readable | undefined;
-    const fallback = async (context: Context) => {
-      hasRun = true;
-      const made = await this.#made(plan, context, run);
-      if (made instanceof Streaming) streaming = made.response.body;
+    const handler: Handler = async (given) => {
+      const captured = await run(given);
+      if (isStreaming(captured)) streaming = captured.body;
       // Of what ran behind its client nobody reads.
       if (isAnswered) streaming?.destroy();
-      return made;
+      return captured;
+    };
+    const fallback = async (context: Context) => {
+      hasRun = true;
+      return await this.#made(plan, context, handler);
     };
     let stored: StoredResponse<Body>;
     let answer: Answer | undefined;
@@ -223,8 +226,7 @@ export class Route<Q> {
       if (!hasRun && !isForAll(stored)) {
         // Another's cookie, or what was told to him alone.
         hasRun = true;
-        stored = this.#storedOf(cache, await this.#alone(plan, signal, run));
-        if (stored.body instanceof Readable) streaming = stored.body;
+        stored = this.#storedOf(cache, await this.#alone(plan, signal, handler));
       }
       throwIfAborted(signal);
       const way: Way = stored.at < began && stored.why === undefined ? 'hit' : hasRun ? 'miss' : 'collapsed';
@@ -245,6 +247,10 @@ export class Route<Q> {
       context.skip();
       return new Raised(error);
     }
+    const { statuses = [200] } = this.#options;
+    // Where nothing stale is served, a stream of it is for him alone whose run it is, as any other.
+    const isWell = captured.status < 500 || statuses.includes(captured.status);
+    if (!isWell) throw new Unwell(this.#storedOf(cache, captured));
     if (isStreaming(captured)) {
       context.skip();
       const message = `the response of ${shown(key)} is longer than maxValueBytes, which is ${this.#maxBytes}: it is passed on`;
@@ -252,8 +258,6 @@ export class Route<Q> {
       return new Streaming(this.#storedOf(cache, captured));
     }
     const stored = this.#storedOf(cache, captured as Captured<Uint8Array>);
-    const { statuses = [200] } = this.#options;
-    if (captured.status >= 500 && !statuses.includes(captured.status)) throw new Unwell(stored);
     if (stored.why !== undefined) context.skip();
     return stored;
   }
