@@ -227,6 +227,36 @@ test('of what fails midway the error handler is told, and not of a client who le
   });
 });
 
+test('what waits for the callback of each write is no faster than its client reads', async (context) => {
+  const { cache } = testCache(context, { maxValueBytes: MAX_BYTES });
+  const app = express();
+  let made = 0;
+  const handler = cached(cache, { key: () => 'page:of:all' }, (_req, res) => {
+    const more = (error?: Error | null) => {
+      if (error) return;
+      made += PIECE.length;
+      if (made === ENDLESS) res.end();
+      else res.write(PIECE, (failed) => void setImmediate(more, failed));
+    };
+    more();
+  });
+  const server = app.get('/', handler).listen(0);
+  await serving(server, async () => {
+    const { port } = server.address() as AddressInfo;
+    const [answer] = await once(request({ port, agent: false }).end(), 'response');
+    let before = -1;
+    await eventually(async () => {
+      const isHeld = made === before;
+      before = made;
+      await new Promise((go) => setTimeout(go, 100));
+      return isHeld;
+    });
+    assert.ok(made < ON_ITS_WAY, `${made} bytes were made`);
+    answer.on('data', () => {});
+    await eventually(async () => made > before + ON_ITS_WAY);
+  });
+});
+
 test('of a failure that is long something stale is served', async (context) => {
   const { cache, clock } = testCache(context, { maxValueBytes: MAX_BYTES });
   const app = express();

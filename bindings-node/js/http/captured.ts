@@ -45,6 +45,7 @@ class Nowhere extends Writable {
   }
 }
 
+type Written = (error: Error | null | undefined) => void;
 type Fields = NodeJS.Dict<number | string | string[]>;
 
 export interface Capture {
@@ -81,9 +82,9 @@ export function capture(
   Object.defineProperty(response, 'writableNeedDrain', { get: () => passed?.writableNeedDrain ?? false });
   const { write, end } = response;
   /** Whether more may be written at once. */
-  const keep = (chunk: unknown, encoding: unknown): boolean => {
+  const keep = (chunk: unknown, encoding: unknown, written?: Written): boolean => {
     const kept = bytesOf(chunk, encoding);
-    if (passed !== undefined) return passed.write(kept);
+    if (passed !== undefined) return passed.write(kept, written);
     chunks.push(kept);
     bytes += kept.length;
     return true;
@@ -92,8 +93,10 @@ export function capture(
     const captured = (body: Captured['body']) =>
       resolve({ status: response.statusCode, headers: changed(response, before), body });
     response.write = (chunk: unknown, ...rest: unknown[]) => {
-      write.apply(response, [chunk, ...rest] as never);
-      const goesOn = keep(chunk, rest[0]);
+      // Who waits for this is to be no faster than the client either.
+      const written = passed && (rest.find((one) => typeof one === 'function') as Written | undefined);
+      write.apply(response, [chunk, ...rest.filter((one) => one !== written)] as never);
+      const goesOn = keep(chunk, rest[0], written);
       if (passed !== undefined || bytes <= maxBytes) return goesOn;
       passed = passedOn(response);
       const isRead = passed.write(Buffer.concat(chunks));
