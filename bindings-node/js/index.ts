@@ -64,6 +64,7 @@ export type {
   Stats,
   Stored,
   TenantOptions,
+  TestStore,
   Tls,
   WriteThroughOptions,
 } from './options.js';
