@@ -128,6 +128,8 @@ export class Route<Q> {
   readonly #read: Omit<GetOptions, 'schema'>;
   readonly #clients: ToClients;
   readonly #isForAll: boolean;
+  /** Of the manager's own names; each tenant's has room of its own. */
+  readonly #tagBytesMax: number;
   readonly #maxBytes: number;
   readonly #keyOf: (request: Q) => string | null | undefined;
 
@@ -154,7 +156,7 @@ export class Route<Q> {
       Object.entries(options).filter(([name]) => !(OWN as readonly string[]).includes(name)),
     );
     // What is wrong is told where it stands, and not at the first request.
-    cache.termsBy(this.#read);
+    this.#tagBytesMax = cache.termsBy(this.#read).tagBytesMax;
     this.#maxBytes = cache.house.port.native.maxValueBytes;
   }
 
@@ -180,8 +182,9 @@ export class Route<Q> {
     const named = typeof tags === 'function' ? tags(request) : (tags ?? []);
     const { varies } = this.#clients;
     if (varies.length === 0) return { cache, key: whole, tags: named };
+    const bytesMax = tenant === undefined ? this.#tagBytesMax : cache.termsBy(this.#read).tagBytesMax;
     // Its variants would have no tag that ends them.
-    if (Buffer.byteLength(whole) > cache.termsBy(this.#read).tagBytesMax) return null;
+    if (Buffer.byteLength(whole) > bytesMax) return null;
     // Escaped as no part ever is: no parameter of another route makes the key of a variant.
     const variant = built(
       'v',
