@@ -9,7 +9,7 @@ use tidegate::store::redis::console::{Answer, Console};
 
 use crate::args::ServerArgs;
 use crate::fault::Fault;
-use crate::server::now_ms;
+use crate::server::{info_of, now_ms};
 use crate::text::visible;
 
 /// Whose processes.
@@ -120,13 +120,8 @@ impl FleetArgs {
 
 /// Why a server takes no writes, as far as it says. (What tells of a process is written though its memory is full.)
 fn refusal(console: &Console, server: usize) -> Option<String> {
-    let info = console.ask(server, &[b"INFO"]).ok()?.text()?;
-    let told = |name: &str| {
-        info.lines()
-            .filter_map(|line| line.trim().split_once(':'))
-            .find(|(said, _)| *said == name)
-            .map(|(_, value)| value)
-    };
+    let info = info_of(console, server)?;
+    let told = |name: &str| info.get(name).map(String::as_str);
     if told("role") == Some("slave") {
         return Some("it is a replica (READONLY)".into());
     }

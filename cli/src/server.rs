@@ -1,5 +1,6 @@
 //! From the options to a server, a key space and a manager.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
@@ -139,4 +140,11 @@ pub(crate) fn now_ms(console: &Console, server: usize) -> Result<u64, Fault> {
 pub(crate) fn block_on<T>(task: impl Future<Output = T>) -> Result<T, Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     Ok(runtime.map_err(|error| Fault::away(format!("no runtime could be started: {error}")))?.block_on(task))
+}
+
+/// What the server of this number says of itself by INFO.
+pub(crate) fn info_of(console: &Console, number: usize) -> Option<BTreeMap<String, String>> {
+    let info = console.ask(number, &[b"INFO"]).ok()?.text()?;
+    let pair = |line: &str| line.trim().split_once(':').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Some(info.lines().filter_map(pair).collect())
 }

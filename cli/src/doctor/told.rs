@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use tidegate::store::redis::console::{Answer, Console};
 
+use crate::server::info_of;
+
 /// What INFO and CONFIG GET say.
 pub(super) struct Told {
     info: BTreeMap<String, String>,
@@ -36,8 +38,7 @@ impl Told {
     }
 
     pub(super) fn of(console: &Console, number: usize) -> Option<Self> {
-        let info = console.ask(number, &[b"INFO"]).ok()?.text()?;
-        let pair = |line: &str| line.trim().split_once(':').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let info = info_of(console, number)?;
         let mut config = BTreeMap::new();
         let mut sees_config = true;
         for name in SETTINGS {
@@ -48,6 +49,6 @@ impl Told {
                 Err(_) => sees_config = false,
             }
         }
-        Some(Self { info: info.lines().filter_map(pair).collect(), config, sees_config })
+        Some(Self { info, config, sees_config })
     }
 }
