@@ -22,6 +22,8 @@ from .scenario_queues import Queues
 
 UNSTORABLE = object()
 ABSENT = object()
+# One of three nodes has none of so many keys once in a hundred thousand times.
+KEYS_OF_EVERY_NODE = 30
 
 RAW_LEASE = """
 local t = redis.call('TIME')
@@ -55,6 +57,8 @@ class Scenario:
         }
         self._options_of: dict[str, dict[str, Any]] = scenario.get("managers", {})
         self._observes = scenario.get("observes", False)
+        self._is_hasty = place is not None and "command_timeout" in scenario.get("options", {})
+        self._is_up = True
         self._place = place
         self._managers: dict[str, Any] = {}
         self._gates: dict[str, Gate] = {}
@@ -273,6 +277,7 @@ class Scenario:
             "start": self._place.start,
         }
         verbs[state]()
+        self._is_up = state in {"run", "start"}
 
     def _manager(self, name: str) -> Any:
         if name not in self._managers:
@@ -284,7 +289,24 @@ class Scenario:
                 seen = self._events[name] = []
                 for event in tidegate._tidegate.EVENT_TYPES:
                     manager.on(event, seen.append)
+            if self._is_hasty and self._is_up:
+                self._warm(manager)
         return self._managers[name]
+
+    def _warm(self, manager: Any) -> None:
+        """Until it has a connection to every node: where a command may not take long, its first would have to pay for them."""
+        for number in range(KEYS_OF_EVERY_NODE):
+            self._eventually_exists(manager, f"warm:up:{number}")
+
+    def _eventually_exists(self, manager: Any, key: str) -> None:
+        def is_answered() -> bool:
+            try:
+                self._call(lambda: manager.exists(key))
+            except tidegate.StoreUnavailable:
+                return False
+            return True
+
+        assert _in_time(is_answered), f"no answer about {key}"
 
     def _view(self, step: dict[str, Any]) -> Any:
         """The manager of a step, or a view of it."""

@@ -52,6 +52,8 @@ class Queues:
                 self._sinks[place].set(fate)
             case {"sunk": expected}:
                 _eventually(step, lambda: self._sinks[place].sunk, expected)
+            case {"sunk_first": expected}:
+                _eventually(step, lambda: self._sinks[place].sunk[: len(expected)], expected)
             case {"letters": expected}:
                 _eventually(step, lambda: self._letters(place), expected)
             case {"holds": count}:

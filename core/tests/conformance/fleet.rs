@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tidegate::config::OptionValue;
 use tidegate::engine::{Event, Figure};
 use tidegate::{Manager, protocol::key::Key};
+use tokio::time::timeout;
 use toml::{Table, Value};
 
-use super::scene::Scene;
+use super::scene::{PATIENCE, Scene};
 use super::step::{option, text};
 use super::support::RedisServer;
 
@@ -48,6 +49,9 @@ impl Scene {
         }
         let manager = builder.build().await.expect("the scenario's options are right");
         manager.listen(self.observes);
+        if self.is_up.get() && self.server.borrow().is_some() && self.options.contains_key("command_timeout") {
+            warm_up(&manager).await;
+        }
         self.managers.borrow_mut().insert(name.to_owned(), manager.clone());
         manager
     }
@@ -84,6 +88,7 @@ impl Scene {
             "start" => server.restart(),
             other => panic!("no state is called {other}"),
         }
+        self.is_up.set(matches!(state, "run" | "start"));
     }
 
     /// The server ends the push connections.
@@ -111,6 +116,16 @@ impl Scene {
         let parts = [b"EVAL", script.as_bytes(), b"1", lease.as_bytes(), exclusive_ms.as_bytes()];
         assert_eq!(self.server.borrow().as_ref().expect("Redis").raw(&parts), "1");
     }
+}
+
+/// Until it has its connection: where a command may not take long, its first would have to pay for that.
+async fn warm_up(manager: &Manager) {
+    let until_answered = async {
+        while let Err(error) = manager.exists("warm:up:0").await {
+            assert_eq!(error.code(), "ERR_TIDEGATE_STORE_UNAVAILABLE");
+        }
+    };
+    timeout(PATIENCE, until_answered).await.expect("an answer");
 }
 
 /// Whether an event has these fields with these values.

@@ -75,6 +75,10 @@ impl Queues {
         } else if let Some(expected) = step.get("sunk") {
             let seen = async || Json::Array(sink.lock().expect("whole").sunk.clone());
             eventually(step, seen, &json(expected)).await;
+        } else if let Some(expected) = step.get("sunk_first").and_then(Value::as_array) {
+            let count = expected.len();
+            let seen = async || Json::Array(sink.lock().expect("whole").sunk.iter().take(count).cloned().collect());
+            eventually(step, seen, &Json::Array(expected.iter().map(json).collect())).await;
         } else if let Some(expected) = step.get("letters") {
             eventually(step, async || letters(&queue).await, &json(expected)).await;
         } else if let Some(count) = number(step, "holds") {

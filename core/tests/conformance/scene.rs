@@ -1,6 +1,6 @@
 //! A scenario under way: what it has started and not yet awaited, and the steps that are about that.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use super::queues::Queues;
 use super::step::{Seen, duration, end_of, expected, number, sees_stale, text, texts, written};
 use super::support::RedisServer;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct Scene {
@@ -40,6 +40,7 @@ pub(super) struct Scene {
     pub(super) versions: RefCell<HashMap<String, u64>>,
     pub(super) handlers: Handlers,
     pub(super) server: RefCell<Option<RedisServer>>,
+    pub(super) is_up: Cell<bool>,
 }
 
 impl Scene {
@@ -59,6 +60,7 @@ impl Scene {
             versions: RefCell::default(),
             handlers: Handlers::default(),
             server: RefCell::new(server),
+            is_up: Cell::new(true),
         }
     }
 

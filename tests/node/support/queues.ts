@@ -7,7 +7,7 @@ import { named, number, text } from './step.js';
 
 /** What a step about a queue may say. */
 export const QUEUE_WORDS: readonly string[] = [
-  ...['manager', 'namespace', 'opens', 'sink', 'sunk', 'letters', 'holds', 'do', 'key', 'to', 'to_large'],
+  ...['manager', 'namespace', 'opens', 'sink', 'sunk', 'sunk_first', 'letters', 'holds', 'do', 'key', 'to', 'to_large'],
   ...['to_unstorable', 'with', 'operation', 'again', 'timeout', 'confirmed', 'count', 'code'],
 ];
 
@@ -47,7 +47,10 @@ export class Queues {
     assert.ok(queue, `${show(step)}: it is not open`);
     if ('sink' in step) this.#sinks.get(place)?.set(step.sink as Step);
     else if ('sunk' in step) await eventually(step, async () => this.#sinks.get(place)?.sunk, step.sunk);
-    else if ('letters' in step) await eventually(step, () => letters(queue), step.letters);
+    else if ('sunk_first' in step) {
+      const expected = step.sunk_first as unknown[];
+      await eventually(step, async () => this.#sinks.get(place)?.sunk.slice(0, expected.length), expected);
+    } else if ('letters' in step) await eventually(step, () => letters(queue), step.letters);
     else if ('holds' in step) assert.equal(queue.pending, step.holds, show(step));
     else await this.#do(step, queue);
   }
