@@ -20,8 +20,7 @@ FOR_LINT := $(CORE) $(call files,lint/src,-name '*.rs') lint/Cargo.toml
 FOR_NODE := $(CORE) package.json $(call files,bindings-node,-name '*.rs' -o -name Cargo.toml)
 TYPESCRIPT := bindings-node/tsconfig.json $(call files,bindings-node,-name '*.ts' -o -name '*.cjs' -o -name '*.mjs' -o -name '*.mts')
 PACKAGE := $(call files,bindings-python/python,-name '*.py' -o -name '*.pyi' -o -name py.typed)
-LOOM := RUSTFLAGS='--cfg tidegate_loom' CARGO_TARGET_DIR=target/loom \
-        CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+LOOM := RUSTFLAGS='--cfg tidegate_loom' CARGO_TARGET_DIR=target/loom CARGO_PROFILE_DEV_DEBUG=0
 
 .PHONY: help
 help: ## this list
@@ -50,7 +49,7 @@ test-rust: .make/python.dev .make/node.dev ## of these the Rust ones
 
 .PHONY: test-loom
 test-loom: | system ## loom's models of what threads share
-	$(LOOM) cargo test -p tidegate --no-default-features --lib --release loom
+	$(LOOM) cargo test -p tidegate --no-default-features --lib loom
 
 .PHONY: test-python
 test-python: .make/python.dev .make/node.dev .make/django-tests .make/typedoc .make/wheels ## Python's, and those of both languages together

@@ -294,7 +294,7 @@ class Scenario:
         return self._managers[name]
 
     def _warm(self, manager: Any) -> None:
-        """Until it has a connection to every node: where a command may not take long, its first would have to pay for them."""
+        """Until it has a connection to every node. A first command pays for them, and here it may not take long."""
         for number in range(KEYS_OF_EVERY_NODE):
             self._eventually_exists(manager, f"warm:up:{number}")
 

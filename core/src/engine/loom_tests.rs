@@ -1,6 +1,6 @@
 //! Every interleaving of small models of the crossing and the flight table.
 //!
-//! `RUSTFLAGS='--cfg tidegate_loom' cargo test -p tidegate --lib --release --no-default-features loom`
+//! `RUSTFLAGS='--cfg tidegate_loom' cargo test -p tidegate --lib --no-default-features loom`
 
 use loom::thread;
 
