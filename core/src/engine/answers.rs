@@ -105,7 +105,7 @@ impl Engine {
             }
             Notice::Disconnected(node, reason) => {
                 // Another server, with another clock, may answer from now on.
-                self.nodes.with(node, super::nodes::Node::forget_clock);
+                self.nodes.with(node, |node| node.forget_clock(self.clock.now_us()));
                 self.connection.fetch_add(1, Ordering::AcqRel);
                 self.with_l1(super::L1::drop_all);
                 self.connection(node, "disconnected", Some(reason));

@@ -83,7 +83,7 @@ impl Engine {
             self.breaker_changed(number, BreakerState::Closed, "its server has gone");
         }
         self.nodes.with(number, |node| {
-            node.forget_clock();
+            node.forget_clock(now_us);
             node.heard_us.store(now_us, Ordering::Relaxed);
             *lock(&node.recent) = Recent::new(self.config.journal);
         });

@@ -111,8 +111,8 @@ impl Node {
     }
 
     /// Another server may answer from now on, with another clock.
-    pub(super) fn forget_clock(&self) {
-        self.clock.forget();
+    pub(super) fn forget_clock(&self, now_us: u64) {
+        self.clock.forget(now_us);
         self.clock_asked_us.store(0, Ordering::Relaxed);
     }
 }

@@ -28,17 +28,22 @@ pub(super) struct ServerClock {
 struct Best {
     round_trip_us: u64,
     taken_us: u64,
+    /// What was asked before says nothing: another server may have answered, or the machine has slept since.
+    since_us: u64,
 }
 
 impl ServerClock {
     pub(super) fn sample(&self, server_us: u64, sent_us: u64, received_us: u64) {
         let round_trip_us = received_us.saturating_sub(sent_us);
         let mut best = lock(&self.best);
+        if sent_us < best.since_us {
+            return;
+        }
         let allowed_us = best.round_trip_us + received_us.saturating_sub(best.taken_us) / DRIFT_DIVISOR;
         if self.is_known.load(Ordering::Relaxed) && round_trip_us > allowed_us {
             return;
         }
-        *best = Best { round_trip_us, taken_us: received_us };
+        *best = Best { round_trip_us, taken_us: received_us, ..*best };
         let offset_us = server_us.wrapping_sub(sent_us + round_trip_us / 2);
         self.offset_us.store(offset_us, Ordering::Relaxed);
         self.least_offset_us.store(server_us.wrapping_sub(received_us), Ordering::Relaxed);
@@ -55,8 +60,10 @@ impl ServerClock {
         self.is_known.load(Ordering::Acquire).then(|| now_us.wrapping_add(self.least_offset_us.load(Ordering::Relaxed)))
     }
 
-    /// Another server may answer from now on: forget what is known.
-    pub(super) fn forget(&self) {
+    /// Another server may answer from now on: forget what is known, and what is still to come of before.
+    pub(super) fn forget(&self, now_us: u64) {
+        let mut best = lock(&self.best);
+        best.since_us = now_us;
         self.is_known.store(false, Ordering::Release);
     }
 }
@@ -75,7 +82,7 @@ impl Engine {
         if has_slept
             && self.slept_us.compare_exchange(before_us, slept_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            self.nodes.all().iter().for_each(|node| node.forget_clock());
+            self.nodes.all().iter().for_each(|node| node.forget_clock(self.clock.now_us()));
             if let Some(l1) = &self.l1 {
                 l1.drop_all();
             }
@@ -130,5 +137,15 @@ mod tests {
         assert_eq!(clock.at(150), Some(1_000_000), "a slow reply says less");
         clock.sample(2_000_000, 3_000_000, 3_001_000);
         assert_eq!(clock.at(3_000_500), Some(2_000_000), "but more than an old one");
+    }
+    #[test]
+    fn what_was_asked_before_it_was_forgotten_says_nothing() {
+        let clock = ServerClock::default();
+        clock.sample(1_000_000, 100, 200);
+        clock.forget(300);
+        clock.sample(1_000_100, 250, 350);
+        assert_eq!(clock.at(350), None, "an answer that lay there through a sleep, or of the server before");
+        clock.sample(9_000_000, 300, 500);
+        assert_eq!(clock.at(400), Some(9_000_000));
     }
 }

@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::net::TcpStream;
@@ -25,11 +25,26 @@ const HEAD_START: Duration = Duration::from_millis(100);
 const ADDRESSES_MAX: usize = 8;
 /// Names that are looked up at once: a server says them, and each takes a thread.
 const NAMES_MAX: usize = 64;
+/// Attempts to connect are seconds apart.
+const LATE_KEPT: Duration = Duration::from_secs(30);
 
 /// With the scope of those that are of one link only.
 type Found = Result<Vec<SocketAddr>, String>;
-/// Who waits for a name that is being looked up.
-type Lookups = Mutex<HashMap<String, Vec<oneshot::Sender<Found>>>>;
+type Lookups = Mutex<HashMap<String, Lookup>>;
+
+enum Lookup {
+    /// Who waits for it.
+    UnderWay(Vec<oneshot::Sender<Found>>),
+    /// It came when nobody waited any more: for who asks next. A resolver that is slower than they may wait would never
+    /// be heard.
+    Late(Instant, Vec<SocketAddr>),
+}
+
+impl Lookup {
+    fn is_old(&self) -> bool {
+        matches!(self, Self::Late(since, _) if since.elapsed() > LATE_KEPT)
+    }
+}
 
 static LOOKUPS: PerProcess<Lookups> = PerProcess::new();
 
@@ -61,19 +76,27 @@ async fn look_up(
     let (tell, told) = oneshot::channel();
     let is_first = {
         let mut names = lock(lookups);
+        names.retain(|_, lookup| !lookup.is_old());
         let are_many = names.len() >= NAMES_MAX;
         match names.entry(host.to_owned()) {
-            Entry::Occupied(mut waiting) => {
-                // Those who have waited in vain are gone.
-                waiting.get_mut().retain(|tell| !tell.is_closed());
-                waiting.get_mut().push(tell);
-                false
-            }
+            Entry::Occupied(mut standing) => match standing.get_mut() {
+                Lookup::UnderWay(waiting) => {
+                    // Those who have waited in vain are gone.
+                    waiting.retain(|tell| !tell.is_closed());
+                    waiting.push(tell);
+                    false
+                }
+                Lookup::Late(_, found) => {
+                    let found = std::mem::take(found);
+                    standing.remove();
+                    return Ok(found);
+                }
+            },
             Entry::Vacant(_) if are_many => {
                 return Err(io::Error::other("too many names are being looked up"));
             }
             Entry::Vacant(nobody) => {
-                nobody.insert(vec![tell]);
+                nobody.insert(Lookup::UnderWay(vec![tell]));
                 true
             }
         }
@@ -84,10 +107,15 @@ async fn look_up(
             signals::leave_to_host();
             let found = panics::caught(|| resolve(&name).map_err(|error| error.to_string()));
             let found = found.unwrap_or_else(|panic| Err(panic.message().to_owned()));
-            let waiting = lock(lookups).remove(&name).unwrap_or_default();
+            let mut names = lock(lookups);
+            let Some(Lookup::UnderWay(waiting)) = names.remove(&name) else { return };
+            let mut is_late = true;
             for tell in waiting {
-                // One who has waited in vain.
-                let _ = tell.send(found.clone());
+                // One who has waited in vain does not take it.
+                is_late &= tell.send(found.clone()).is_err();
+            }
+            if let (true, Ok(found)) = (is_late, found) {
+                names.insert(name, Lookup::Late(Instant::now(), found));
             }
         };
         if let Err(error) = std::thread::Builder::new().name("tidegate-lookup".into()).spawn(body) {
@@ -138,7 +166,6 @@ async fn first_of(places: Vec<SocketAddr>, head_start: Duration) -> io::Result<T
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::mpsc;
-    use std::time::Instant;
 
     use tokio::runtime::{Builder, Runtime};
 
@@ -226,9 +253,33 @@ mod tests {
             assert_eq!(failed.expect_err("none").to_string(), "no such name");
             assert!(look_up(lookups, "bad.example", |_| panic!("on purpose")).await.is_err(), "nobody is left waiting");
             assert!(lock(lookups).is_empty());
-            lock(lookups).extend((0..NAMES_MAX).map(|number| (format!("{number}.example"), Vec::new())));
+            lock(lookups)
+                .extend((0..NAMES_MAX).map(|number| (format!("{number}.example"), Lookup::UnderWay(Vec::new()))));
             let beyond = look_up(lookups, "other.example", |_| panic!("not asked")).await;
             assert_eq!(beyond.expect_err("no thread for it").to_string(), "too many names are being looked up");
+        });
+    }
+
+    #[test]
+    fn what_a_slow_resolver_says_when_nobody_waits_any_more_is_for_who_asks_next() {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let slow = |_: &str| {
+            ASKED.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(60));
+            Ok(numbers(&["10.0.0.1"]))
+        };
+        let lookups: &'static Lookups = Box::leak(Box::default());
+        runtime().block_on(async {
+            let first = tokio::time::timeout(Duration::from_millis(5), look_up(lookups, "slow.example", slow)).await;
+            assert!(first.is_err(), "it is slow");
+            while !matches!(lock(lookups).get("slow.example"), Some(Lookup::Late(..))) {
+                sleep(Duration::from_millis(5)).await;
+            }
+            let found = look_up(lookups, "slow.example", slow).await.expect("known");
+            assert_eq!((found, ASKED.load(Ordering::SeqCst)), (numbers(&["10.0.0.1"]), 1));
+            look_up(lookups, "slow.example", slow).await.expect("once only");
+            assert_eq!(ASKED.load(Ordering::SeqCst), 2);
+            assert!(lock(lookups).is_empty());
         });
     }
 }
