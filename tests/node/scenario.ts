@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn, setTimeout as pass } from 'node:timers/promises';
 import { type CacheEvent, CacheManager, type Context, type EventName, StoreUnavailable } from 'tidegate';
-import { callOfFields, checkFields, FIELDS_WORDS } from './support/fields.js';
+import { callOfFields, checkFields } from './support/fields.js';
 import { Call, Gate, type Make, PATIENCE_MS, type Seen, type Step, say, show } from './support/gate.js';
+import { SIGHTS, wordOf } from './support/grammar.js';
 import { Handlers } from './support/handlers.js';
 import type { Place } from './support/place.js';
-import { QUEUE_WORDS, Queues } from './support/queues.js';
+import { Queues } from './support/queues.js';
 import { ABSENT, check, endOf, persisting, staleIn, toOf } from './support/seen.js';
 import { milliseconds, named, number, text } from './support/step.js';
 
@@ -20,10 +21,8 @@ export interface ScenarioFile {
 }
 
 type Options = NonNullable<ConstructorParameters<typeof CacheManager>[0]>;
-const ENDS = ['value', 'null', 'error', 'unstorable', 'large'];
 // One of three nodes has none of so many keys once in a hundred thousand times.
 const KEYS_OF_EVERY_NODE = 30;
-const SIGHTS = [...ENDS, 'code', 'absent', 'confirmed'];
 const EVENTS: EventName[] = [
   'cache.hit',
   'cache.miss',
@@ -35,37 +34,6 @@ const EVENTS: EventName[] = [
   'cache.error',
   'cache.fallback_error',
 ];
-/** What names a view of a manager. */
-const VIEW = ['tenant', 'tenant_with', 'namespace'];
-/** The kinds of steps, by the word that tells them (the first that stands in a step), and what else a step may say. */
-const WORDS: Readonly<Record<string, readonly string[]>> = {
-  queue: QUEUE_WORDS,
-  start: ['close', 'manager', 'do', 'key', 'fields', 'names', 'fallback', 'callers', 'with', 'to', 'persist', ...VIEW],
-  running: ['times', 'sees_stale', 'asked'],
-  finish: [...ENDS, 'says'],
-  await: SIGHTS,
-  pending: [],
-  cancel: [],
-  pass: [],
-  store: [],
-  eventually: [],
-  stats: ['manager', ...VIEW],
-  stats_least: ['manager', ...VIEW],
-  events: ['manager'],
-  held: ['manager', ...VIEW],
-  push: [],
-  on_event: ['manager', 'max_attempts', 'on_gap'],
-  off_event: ['manager'],
-  handled: ['manager', 'times'],
-  close: [],
-  raw_lease: ['exclusive_ms'],
-  do: [
-    ...['manager', ...VIEW, 'key', 'computes', 'computes_null', 'to', 'ttl', 'with', 'says', 'runs', 'sees_stale'],
-    ...['tag', 'tags', 'version', 'to_large', 'to_unstorable', 'fails', ...SIGHTS],
-    ...['event', 'data', 'max_len', 'callers', ...FIELDS_WORDS],
-  ],
-};
-
 const RAW_LEASE = `
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -431,15 +399,6 @@ async function inTime(holds: () => Promise<boolean>): Promise<boolean> {
     await pass(20);
   }
   return true;
-}
-
-/** The word that tells a step's kind; throws for a step that says anything unknown. */
-function wordOf(step: Step): string {
-  const word = Object.keys(WORDS).find((name) => name in step);
-  if (word === undefined) throw new Error(`no step like ${show(step)}`);
-  const strange = Object.keys(step).filter((name) => name !== word && !WORDS[word]?.includes(name));
-  if (strange.length > 0) throw new Error(`${show(step)}: a ${word} step does not know ${strange.join(', ')}`);
-  return word;
 }
 
 /** Lets begin what was called, and end what can end without the store. */
