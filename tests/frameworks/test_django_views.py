@@ -14,12 +14,14 @@ from django.contrib.messages import INFO, get_messages
 from django.contrib.messages.storage.base import Message
 from django.contrib.messages.storage.cookie import CookieStorage
 from django.contrib.messages.storage.fallback import FallbackStorage
+from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.core.exceptions import BadRequest
 from django.db import connection, connections, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.test import RequestFactory
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import get_language, override
 from django.views import View
 
@@ -289,3 +291,57 @@ def test_what_runs_behind_is_in_the_language_of_its_page() -> None:
         until(lambda: ask(view, id=1).status_code == 200 and len(runs) > 2, 20, "nothing runs behind")
         until(lambda: ask(view, id=1).status_code == 200 and len(runs) > 3, 20, "nothing runs behind")
     assert set(runs) == {"de Asia/Tokyo"}
+
+
+def test_visitors_whom_the_key_does_not_tell_apart_may_differ_by_their_sessions() -> None:
+    @cached_view("basket:page:{user.pk}", ttl=60, user="user.pk")
+    def basket(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(request.session.get("basket", "empty"))
+
+    @cached_view("basket:awaited:{user.pk}", ttl=60, user="user.pk")
+    async def awaited(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(request.session.get("basket", "empty"))
+
+    def visit(view: Any, what: str | None, **headers: str) -> Any:
+        request = RequestFactory().get("/", headers=headers)
+        stored = SessionStore()
+        if what is not None:
+            stored["basket"] = what
+            stored.save()
+        request.session = SessionStore(stored.session_key)
+
+        def anybody() -> Row:
+            # As Django's own middleware looks for the user.
+            request.session.get("_auth_user_id")
+            return Row()
+
+        async def later() -> Row:
+            return anybody()
+
+        request.user, request.auser = SimpleLazyObject(anybody), later
+        return asyncio.run(view(request)) if view is awaited else view(request)
+
+    for view in (basket, awaited):
+        kept = [visit(view, what).content for what in ("lamp", "sofa", None, "lamp", None)]
+        assert kept == [b"lamp", b"sofa", b"empty", b"lamp", b"empty"]
+        assert visit(view, None).headers["Cache-Status"] == "tidegate; hit"
+        assert visit(view, "lamp").headers["Cache-Status"] == "tidegate; fwd=bypass; detail=session"
+        told = visit(view, None, authorization="Bearer x").headers["Cache-Status"]
+        assert told == "tidegate; fwd=bypass; detail=authorization"
+
+
+def test_an_argument_of_the_name_user_is_the_url_s() -> None:
+    @cached_view("profile:page:{user}", ttl=60, public=True)
+    async def profile(request: HttpRequest, user: str) -> HttpResponse:
+        return HttpResponse(user)
+
+    def visit(user: str) -> Any:
+        async def asked() -> Row:
+            raise AssertionError("nobody needs to know who asks")
+
+        request = RequestFactory().get("/")
+        request.auser = asked
+        return asyncio.run(profile(request, user=user))
+
+    assert [visit(name).content for name in ("ada", "bob", "ada")] == [b"ada", b"bob", b"ada"]
+    assert visit("bob").headers["Cache-Status"] == "tidegate; hit"

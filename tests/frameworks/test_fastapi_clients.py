@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import pytest
-from fastapi import Depends, FastAPI, Header, Response
+from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 from starlette.background import BackgroundTask
@@ -88,3 +88,24 @@ def test_an_application_that_is_started_again_is_told_what_it_wants() -> None:
         pass
     with pytest.raises(ConfigError, match="a function that makes both"), TestClient(app):
         pass
+
+
+def test_who_names_himself_and_is_nobody_to_the_key_goes_past_the_cache() -> None:
+    app = FastAPI(lifespan=lifespan(CacheManager()))
+
+    def current(authorization: Annotated[str | None, Header()] = None) -> str | None:
+        return {"Bearer ada": "ada"}.get(authorization or "")
+
+    @app.get("/")
+    @cached_route("own:page:{who}", ttl=60, user="who")
+    async def own(who: Annotated[str | None, Depends(current)], request: Request) -> str:
+        return request.headers.get("Authorization", "nobody")
+
+    with TestClient(app) as client:
+        seen = {}
+        for said in ("key 1", "key 2", "Bearer ada", "Bearer ada", None, None):
+            reply = client.get("/", headers={} if said is None else {"Authorization": said})
+            assert reply.json() == (said or "nobody")
+            seen[said] = reply.headers["cache-status"]
+    bypass = "tidegate; fwd=bypass; detail=authorization"
+    assert seen == {"key 1": bypass, "key 2": bypass, "Bearer ada": "tidegate; hit", None: "tidegate; hit"}

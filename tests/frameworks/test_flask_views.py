@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask import Flask, Response, abort, g, request, url_for
+from flask import Flask, Response, abort, g, request, session, url_for
+from flask.views import MethodView
 
 from tests.support.until import until
 from tidegate import ConfigError
 from tidegate.contrib.flask import Tidegate
 from tidegate.sync import CacheManager
+from tidegate.testing import FakeClock, MemoryStore
 
 
 def app_of(tidegate: Tidegate, name: str) -> Flask:
@@ -200,3 +202,93 @@ def test_what_a_view_wants_called_on_close_is_called_once_for_each_of_its_runs()
     until(lambda: client.get("/page/kept").text == "kept" and len(set(threads)) > 1, 20, "nothing behind")
     until(lambda: len(closed) == len(threads) - 2, 20, f"called {len(closed)} times for {len(threads) - 2} runs")
     assert tidegate.close(app)
+
+
+def test_visitors_whom_the_key_does_not_tell_apart_may_differ_by_their_sessions() -> None:
+    tidegate = Tidegate()
+    app = app_of(tidegate, "site")
+
+    @app.get("/fill/<what>")
+    def fill(what: str) -> str:
+        session["basket"] = what
+        return "filled"
+
+    @app.get("/basket")
+    @tidegate.cached_view("basket:page:{user}", ttl=60, user="user", user_of=lambda: session.get("user"))
+    def basket() -> str:
+        return str(session.get("basket", "empty"))
+
+    @app.get("/late")
+    @tidegate.cached_view("basket:late:{user}", ttl=60, user="user", user_of=lambda: None)
+    def late() -> str:
+        return str(session.get("basket", "empty"))
+
+    ada, bob, new, newer = (app.test_client() for _ in range(4))
+    ada.get("/fill/lamp")
+    bob.get("/fill/sofa")
+    for path in ("/late", "/basket"):
+        assert [each.get(path).text for each in (ada, bob, new, ada, newer)] == [
+            "lamp",
+            "sofa",
+            "empty",
+            "lamp",
+            "empty",
+        ]
+    assert ada.get("/basket").headers["Cache-Status"] == "tidegate; fwd=bypass; detail=session"
+    assert newer.get("/basket").headers["Cache-Status"] == "tidegate; hit"
+    assert newer.get("/late").headers["Cache-Status"] == "tidegate; fwd=miss; detail=session"
+
+
+def test_who_names_himself_and_is_nobody_to_the_key_goes_past_the_cache() -> None:
+    tidegate = Tidegate()
+    app = app_of(tidegate, "site")
+
+    @app.get("/")
+    @tidegate.cached_view("own:page:{user}", ttl=60, user="user", user_of=lambda: "")
+    def own() -> str:
+        return request.headers.get("Authorization", "nobody")
+
+    client = app.test_client()
+    for name in ("ada", "bob"):
+        reply = client.get("/", headers={"Authorization": name})
+        assert (reply.text, reply.headers["Cache-Status"]) == (name, "tidegate; fwd=bypass; detail=authorization")
+
+
+def test_the_arguments_of_a_class_s_view_are_looked_at_too() -> None:
+    tidegate = Tidegate()
+    app = app_of(tidegate, "site")
+
+    class Item(MethodView):
+        def get(self, id: int) -> str:
+            return f"item {id}"
+
+    for name in ("{id}", "all"):
+        view = tidegate.cached_view(f"item:page:{name}", ttl=60)(Item.as_view(name))
+        app.add_url_rule(f"/{name[:1]}/<int:id>", view_func=view)
+    client = app.test_client()
+    assert [client.get(f"/{{/{id}").text for id in (1, 2, 1)] == ["item 1", "item 2", "item 1"]
+    with pytest.raises(ConfigError, match=r"argument 'id' of .* neither in the template"):
+        client.get("/a/1")
+
+
+def test_a_response_that_is_raised_is_an_answer_by_its_own_status() -> None:
+    clock, tidegate = FakeClock(), Tidegate()
+    app = Flask("site")
+    app.config.update(TESTING=True)
+    tidegate.init_app(app, CacheManager(store=MemoryStore(clock), ttl_jitter=0))
+    status = 200
+
+    @app.get("/")
+    @tidegate.cached_view("out:page:all", ttl=10, stale_if_error="1h")
+    def page() -> str:
+        if status != 200:
+            abort(Response("of its own", status))
+        return "page"
+
+    client = app.test_client()
+    assert client.get("/").text == "page"
+    clock.advance(20)
+    status = 403
+    assert (client.get("/").status_code, client.get("/").text) == (403, "of its own")
+    status = 503
+    assert client.get("/").text == "page", "a failure, for which the old page stands"

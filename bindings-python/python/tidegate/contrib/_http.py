@@ -18,7 +18,7 @@ import msgspec
 from .. import _tidegate
 from .._errors import ConfigError
 from .._parsing import parse_tag_template, parse_template
-from ._parts import fill
+from ._parts import fill, reach
 
 if TYPE_CHECKING:
     from .._types import Duration
@@ -141,10 +141,10 @@ class Policy:
         """Why this request goes past the cache; None where it does not."""
         if method not in ("GET", "HEAD"):
             return "method"
-        if not self.public and self.user is None and _sent(headers, "authorization"):
+        if not self.public and self.user is None and sent(headers, "authorization"):
             # RFC 9111, section 3.5: an answer to somebody in particular is not everybody's.
             return "authorization"
-        if self.obey_client and "no-store" in directives(_sent(headers, "cache-control")):
+        if self.obey_client and "no-store" in directives(sent(headers, "cache-control")):
             return "no-store"
         return None
 
@@ -152,7 +152,7 @@ class Policy:
         """Whether the client may have it computed now, and says so."""
         if not self.obey_client:
             return False
-        said = directives(_sent(headers, "cache-control"))
+        said = directives(sent(headers, "cache-control"))
         return "no-cache" in said or said.get("max-age") == "0"
 
     def key(self, arguments: Mapping[str, Any], headers: Sent) -> str:
@@ -160,9 +160,9 @@ class Policy:
         base = self.base(arguments)
         if not self.vary:
             return base
-        sent = "\n".join(_part_of_key(name, _sent(headers, name)) for name in map(str.lower, self.vary))
+        said = "\n".join(_part_of_key(name, sent(headers, name)) for name in map(str.lower, self.vary))
         # No argument makes a segment that begins with a comma: none can be the variant of another route's page.
-        return f"{base}:,{_digest(sent.encode('utf-8', 'surrogateescape'))}"
+        return f"{base}:,{_digest(said.encode('utf-8', 'surrogateescape'))}"
 
     def base(self, arguments: Mapping[str, Any]) -> str:
         """The key without what varies by headers."""
@@ -175,10 +175,20 @@ class Policy:
             tags.append(variants_tag(self.base(arguments)))
         return {**self.options, "tags": tags} if tags else self.options
 
+    def names_user(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether the place of `user` says whose answer it is: None, or an empty text, is any visitor."""
+        return self.user is not None and reach(arguments, self.user) not in (None, "")
+
     # --- the response ----------------------------------------------------------------------------------------------
 
-    def page(self, status: int, headers: Headers, body: bytes, stale: float = 0) -> Page | str:
-        """What is kept of a response; a text says why nothing is. `stale` is for how long it is served past its ttl."""
+    def page(
+        self, status: int, headers: Headers, body: bytes, stale: float = 0, *, has_user: bool = True
+    ) -> Page | str:
+        """What is kept of a response; a text says why nothing is. `stale` is for how long it is served past its ttl.
+
+        `has_user`: with `user`, whether this request's place of it says somebody.
+        """
+        is_of_one = self.user is not None and has_user
         said: dict[str, str] = {}
         for name, value in headers:
             # Several lines are one list (RFC 9110, section 5.3).
@@ -190,14 +200,14 @@ class Policy:
             # RFC 9111, section 7.3: somebody else would be given the cookie.
             return "set-cookie"
         control = directives(said.get("cache-control"))
-        if not control.keys().isdisjoint(("no-store", "no-cache")) or ("private" in control and self.user is None):
+        if not control.keys().isdisjoint(("no-store", "no-cache")) or ("private" in control and not is_of_one):
             return "cache-control"
         if _is_zero(control.get("s-maxage", control.get("max-age"))):
             # Stale at once (RFC 9111, section 4.2).
             return "cache-control"
         varies = {name.strip().lower() for name in said.get("vary", "").split(",") if name.strip()}
         known = {name.lower() for name in self.vary}
-        if self.user is not None:
+        if is_of_one:
             known |= {"authorization", "cookie"}
         if "content-encoding" not in said:
             known.add("accept-encoding")
@@ -227,7 +237,7 @@ class Policy:
         if varies:
             out.append(("Vary", varies))
         out.append(("Cache-Status", f"tidegate; {cache_status}"))
-        is_match = 200 <= page.status < 300 and matches(_sent(headers, "if-none-match"), page.etag)
+        is_match = 200 <= page.status < 300 and matches(sent(headers, "if-none-match"), page.etag)
         if is_match:
             lean = [(name, value) for name, value in out if name.lower() in _IN_304]
             return Answer(304, [*lean, *theirs], b"")
@@ -286,17 +296,17 @@ def check_manager(kind: type[Any], given: object, example: str) -> None:
         raise ConfigError(f"{given!r} is no {whole}; a right example: {example}")
 
 
-def _sent(headers: Sent, name: str) -> str | None:
+def sent(headers: Sent, name: str) -> str | None:
     """All lines of a header that the client sent: Starlette's `get` gives the first."""
     lines = headers.getlist(name) if hasattr(headers, "getlist") else None
     return headers.get(name) if lines is None else ", ".join(lines) if lines else None
 
 
-def _part_of_key(name: str, sent: str | None) -> str:
+def _part_of_key(name: str, said: str | None) -> str:
     """A request without a header is not one with an empty one (RFC 9111, section 4.1)."""
-    if sent is None:
+    if said is None:
         return "-"
-    return "=" + ("".join(sent.lower().split()) if name in _CASELESS else sent.strip())
+    return "=" + ("".join(said.lower().split()) if name in _CASELESS else said.strip())
 
 
 def _is_zero(seconds: str | None) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from ._http import Answer, Headers, Page, Policy, Sent
+from ._http import Answer, Headers, Page, Policy, Sent, sent
 
 if TYPE_CHECKING:
     from .. import CacheManager, Context
@@ -33,10 +33,23 @@ class Framework(NamedTuple):
     """Whether an exception is an answer below 500, such as a 404: not a failure that a stale page would stand for."""
 
 
+def why_of_session(session: Any, is_empty: Callable[[Any], bool], has_user: bool) -> tuple[str | None, bool]:
+    """Why a request goes past the cache by what its session is, and whether its view may look at that.
+
+    Where the key says whose the answer is, it may. A visitor whom it does not tell from others may have a session all
+    the same: what has been looked at already, to find out who he is, must have been empty.
+    """
+    if has_user:
+        return None, True
+    if session is None or not session.accessed:
+        return None, False
+    return (None, True) if is_empty(session) else ("session", False)
+
+
 class Asked:
     """A request, as the cache sees it."""
 
-    __slots__ = ("framework", "headers", "key", "method", "options", "policy", "theirs")
+    __slots__ = ("framework", "has_user", "headers", "key", "method", "options", "policy", "theirs")
 
     def __init__(
         self,
@@ -49,8 +62,15 @@ class Asked:
     ) -> None:
         self.framework, self.policy, self.method, self.headers = framework, policy, method, headers
         self.theirs = theirs
+        self.has_user = policy.names_user(arguments)
         self.key = policy.key(arguments, headers)
         self.options = policy.call_options(arguments)
+
+    def past(self) -> str | None:
+        """Why this request goes past the cache, known by its arguments: it is nobody's, and says whose it is."""
+        if self.policy.user is None or self.has_user:
+            return None
+        return "authorization" if sent(self.headers, "authorization") else None
 
     def answer(self, page: Page, own: Own[Any]) -> Answer:
         """Of a page that is kept, or was a moment ago."""
@@ -74,7 +94,7 @@ class Own(Generic[R]):
         parts = asked.framework.capture(response)
         # What the manager says of it counts too.
         stale = 0 if ctx._terms is None else ctx._terms.stale_while_revalidate_ms / 1_000
-        page = parts if isinstance(parts, str) else asked.policy.page(*parts, stale)
+        page = parts if isinstance(parts, str) else asked.policy.page(*parts, stale, has_user=asked.has_user)
         if isinstance(page, Page):
             self.made_at = page.made_at
             return page

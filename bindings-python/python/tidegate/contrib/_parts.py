@@ -31,11 +31,17 @@ def fill(template: Template, arguments: Mapping[str, Any]) -> str:
     for place in template.places:
         if place.name not in arguments:
             raise ConfigError(f"{place.name} is missing for the template {template.text!r}")
-        value = arguments[place.name]
-        for step in place.path:
-            value = _step(value, step, place.text)
-        pieces += [place.before, part(place.text, value)]
+        pieces += [place.before, part(place.text, reach(arguments, ".".join((place.name, *place.path))))]
     return "".join([*pieces, template.after])
+
+
+def reach(arguments: Mapping[str, Any], path: str) -> Any:
+    """What a place such as `user.id` is of these arguments."""
+    name, *steps = path.split(".")
+    value = arguments.get(name)
+    for step in steps:
+        value = _step(value, step, path)
+    return value
 
 
 class Query:

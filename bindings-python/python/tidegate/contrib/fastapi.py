@@ -260,6 +260,8 @@ class _Route:
             return await self._run(args, values)
         # What dependencies have put on the client's response stays that client's.
         theirs = [] if client is None else _headers(client)
+        asked = Asked(_FASTAPI, self._policy, request.method, request.headers, values, theirs)
+        past = past or asked.past()
         if past is not None:
             response = await self._respond(request, client, args, values)
             mark(response, f"fwd=bypass; detail={past}")
@@ -270,7 +272,6 @@ class _Route:
             made[:] = [await self._respond(request, client, args, values)]
             return made[0]
 
-        asked = Asked(_FASTAPI, self._policy, request.method, request.headers, values, theirs)
         found = await page_of(manager, asked, run)
         if isinstance(found, Response):
             return _with(found, theirs)

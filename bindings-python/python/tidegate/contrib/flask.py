@@ -31,7 +31,7 @@ from .._templates import check_ignore, unplaced
 from .._types import MISSING
 from ..sync import CacheManager
 from ._http import Answer, Headers, Policy, check_manager, variants_tag
-from ._pages import Asked, Framework, blocking_page_of, mark
+from ._pages import Asked, Framework, blocking_page_of, mark, why_of_session
 from ._parts import Query
 
 try:
@@ -166,7 +166,6 @@ class Tidegate:
         if "user" in places and user_of is None:
             raise ConfigError("the template names {user}: say whose it is, user_of=lambda: g.user.id")
         known = places | check_ignore(ignore)
-        framework = Framework(functools.partial(_capture, user is not None), _is_answer)
 
         def manager() -> CacheManager:
             return self.manager if tenant is None else self.manager.tenant(tenant())
@@ -176,6 +175,9 @@ class Tidegate:
 
             @functools.wraps(view)
             def cached(**kwargs: Any) -> Any:
+                # Those of a class's view are not known before.
+                for name in kwargs.keys() - known:
+                    raise unplaced(f"argument {name!r} of {view.__qualname__}", name, template, "requests")
                 past = policy.bypass(request.method, request.headers) if has_request_context() else "method"
                 if past == "method":
                     return view(**kwargs)
@@ -186,7 +188,16 @@ class Tidegate:
                 arguments = {**kwargs, "query": Query(request.args.getlist)}
                 if user_of is not None:
                     arguments["user"] = user_of()
+                past, may_look = (None, False)
+                if user is not None:
+                    past, may_look = why_of_session(_session(), _is_empty, policy.names_user(arguments))
+                framework = Framework(functools.partial(_capture, may_look), _is_answer)
                 asked = Asked(framework, policy, request.method, request.headers, arguments)
+                past = asked.past() or past
+                if past is not None:
+                    response = make_response(view(**kwargs))
+                    mark(response, f"fwd=bypass; detail={past}")
+                    return response
                 runs = _Runs(lambda: view(**kwargs))
                 found = blocking_page_of(manager(), asked, runs)
                 return runs.answered(_response(found) if isinstance(found, Answer) else found)
@@ -273,20 +284,32 @@ def _check(view: Callable[..., Any], known: set[str], template: str) -> None:
             raise unplaced(what, parameter.name, template, "requests")
 
 
-def _capture(has_user: bool, response: Response) -> tuple[int, Headers, bytes] | str:
-    if response.is_streamed or response.direct_passthrough:
-        return "stream"
+def _session() -> Any:
     # Not through the proxy: to look at a session by that is to have looked at it.
     context = vars(request_ctx._get_current_object())  # type: ignore[attr-defined]
-    session = context.get("_session", context.get("session"))
-    if session is not None and (session.modified or (session.accessed and not has_user)):
+    return context.get("_session", context.get("session"))
+
+
+def _is_empty(session: Any) -> bool:
+    return len(session) == 0
+
+
+def _capture(may_look: bool, response: Response) -> tuple[int, Headers, bytes] | str:
+    if response.is_streamed or response.direct_passthrough:
+        return "stream"
+    session = _session()
+    if session is not None and (session.modified or (session.accessed and not may_look)):
         # Flask adds Set-Cookie and Vary: Cookie behind us.
         return "session"
     return response.status_code, list(response.headers.items()), response.get_data()
 
 
 def _is_answer(error: Exception) -> bool:
-    return isinstance(error, HTTPException) and (error.code or _SERVER_ERROR) < _SERVER_ERROR
+    if not isinstance(error, HTTPException):
+        return False
+    # `abort(response)` has the status of that.
+    code = error.code if error.response is None else error.response.status_code
+    return (code or _SERVER_ERROR) < _SERVER_ERROR
 
 
 def _response(answer: Answer) -> Response:

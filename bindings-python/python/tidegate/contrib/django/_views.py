@@ -15,7 +15,7 @@ from django.utils import timezone, translation
 from ..._errors import ConfigError
 from ..._templates import check_ignore, unplaced
 from .._http import Answer, Headers, Policy, variants_tag
-from .._pages import Asked, Framework, blocking_page_of, mark, page_of
+from .._pages import Asked, Framework, blocking_page_of, mark, page_of, why_of_session
 from .._parts import Query
 from ._backend import apart
 from ._changes import async_manager, manager
@@ -61,11 +61,22 @@ def cached_view(
     known = places | check_ignore(ignore)
 
     def decorate(view: Callable[..., Any]) -> Any:
-        def asked(request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any], who: Any) -> Asked:
+        def asked(
+            request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any], who: Any
+        ) -> tuple[Asked, str | None]:
             _check(view, args, kwargs, known, template)
             arguments = {"user": who, **_here(), **kwargs, "query": Query(request.GET.getlist)}
-            framework = Framework(functools.partial(_capture, request, user is not None), _is_answer)
-            return Asked(framework, policy, request.method or "GET", request.headers, arguments)
+            why, may_look = None, False
+            if user is not None:
+                session = getattr(request, "session", None)
+                why, may_look = why_of_session(session, _is_empty, policy.names_user(arguments))
+            framework = Framework(functools.partial(_capture, request, may_look), _is_answer)
+            made = Asked(framework, policy, request.method or "GET", request.headers, arguments)
+            return made, made.past() or why
+
+        def is_asked_for(kwargs: dict[str, Any]) -> bool:
+            # An argument of this name is the URL's.
+            return "user" in places and "user" not in kwargs
 
         def past(request: HttpRequest) -> str | None:
             why = policy.bypass(request.method or "GET", request.headers)
@@ -74,9 +85,11 @@ def cached_view(
         def plain(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if (why := past(request)) is not None:
                 return _passed(why, view(request, *args, **kwargs))
-            who = getattr(request, "user", None) if "user" in places else None
+            page, why = asked(request, args, kwargs, getattr(request, "user", None) if is_asked_for(kwargs) else None)
+            if why is not None:
+                return _passed(why, view(request, *args, **kwargs))
             run = apart(functools.partial(_rendered, view, request, args, kwargs))
-            return _response(blocking_page_of(manager(alias), asked(request, args, kwargs, who), run))
+            return _response(blocking_page_of(manager(alias), page, run))
 
         async def awaited(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if (why := past(request)) is not None:
@@ -86,8 +99,10 @@ def cached_view(
                 return _render(await view(request, *args, **kwargs))
 
             # `request.user` would ask the database, which must not be waited for in a loop.
-            who = await request.auser() if "user" in places else None
-            return _response(await page_of(async_manager(alias), asked(request, args, kwargs, who), run))
+            page, why = asked(request, args, kwargs, await request.auser() if is_asked_for(kwargs) else None)
+            if why is not None:
+                return _passed(why, await view(request, *args, **kwargs))
+            return _response(await page_of(async_manager(alias), page, run))
 
         def key(**arguments: Any) -> str:
             return policy.base({"query": {}, **_here(), **arguments})
@@ -154,7 +169,11 @@ def _render(response: Any) -> Any:
     return response
 
 
-def _capture(request: HttpRequest, has_user: bool, response: Any) -> tuple[int, Headers, bytes] | str:
+def _is_empty(session: Any) -> bool:
+    return bool(session.is_empty())
+
+
+def _capture(request: HttpRequest, may_look: bool, response: Any) -> tuple[int, Headers, bytes] | str:
     if not isinstance(response, HttpResponse) or response.streaming:
         return "stream"
     if response.cookies:
@@ -167,7 +186,7 @@ def _capture(request: HttpRequest, has_user: bool, response: Any) -> tuple[int, 
         # They come from a cookie as well, with no look at the session.
         return "messages"
     session = getattr(request, "session", None)
-    if session is not None and (session.modified or (session.accessed and not has_user)):
+    if session is not None and (session.modified or (session.accessed and not may_look)):
         return "session"
     return response.status_code, list(response.items()), response.content
 
