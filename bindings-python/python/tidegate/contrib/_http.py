@@ -112,6 +112,8 @@ class Policy:
         self.max_age = _tidegate.duration_ms("max_age", max_age) / 1_000
         self.public, self.user, self.obey_client = public, user, obey_client
         self.vary = _names("vary", vary, ("Accept-Language",))
+        self.told: list[str] = []
+        """Request headers that places of the template are read from: part of the key, and named in Vary too."""
         for name in self.vary:
             if not _FIELD_NAME.fullmatch(name):
                 raise ConfigError(f"vary has {name!r}, which is no header's name; a right example: 'Accept-Language'")
@@ -206,7 +208,7 @@ class Policy:
             # Stale at once (RFC 9111, section 4.2).
             return "cache-control"
         varies = {name.strip().lower() for name in said.get("vary", "").split(",") if name.strip()}
-        known = {name.lower() for name in self.vary}
+        known = {name.lower() for name in (*self.vary, *self.told)}
         if is_of_one:
             known |= {"authorization", "cookie"}
         if "content-encoding" not in said:
@@ -227,7 +229,7 @@ class Policy:
         theirs = beside(theirs or [], page.headers)
         given = {name.lower() for name, _ in (*page.headers, *theirs)}
         out: Headers = [(name, value) for name, value in page.headers if name.lower() != "vary"]
-        varies = _merged([value for name, value in page.headers if name.lower() == "vary"], self.vary)
+        varies = _merged([value for name, value in page.headers if name.lower() == "vary"], self._varies())
         out.append(("ETag", page.etag))
         if "cache-control" not in given:
             is_for_one = "set-cookie" in given
@@ -244,6 +246,11 @@ class Policy:
         if page.status != _NO_CONTENT:
             out.append(("Content-Length", str(len(page.body))))
         return Answer(page.status, [*out, *theirs], page.body)
+
+    def _varies(self) -> list[str]:
+        # Who uses a page without asking has to know when it is another's: a browser in which two log in after another.
+        who = ("Authorization", "Cookie") if self.user is not None and self.max_age else ()
+        return [*self.vary, *self.told, *who]
 
     def cache_control(self, age: float, page: Page) -> str:
         """For clients, who hear of no invalidation: by default they ask each time, and are mostly answered 304."""

@@ -63,6 +63,8 @@ def part(place: str, value: object) -> str:
         return _NOTHING
     if isinstance(value, (list, tuple)):
         return ",".join(part(place, one) for one in value) if value else "-,"
+    if isinstance(value, (set, frozenset)):
+        return ",".join(sorted(part(place, one) for one in value)) or "-,"
     if isinstance(value, Enum):
         return part(place, value.value)
     if isinstance(value, (datetime, date, time)):

@@ -34,14 +34,15 @@ from ._http import Answer, Headers, Policy, beside, check_manager, variants_tag
 from ._pages import Asked, Framework, mark, page_of
 
 try:
-    from fastapi import Depends, FastAPI, HTTPException
-    from fastapi.datastructures import DefaultPlaceholder
-    from fastapi.routing import serialize_response
+    from fastapi import Depends, FastAPI
     from fastapi.security import SecurityScopes
     from starlette.background import BackgroundTasks
     from starlette.concurrency import run_in_threadpool
+    from starlette.exceptions import HTTPException
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
+
+    from ._fastapi import done_behind, header_of, mounted_in, response_of, routes_of
 except ImportError as error:
     raise ImportError(
         f'tidegate.contrib.fastapi needs FastAPI ({error}): pip install "tidegate[fastapi]"', name=error.name
@@ -56,7 +57,6 @@ _SERVER_ERROR = 500
 _REQUEST, _RESPONSE, _CACHE = "tidegate_request", "tidegate_response", "tidegate_cache"
 _ENDPOINT = "_tidegate_endpoint"
 _CACHED: WeakSet[Callable[..., Any]] = WeakSet()
-_TAKES = frozenset(inspect.signature(serialize_response).parameters)
 
 Lifespan: TypeAlias = "Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]"
 
@@ -81,6 +81,11 @@ def lifespan(
                 "a right example: a function that makes both, the application and its CacheManager"
             )
         app.state.tidegate = cache
+        for inner_app in mounted_in(app):
+            # The server tells those of no lifespan. One that has a manager of its own keeps it.
+            own = getattr(inner_app.state, "tidegate", None)
+            if not isinstance(own, CacheManager) or own._native.closed:
+                inner_app.state.tidegate = cache
         _check_order(app)
         try:
             if inner is None:
@@ -96,7 +101,7 @@ def lifespan(
 
 def _check_order(app: FastAPI) -> None:
     """Refuses a route that was registered before it was cached: it would never be, and nobody would be told."""
-    endpoints = [getattr(route, "endpoint", None) for route in app.routes]
+    endpoints = [getattr(route, "endpoint", None) for route in routes_of(app.routes)]
     cached = {id(getattr(endpoint, _ENDPOINT, None)) for endpoint in endpoints}
     for endpoint in endpoints:
         if inspect.isfunction(endpoint) and endpoint in _CACHED and id(endpoint) not in cached:
@@ -199,6 +204,8 @@ class _Route:
     ) -> None:
         self._policy, self._endpoint = policy, endpoint
         self._is_async = inspect.iscoroutinefunction(endpoint)
+        if inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
+            raise ConfigError(f"{endpoint.__qualname__} is a generator: a stream is not kept, only what it is made of")
         self._signature = self._signed(ignore, cache, scope)
 
     def function(self) -> CachedRoute:
@@ -235,6 +242,9 @@ class _Route:
             if parameter.name not in placed | ignore and not _is_of_the_framework(parameter.annotation):
                 what = f"parameter {parameter.name!r} of {name}"
                 raise unplaced(what, parameter.name, self._policy.template.text, "requests")
+        # A proxy, or a browser, has to tell them apart too.
+        told = {each.name: header_of(each) for each in parameters if each.name in placed}
+        self._policy.told += [header for header in told.values() if header is not None]
         # FastAPI gives the request, and the response, to one parameter only: the endpoint's, where it has one.
         theirs = [(each.name, each.annotation) for each in parameters]
         self._request = next((each for each, kind in theirs if _is_a(kind, (Request,))), _REQUEST)
@@ -245,7 +255,9 @@ class _Route:
             for each, kind in wanted.items()
             if each not in names
         ]
-        return inspect.Signature([*parameters, *own], return_annotation=hints.get("return", inspect.Signature.empty))
+        gives = hints.get("return", inspect.Signature.empty)
+        # `-> None` is no model: a route of 204 may have none.
+        return inspect.Signature([*parameters, *own], return_annotation=None if gives is type(None) else gives)
 
     async def _call(self, args: tuple[Any, ...], values: dict[str, Any]) -> Any:
         request: Request | None = values.get(self._request)
@@ -267,12 +279,27 @@ class _Route:
             mark(response, f"fwd=bypass; detail={past}")
             return _with(response, theirs)
         made: list[Response] = []
+        tasks = next((name for name, value in values.items() if isinstance(value, BackgroundTasks)), None)
+        is_answered = False
 
         async def run() -> Response:
-            made[:] = [await self._respond(request, client, args, values)]
-            return made[0]
+            # Its own: FastAPI runs those of the request behind the answer, and no later ones.
+            own = BackgroundTasks()
+            given = values if tasks is None else {**values, tasks: own}
+            response = await self._respond(request, client, args, given)
+            if is_answered:
+                # An answer to nobody: they are done here, so that the manager's end awaits them too.
+                await done_behind(response.background or own)
+                return response
+            made[:] = [response]
+            if tasks is not None:
+                values[tasks].tasks += own.tasks
+            return response
 
-        found = await page_of(manager, asked, run)
+        try:
+            found = await page_of(manager, asked, run)
+        finally:
+            is_answered = True
         if isinstance(found, Response):
             return _with(found, theirs)
         answer = _response(found)
@@ -307,25 +334,7 @@ class _Route:
         raw = await self._run(args, values)
         if isinstance(raw, Response):
             return raw
-        route = request.scope["route"]
-        kind = route.response_class
-        how = {
-            "field": route.response_field,
-            "response_content": raw,
-            "include": route.response_model_include,
-            "exclude": route.response_model_exclude,
-            "by_alias": route.response_model_by_alias,
-            "exclude_unset": route.response_model_exclude_unset,
-            "exclude_defaults": route.response_model_exclude_defaults,
-            "exclude_none": route.response_model_exclude_none,
-            "is_coroutine": self._is_async,
-        }
-        content = await serialize_response(**{name: value for name, value in how.items() if name in _TAKES})
-        kind = kind.value if isinstance(kind, DefaultPlaceholder) else kind
-        status = route.status_code or injected.status_code
-        response: Response = kind(content) if status is None else kind(content, status_code=status)
-        response.headers.raw.extend(pair for pair in injected.headers.raw if pair not in before)
-        return response
+        return await response_of(raw, request, injected, before, is_async=self._is_async)
 
 
 def _is_of_the_framework(annotation: Any) -> bool:
