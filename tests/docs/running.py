@@ -123,5 +123,6 @@ def run_in_process(block: Block, redis_url: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("REDIS_URL", redis_url)
     names = vars(page)
     before = len(names)
-    exec(compile(block.text, block.name, "exec"), names)
+    # The page is not to have this module's `annotations` from the future: a wrong one would pass.
+    exec(compile(block.text, block.name, "exec", dont_inherit=True), names)
     assert len(names) > before
