@@ -6,7 +6,7 @@
 
 import { types } from 'node:util';
 import { onAbort } from './abort.js';
-import type { Awaitable } from './awaitable.js';
+import { type Awaitable, isThenable } from './awaitable.js';
 import { nextTurn } from './behind.js';
 import { Context } from './context.js';
 import { ConfigError } from './errors.js';
@@ -142,7 +142,7 @@ export class Batch {
       this.#busy.push(key);
     } else {
       const reading = this.#flow.read(key, outcome instanceof Served ? outcome.hit : outcome, this.#call.coder);
-      if (reading instanceof Promise) return reading.then((read) => this.#keep(key, outcome, read));
+      if (isThenable(reading)) return reading.then((read) => this.#keep(key, outcome, read));
       this.#keep(key, outcome, reading);
     }
     return undefined;

@@ -120,7 +120,7 @@ export class Flow {
       if (outcome instanceof Failed) throw outcome.error;
       if (outcome instanceof Shared) return sharedValue(outcome);
       const reading = this.read(key, outcome instanceof Served ? outcome.hit : outcome, call.coder);
-      const read = reading instanceof Promise ? await reading : reading;
+      const read = isThenable(reading) ? await reading : reading;
       if (outcome instanceof Served) {
         if (read === undefined) outcome.place.leave();
         else this.#goOn(outcome.place, key, fallback, call);
@@ -200,8 +200,7 @@ export class Flow {
     }
     const { value, end } = started;
     try {
-      if (!isThenable(value)) return { value };
-      const ended = await inTime(value, leases, caller);
+      const ended = isPromised(value) ? await inTime(value, leases, caller) : { value };
       if ('value' in ended) return ended;
       if (ended.isOver) return given(leases, context, ended.error, ended.stale);
       return failed(leases, context, ended.error, caller);
@@ -231,7 +230,7 @@ export class Flow {
       for (const [key, lease] of leases) {
         lease.onServed((hit) => {
           const reading = this.read(key, hit, coder);
-          if (reading instanceof Promise) void reading.then((read) => take(key, read));
+          if (isThenable(reading)) void reading.then((read) => take(key, read));
           else take(key, reading);
         });
       }
@@ -387,6 +386,15 @@ function failed(leases: Leases, context: Context, error: unknown, caller: Caller
     if (hit !== undefined) stale.set(key, hit);
   }
   return { error, stale };
+}
+
+/** Whether a fallback's value is to be awaited; where that cannot be asked (a getter, a proxy), awaiting it tells why. */
+function isPromised<T>(value: Awaitable<T>): value is PromiseLike<T> {
+  try {
+    return isThenable(value);
+  } catch {
+    return true;
+  }
 }
 
 type Ended<T> =

@@ -169,3 +169,26 @@ onBoth('where another manager’s fallback fails, one who waits takes over', asy
   assert.equal(await leader, boom);
   assert.equal(await other, 'mine');
 });
+
+onBoth('a value that cannot be asked whether it is a promise is its fallback’s failure', async ({ cache }) => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  const boom = new Error('then');
+  const values = [
+    proxy,
+    {
+      // biome-ignore lint/suspicious/noThenProperty: it is asked for it
+      get then(): never {
+        throw boom;
+      },
+    },
+  ];
+  for (const value of values) {
+    const error = await rejection(cache.get(KEY, () => value));
+    assert.ok(value === proxy ? error instanceof TypeError : error === boom);
+    // The lease is free at once: nobody waits for the hard timeout.
+    const next = cache.get(KEY, () => 'next');
+    assert.equal(await Promise.race([next, pass(5_000, 'still held', { ref: false })]), 'next');
+    await cache.invalidate(KEY);
+  }
+});

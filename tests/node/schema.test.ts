@@ -324,3 +324,20 @@ test('a schema is asked once for each caller, and not at all where there is none
   assert.deepEqual(await cache.get(KEY, () => 'b'), 'a');
   assert.equal(asked, 2);
 });
+
+onBoth(
+  'a program that puts a Promise of its own in the place of the language’s is given its values',
+  async ({ cache }) => {
+    const schema = z.object({ id: z.number() });
+    const own = globalThis.Promise;
+    await cache.set(KEY, { id: 7 });
+    globalThis.Promise = class extends own<unknown> {} as PromiseConstructor;
+    try {
+      assert.deepEqual(await cache.get(KEY, () => assert.fail('it stands there'), { schema }), { id: 7 });
+      const many = await cache.getMany([KEY], () => assert.fail('it stands there'), { schema });
+      assert.deepEqual([...many.values()], [{ id: 7 }]);
+    } finally {
+      globalThis.Promise = own;
+    }
+  },
+);
