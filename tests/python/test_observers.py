@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from typing import Any
 
@@ -52,6 +53,66 @@ async def test_an_async_observer_that_raises_is_logged_and_told_again(
     assert told == 2
     assert caplog.text.count("RuntimeError: later") == 2
     assert {record.name for record in caplog.records} == {"tidegate"}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="a task does not tell who was cancelled")
+async def test_an_async_observer_that_awaits_what_was_cancelled_harms_no_other(
+    cache: CacheManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[CacheEvent] = []
+
+    async def awaits(event: CacheEvent) -> None:
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lost.cancel()
+        await lost
+
+    async def sees(event: CacheEvent) -> None:
+        seen.append(event)
+
+    cache.on("cache.set", awaits)
+    cache.on("cache.set", sees)
+    for number in range(3):
+        await cache.set(f"user:profile:{number}", 1)
+    assert await cache.close()
+    assert len(seen) == 3
+    assert caplog.text.count("CancelledError") >= 3
+
+
+async def test_an_observer_that_raises_what_is_no_exception_harms_no_other(
+    cache: CacheManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[CacheEvent] = []
+
+    def cancelled(event: CacheEvent) -> None:
+        raise asyncio.CancelledError
+
+    cache.on("cache.set", cancelled)
+    cache.on("cache.set", seen.append)
+    for number in range(3):
+        await cache.set(f"user:profile:{number}", 1)
+    assert await cache.close()
+    assert len(seen) == 3
+    assert caplog.text.count("the observer ") == 3
+
+
+@pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_no_observer_ends_the_thread_that_tells_them(
+    blocking: Blocking, caplog: pytest.LogCaptureFixture, raised: type[BaseException]
+) -> None:
+    seen: list[CacheEvent] = []
+
+    def ends(event: CacheEvent) -> None:
+        raise raised
+
+    blocking.on("cache.set", ends)
+    blocking.on("cache.set", seen.append)
+    blocking.set("user:profile:0", 1)
+    until(lambda: len(seen) >= 1, 5, "the other observer was not told")
+    for number in range(1, 3):
+        blocking.set(f"user:profile:{number}", 1)
+    until(lambda: len(seen) >= 3, 5, "the other observer was not told")
+    blocking.off("cache.set", ends)
+    assert raised.__name__ in caplog.text
 
 
 async def test_an_async_observer_that_hangs_harms_nobody() -> None:

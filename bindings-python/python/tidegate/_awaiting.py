@@ -44,7 +44,12 @@ class Awaiting:
                 observer, event, result = self._waiting.popleft()
                 try:
                     await result
-                except Exception:  # noqa: BLE001 - an observer harms nobody
+                except (GeneratorExit, KeyboardInterrupt, SystemExit):
+                    raise
+                except BaseException as error:
+                    # What it awaited may have been cancelled: that is no word to this task.
+                    if isinstance(error, asyncio.CancelledError) and _is_to_end():
+                        raise
                     log_observer(observer, event)
         finally:
             self.forget()
@@ -72,6 +77,12 @@ class Awaiting:
         """Lets go of what waits."""
         while self._waiting:
             _let_go(self._waiting.popleft()[2])
+
+
+def _is_to_end() -> bool:
+    """Whether this task itself was cancelled; Python 3.10 does not tell."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return cancelling is None or cancelling() > 0
 
 
 def _let_go(result: Awaitable[Any]) -> None:

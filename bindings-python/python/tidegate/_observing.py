@@ -178,6 +178,7 @@ class Observing(Views):
         from ._events import KINDS
 
         observers = self._observers
+        ending: BaseException | None = None
         for fields in events:
             name = fields[0]
             told = (*observers.get(name, ()), *observers.get(EVERY, ()))
@@ -187,11 +188,16 @@ class Observing(Views):
             for observer in told:
                 try:
                     result = observer(event)
-                except Exception:  # noqa: BLE001 - an observer harms nobody
+                except (KeyboardInterrupt, SystemExit) as error:
+                    # The program may end, but not before the others have been told.
+                    ending = error
+                except BaseException:  # noqa: BLE001 - an observer harms nobody, whatever it raises: a task's cancellation too
                     log_observer(observer, name)
                 else:
                     if result is not None and is_awaitable(result):
                         self._await(observer, name, result)
+        if ending is not None:
+            raise ending
 
     def _await(self, observer: Observer, event: str, result: Any) -> None:
         """An observer gave something to be awaited: where nobody can, it is let go, and told."""

@@ -64,7 +64,13 @@ def _carry(home: Port, reference: weakref.ref[Observed]) -> None:
         manager = reference()
         if manager is None:
             return
-        manager._deliver()
+        try:
+            manager._deliver()
+        except (KeyboardInterrupt, SystemExit):
+            # No program ends by this thread, and the next events are to be told too.
+            import logging
+
+            logging.getLogger("tidegate").exception("an observer would end the program")
         del manager
 
 
