@@ -138,6 +138,7 @@ mod tests {
         clock.sample(2_000_000, 3_000_000, 3_001_000);
         assert_eq!(clock.at(3_000_500), Some(2_000_000), "but more than an old one");
     }
+
     #[test]
     fn what_was_asked_before_it_was_forgotten_says_nothing() {
         let clock = ServerClock::default();

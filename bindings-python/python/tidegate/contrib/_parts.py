@@ -6,7 +6,7 @@ them are the same: nothing is `-`, the text `-` is `%2D`, an empty text `%2D%2D`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -31,16 +31,19 @@ def fill(template: Template, arguments: Mapping[str, Any]) -> str:
     for place in template.places:
         if place.name not in arguments:
             raise ConfigError(f"{place.name} is missing for the template {template.text!r}")
-        pieces += [place.before, part(place.text, reach(arguments, ".".join((place.name, *place.path))))]
+        pieces += [place.before, part(place.text, _walk(arguments[place.name], place.path, place.text))]
     return "".join([*pieces, template.after])
 
 
 def reach(arguments: Mapping[str, Any], path: str) -> Any:
     """What a place such as `user.id` is of these arguments."""
     name, *steps = path.split(".")
-    value = arguments.get(name)
+    return _walk(arguments.get(name), steps, path)
+
+
+def _walk(value: Any, steps: Iterable[str], place: str) -> Any:
     for step in steps:
-        value = _step(value, step, path)
+        value = _step(value, step, place)
     return value
 
 
